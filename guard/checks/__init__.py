@@ -1,0 +1,1 @@
+"""What can be measured: one check a file, each registered in `guard.registry.checks`."""

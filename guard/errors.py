@@ -1,0 +1,74 @@
+"""The errors of genguard.
+
+    GenguardError
+    ├── PolicyError            a policy file cannot be used; knows file and line
+    ├── InputError             a prompt, text or image that is not what it says
+    │   ├── TooLargeError      over a limit
+    │   └── ParameterError     a generation parameter that is unknown or out of range
+    ├── RegistryError          an unknown, duplicate or broken check, generator or marker
+    ├── ModelError             weights that are missing, of another digest, or cannot be loaded
+    ├── GenerationError        a generator failed; nothing was made
+    └── LedgerError            a decision could not be committed; nothing is released
+        └── LedgerFullError    the queue of decisions waiting for their commit is full
+
+A blocked output is a verdict, not an error. `str(error)` says what was found and what was expected; `diagnostics()` says what
+to do about it. Neither ever quotes content.
+"""
+
+from __future__ import annotations
+
+
+class GenguardError(Exception):
+    """Base of all errors of genguard."""
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        """`message`: what was found and what was expected. `advice`: what to do."""
+        super().__init__(message)
+        self.advice = advice
+
+    def diagnostics(self) -> str:
+        """Message and advice, for a person."""
+        return f"{self}\n{self.advice}" if self.advice else str(self)
+
+
+class PolicyError(GenguardError):
+    """A policy file cannot be used."""
+
+    def __init__(self, message: str, *, file: str = "", line: int = 0, advice: str = "") -> None:
+        """`line` counts from 1; 0 when the mistake has no line."""
+        place = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
+        super().__init__(place + message, advice=advice)
+        self.file = file
+        self.line = line
+
+
+class InputError(GenguardError):
+    """A prompt, text or image that is not what it says."""
+
+
+class TooLargeError(InputError):
+    """An input over a limit."""
+
+
+class ParameterError(InputError):
+    """A generation parameter that is unknown or out of range."""
+
+
+class RegistryError(GenguardError):
+    """An unknown, duplicate or broken check, generator or marker."""
+
+
+class ModelError(GenguardError):
+    """Weights that are missing, of another digest, or cannot be loaded."""
+
+
+class GenerationError(GenguardError):
+    """A generator failed; nothing was made."""
+
+
+class LedgerError(GenguardError):
+    """A decision could not be committed; nothing is released."""
+
+
+class LedgerFullError(LedgerError):
+    """The queue of decisions waiting for their commit is full."""

@@ -1,0 +1,1 @@
+"""Marks on released outputs, and reading them back."""

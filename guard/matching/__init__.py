@@ -1,0 +1,1 @@
+"""Fingerprints of protected works, and the banks that hold them."""

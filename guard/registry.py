@@ -1,0 +1,111 @@
+"""Finds checks, generators and markers by name, and refuses two of one name.
+
+Built-in parts are modules that register themselves when they are first asked for, so that nothing heavy is imported early.
+Third parties add their own through the entry point groups `genguard.checks`, `genguard.generators`, `genguard.markers`:
+each entry point names the module to import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from guard.errors import RegistryError
+from guard.types import Check, Generator, Marker
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Factories by name. A factory's keyword arguments are the parameters a policy may give."""
+
+    def __init__(self, kind: str, modules: Mapping[str, str]) -> None:
+        """`modules`: built-in names with the module that registers each."""
+        self.kind = kind
+        self._modules = dict(modules)
+        self._factories: dict[str, Callable[..., T]] = {}
+        self._discovered = False
+
+    def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+        """Decorate a factory. Raises RegistryError when the name is taken by another one."""
+
+        def add(factory: Callable[..., T]) -> Callable[..., T]:
+            taken = self._factories.get(name)
+            if taken is not None and _where(taken) != _where(factory):
+                raise RegistryError(
+                    f"{self.kind} {name!r} is registered twice: by {_where(taken)} and by {_where(factory)}",
+                    advice="Rename one of them; a name stands for one thing in every policy and every ledger entry.",
+                )
+            self._factories[name] = factory
+            return factory
+
+        return add
+
+    def names(self) -> tuple[str, ...]:
+        """All known names, sorted."""
+        self._discover()
+        return tuple(sorted({*self._modules, *self._factories}))
+
+    def factory(self, name: str) -> Callable[..., T]:
+        """The factory of that name. Raises RegistryError when there is none."""
+        if name not in self._factories:
+            self._discover()
+            if name in self._modules:
+                importlib.import_module(self._modules[name])
+        try:
+            return self._factories[name]
+        except KeyError:
+            raise RegistryError(
+                f"unknown {self.kind} {name!r}, expected one of: {', '.join(self.names())}",
+                advice=f"Correct the name, or install the package that provides this {self.kind}.",
+            ) from None
+
+    def signature(self, name: str) -> inspect.Signature:
+        """Parameters of a factory, with evaluated annotations."""
+        return inspect.signature(self.factory(name), eval_str=True)
+
+    def make(self, name: str, parameters: Mapping[str, Any] | None = None) -> T:
+        """Build one. Raises RegistryError for parameters the factory does not take."""
+        factory, given = self.factory(name), dict(parameters or {})
+        try:
+            inspect.signature(factory).bind(**given)
+        except TypeError as error:
+            raise RegistryError(f"{self.kind} {name!r}: {error}, expected {self.signature(name)}") from None
+        return factory(**given)
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        for point in entry_points(group=f"genguard.{self.kind}s"):
+            if self._modules.setdefault(point.name, point.module) != point.module:
+                raise RegistryError(
+                    f"{self.kind} {point.name!r} is provided twice: by {self._modules[point.name]} and by {point.module}"
+                )
+
+
+def _where(factory: Callable[..., Any]) -> str:
+    return f"{factory.__module__}.{factory.__qualname__}"
+
+
+checks: Registry[Check] = Registry(
+    "check",
+    {
+        "toxicity": "guard.checks.toxicity",
+        "pii": "guard.checks.pii",
+        "image_match": "guard.checks.image_match",
+    },
+)
+generators: Registry[Generator] = Registry(
+    "generator",
+    {
+        "language": "generators.language",
+        "diffusion": "generators.diffusion",
+        "gan": "generators.gan",
+        "echo": "generators.echo",
+    },
+)
+markers: Registry[Marker] = Registry("marker", {"watermark": "guard.marks.watermark"})

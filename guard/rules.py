@@ -1,0 +1,129 @@
+"""A policy after it was compiled from its file: the values that `guard.decide` and `guard.chain` work on.
+
+`policies.load` makes these; nothing here reads YAML. Conditions form a small tree, evaluated by `guard.decide`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from guard.types import Action, Modality, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreAtLeast:
+    """A check reported `label` (`*`: any) with at least this score, per mille."""
+
+    check: str
+    label: str
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A check reported one of these labels (empty: any), at whatever score."""
+
+    check: str
+    labels: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A fact of the context (`stage`, `modality`, `generator`, `tenant`, `language`) matches one of these patterns."""
+
+    name: str
+    patterns: tuple[str, ...]
+    """Shell-style, case-sensitive: `*`, `?`, `[abc]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """All of several conditions; never empty."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one of several conditions; never empty."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The contrary of a condition."""
+
+    condition: Condition
+
+
+Condition = ScoreAtLeast | Found | Attribute | AllOf | AnyOf | Not
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """One line of a policy's `checks`."""
+
+    name: str
+    use: str
+    """Name in `guard.registry.checks`."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    deadline_ms: int = 2000
+    on_failure: Action = Action.BLOCK
+    """What follows when the check crashes, times out, was skipped or read only a part."""
+    group: int = 1
+    """Checks of one group run side by side; a group starts when the one before has not blocked yet."""
+    stages: frozenset[Stage] = frozenset(Stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: when it fires, and what follows."""
+
+    id: str
+    when: Condition
+    action: Action
+    category: str
+    title: str = ""
+    basis: str = ""
+    operator: str = ""
+    """For `redact`: what is done to the places found."""
+    parameters: tuple[tuple[str, str], ...] = ()
+    message: tuple[tuple[str, str], ...] = ()
+    """What the person is told, by language."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkSpec:
+    """One mark that released outputs carry."""
+
+    use: str
+    """Name in `guard.registry.markers`."""
+    modality: Modality
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    on_unmarkable: Action = Action.BLOCK
+    """What follows when an output cannot carry the mark: `block`, `review`, or `allow` it unmarked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A compiled policy. Two policies with one revision decide alike."""
+
+    id: str
+    version: int
+    status: str
+    revision: str
+    """SHA-256 of `document`, hexadecimal."""
+    document: str
+    """Canonical JSON of the whole policy, from which it can be compiled again."""
+    checks: tuple[CheckSpec, ...]
+    rules: tuple[Rule, ...]
+    marks: tuple[MarkSpec, ...] = ()
+    generators: tuple[str, ...] = ("*",)
+    """Patterns of the generators it applies to."""
+    tenants: tuple[str, ...] = ("*",)
+    """Patterns of the tenants it applies to."""
+    owner: str = ""
+    description: str = ""

@@ -1,0 +1,420 @@
+"""Every value type and protocol of genguard: the file to read first. Standard library only.
+
+One output takes one way through the house, and each step makes a new frozen value:
+
+    Content -> CheckResult (one a check) -> Verdict -> Decision -> Receipt -> Release
+
+Units, everywhere: scores are integers per mille (0 to 1000), text positions are Unicode code points, image positions are
+pixels from the top left corner, ranges are half-open, durations are microseconds, times are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+from uuid import UUID
+
+
+class Modality(StrEnum):
+    """What a content is made of."""
+
+    TEXT = "text"
+    IMAGE = "image"
+
+
+class Stage(StrEnum):
+    """Where on its way a content is: asked for, made, or a piece of a stream being made."""
+
+    PROMPT = "prompt"
+    OUTPUT = "output"
+    CHUNK = "chunk"
+
+
+class Status(StrEnum):
+    """What became of one check. Only `ok` says that the content was looked at."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+
+
+class Action(StrEnum):
+    """What follows from a verdict, weakest first: the strictest action that fires wins."""
+
+    ALLOW = "allow"
+    LABEL = "label"
+    REDACT = "redact"
+    REVIEW = "review"
+    BLOCK = "block"
+
+    @property
+    def strength(self) -> int:
+        """Rank from 0 (`allow`) to 4 (`block`)."""
+        return _STRENGTH[self]
+
+    @property
+    def releases(self) -> bool:
+        """Whether a content may leave, edited or not, under this action."""
+        return self.strength < Action.REVIEW.strength
+
+
+_STRENGTH = {action: rank for rank, action in enumerate(Action)}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open range of code points of one text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A half-open box of pixels of one image."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+Place = Span | Region
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, and under which id all that follows is found again."""
+
+    id: str
+    tenant: str = "default"
+    actor: str = "anonymous"
+    """Who made the call: the name of an API key, a user of the terminal."""
+    subject: str = ""
+    """Whose data it is, as an opaque id: erasure works by subject. Empty: nobody in particular."""
+    language: str = "und"
+    """BCP 47 tag of the text's language, `und` when unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What made a content."""
+
+    generator: str
+    model: str = ""
+    digest: str = ""
+    """SHA-256 of the model's weights, hexadecimal; empty where there are none to digest."""
+    parameters: tuple[tuple[str, str], ...] = ()
+    """Sampling parameters as sorted (name, value) pairs, seed included."""
+
+
+CALLER = Origin("caller")
+"""The origin of a prompt, and of content that was made elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Content:
+    """One text (`data` is a str) or one image (`data` is its encoded file), compared by identity."""
+
+    modality: Modality
+    data: str | bytes = field(repr=False)
+    media_type: str
+    stage: Stage
+    origin: Origin
+    request: Request
+
+    @property
+    def length(self) -> int:
+        """Code points of a text, bytes of an image file."""
+        return len(self.data)
+
+    @property
+    def text(self) -> str:
+        """The text; raises TypeError for an image."""
+        if not isinstance(self.data, str):
+            raise TypeError(f"expected a text content, found {self.modality.value}")
+        return self.data
+
+    @property
+    def file(self) -> bytes:
+        """The encoded image file; raises TypeError for a text."""
+        if not isinstance(self.data, bytes):
+            raise TypeError(f"expected an image content, found {self.modality.value}")
+        return self.data
+
+    def payload(self) -> bytes:
+        """The bytes that are committed to and kept: the file, or the text as UTF-8."""
+        return self.data if isinstance(self.data, bytes) else self.data.encode("utf-8", "surrogatepass")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A registered work that a content reproduces."""
+
+    bank: str
+    work: str
+    """Id of the work inside its bank."""
+    title: str
+    method: str
+    """Which fingerprint matched: `pdq`, `phash`, …"""
+    distance: int
+    """In the method's own unit: differing bits for a hash."""
+    limit: int
+    """The largest distance that still counts as a match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found. `reason` is safe to log: it never quotes the content."""
+
+    category: str
+    """One of `guard.taxonomy.CATEGORIES`."""
+    label: str
+    """The check's own name for it: `threat`, `CREDIT_CARD`, `matched`."""
+    score: int
+    """Per mille."""
+    where: Place | None = None
+    match: Match | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a check answers for one content: what it found, and the range it really read (None: nothing)."""
+
+    findings: tuple[Finding, ...]
+    scanned: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check's part in a decision, as it is recorded."""
+
+    check: str
+    """The name the policy gives it."""
+    use: str
+    """The name it is registered under."""
+    version: str
+    digest: str
+    """Digest of its model or bank; empty for code alone."""
+    status: Status
+    findings: tuple[Finding, ...] = ()
+    scanned: Place | None = None
+    latency_us: int = 0
+    error: str = ""
+    """Why it is not `ok`, without any of the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a policy's conditions may ask about a content, besides the findings."""
+
+    stage: Stage
+    modality: Modality
+    generator: str
+    tenant: str = "default"
+    language: str = "und"
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One place to change, on the original content. Edits are merged once and never edit each other's result."""
+
+    where: Place
+    operator: str
+    """`mask`, `replace`, `remove` for text; `fill`, `blur`, `pixelate` for images."""
+    label: str
+    rule: str
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FiredRule:
+    """A rule that fired, with all that an officer needs to explain it."""
+
+    rule: str
+    title: str
+    action: Action
+    category: str
+    basis: str
+    because: str
+    """What made it fire, in words, without any of the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a policy says of a content. Derived by `guard.decide` alone, and derivable again from what is recorded."""
+
+    action: Action
+    fired: tuple[FiredRule, ...]
+    explanation: str
+    policy: str
+    version: int
+    revision: str
+    edits: tuple[Edit, ...] = ()
+    message: tuple[tuple[str, str], ...] = ()
+    """What the person is told, by language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark that was put on an output, or that could not be (`verified` is false and `error` says why)."""
+
+    kind: str
+    method: str
+    payload: str
+    """Hexadecimal; what a reader gets back."""
+    verified: bool
+    """Whether it was read back from the very file that is released."""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that is recorded of one content: its inputs, the verdict, and what became of it."""
+
+    id: UUID
+    """UUIDv7."""
+    time: datetime
+    content: Content | None
+    """None when the input could not be read as a content at all: `verdict` says why."""
+    context: Context
+    request: Request
+    results: tuple[CheckResult, ...]
+    verdict: Verdict
+    released: Content | None
+    marks: tuple[Mark, ...] = ()
+    parent: UUID | None = None
+    """The decision on the prompt this output answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof of a durable commit. Only a ledger makes one, and only after the commit."""
+
+    decision: UUID
+    index: int
+    leaf_hash: bytes
+    tree_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What the caller gets: the content that may leave (None: nothing leaves), why, and the receipt."""
+
+    content: Content | None
+    verdict: Verdict
+    receipt: Receipt
+    decision: Decision
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the receipt is this decision's."""
+        if self.receipt.decision != self.decision.id:
+            raise ValueError(f"receipt is for decision {self.receipt.decision}, expected {self.decision.id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Contents that a check must flag and must pass: its documentation, and its contract test."""
+
+    flagged: tuple[Content, ...]
+    clean: tuple[Content, ...]
+
+
+@runtime_checkable
+class Check(Protocol):
+    """Measures contents. It never decides: thresholds and actions are the policy's."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same input may give another finding."""
+
+    @property
+    def digest(self) -> str:
+        """Digest of the model or bank in use, hexadecimal; empty for code alone. Known after `load`."""
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """What it reads. Contents of other modalities are never given to it."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Every label it can report, with its category; a rule that asks for another can never match."""
+
+    @property
+    def blocking(self) -> bool:
+        """True: a plain function that computes, run on a worker thread. False: a coroutine function, awaited."""
+
+    @property
+    def examples(self) -> Examples:
+        """Contents that show what it finds and what it leaves alone."""
+
+    def load(self) -> None:
+        """Load models and banks; called once, off the event loop, before the first batch and outside any deadline."""
+
+    def __call__(self, batch: Sequence[Content], /) -> Sequence[Scan] | Awaitable[Sequence[Scan]]:
+        """Answer one Scan a content, in order. Raise rather than guess: the chain records it, the policy decides."""
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Makes content from prompts."""
+
+    @property
+    def name(self) -> str:
+        """The name policies and entries know it by."""
+
+    @property
+    def modality(self) -> Modality:
+        """What it makes."""
+
+    def load(self) -> None:
+        """Load the model; called once, off the event loop."""
+
+    def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
+        """Yield (index of the prompt, output) as outputs are ready; the same seed gives the same outputs twice.
+
+        Raises ParameterError for a parameter it does not know or that is out of range.
+        """
+
+
+class Marker(Protocol):
+    """Puts a mark on an output and reads it back."""
+
+    @property
+    def kind(self) -> str:
+        """What kind of mark: `watermark`, `label`, …"""
+
+    @property
+    def modality(self) -> Modality:
+        """What it can mark."""
+
+    def load(self) -> None:
+        """Load what it needs; called once, off the event loop."""
+
+    def __call__(self, content: Content, decision: UUID, /) -> tuple[Content, Mark]:
+        """Return the marked content and the mark that was read back from its file.
+
+        Blocking. An image that cannot carry the mark comes back unchanged with `verified` false.
+        """
+
+
+class Ledger(Protocol):
+    """Keeps every decision."""
+
+    async def append(self, decision: Decision, /) -> Receipt:
+        """Commit a decision.
+
+        MUST NOT return before the commit is durable. MUST raise LedgerError rather than drop or delay without bound.
+        """
+
+    async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
+        """Record the policy document that decisions with this revision were made under; once a revision.
+
+        MUST NOT return before the commit is durable. MUST raise LedgerError on failure.
+        """
