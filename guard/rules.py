@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from guard.types import Action, Modality, Stage
@@ -76,6 +77,12 @@ class CheckSpec:
     group: int = 1
     """Checks of one group run side by side; a group starts when the one before has not blocked yet."""
     stages: frozenset[Stage] = frozenset(Stage)
+    modalities: frozenset[Modality] = frozenset(Modality)
+    """What the check reads, taken from the check itself when the policy is compiled."""
+
+    def applies(self, stage: Stage, modality: Modality) -> bool:
+        """Whether the check has to answer for such a content."""
+        return stage in self.stages and modality in self.modalities
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +134,12 @@ class Policy:
     """Patterns of the tenants it applies to."""
     owner: str = ""
     description: str = ""
+
+    def covers(self, generator: str, tenant: str) -> bool:
+        """Whether the policy speaks for this generator and tenant."""
+        return matches(generator, self.generators) and matches(tenant, self.tenants)
+
+
+def matches(value: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a value matches one of several shell-style patterns, case-sensitively."""
+    return any(fnmatchcase(value, pattern) for pattern in patterns)

@@ -317,6 +317,11 @@ class Release:
         if self.receipt.decision != self.decision.id:
             raise ValueError(f"receipt is for decision {self.receipt.decision}, expected {self.decision.id}")
 
+    @property
+    def refused(self) -> bool:
+        """Whether the input could not be read as a content at all."""
+        return self.decision.content is None
+
 
 @dataclass(frozen=True, slots=True)
 class Examples:

@@ -1,0 +1,69 @@
+"""What may become a Content: size, encoding and file type are checked before any check or decoder sees the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guard.errors import InputError, TooLargeError
+from guard.types import Content, Modality, Origin, Request, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused before any check sees it, and how much is judged at once."""
+
+    text: int = 100_000
+    """Code points of one text."""
+    image: int = 20_000_000
+    """Bytes of one image file."""
+    outputs: int = 64
+    """Outputs judged in one batch."""
+
+
+def admit(
+    data: str | bytes | Content, *, request: Request, stage: Stage, origin: Origin, media_type: str, limits: Limits
+) -> Content:
+    """Make a Content of a text or an image file, or take one as it is when it keeps the limits.
+
+    A Content keeps its own request and origin, and takes the given stage. `media_type`: what the sender calls an image; empty
+    when it does not say. Raises TooLargeError over a limit, InputError
+    for a text that is no Unicode or a file whose bytes are not what it says.
+    """
+    if isinstance(data, Content):
+        ready = admit(
+            data.data, request=data.request, stage=stage, origin=data.origin, media_type=data.media_type, limits=limits
+        )
+        return data if data.stage is stage else ready
+    if isinstance(data, str):
+        return Content(Modality.TEXT, _text(data, limits.text), media_type or "text/plain", stage, origin, request)
+    return Content(Modality.IMAGE, data, _image_type(data, media_type, limits.image), stage, origin, request)
+
+
+def _text(text: str, limit: int) -> str:
+    if len(text) > limit:
+        raise TooLargeError(
+            f"found a text of {len(text)} characters, expected at most {limit}",
+            advice="Send it in parts, or raise the limit in the settings.",
+        )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"found an unpaired surrogate at character {error.start}, expected Unicode text",
+            advice="The text was cut inside a character or decoded wrongly before it was sent.",
+        ) from None
+    return text
+
+
+def _image_type(data: bytes, said: str, limit: int) -> str:
+    from guard.imaging import identify
+
+    if len(data) > limit:
+        raise TooLargeError(f"found an image file of {len(data)} bytes, expected at most {limit}")
+    found, _, _ = identify(data)
+    if said and said.replace("image/jpg", "image/jpeg") != found:
+        raise InputError(
+            f"found a file of type {found}, expected {said} as its sender says",
+            advice="Send the type that the bytes have.",
+        )
+    return found

@@ -1,0 +1,175 @@
+"""Runs the checks of a policy over a batch of contents: groups side by side, each check under its deadline, fail closed.
+
+A check never makes the chain raise. One that crashes, times out, could not be loaded, or answers something that cannot be
+true gives a result that says so, and `guard.decide` lets the policy's `on_failure` speak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from itertools import groupby
+from typing import cast
+
+from guard.decide import EARLY_STOP, blocks
+from guard.errors import GenguardError, PolicyError
+from guard.registry import checks as registry
+from guard.rules import CheckSpec, Policy
+from guard.taxonomy import CATEGORIES
+from guard.types import Check, CheckResult, Content, Context, Finding, Modality, Region, Scan, Span, Status
+from guard.workers import Worker
+
+_log = logging.getLogger(__name__)
+
+
+class Chain:
+    """The checks of one policy, in the order they run."""
+
+    def __init__(self, policy: Policy, checks: Mapping[str, Check] | None = None) -> None:
+        """`checks`: built checks by their name in the policy; built from the registry when left out.
+
+        Raises PolicyError for a policy without checks, or when `checks` is not exactly what the policy names.
+        """
+        if not policy.checks:
+            raise PolicyError(
+                f"policy {policy.id!r} has no checks, expected at least one",
+                advice="A chain that measures nothing would let everything pass.",
+            )
+        self.policy = policy
+        self.checks = dict(checks) if checks is not None else {spec.name: _make(spec) for spec in policy.checks}
+        expected = {spec.name for spec in policy.checks}
+        if set(self.checks) != expected:
+            raise PolicyError(f"found checks {sorted(self.checks)}, expected {sorted(expected)} as in policy {policy.id!r}")
+        ordered = sorted(policy.checks, key=lambda spec: spec.group)
+        self._groups = [list(group) for _, group in groupby(ordered, key=lambda spec: spec.group)]
+        self._workers = {name: Worker(f"genguard-{name}") for name in self.checks}
+        self._loading: dict[str, Future[None]] = {}
+        self._lock = threading.Lock()
+
+    async def load(self) -> dict[str, str]:
+        """Load every check, once; return what went wrong by check, empty when all are ready."""
+        troubles = await asyncio.gather(*(self._load(name) for name in self.checks))
+        return {name: trouble for name, trouble in zip(self.checks, troubles, strict=True) if trouble}
+
+    async def run(self, contents: Sequence[Content]) -> list[tuple[CheckResult, ...]]:
+        """Measure contents; one tuple of results a content, in the policy's order of checks."""
+        contexts = [context_of(content) for content in contents]
+        results: list[dict[str, CheckResult]] = [{} for _ in contents]
+        for group in self._groups:
+            stopped = [
+                blocks(self.policy, tuple(found.values()), context) for found, context in zip(results, contexts, strict=True)
+            ]
+            await asyncio.gather(*(self._run_check(spec, contents, stopped, results) for spec in group))
+        names = [spec.name for spec in self.policy.checks]
+        return [tuple(found[name] for name in names if name in found) for found in results]
+
+    async def _run_check(
+        self, spec: CheckSpec, contents: Sequence[Content], stopped: Sequence[bool], results: list[dict[str, CheckResult]]
+    ) -> None:
+        owed = [index for index, content in enumerate(contents) if spec.applies(content.stage, content.modality)]
+        asked = [index for index in owed if not stopped[index]]
+        for index in owed:
+            results[index][spec.name] = self._result(spec, Status.SKIPPED, error=EARLY_STOP)
+        if asked:
+            found = await self._measure(spec, [contents[index] for index in asked])
+            for index, result in zip(asked, found, strict=True):
+                results[index][spec.name] = result
+
+    async def _measure(self, spec: CheckSpec, batch: Sequence[Content]) -> list[CheckResult]:
+        trouble = await self._load(spec.name)
+        if trouble:
+            return [self._result(spec, Status.FAILED, error=f"could not be loaded: {trouble}")] * len(batch)
+        started = time.perf_counter()
+        try:
+            scans = await self._call(spec, batch)
+        except TimeoutError:
+            error = f"no answer within {spec.deadline_ms} ms"
+            return [self._result(spec, Status.TIMEOUT, error=error, started=started)] * len(batch)
+        except Exception as error:  # noqa: BLE001 - whatever a check throws is recorded, and the policy decides
+            if len(batch) > 1:  # one bad content must not fail its neighbours: find out which one it is
+                return [result for content in batch for result in await self._measure(spec, [content])]
+            _log.warning("check %s failed: %s", spec.name, type(error).__name__)
+            return [self._result(spec, Status.FAILED, error=_describe(error), started=started)]
+        return [self._judge(spec, content, scan, started) for content, scan in zip(batch, scans, strict=True)]
+
+    async def _call(self, spec: CheckSpec, batch: Sequence[Content]) -> Sequence[Scan]:
+        check, seconds = self.checks[spec.name], spec.deadline_ms / 1000
+        if check.blocking:
+            scans = await self._workers[spec.name].run(lambda: cast("Sequence[Scan]", check(batch)), seconds)
+        else:
+            async with asyncio.timeout(seconds):
+                answer = check(batch)
+                if isinstance(answer, Sequence):
+                    raise TypeError("a check that is not blocking has to be a coroutine function")
+                scans = await answer
+        if len(scans) != len(batch):
+            raise ValueError(f"found {len(scans)} scans, expected {len(batch)}")
+        return scans
+
+    def _judge(self, spec: CheckSpec, content: Content, scan: Scan, started: float) -> CheckResult:
+        wrong = next((fault for finding in scan.findings if (fault := self._fault(spec, content, finding))), "")
+        if wrong:
+            return self._result(spec, Status.FAILED, error=wrong, started=started)
+        if scan.scanned is None:
+            return self._result(spec, Status.SKIPPED, error="it read nothing", started=started)
+        return self._result(spec, Status.OK, scan=scan, started=started)
+
+    def _fault(self, spec: CheckSpec, content: Content, finding: Finding) -> str:
+        """What is impossible about a finding; empty when it can be true."""
+        if finding.category not in CATEGORIES:
+            return f"found category {finding.category!r}, expected one of guard.taxonomy.CATEGORIES"
+        if finding.label not in self.checks[spec.name].labels:
+            return f"found label {finding.label!r}, expected one it declares"
+        if not 0 <= finding.score <= 1000:
+            return f"found score {finding.score}, expected 0 to 1000 per mille"
+        where = finding.where
+        if isinstance(where, Span) and not 0 <= where.start < where.end <= content.length:
+            return f"found span {where.start} to {where.end}, expected one inside 0 to {content.length}"
+        if where is not None and isinstance(where, Region) is not (content.modality is Modality.IMAGE):
+            return f"found a {type(where).__name__} on {content.modality.value}"
+        return ""
+
+    def _result(
+        self, spec: CheckSpec, status: Status, *, scan: Scan | None = None, error: str = "", started: float | None = None
+    ) -> CheckResult:
+        check = self.checks[spec.name]
+        elapsed = 0 if started is None else round((time.perf_counter() - started) * 1e6)
+        findings = scan.findings if scan else ()
+        scanned = scan.scanned if scan else None
+        return CheckResult(spec.name, spec.use, check.version, check.digest, status, findings, scanned, elapsed, error)
+
+    async def _load(self, name: str) -> str:
+        with self._lock:
+            future = self._loading.get(name)
+            if future is None:
+                future = self._loading[name] = self._workers[name].submit(self.checks[name].load)
+        try:
+            await asyncio.shield(asyncio.wrap_future(future))
+        except Exception as error:  # noqa: BLE001 - recorded with every decision it touches
+            return _describe(error)
+        return ""
+
+
+def context_of(content: Content) -> Context:
+    """What a policy's conditions may ask about a content."""
+    return Context(
+        content.stage,
+        content.modality,
+        content.origin.generator,
+        content.request.tenant,
+        content.request.language,
+        content.length,
+    )
+
+
+def _make(spec: CheckSpec) -> Check:
+    return registry.make(spec.use, spec.parameters)
+
+
+def _describe(error: BaseException) -> str:
+    """An error in words that quote no content: our own messages never do, a stranger's might."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, GenguardError) else type(error).__name__

@@ -1,0 +1,179 @@
+"""(policy, check results, context) -> verdict. Pure: no clock, no files, no randomness.
+
+The ledger keeps all three inputs, so anyone can derive a verdict again, or derive another one under another policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from guard.conditions import covers, evaluate, measured
+from guard.errors import GenguardError, PolicyError, TooLargeError
+from guard.rules import CheckSpec, Policy, Rule
+from guard.types import Action, CheckResult, Context, Edit, Finding, FiredRule, Mark, Span, Stage, Status, Verdict
+
+EARLY_STOP = "early stop: an earlier group had blocked"
+"""The `error` of a check that was not started because the verdict could not get stricter."""
+REDACTION = "redaction"
+"""Kind of the Mark that records edits which could not be applied."""
+WITHHELD = (("en", "This output was withheld by policy."), ("zh", "该输出已按策略拦截。"))
+HELD = (("en", "This output is held for review."), ("zh", "该输出正在等待人工审核。"))
+
+_VERBS = {
+    Action.ALLOW: "Released",
+    Action.LABEL: "Released with a label",
+    Action.REDACT: "Released after redaction",
+    Action.REVIEW: "Held for review",
+    Action.BLOCK: "Blocked",
+}
+
+
+def decide(policy: Policy, results: Sequence[CheckResult], context: Context) -> Verdict:
+    """Derive the verdict: the strictest of all rules that fire and of all checks that failed."""
+    known = measured(results)
+    ruled = [pair for rule in policy.rules if (pair := _fire(rule, known, context)) is not None]
+    fired = [rule for rule, _ in ruled]
+    failures = list(_failures(policy, results, context))
+    fired += [failure for failure, early in failures if not early]
+    if not any(rule.action is Action.BLOCK for rule in fired):
+        fired += [failure for failure, early in failures if early]
+    if context.stage is not Stage.PROMPT and not any(spec.applies(context.stage, context.modality) for spec in policy.checks):
+        fired.append(_unread(context))
+    edits = tuple(edit for _, some in ruled for edit in some)
+    return _verdict(policy, fired, edits, _messages(policy), f"{len(results)} checks read all of it and no rule fired.")
+
+
+def blocks(policy: Policy, results: Sequence[CheckResult], context: Context) -> bool:
+    """Whether a rule already blocks on these results, whatever other checks may still find."""
+    known = measured(results)
+    return any(rule.action is Action.BLOCK and evaluate(rule.when, known, context).value is True for rule in policy.rules)
+
+
+def settle(verdict: Verdict, policy: Policy, marks: Sequence[Mark]) -> Verdict:
+    """Take what became of edits and marks into the verdict: an output that cannot carry its mark follows `on_unmarkable`."""
+    follows = {spec.use: spec.on_unmarkable for spec in policy.marks}
+    failed = [
+        FiredRule(
+            f"mark:{mark.kind}",
+            "An output carries its marks" if mark.kind != REDACTION else "Redactions are applied",
+            follows.get(mark.kind, Action.BLOCK),
+            "operation",
+            "",
+            f"{mark.kind}: {mark.error}",
+        )
+        for mark in marks
+        if not mark.verified
+    ]
+    if not failed:
+        return verdict
+    return _verdict(policy, [*verdict.fired, *failed], verdict.edits, _messages(policy), "")
+
+
+def refuse(error: GenguardError, policy: Policy | None) -> Verdict:
+    """The verdict on an input that cannot be judged at all."""
+    rule, title, category = "input-unreadable", "Input that cannot be read is refused", "input"
+    if isinstance(error, TooLargeError):
+        rule = "input-too-large"
+    elif isinstance(error, PolicyError):
+        rule, title, category = "no-policy", "Nothing leaves unjudged", "operation"
+    fired = FiredRule(rule, title, Action.BLOCK, category, "", str(error))
+    return Verdict(
+        Action.BLOCK,
+        (fired,),
+        f"Refused: {error}.",
+        policy.id if policy else "",
+        policy.version if policy else 0,
+        policy.revision if policy else "",
+        message=(("en", str(error)),),
+    )
+
+
+# --- rules ---------------------------------------------------------------------------------------------------------
+
+
+def _fire(rule: Rule, known: Mapping[str, CheckResult], context: Context) -> tuple[FiredRule, tuple[Edit, ...]] | None:
+    truth = evaluate(rule.when, known, context)
+    if truth.value is not True:
+        return None
+    because = "; ".join(dict.fromkeys(truth.because))
+    action: Action = rule.action
+    edits: tuple[Edit, ...] = ()
+    if rule.action is Action.REDACT:
+        edits = _edits(rule, truth.findings)
+        if len(edits) < len(truth.findings) or not edits:
+            # A thing that was found but has no place cannot be cut out: nothing may leave.
+            action, edits, because = Action.BLOCK, (), f"{because}; found without a place, so it cannot be redacted"
+    return FiredRule(rule.id, rule.title, action, rule.category, rule.basis, because), edits
+
+
+def _edits(rule: Rule, findings: Iterable[Finding]) -> tuple[Edit, ...]:
+    return tuple(
+        Edit(finding.where, rule.operator, finding.label, rule.id, rule.parameters)
+        for finding in dict.fromkeys(findings)
+        if finding.where is not None
+    )
+
+
+# --- checks that did not do their work -------------------------------------------------------------------------------
+
+
+def _failures(policy: Policy, results: Sequence[CheckResult], context: Context) -> Iterable[tuple[FiredRule, bool]]:
+    """Each check that owes an answer and gave none, with whether it was merely stopped early."""
+    by_name = {result.check: result for result in results}
+    for spec in policy.checks:
+        if spec.applies(context.stage, context.modality):
+            result = by_name.get(spec.name)
+            why = _shortfall(result, context)
+            if why:
+                early = result is not None and result.status is Status.SKIPPED and result.error == EARLY_STOP
+                yield _failure(spec, why), early
+
+
+def _shortfall(result: CheckResult | None, context: Context) -> str:
+    if result is None:
+        return "it gave no result"
+    if result.status is not Status.OK:
+        return f"{result.status.value}: {result.error}" if result.error else result.status.value
+    if not covers(result.scanned, context):
+        place = f"{result.scanned.start} to {result.scanned.end}" if isinstance(result.scanned, Span) else "nothing"
+        return f"it read {place} of {context.length}"
+    return ""
+
+
+def _failure(spec: CheckSpec, why: str) -> FiredRule:
+    return FiredRule(f"check:{spec.name}", "Every check does its work", spec.on_failure, "operation", "", f"{spec.name}: {why}")
+
+
+def _unread(context: Context) -> FiredRule:
+    return FiredRule(
+        "no-check",
+        "Nothing leaves unread",
+        Action.BLOCK,
+        "operation",
+        "",
+        f"no check of this policy reads {context.modality.value} at stage {context.stage.value}",
+    )
+
+
+# --- the verdict -----------------------------------------------------------------------------------------------------
+
+
+def _verdict(
+    policy: Policy,
+    fired: Sequence[FiredRule],
+    edits: tuple[Edit, ...],
+    messages: Mapping[str, tuple[tuple[str, str], ...]],
+    otherwise: str,
+) -> Verdict:
+    action = max((rule.action for rule in fired), key=lambda one: one.strength, default=Action.ALLOW)
+    ordered = tuple(sorted(fired, key=lambda rule: -rule.action.strength))
+    why = " ".join(f"Rule {rule.rule}: {rule.because}." for rule in ordered if rule.action is action) or otherwise
+    message: tuple[tuple[str, str], ...] = ()
+    if not action.releases:
+        default = HELD if action is Action.REVIEW else WITHHELD
+        message = next((messages[rule.rule] for rule in ordered if rule.action is action and messages.get(rule.rule)), default)
+    return Verdict(action, ordered, f"{_VERBS[action]}. {why}", policy.id, policy.version, policy.revision, edits, message)
+
+
+def _messages(policy: Policy) -> dict[str, tuple[tuple[str, str], ...]]:
+    return {rule.id: rule.message for rule in policy.rules}

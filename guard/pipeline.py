@@ -1,0 +1,372 @@
+"""generate -> chain -> decide -> redact -> mark -> record -> release. The only maker of a Release.
+
+There is one way through, for text and images, prompts and outputs, and it ends in the ledger: a Release can only be built from
+the Receipt of a durable commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from guard.admission import Limits, admit
+from guard.chain import Chain, context_of
+from guard.decide import REDACTION, decide, refuse, settle
+from guard.errors import GenerationError, GenguardError, InputError, PolicyError
+from guard.ids import uuid7
+from guard.redact import redact
+from guard.registry import markers as registry
+from guard.rules import MarkSpec, Policy
+from guard.sync import run_sync
+from guard.types import (
+    CALLER,
+    CheckResult,
+    Content,
+    Context,
+    Decision,
+    Edit,
+    Generator,
+    Ledger,
+    Mark,
+    Marker,
+    Modality,
+    Origin,
+    Release,
+    Request,
+    Stage,
+    Verdict,
+)
+from guard.workers import Worker
+
+MARK_DEADLINE_S = 300.0
+"""How long edits and marks of one batch of outputs may take before what is not done is blocked."""
+
+
+class Guard:
+    """Wraps generators so that nothing leaves unjudged or unrecorded.
+
+    `guard.release(generator, prompt)` for one output, `release_many` for several prompts or outputs, `check` for content that
+    was made elsewhere, each with a `_sync` twin. A blocked output is a Release without content, not an exception.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | Sequence[Policy],
+        ledger: Ledger,
+        *,
+        chains: Mapping[str, Chain] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """`policy`: one or several; the first that covers generator and tenant judges. `chains`: built ones by policy id.
+
+        Raises PolicyError for no policy, a policy that is not `live`, or two of one id.
+        """
+        self.policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
+        _require_live(self.policies)
+        self.ledger = ledger
+        self.limits = limits or Limits()
+        self.chains = {one.id: (chains or {}).get(one.id) or Chain(one) for one in self.policies}
+        self._markers = {
+            one.id: [(spec, registry.make(spec.use, spec.parameters)) for spec in one.marks] for one in self.policies
+        }
+        self._unloaded = [marker for pairs in self._markers.values() for _, marker in pairs]
+        self._dresser = Worker("genguard-marks")
+        self._loader = Worker("genguard-load")
+        self._activated: set[str] = set()
+        self._loaded: weakref.WeakSet[Generator] = weakref.WeakSet()
+
+    async def load(self, *generators: Generator) -> dict[str, str]:
+        """Load all models now rather than at the first call; return what went wrong, by policy and check."""
+        troubles: dict[str, str] = {}
+        for policy in self.policies:
+            await self._activate(policy)
+            troubles |= {f"{policy.id}.{name}": why for name, why in (await self.chains[policy.id].load()).items()}
+        await self._dresser.run(self._load_markers)
+        for generator in generators:
+            await self._load_generator(generator)
+        return troubles
+
+    async def release(
+        self, generator: Generator, prompt: str | Content, *, request: Request | None = None, **parameters: Any
+    ) -> Release:
+        """Generate one output and take it through the policy.
+
+        Raises GenerationError when the generator fails, ParameterError for a parameter it does not take, LedgerError when the
+        decision could not be committed.
+        """
+        releases = [one async for _, one in self.release_many(generator, [prompt], request=request, **{**parameters, "n": 1})]
+        if len(releases) != 1:
+            raise GenerationError(f"generator {generator.name!r} made {len(releases)} outputs, expected 1")
+        return releases[0]
+
+    async def release_many(
+        self, generator: Generator, prompts: Sequence[str | Content], *, request: Request | None = None, **parameters: Any
+    ) -> AsyncIterator[tuple[int, Release]]:
+        """Yield (index of the prompt, release) as outputs are decided. A refused prompt yields its own release.
+
+        Raises as `release` does; outputs that were yielded before stay recorded and released.
+        """
+        request = request or Request(str(uuid7()))
+        passed: list[tuple[int, Content, UUID]] = []
+        for index, release in enumerate(await self._judge_all(prompts, request, Stage.PROMPT, Origin(generator.name))):
+            if release.content is None:
+                yield index, release
+            else:
+                passed.append((index, release.content, release.decision.id))
+        if passed:
+            async for position, release in self._generate(generator, passed, parameters):
+                yield passed[position][0], release
+
+    async def check(
+        self,
+        content: str | bytes | Content,
+        *,
+        request: Request | None = None,
+        stage: Stage = Stage.OUTPUT,
+        origin: Origin = CALLER,
+        media_type: str = "",
+    ) -> Release:
+        """Judge content that was made elsewhere. Input that cannot be read gives a release that is `refused`."""
+        request = request or Request(str(uuid7()))
+        return (await self._judge_all([content], request, stage, origin, media_type))[0]
+
+    async def refuse(
+        self,
+        error: GenguardError,
+        request: Request,
+        *,
+        stage: Stage = Stage.PROMPT,
+        modality: Modality = Modality.TEXT,
+        generator: str = CALLER.generator,
+    ) -> Release:
+        """Record an input that cannot be judged at all, and release nothing. Its payload is not kept."""
+        context = Context(stage, modality, generator, request.tenant, request.language)
+        policy = self._policy(context)
+        return await self._record(policy, _decision(None, context, request, refuse(error, policy)))
+
+    def wrap(self, generator: Generator) -> Guarded:
+        """Bind a generator to this guard."""
+        return Guarded(self, generator)
+
+    def release_sync(
+        self, generator: Generator, prompt: str | Content, *, request: Request | None = None, **parameters: Any
+    ) -> Release:
+        """`release` for code without an event loop."""
+        return run_sync(self.release(generator, prompt, request=request, **parameters))
+
+    def check_sync(self, content: str | bytes | Content, *, request: Request | None = None) -> Release:
+        """`check` for code without an event loop."""
+        return run_sync(self.check(content, request=request))
+
+    # --- one step each ---------------------------------------------------------------------------------------------
+
+    async def _generate(
+        self, generator: Generator, passed: Sequence[tuple[int, Content, UUID]], parameters: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[int, Release]]:
+        await self._load_generator(generator)
+        async for batch in _batches(generator([prompt for _, prompt, _ in passed], parameters), self.limits.outputs):
+            parents = [passed[position][2] for position, _ in batch]
+            request, origin = batch[0][1].request, batch[0][1].origin
+            releases = await self._judge_all([one for _, one in batch], request, Stage.OUTPUT, origin, parents=parents)
+            for (position, _), release in zip(batch, releases, strict=True):
+                yield position, release
+
+    async def _judge_all(
+        self,
+        contents: Sequence[str | bytes | Content],
+        request: Request,
+        stage: Stage,
+        origin: Origin,
+        media_type: str = "",
+        parents: Sequence[UUID] | None = None,
+    ) -> list[Release]:
+        """Admit, measure in one batch a policy, decide, edit, mark and record; one release a content, in order."""
+        jobs: list[_Job] = []
+        known: Sequence[UUID | None] = parents or [None] * len(contents)
+        for data, parent in zip(contents, known, strict=True):
+            modality = (
+                data.modality if isinstance(data, Content) else Modality.TEXT if isinstance(data, str) else Modality.IMAGE
+            )
+            context = Context(stage, modality, origin.generator, request.tenant, request.language)
+            try:
+                content = admit(data, request=request, stage=stage, origin=origin, media_type=media_type, limits=self.limits)
+            except InputError as error:
+                jobs.append(_Job(None, context, parent, self._policy(context), error))
+            else:
+                jobs.append(_Job(content, context_of(content), parent, self._policy(context)))
+        await self._measure(jobs)
+        return list(await asyncio.gather(*(self._finish(job, request) for job in jobs)))
+
+    async def _measure(self, jobs: Sequence[_Job]) -> None:
+        for policy in self.policies:
+            mine = [job for job in jobs if job.policy is policy and job.content is not None]
+            if mine:
+                measured = await self.chains[policy.id].run([job.content for job in mine if job.content is not None])
+                for job, results in zip(mine, measured, strict=True):
+                    job.results = results
+
+    async def _finish(self, job: _Job, request: Request) -> Release:
+        content, policy, decision_id = job.content, job.policy, uuid7()
+        if content is None or policy is None:
+            error = job.error or PolicyError(
+                f"no policy covers generator {job.context.generator!r} and tenant {job.context.tenant!r}"
+            )
+            verdict = refuse(error, policy)
+            return await self._record(policy, _decision(content, job.context, request, verdict, parent=job.parent))
+        verdict = decide(policy, job.results, job.context)
+        released: Content | None = None
+        marks: tuple[Mark, ...] = ()
+        if verdict.action.releases:
+            edits = verdict.edits
+            try:
+                released, marks = await self._dresser.run(
+                    lambda: self._dress(policy, content, edits, decision_id), MARK_DEADLINE_S
+                )
+            except TimeoutError:
+                marks = (Mark("marks", "", "", verified=False, error=f"not done within {MARK_DEADLINE_S:.0f} s"),)
+            verdict = settle(verdict, policy, marks)
+        if not verdict.action.releases:
+            released = None
+        decision = _decision(
+            content,
+            job.context,
+            content.request,
+            verdict,
+            id=decision_id,
+            results=job.results,
+            released=released,
+            marks=marks,
+            parent=job.parent,
+        )
+        return await self._record(policy, decision)
+
+    def _dress(
+        self, policy: Policy, content: Content, edits: Sequence[Edit], decision_id: UUID
+    ) -> tuple[Content | None, tuple[Mark, ...]]:
+        """Apply edits, then marks. What fails is a mark that is not verified; `settle` takes it into the verdict."""
+        try:
+            content = redact(content, edits)
+        except Exception as error:  # noqa: BLE001 - nothing may leave half-redacted, whatever went wrong
+            return None, (Mark(REDACTION, "", "", verified=False, error=type(error).__name__),)
+        marks: list[Mark] = []
+        for spec, marker in self._markers[policy.id]:
+            if content.stage is Stage.OUTPUT and content.modality is marker.modality:
+                content, mark = self._mark(spec, marker, content, decision_id)
+                marks.append(mark)
+        return content, tuple(marks)
+
+    def _mark(self, spec: MarkSpec, marker: Marker, content: Content, decision_id: UUID) -> tuple[Content, Mark]:
+        try:
+            self._load_markers()
+            return marker(content, decision_id)
+        except Exception as error:  # noqa: BLE001 - recorded as a mark that is not there; `on_unmarkable` decides
+            return content, Mark(spec.use, "", "", verified=False, error=type(error).__name__)
+
+    async def _record(self, policy: Policy | None, decision: Decision) -> Release:
+        if policy is not None:
+            await self._activate(policy)
+        receipt = await self.ledger.append(decision)
+        return Release(decision.released, decision.verdict, receipt, decision)
+
+    def _policy(self, context: Context) -> Policy | None:
+        return next((policy for policy in self.policies if policy.covers(context.generator, context.tenant)), None)
+
+    async def _activate(self, policy: Policy) -> None:
+        if policy.revision not in self._activated:
+            await self.ledger.activate(policy.id, policy.version, policy.revision, policy.document)
+            self._activated.add(policy.revision)
+
+    async def _load_generator(self, generator: Generator) -> None:
+        if generator not in self._loaded:
+            await self._loader.run(generator.load)
+            self._loaded.add(generator)
+
+    def _load_markers(self) -> None:
+        while self._unloaded:
+            self._unloaded[0].load()
+            self._unloaded.pop(0)
+
+
+@dataclass(slots=True)
+class _Job:
+    """One content on its way from admission to its decision."""
+
+    content: Content | None
+    context: Context
+    parent: UUID | None
+    policy: Policy | None
+    error: InputError | None = None
+    results: tuple[CheckResult, ...] = ()
+
+
+def _decision(content: Content | None, context: Context, request: Request, verdict: Verdict, **rest: Any) -> Decision:
+    fields = {"id": uuid7(), "results": (), "released": None, **rest}
+    return Decision(time=datetime.now(UTC), content=content, context=context, request=request, verdict=verdict, **fields)
+
+
+class Guarded:
+    """A generator that can only be reached through its guard."""
+
+    def __init__(self, guard: Guard, generator: Generator) -> None:
+        self._guard = guard
+        self._generator = generator
+
+    async def __call__(self, prompt: str | Content, *, request: Request | None = None, **parameters: Any) -> Release:
+        """Generate one output and take it through the policy; raises as `Guard.release` does."""
+        return await self._guard.release(self._generator, prompt, request=request, **parameters)
+
+    def sync(self, prompt: str | Content, *, request: Request | None = None, **parameters: Any) -> Release:
+        """The same for code without an event loop."""
+        return self._guard.release_sync(self._generator, prompt, request=request, **parameters)
+
+
+def _require_live(policies: Sequence[Policy]) -> None:
+    if not policies:
+        raise PolicyError("found no policy, expected at least one", advice="Without a policy nothing may be released.")
+    ids = [policy.id for policy in policies]
+    for policy in policies:
+        if policy.status != "live":
+            raise PolicyError(
+                f"policy {policy.id!r} has status {policy.status!r}, expected 'live'",
+                advice="Only a live policy judges. Set `status: live` when it is ready.",
+            )
+        if ids.count(policy.id) > 1:
+            raise PolicyError(f"found {ids.count(policy.id)} policies with the id {policy.id!r}, expected one")
+
+
+async def _batches(source: AsyncIterator[tuple[int, Content]], most: int) -> AsyncIterator[list[tuple[int, Content]]]:
+    """Group what a generator yields: whatever is ready when the judge is, so that making and judging overlap.
+
+    Raises GenerationError when the generator fails with something that is not an error of ours.
+    """
+    ready: asyncio.Queue[tuple[int, Content] | None] = asyncio.Queue()
+
+    async def pump() -> None:
+        try:
+            async for pair in source:
+                ready.put_nowait(pair)
+        finally:
+            ready.put_nowait(None)
+
+    task = asyncio.create_task(pump())
+    try:
+        done = False
+        while not done:
+            batch = [await ready.get()]
+            while batch[-1] is not None and not ready.empty() and len(batch) < most:
+                batch.append(ready.get_nowait())
+            done = batch[-1] is None
+            if pairs := [pair for pair in batch if pair is not None]:
+                yield pairs
+        await task
+    except GenguardError:
+        raise
+    except Exception as error:
+        raise GenerationError(f"the generator failed with {type(error).__name__}, nothing was made") from error
+    finally:
+        task.cancel()

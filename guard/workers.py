@@ -1,0 +1,86 @@
+"""Daemon threads for work that blocks, so that neither the event loop nor the end of the process waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_Job = tuple["Future[Any]", Callable[[], Any]]
+
+MAX_SPARES = 4
+"""How many hung calls one worker replaces by a fresh thread before it lets callers wait (and time out)."""
+
+
+class Worker:
+    """Runs one call at a time on its own thread: a model is never entered twice at once.
+
+    A call that hangs past its deadline cannot be killed. It is abandoned: the caller gets its timeout, and a spare thread
+    takes over, up to MAX_SPARES of them.
+    """
+
+    def __init__(self, name: str) -> None:
+        """`name` shows in thread lists."""
+        self.name = name
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._abandoned = 0
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Queue a call and return its future."""
+        future: Future[T] = Future()
+        self._jobs.put((future, call))
+        self._ensure_thread()
+        return future
+
+    async def run(self, call: Callable[[], T], timeout: float | None = None) -> T:  # noqa: ASYNC109 - the thread is abandoned with it
+        """Await a call. Raises TimeoutError after `timeout` seconds, the time it waited in the queue included."""
+        future = self.submit(call)
+        awaited = asyncio.wrap_future(future)
+        awaited.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # an abandoned call may still fail, unheard
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.shield(awaited)
+        except TimeoutError:
+            if not future.cancel() and not future.done():
+                self._abandon(future)
+            raise
+
+    def _ensure_thread(self) -> None:
+        with self._lock:
+            if self._threads <= self._abandoned:
+                self._threads += 1
+                threading.Thread(target=self._serve, name=self.name, daemon=True).start()
+
+    def _abandon(self, future: Future[Any]) -> None:
+        with self._lock:
+            if self._abandoned >= MAX_SPARES:
+                return
+            self._abandoned += 1
+        future.add_done_callback(lambda _: self._returned())
+        self._ensure_thread()
+
+    def _returned(self) -> None:
+        with self._lock:
+            self._abandoned -= 1
+
+    def _serve(self) -> None:
+        while True:
+            future, call = self._jobs.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the future
+                    future.set_exception(error)
+            del future, call
+            with self._lock:
+                if self._threads > self._abandoned + 1:  # a hung call came back: one thread is enough again
+                    self._threads -= 1
+                    return
