@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ class Drawing:
     def line(self, points: object, width: float, colour: Colour) -> None:
         """A thick line through the points, with round ends and joints."""
         path = np.asarray(points, dtype=np.float64)
-        for start, end in zip(path[:-1], path[1:], strict=True):
+        for start, end in pairwise(path):
             along = end - start
             across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-9) * width / 2
             self.polygon([start + across, end + across, end - across, start - across], colour)
