@@ -1,0 +1,253 @@
+"""Compiles a policy file that was read into nodes: shape first, then meaning, and all mistakes of both together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from guard.redact import IMAGE_OPERATORS, TEXT_OPERATORS
+from guard.rules import Condition, Policy, ScoreAtLeast
+from guard.taxonomy import CATEGORIES
+from guard.types import Modality, Stage
+from policies import schema
+from policies.conditions import RESERVED, ConditionReader, Known, Measure, same_key, situations, truths
+from policies.document import FORMAT, canonical, encode, from_document
+from policies.mistake import Mistakes, closest, describe, one_of
+from policies.parts import CheckPart, broken_check, compile_check, compile_watermark
+from policies.source import Node
+from policies.wording import note
+
+_OPERATORS = {Modality.TEXT: TEXT_OPERATORS, Modality.IMAGE: IMAGE_OPERATORS}
+_PARAMETERS = {"keep_last": "mask", "text": "replace"}
+"""Parameters of a redaction, with the one operator that reads each."""
+
+
+def compile_policy(root: Node, mistakes: Mistakes) -> Policy:
+    """Compile a policy. Raises PolicyFileError with every mistake of the file.
+
+    The policy is built from its own document, so that what decides today is what re-derives later.
+    """
+    file, broken = _shape(root, mistakes)
+    checks = _checks(root, broken, mistakes)
+    applies_to = root.entries["applies_to"].node if "applies_to" in root.entries else Node(root.line, {})
+    scope = _scope(applies_to, broken)
+    rules = _Rules(root, {name: part.known for name, part in checks.items()}, scope, mistakes).compile(broken)
+    marks = _marks(root, broken, mistakes)
+    mistakes.raise_if_any()
+    assert file is not None
+    document = {
+        "format": FORMAT,
+        "policy": file.policy,
+        "version": file.version,
+        "status": file.status,
+        "owner": file.owner,
+        "description": file.description,
+        "applies_to": {"generators": file.applies_to.generators, "tenants": file.applies_to.tenants},
+        "checks": {name: _slim(part.entry or {}, "parameters") for name, part in checks.items()},
+        "rules": rules,
+        "marks": marks,
+    }
+    return from_document(canonical(_slim(document, "owner", "description", "marks")))
+
+
+def _slim(entry: Mapping[str, Any], *optional: str) -> dict[str, Any]:
+    """Leave out what is empty, so that a key which a later version adds does not change the revision of older policies."""
+    return {key: value for key, value in entry.items() if value or key not in optional}
+
+
+def _shape(root: Node, mistakes: Mistakes) -> tuple[schema.PolicyFile | None, set[tuple[str | int, ...]]]:
+    try:
+        return schema.PolicyFile.model_validate(root.plain()), set()
+    except ValidationError as error:
+        return None, note(error, root, mistakes)
+
+
+def _touches(broken: set[tuple[str | int, ...]], *path: str | int) -> bool:
+    """Whether a mistake lies at, under or above `path`."""
+    return any(one[: len(path)] == path or one == path[: len(one)] for one in broken if one)
+
+
+def _checks(root: Node, broken: set[tuple[str | int, ...]], mistakes: Mistakes) -> dict[str, CheckPart]:
+    found = root.entries["checks"].node.entries if "checks" in root.entries else {}
+    parts = {}
+    for name, entry in found.items():
+        if name in RESERVED:
+            mistakes.add(
+                entry.line, f"a check named {name!r}", f"another name; conditions use {', '.join(RESERVED)} themselves"
+            )
+        if _touches(broken, "checks", name):
+            parts[name] = broken_check(name)
+        else:
+            model = schema.CheckEntry.model_validate(entry.node.plain())
+            parts[name] = compile_check(name, entry.node, model, mistakes)
+    return parts
+
+
+def _scope(applies_to: Node, broken: set[tuple[str | int, ...]]) -> dict[str, tuple[str, ...]]:
+    if _touches(broken, "applies_to"):
+        return {}
+    model = schema.AppliesTo.model_validate(applies_to.plain())
+    return {"generator": tuple(model.generators), "tenant": tuple(model.tenants)}
+
+
+def _marks(root: Node, broken: set[tuple[str | int, ...]], mistakes: Mistakes) -> dict[str, Any]:
+    found = root.entries["marks"].node.plain() if "marks" in root.entries else None
+    if found is None or _touches(broken, "marks"):
+        return {}
+    entry = compile_watermark(root, schema.Marks.model_validate(found).watermark.image, mistakes)
+    return {"watermark": {"image": _slim(entry, "parameters")}} if entry else {}
+
+
+class _Rules:
+    """Compiles the rules of one file."""
+
+    def __init__(
+        self, root: Node, checks: Mapping[str, Known], scope: Mapping[str, tuple[str, ...]], mistakes: Mistakes
+    ) -> None:
+        self._node = root.entries["rules"].node if "rules" in root.entries else Node(root.line, [])
+        self._checks = checks
+        self._scope = scope
+        self._mistakes = mistakes
+        self._ids: dict[str, int] = {}
+        self._conditions: dict[str, tuple[str, int]] = {}
+
+    def compile(self, broken: set[tuple[str | int, ...]]) -> list[dict[str, Any]]:
+        """The rules' part of the document."""
+        compiled = []
+        for index, node in enumerate(self._node.items):
+            if _touches(broken, "rules", index):
+                self._condition(node)  # its other mistakes are wanted too
+            else:
+                compiled.append(self._rule(node, schema.RuleEntry.model_validate(node.plain())))
+        return compiled
+
+    def _condition(self, node: Node) -> tuple[Condition | None, list[Measure]]:
+        if not isinstance(node.value, dict) or not node.entries.get("when") or not node.entries["when"].node.entries:
+            return None, []
+        reader = ConditionReader(self._checks, self._scope, self._mistakes)
+        return reader.read(node.entries["when"].node), reader.measures
+
+    def _rule(self, node: Node, entry: schema.RuleEntry) -> dict[str, Any]:
+        condition, measures = self._condition(node)
+        self._identity(node, entry)
+        self._redaction(node, entry)
+        category = self._category(node, entry, condition, measures)
+        if condition is None:
+            return {}
+        self._once(node, entry, condition)
+        if self._reachable(node, condition, measures) and entry.with_ is not None:
+            self._cuttable(node, entry.with_, condition, measures)
+        document = {
+            "id": entry.id,
+            "title": entry.title,
+            "when": encode(condition),
+            "action": entry.action,
+            "category": category,
+            "basis": entry.basis,
+            "message": entry.message,
+            "with": entry.with_.model_dump(exclude_none=True) if entry.with_ else {},
+            "tests": [test.model_dump(exclude_none=True) for test in entry.tests],
+        }
+        return _slim(document, "title", "basis", "message", "with", "tests")
+
+    def _identity(self, node: Node, entry: schema.RuleEntry) -> None:
+        line = node.line_of(("id",))
+        if entry.id in self._ids:
+            self._mistakes.add(
+                line, f"rule id {entry.id!r} a second time", f"another; line {self._ids[entry.id]} has it already"
+            )
+        self._ids.setdefault(entry.id, line)
+
+    def _once(self, node: Node, entry: schema.RuleEntry, condition: Condition) -> None:
+        line, key = node.line_of(("when",)), same_key(condition)
+        if key in self._conditions:
+            other, place = self._conditions[key]
+            self._mistakes.add(
+                line,
+                f"the same condition as rule {other!r} on line {place}",
+                "one rule for it; only the strictest action counts",
+            )
+        self._conditions.setdefault(key, (entry.id, line))
+
+    def _redaction(self, node: Node, entry: schema.RuleEntry) -> None:
+        change = entry.with_
+        if entry.action != "redact":
+            if change is not None:
+                self._mistakes.add(node.line_of(("with",)), f"'with' on action {entry.action!r}", "it on action 'redact' only")
+            return
+        if change is None:
+            expected = "`with: {operator: …}` that says how: " + ", ".join((*TEXT_OPERATORS, *IMAGE_OPERATORS))
+            self._mistakes.add(node.line_of(("action",)), "action 'redact' alone", expected)
+            return
+        for name, operator in _PARAMETERS.items():
+            if getattr(change, name) is not None and change.operator != operator:
+                self._mistakes.add(
+                    node.line_of(("with", name)),
+                    f"{name!r} with operator {change.operator!r}",
+                    f"it with operator {operator!r} only",
+                )
+
+    def _category(self, node: Node, entry: schema.RuleEntry, condition: Condition | None, measures: list[Measure]) -> str:
+        if entry.category:
+            if entry.category not in CATEGORIES:
+                line = node.line_of(("category",))
+                hint = closest(entry.category, CATEGORIES)
+                self._mistakes.add(line, f"unknown category {describe(entry.category)}", one_of(CATEGORIES), hint)
+            return entry.category
+        asked = [(self._checks[one.condition.check].labels, one.condition) for one in measures if not one.negated]
+        if condition is None or any(labels is None for labels, _ in asked):
+            return ""
+        common = {category for labels, one in asked for category in _categories(labels or {}, one)}
+        if len(common) != 1:
+            expected = one_of(sorted(common) or CATEGORIES)
+            self._mistakes.add(node.line, "no key 'category' and labels that do not have one in common", expected)
+        return next(iter(common), "")
+
+    def _reachable(self, node: Node, condition: Condition, measures: list[Measure]) -> bool:
+        line = node.line_of(("when",))
+        held = [where for where in situations() if truths(condition, self._checks, *where)[0]]
+        if not held:
+            why = f" ({'; '.join(dict.fromkeys(self._reads(one) for one in measures))})" if measures else ""
+            self._mistakes.add(line, f"a condition that can never hold{why}", "one that some content can meet")
+            return False
+        for one in measures:
+            if not any(self._checks[one.condition.check].runs(*where) for where in held):
+                self._mistakes.add(
+                    one.line,
+                    f"{one.key!r} where it never counts ({self._reads(one)})",
+                    "it where its stage and modality can occur",
+                )
+        return True
+
+    def _reads(self, one: Measure) -> str:
+        known = self._checks[one.condition.check]
+        stages = "every stage" if known.stages == frozenset(Stage) else f"stage {', '.join(sorted(known.stages))}"
+        return f"check {known.name!r} reads {' and '.join(sorted(known.modalities))} at {stages}"
+
+    def _cuttable(self, node: Node, change: schema.Redaction, condition: Condition, measures: list[Measure]) -> None:
+        """A redaction needs places, of a kind that its operator can change, however its condition comes to hold."""
+        held = [where for where in situations() if truths(condition, self._checks, *where)[0]]
+        if any(truths(condition, self._checks, *where, blind=True)[0] for where in held):
+            self._mistakes.add(
+                node.line_of(("when",)),
+                "a redaction that can fire without anything found",
+                "a check in every alternative, outside of `not`, that says what to cut",
+            )
+        reads = {
+            where[1] for one in measures if not one.negated for where in held if self._checks[one.condition.check].runs(*where)
+        }
+        for modality in sorted(reads):
+            if change.operator not in _OPERATORS[modality]:
+                self._mistakes.add(
+                    node.line_of(("with", "operator")),
+                    f"operator {change.operator!r} for {modality.value}",
+                    one_of(_OPERATORS[modality]) + ", or a `modality` in `when` that rules this out",
+                )
+
+
+def _categories(labels: Mapping[str, str], asked: Any) -> set[str]:
+    if isinstance(asked, ScoreAtLeast):
+        return {labels[asked.label]} if asked.label != "*" else set(labels.values())
+    return {labels[label] for label in asked.labels} or set(labels.values())

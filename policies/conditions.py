@@ -1,0 +1,227 @@
+"""Reads the `when` of a rule, and proves that it can hold.
+
+A condition is checked against every stage and modality there is: what no combination can make true is a mistake, because a
+rule that can never match protects nobody.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+
+from guard.rules import AllOf, AnyOf, Attribute, Condition, Found, Not, ScoreAtLeast, matches
+from guard.types import Modality, Stage
+from policies.document import canonical, encode
+from policies.mistake import Mistakes, closest, describe, one_of
+from policies.source import Node
+
+ATTRIBUTES = ("tenant", "generator", "language", "modality", "stage")
+COMBINATIONS = ("any", "all", "not")
+RESERVED = (*COMBINATIONS, *ATTRIBUTES)
+"""Words of the language, which no check can have as its name."""
+ANYTHING = "any"
+"""`check: any` asks for anything that the check found."""
+MAX_DEPTH = 12
+MAX_PATTERN = 200
+
+_ENUMS: dict[str, tuple[str, ...]] = {"modality": tuple(Modality), "stage": tuple(Stage)}
+_WILD = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A check as conditions see it. `labels` is None when its entry has mistakes of its own."""
+
+    name: str
+    labels: Mapping[str, str] | None
+    modalities: frozenset[Modality]
+    stages: frozenset[Stage]
+
+    def runs(self, stage: Stage, modality: Modality) -> bool:
+        """Whether it measures such a content."""
+        return stage in self.stages and modality in self.modalities
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A place in a condition that asks a check."""
+
+    condition: ScoreAtLeast | Found
+    line: int
+    key: str
+    negated: bool
+
+
+class ConditionReader:
+    """Reads one rule's condition; afterwards `measures` has each place that asks a check."""
+
+    def __init__(self, checks: Mapping[str, Known], scope: Mapping[str, tuple[str, ...]], mistakes: Mistakes) -> None:
+        """`scope`: patterns of the generators and tenants that the policy applies to, by attribute name."""
+        self._checks = checks
+        self._scope = scope
+        self._mistakes = mistakes
+        self.measures: list[Measure] = []
+
+    def read(self, node: Node, *, negated: bool = False, depth: int = 0) -> Condition | None:
+        """The condition of one mapping; None when it has mistakes, which are then noted."""
+        if not node.entries:
+            self._mistakes.add(node.line, node.describe(), "a condition, such as `toxicity.threat: 0.6`")
+            return None
+        if depth > MAX_DEPTH:
+            self._mistakes.add(node.line, f"conditions nested more than {MAX_DEPTH} deep", "a flatter condition")
+            return None
+        parts = [self._part(key, entry.line, entry.node, negated, depth) for key, entry in node.entries.items()]
+        whole = [part for part in parts if part is not None]
+        if len(whole) < len(parts):
+            return None
+        # Keys of one mapping have no order of their own, so their order must not reach the revision.
+        return whole[0] if len(whole) == 1 else AllOf(tuple(sorted(whole, key=lambda part: canonical(encode(part)))))
+
+    def _part(self, key: str, line: int, node: Node, negated: bool, depth: int) -> Condition | None:
+        if key == "not":
+            inner = self.read(node, negated=not negated, depth=depth + 1)
+            return None if inner is None else Not(inner)
+        if key in COMBINATIONS:
+            return self._several(key, line, node, negated, depth)
+        if key in ATTRIBUTES:
+            return self._attribute(key, line, node)
+        return self._measure(key, line, node, negated)
+
+    def _several(self, key: str, line: int, node: Node, negated: bool, depth: int) -> Condition | None:
+        if not node.items:
+            self._mistakes.add(line, f"{node.describe()} under '{key}'", "a list of conditions, at least one")
+            return None
+        parts = [self.read(item, negated=negated, depth=depth + 1) for item in node.items]
+        whole = tuple(part for part in parts if part is not None)
+        if len(whole) < len(parts):
+            return None
+        if len(whole) == 1:
+            return whole[0]
+        return AnyOf(whole) if key == "any" else AllOf(whole)
+
+    def _attribute(self, name: str, line: int, node: Node) -> Condition | None:
+        patterns = self._words(name, line, node, "a pattern or a list of patterns")
+        bad = False
+        for pattern in patterns:
+            if len(pattern) > MAX_PATTERN:
+                self._mistakes.add(line, f"a pattern of {len(pattern)} characters", f"at most {MAX_PATTERN}")
+                bad = True
+        for pattern in patterns:
+            values = _ENUMS.get(name, ())
+            if values and not any(fnmatchcase(value, pattern) for value in values):
+                hint = closest(pattern, values)
+                self._mistakes.add(line, f"{name} {describe(pattern)}, which matches nothing", one_of(values), hint)
+                bad = True
+            scope = self._scope.get(name)
+            if scope and not _WILD & set(pattern) and not matches(pattern, scope):
+                expected = f"a {name} that `applies_to` covers ({', '.join(scope)})"
+                self._mistakes.add(line, f"{name} {describe(pattern)}", expected)
+                bad = True
+        return None if bad or not patterns else Attribute(name, tuple(patterns))
+
+    def _words(self, key: str, line: int, node: Node, expected: str) -> list[str]:
+        """A text or a list of texts; empty, with the mistake noted, for anything else."""
+        nodes = node.items or [node]
+        wrong = [one for one in nodes if not isinstance(one.value, str) or not one.value]
+        for one in wrong:
+            self._mistakes.add(one.line if node.items else line, f"{one.describe()} under {key!r}", expected)
+        return [] if wrong else [one.value for one in nodes]
+
+    def _measure(self, key: str, line: int, node: Node, negated: bool) -> Condition | None:
+        name, dot, label = key.partition(".")
+        check = self._checks.get(name)
+        if check is None:
+            names = [*self._checks, *RESERVED]
+            expected = f"one of this policy's checks ({', '.join(self._checks) or 'none'}) or {', '.join(RESERVED)}"
+            self._mistakes.add(line, f"the condition {describe(key)}", expected, closest(name, names))
+            return None
+        condition = self._score(check, label, line, node) if dot else self._whole(check, line, node)
+        if condition is not None:
+            self.measures.append(Measure(condition, line, key, negated))
+        return condition
+
+    def _score(self, check: Known, label: str, line: int, node: Node) -> ScoreAtLeast | None:
+        known = self._label(check, label, line)
+        score = self._per_mille(line, node)
+        return ScoreAtLeast(check.name, label, score) if known and score is not None else None
+
+    def _whole(self, check: Known, line: int, node: Node) -> ScoreAtLeast | Found | None:
+        if isinstance(node.value, int | float) and not isinstance(node.value, bool):
+            score = self._per_mille(line, node)
+            return None if score is None else ScoreAtLeast(check.name, "*", score)
+        if node.value == ANYTHING:
+            return Found(check.name)
+        labels = self._words(check.name, line, node, f"a score from 0 to 1, a label, a list of labels, or `{ANYTHING}`")
+        known = [self._label(check, label, line) for label in labels]
+        return Found(check.name, frozenset(labels)) if known and all(known) else None
+
+    def _label(self, check: Known, label: str, line: int) -> bool:
+        if check.labels is None or label in check.labels:
+            return True
+        found = f"label {describe(label)}, which check {check.name!r} never reports"
+        self._mistakes.add(line, found, one_of(check.labels), closest(label, check.labels))
+        return False
+
+    def _per_mille(self, line: int, node: Node) -> int | None:
+        value = node.value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            hint = f"{value} per cent is written {value / 100}" if isinstance(value, int) and 1 < value <= 100 else ""
+            self._mistakes.add(line, node.describe(), "a score from 0 to 1, such as 0.6", hint)
+            return None
+        if not math.isclose(value * 1000, round(value * 1000), abs_tol=1e-9):
+            self._mistakes.add(line, f"the score {value}", "at most three decimals; scores count in thousandths")
+            return None
+        return round(value * 1000)
+
+
+def situations() -> Iterator[tuple[Stage, Modality]]:
+    """Every stage with every modality."""
+    return product(Stage, Modality)
+
+
+def truths(
+    condition: Condition, checks: Mapping[str, Known], stage: Stage, modality: Modality, *, blind: bool = False
+) -> tuple[bool, bool]:
+    """Whether a condition can be true, and whether it can be false, for a content of this stage and modality.
+
+    Errs on the side of what is possible. A check that does not run makes neither, as in `guard.conditions`. `blind`: count no
+    finding that is asked for outside of a `not`, so that what can still be true holds without any place to cut.
+    """
+    match condition:
+        case ScoreAtLeast(check, _, _) | Found(check, _):
+            runs = checks[check].runs(stage, modality)
+            return runs and not blind, runs
+        case Attribute(name, patterns):
+            return _attribute_truths(name, patterns, stage, modality)
+        case Not(inner):
+            true, false = truths(inner, checks, stage, modality)
+            return false, true
+        case AllOf(parts) | AnyOf(parts):
+            pairs = [truths(part, checks, stage, modality, blind=blind) for part in parts]
+            every, some = (all, any) if isinstance(condition, AllOf) else (any, all)
+            return every(true for true, _ in pairs), some(false for _, false in pairs)
+
+
+def _attribute_truths(name: str, patterns: tuple[str, ...], stage: Stage, modality: Modality) -> tuple[bool, bool]:
+    if name in _ENUMS:
+        held = matches(stage if name == "stage" else modality, patterns)
+        return held, not held
+    return True, "*" not in patterns
+
+
+def same_key(condition: Condition) -> str:
+    """A text that two conditions share when they only differ in the order of their parts."""
+    match condition:
+        case AllOf(parts):
+            return f"all({','.join(sorted(map(same_key, parts)))})"
+        case AnyOf(parts):
+            return f"any({','.join(sorted(map(same_key, parts)))})"
+        case Not(inner):
+            return f"not({same_key(inner)})"
+        case Attribute(name, patterns):
+            return canonical({"attribute": name, "patterns": sorted(patterns)})
+        case _:
+            return canonical(encode(condition))

@@ -1,0 +1,72 @@
+"""Loads policy files and packs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from guard.errors import PolicyError
+from guard.rules import Policy
+
+PACKS = Path(__file__).parent / "packs"
+"""Where the policies are that come with genguard."""
+
+_PACK = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+def load(policy: str | Path) -> Policy:
+    """Load a policy from a file, or a pack by its bare name, such as `enterprise`.
+
+    Raises PolicyError when there is no such file or pack, and for a file with mistakes, naming all of them by file and line.
+    """
+    path = _find(policy)
+    from policies.source import MAX_BYTES
+
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(
+            f"found no file that can be read ({error.strerror or type(error).__name__}), expected a policy file",
+            file=str(path),
+            advice=f"Packs that can be given by name: {', '.join(packs())}.",
+        ) from None
+    return loads(data, file=str(path))
+
+
+def loads(text: str | bytes, *, file: str = "policy") -> Policy:
+    """Load a policy from the text of a file; `file` names it in messages. Raises PolicyError for a text with mistakes."""
+    from policies.compile import compile_policy
+    from policies.mistake import Mistakes
+    from policies.source import read
+
+    mistakes = Mistakes(file)
+    root = read(text if isinstance(text, str) else _decode(text, file), mistakes)
+    if root is None:
+        mistakes.raise_if_any()
+    assert root is not None
+    return compile_policy(root, mistakes)
+
+
+def _decode(data: bytes, file: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PolicyError("found bytes that are no UTF-8, expected a text file in UTF-8", file=file, line=line) from None
+
+
+def packs() -> tuple[str, ...]:
+    """Names of the packs that come with genguard."""
+    return tuple(sorted(path.stem for path in PACKS.glob("*.yaml")))
+
+
+def _find(policy: str | Path) -> Path:
+    if isinstance(policy, str) and _PACK.fullmatch(policy) and not Path(policy).is_file():
+        if policy not in packs():
+            raise PolicyError(
+                f"found no policy {policy!r}, expected a file or one of the packs: {', '.join(packs())}",
+                advice="Give the path of a policy file, or the name of a pack.",
+            )
+        return PACKS / f"{policy}.yaml"
+    return Path(policy)

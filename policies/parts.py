@@ -1,0 +1,136 @@
+"""Compiles the checks and marks of a policy file: their names, their parameters, what they can report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+
+from guard.errors import GenguardError
+from guard.registry import Registry, checks, markers
+from guard.types import Check, Marker, Modality, Stage
+from policies import schema
+from policies.conditions import Known
+from policies.document import frozen
+from policies.mistake import Mistakes, closest, describe, one_of
+from policies.source import Node
+from policies.wording import note_parameter, unknown_key
+
+_OWN = tuple(schema.CheckEntry.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPart:
+    """A compiled check: its part of the document (None when it has mistakes), and what conditions may ask of it."""
+
+    entry: dict[str, Any] | None
+    known: Known
+
+
+def broken_check(name: str) -> CheckPart:
+    """A check whose entry has mistakes: rules may name it, and nothing is said of its labels."""
+    return CheckPart(None, Known(name, None, frozenset(Modality), frozenset(Stage)))
+
+
+def compile_check(name: str, node: Node, entry: schema.CheckEntry, mistakes: Mistakes) -> CheckPart:
+    """Compile one entry of `checks`; builds the check, without loading its model, to ask what it can report."""
+    given = {key: (found.line, found.node) for key, found in node.entries.items() if key not in _OWN}
+    built = _build(checks, entry.use, node.line_of(("use",)), given, _OWN, mistakes)
+    if built is None:
+        return broken_check(name)
+    check: Check = built[0]
+    stages = frozenset(Stage(stage) for stage in entry.stages)
+    document = {
+        "use": entry.use,
+        "parameters": built[1],
+        "deadline_ms": entry.deadline_ms,
+        "on_failure": entry.on_failure,
+        "group": entry.group,
+        "stages": sorted(stages),
+        "modalities": sorted(check.modalities),
+    }
+    return CheckPart(document, Known(name, dict(check.labels), check.modalities, stages))
+
+
+def compile_watermark(root: Node, entry: schema.ImageWatermark, mistakes: Mistakes) -> dict[str, Any] | None:
+    """Compile `marks.watermark.image`."""
+    path = ("marks", "watermark", "image")
+    line = root.line_of(path)
+    given = {}
+    if entry.method is not None:
+        given["method"] = (root.line_of((*path, "method")), Node(line, entry.method))
+    built = _build(markers, "watermark", line, given, ("on_unmarkable",), mistakes)
+    if built is None:
+        return None
+    marker: Marker = built[0]
+    if marker.modality is not Modality.IMAGE:
+        mistakes.add(line, f"a watermark for {marker.modality.value}", "a marker that marks images")
+    return {"parameters": built[1], "on_unmarkable": entry.on_unmarkable}
+
+
+def _build(
+    registry: Registry[Any],
+    use: str,
+    line: int,
+    given: Mapping[str, tuple[int, Node]],
+    own: tuple[str, ...],
+    mistakes: Mistakes,
+) -> tuple[Any, dict[str, Any]] | None:
+    """Make a part with its parameters: (part, parameters as JSON values), or None with the mistakes noted."""
+    if use not in registry.names():
+        mistakes.add(line, f"unknown {registry.kind} {describe(use)}", one_of(registry.names()), closest(use, registry.names()))
+        return None
+    before = len(mistakes)
+    try:
+        takes = {name: one for name, one in registry.signature(use).parameters.items() if not name.startswith("_")}
+        parameters = _parameters(use, takes, given, own, line, mistakes)
+        if len(mistakes) > before:
+            return None
+        return registry.make(use, frozen(parameters)), parameters
+    except (GenguardError, ImportError, ValueError, TypeError, OSError) as error:
+        mistakes.say(
+            line, f"found {registry.kind} {use!r} with settings it does not accept: {error}, expected settings it accepts"
+        )
+        return None
+
+
+def _parameters(
+    use: str,
+    takes: Mapping[str, Parameter],
+    given: Mapping[str, tuple[int, Node]],
+    own: tuple[str, ...],
+    line: int,
+    mistakes: Mistakes,
+) -> dict[str, Any]:
+    open_ended = any(one.kind is Parameter.VAR_KEYWORD for one in takes.values())
+    named = {name: one for name, one in takes.items() if one.kind in (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)}
+    for name, one in named.items():
+        if one.default is Parameter.empty and name not in given:
+            mistakes.add(line, f"no parameter {name!r}", f"it, because {use!r} requires it")
+    values = {}
+    for name, (place, node) in given.items():
+        if name in named:
+            values[name] = _value(name, named[name].annotation, place, node, mistakes)
+        elif open_ended:
+            values[name] = node.plain()
+        else:
+            unknown_key(name, [*named, *own], place, mistakes, f" for {use!r}")
+    return values
+
+
+def _value(name: str, annotation: Any, line: int, node: Node, mistakes: Mistakes) -> Any:
+    """The parameter as JSON values, after its type was checked: `1` for a number becomes 1.0, whatever the spelling."""
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(Any if annotation is Parameter.empty else annotation)
+        value = adapter.validate_json(json.dumps(node.plain()), strict=True)
+        return adapter.dump_python(value, mode="json")
+    except ValidationError as error:
+        note_parameter(error, line, name, mistakes)
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        mistakes.add(line, f"a value for parameter {name!r}", "none; it cannot be set in a policy file")
+    return None

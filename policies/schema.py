@@ -1,0 +1,267 @@
+"""The shape of a policy file as pydantic models; they also make the JSON Schema that editors complete from.
+
+`python -m policies.schema` writes `policy.schema.json` again after a change here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from guard.taxonomy import CATEGORIES
+
+FILE = Path(__file__).parent / "policy.schema.json"
+
+NAME = r"^[a-z][a-z0-9_-]{0,63}$"
+LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+PATTERNS = {
+    NAME: "a name of at most 64 lower-case letters, digits, '-' and '_' that begins with a letter",
+    LANGUAGE: "a language tag such as en or zh-Hans",
+}
+"""What the patterns of this file mean, for messages."""
+NOT_YET = {
+    ("extends",): "policies that extend others",
+    ("lists",): "shared lists",
+    ("exceptions",): "exceptions",
+    ("marks", "label"): "visible labels",
+    ("marks", "metadata"): "metadata marks",
+    ("marks", "c2pa"): "C2PA marks",
+    ("marks", "watermark", "text"): "watermarks in text",
+}
+"""Keys of the policy language that this version refuses because it could not keep their promise."""
+
+Name = Annotated[str, Field(pattern=NAME)]
+Line = Annotated[str, Field(min_length=1, max_length=500)]
+Prose = Annotated[str, Field(min_length=1, max_length=10_000)]
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+StageName = Literal["prompt", "output", "chunk"]
+Fallback = Literal["allow", "review", "block"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AppliesTo(_Model):
+    """Which generators and tenants the policy speaks for. Patterns: `*` any text, `?` any character, `[abc]` one of these."""
+
+    generators: Annotated[list[Pattern], Field(min_length=1)] = Field(
+        default=["*"], description="Patterns of generator names. Default: all."
+    )
+    tenants: Annotated[list[Pattern], Field(min_length=1)] = Field(
+        default=["*"], description="Patterns of tenant names. Default: all."
+    )
+
+
+class CheckEntry(_Model, extra="allow"):
+    """One check: what measures, and how. All further keys are the check's own parameters."""
+
+    use: Annotated[str, Field(min_length=1)] = Field(
+        description="Which check: `toxicity`, `pii`, `image_match`, or one that an installed package adds."
+    )
+    deadline_ms: Annotated[int, Field(ge=1, le=60_000)] = Field(
+        default=2000, description="How long the check may take, in milliseconds. A check that takes longer counts as failed."
+    )
+    on_failure: Fallback = Field(
+        default="block",
+        description="What follows when the check fails, takes too long, or could read only a part. Default: block.",
+    )
+    group: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1,
+        description="Checks of one group run side by side; a later group starts only when no rule has blocked so far.",
+    )
+    stages: Annotated[list[StageName], Field(min_length=1)] = Field(
+        default=["prompt", "output", "chunk"],
+        description="Where the check runs: on the prompt, on the output, on chunks of a streamed output. Default: everywhere.",
+    )
+
+
+class Redaction(_Model):
+    """How a `redact` rule changes the places that its checks found."""
+
+    operator: Literal["mask", "replace", "remove", "fill", "blur", "pixelate"] = Field(
+        description="Text: `mask` (stars), `replace` (a name in place of it), `remove`. Images: `fill`, `blur`, `pixelate`."
+    )
+    keep_last: Annotated[int, Field(ge=0, le=32)] | None = Field(
+        default=None, description="With `mask`: how many characters at the end stay readable."
+    )
+    text: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="With `replace`: what is put in. Default: the label in brackets, such as [EMAIL_ADDRESS]."
+    )
+
+
+class RuleTest(_Model):
+    """An example text with what the rule must make of it: exactly one of the two keys."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    flags: Prose | None = Field(default=None, description="A text at which the rule must fire.")
+    passes: Prose | None = Field(default=None, description="A text at which the rule must not fire.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> RuleTest:
+        given = [name for name in ("flags", "passes") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise PydanticCustomError(
+                "wording", "{text}", {"text": "found both or neither key, expected either 'flags' or 'passes'"}
+            )
+        return self
+
+
+def _can_act(action: Any) -> Any:
+    if action == "label":
+        raise PydanticCustomError(
+            "wording", "{text}", {"text": "found action 'label': this version cannot put labels on outputs yet"}
+        )
+    return action
+
+
+class RuleEntry(_Model):
+    """One rule: when it fires, and what follows. Of all rules that fire, the strictest action wins."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"action": {"const": "redact"}}, "required": ["action"]},
+            "then": {"required": ["with"]},
+            "else": {"not": {"required": ["with"]}},
+        }
+    )
+
+    id: Name = Field(description="Short name of the rule; decisions refer to it. Once in a policy.")
+    title: Line = Field(
+        default="", description="The rule in a few words, for the people who read decisions.", validate_default=False
+    )
+    when: Annotated[dict[str, Any], Field(min_length=1)] = Field(
+        description="The condition. All keys of one mapping have to hold; `any`, `all` and `not` combine conditions."
+    )
+    action: Annotated[Literal["allow", "redact", "review", "block"], BeforeValidator(_can_act)] = Field(
+        description="What follows, weakest first: allow, redact (cut out what was found), review (hold for a person), block."
+    )
+    category: str = Field(
+        default="",
+        description="Kind of harm, for statistics and reports. May be left out where the labels in `when` have one in common.",
+        json_schema_extra={"enum": list(CATEGORIES)},
+    )
+    basis: Line = Field(
+        default="", description="What the rule rests on: a law, a contract, a house rule.", validate_default=False
+    )
+    message: dict[Annotated[str, Field(pattern=LANGUAGE)], Line] = Field(
+        default={}, description="What the person is told, by language."
+    )
+    with_: Redaction | None = Field(default=None, alias="with", description="For `redact`: how the places found are changed.")
+    tests: list[RuleTest] = Field(default=[], description="Examples that show, and test, what the rule means.")
+
+
+class ImageWatermark(_Model):
+    """An invisible watermark in every released image, which names the decision."""
+
+    method: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="How the mark is embedded.")
+    on_unmarkable: Fallback = Field(
+        default="block", description="What follows when an image cannot carry the mark: block, review, or allow it unmarked."
+    )
+
+
+def _switched_on(value: Any) -> Any:
+    if value is True:
+        return {}
+    if value is False:
+        raise PydanticCustomError("wording", "{text}", {"text": "found false, expected true, or the mark's key left out"})
+    return value
+
+
+class Watermark(_Model):
+    """Invisible marks that are read back before an output is released."""
+
+    image: Annotated[ImageWatermark, BeforeValidator(_switched_on)] = Field(
+        description="Watermark images: `true`, or a mapping with settings."
+    )
+
+
+class Marks(_Model):
+    """What every released output carries."""
+
+    watermark: Watermark = Field(description="Invisible watermarks.")
+
+
+class PolicyFile(_Model):
+    """A moderation policy: what is measured, what follows, and how outputs are marked."""
+
+    policy: Name = Field(description="Name of the policy; stays the same from version to version.")
+    version: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(description="Counts up with every change.")
+    status: Literal["draft", "shadow", "live", "deprecated"] = Field(
+        default="draft",
+        description="draft: being written. shadow: decides beside the live one. live: in force. deprecated: replaced.",
+    )
+    owner: Line = Field(default="", description="Who answers for it.", validate_default=False)
+    description: Prose = Field(default="", description="What it is for.", validate_default=False)
+    applies_to: AppliesTo = Field(default=AppliesTo(), description="Which generators and tenants it speaks for. Default: all.")
+    checks: Annotated[dict[Name, CheckEntry], Field(min_length=1)] = Field(
+        description="What is measured: a name of your choice for each check. Rules refer to these names."
+    )
+    rules: Annotated[list[RuleEntry], Field(min_length=1)] = Field(
+        description="What follows. All rules are read; the strictest action of those that fire wins."
+    )
+    marks: Marks | None = Field(default=None, description="What every released output carries.")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a policy file, with the grammar of conditions that the models leave to the compiler."""
+    schema = PolicyFile.model_json_schema(by_alias=True)
+    definitions = schema["$defs"]
+    definitions["Condition"] = _condition_schema()
+    rule = definitions["RuleEntry"]["properties"]
+    rule["when"] = {"$ref": "#/$defs/Condition", "description": rule["when"]["description"]}
+    marks = definitions["Watermark"]["properties"]
+    marks["image"] = {
+        "anyOf": [{"const": True}, {"$ref": "#/$defs/ImageWatermark"}],
+        "description": marks["image"]["description"],
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "genguard policy",
+    }
+
+
+def _condition_schema() -> dict[str, Any]:
+    patterns = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    several = {"type": "array", "items": {"$ref": "#/$defs/Condition"}, "minItems": 1}
+    stages: list[str] = ["prompt", "output", "chunk"]
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "title": "Condition",
+        "description": "All keys have to hold. `check.label: 0.6` is a score of at least 0.6; `check: LABEL`, or a list of "
+        "labels, is one of them found at whatever score; `check: any` is anything found.",
+        "properties": {
+            "any": {**several, "description": "At least one of these conditions holds."},
+            "all": {**several, "description": "All of these conditions hold."},
+            "not": {"$ref": "#/$defs/Condition", "description": "This condition does not hold."},
+            "tenant": {**patterns, "description": "Tenant that asks; a pattern or a list of patterns."},
+            "generator": {**patterns, "description": "Name of the generator; a pattern or a list of patterns."},
+            "language": {**patterns, "description": "Language of the text, such as en; a pattern or a list of patterns."},
+            "modality": {**patterns, "description": "text or image.", "examples": ["text", "image"]},
+            "stage": {**patterns, "description": "prompt, output or chunk.", "examples": stages},
+        },
+        "additionalProperties": {
+            "description": "A check, or a check's label: the least score from 0 to 1, or the labels that must be found.",
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ],
+        },
+    }
+
+
+def main() -> None:
+    """Write the JSON Schema beside this module."""
+    FILE.write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Says pydantic's errors in a policy author's words, with the line of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from policies import schema
+from policies.mistake import Mistakes, closest, describe, one_of
+from policies.source import Node
+
+_Path = tuple[str | int, ...]
+
+_MODELS: dict[str, type[BaseModel]] = {
+    "": schema.PolicyFile,
+    "applies_to": schema.AppliesTo,
+    "rules": schema.RuleEntry,
+    "with": schema.Redaction,
+    "tests": schema.RuleTest,
+    "marks": schema.Marks,
+    "watermark": schema.Watermark,
+    "image": schema.ImageWatermark,
+}
+"""The model behind each key that holds a mapping with fixed keys."""
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "none_required": "nothing",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "literal_error": "one of: {expected}",
+    "enum": "one of: {expected}",
+    "greater_than_equal": "a number of at least {ge}",
+    "greater_than": "a number above {gt}",
+    "less_than_equal": "a number of at most {le}",
+    "less_than": "a number below {lt}",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "too_short": "at least {min_length} entries",
+    "too_long": "at most {max_length} entries",
+}
+
+
+def note(error: ValidationError, root: Node, mistakes: Mistakes) -> set[_Path]:
+    """Note every error of a policy file; return the paths that have one."""
+    broken: set[_Path] = set()
+    for found in error.errors(include_url=False):
+        path: _Path = tuple(found["loc"])
+        broken.add(path)
+        _note(found, path, root, mistakes)
+    return broken
+
+
+def note_parameter(error: ValidationError, line: int, name: str, mistakes: Mistakes) -> None:
+    """Note that one parameter of a check or mark has the wrong type; a union's errors become one mistake."""
+    errors = error.errors(include_url=False)
+    expected = " or ".join(dict.fromkeys(_expected(found) for found in errors))
+    mistakes.add(line, f"{describe(errors[0]['input'])} for parameter {name!r}", expected, _hint(errors[0]))
+
+
+def unknown_key(key: str, known: Iterable[str], line: int, mistakes: Mistakes, where: str = "") -> None:
+    """Note a key that nobody reads."""
+    names = list(known)
+    mistakes.add(line, f"unknown key {describe(key)}{where}", one_of(names), closest(key, names))
+
+
+def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes) -> None:
+    kind, line = found["type"], root.line_of(path)
+    if kind == "missing":
+        mistakes.add(line, f"no key {path[-1]!r}", f"it, because it is required: {_field(path)}")
+    elif kind == "extra_forbidden":
+        _extra(path, line, mistakes)
+    elif kind == "wording":
+        mistakes.say(line, found["ctx"]["text"])
+    else:
+        key = next((step for step in reversed(path) if isinstance(step, str) and step != "[key]"), "")
+        where = " as a key" if path and path[-1] == "[key]" else f" for {key!r}" if key else ""
+        mistakes.add(line, describe(found["input"]) + where, _expected(found), _hint(found))
+
+
+def _extra(path: _Path, line: int, mistakes: Mistakes) -> None:
+    names = tuple(step for step in path if isinstance(step, str))
+    promise = schema.NOT_YET.get(names)
+    if promise:
+        mistakes.say(line, f"found {names[-1]!r}: this version cannot do {promise} yet, expected the key left out")
+        return
+    unknown_key(str(path[-1]), _keys(path[:-1]), line, mistakes)
+
+
+def _model(path: _Path) -> type[BaseModel]:
+    names = [step for step in path if isinstance(step, str)]
+    return _MODELS.get(names[-1] if names else "", schema.CheckEntry)
+
+
+def _keys(path: _Path) -> list[str]:
+    return [field.alias or name for name, field in _model(path).model_fields.items()]
+
+
+def _field(path: _Path) -> str:
+    field = _model(path[:-1]).model_fields.get(str(path[-1]))
+    return (field.description if field and field.description else "see docs/policy.md").rstrip(".")
+
+
+def _expected(found: Any) -> str:
+    context = found.get("ctx", {})
+    if found["type"] == "string_pattern_mismatch":
+        return schema.PATTERNS.get(context["pattern"], f"text that matches {context['pattern']}")
+    if found["type"] == "too_short" and context["min_length"] == 1:
+        return "at least one entry"
+    if found["type"] == "string_too_short" and context["min_length"] == 1:
+        return "some text"
+    known = _EXPECTED.get(found["type"])
+    return known.format(**context) if known else str(found["msg"])
+
+
+def _hint(found: Any) -> str:
+    value = found["input"]
+    if found["type"] == "string_type" and isinstance(value, bool | int | float):
+        return "put it in quotation marks to make it text"
+    if found["type"] in ("int_type", "float_type", "int_parsing") and isinstance(value, str) and value.isdecimal():
+        return "leave the quotation marks out to make it a number"
+    if found["type"] in ("literal_error", "enum") and isinstance(value, str):
+        return closest(value, _choices(found["ctx"]["expected"]))
+    return ""
+
+
+def _choices(expected: str) -> Sequence[str]:
+    return [choice.strip(" '") for choice in expected.replace(" or ", ", ").split(",")]
