@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from guard.redact import IMAGE_OPERATORS, TEXT_OPERATORS
-from guard.rules import Condition, Policy, ScoreAtLeast
+from guard.rules import Condition, Found, Policy, ScoreAtLeast
 from guard.taxonomy import CATEGORIES
 from guard.types import Modality, Stage
 from policies import schema
@@ -133,12 +133,17 @@ class _Rules:
         condition, measures = self._condition(node)
         self._identity(node, entry)
         self._redaction(node, entry)
-        category = self._category(node, entry, condition, measures)
+        self._known_category(node, entry)
         if condition is None:
             return {}
         self._once(node, entry, condition)
-        if self._reachable(node, condition, measures) and entry.with_ is not None:
+        before = len(self._mistakes)
+        self._reachable(node, condition, measures)
+        if entry.with_ is not None and len(self._mistakes) == before:
             self._cuttable(node, entry.with_, condition, measures)
+        if len(self._mistakes) > before or any(self._checks[one.condition.check].labels is None for one in measures):
+            return {}
+        category = entry.category or self._common_category(node, measures)
         document = {
             "id": entry.id,
             "title": entry.title,
@@ -189,29 +194,28 @@ class _Rules:
                     f"it with operator {operator!r} only",
                 )
 
-    def _category(self, node: Node, entry: schema.RuleEntry, condition: Condition | None, measures: list[Measure]) -> str:
-        if entry.category:
-            if entry.category not in CATEGORIES:
-                line = node.line_of(("category",))
-                hint = closest(entry.category, CATEGORIES)
-                self._mistakes.add(line, f"unknown category {describe(entry.category)}", one_of(CATEGORIES), hint)
-            return entry.category
-        asked = [(self._checks[one.condition.check].labels, one.condition) for one in measures if not one.negated]
-        if condition is None or any(labels is None for labels, _ in asked):
-            return ""
-        common = {category for labels, one in asked for category in _categories(labels or {}, one)}
+    def _known_category(self, node: Node, entry: schema.RuleEntry) -> None:
+        if entry.category and entry.category not in CATEGORIES:
+            hint = closest(entry.category, CATEGORIES)
+            found = f"unknown category {describe(entry.category)}"
+            self._mistakes.add(node.line_of(("category",)), found, one_of(CATEGORIES), hint)
+
+    def _common_category(self, node: Node, measures: list[Measure]) -> str:
+        """The category that all labels the rule asks for have in common."""
+        asked = [one.condition for one in measures if not one.negated]
+        common = {category for one in asked for category in _categories(self._checks[one.check].labels or {}, one)}
         if len(common) != 1:
             expected = one_of(sorted(common) or CATEGORIES)
             self._mistakes.add(node.line, "no key 'category' and labels that do not have one in common", expected)
         return next(iter(common), "")
 
-    def _reachable(self, node: Node, condition: Condition, measures: list[Measure]) -> bool:
+    def _reachable(self, node: Node, condition: Condition, measures: list[Measure]) -> None:
         line = node.line_of(("when",))
         held = [where for where in situations() if truths(condition, self._checks, *where)[0]]
         if not held:
             why = f" ({'; '.join(dict.fromkeys(self._reads(one) for one in measures))})" if measures else ""
             self._mistakes.add(line, f"a condition that can never hold{why}", "one that some content can meet")
-            return False
+            return
         for one in measures:
             if not any(self._checks[one.condition.check].runs(*where) for where in held):
                 self._mistakes.add(
@@ -219,7 +223,6 @@ class _Rules:
                     f"{one.key!r} where it never counts ({self._reads(one)})",
                     "it where its stage and modality can occur",
                 )
-        return True
 
     def _reads(self, one: Measure) -> str:
         known = self._checks[one.condition.check]
@@ -227,7 +230,7 @@ class _Rules:
         return f"check {known.name!r} reads {' and '.join(sorted(known.modalities))} at {stages}"
 
     def _cuttable(self, node: Node, change: schema.Redaction, condition: Condition, measures: list[Measure]) -> None:
-        """A redaction needs places, of a kind that its operator can change, however its condition comes to hold."""
+        """Check that there are places to change, of a kind the operator can change, however the condition comes to hold."""
         held = [where for where in situations() if truths(condition, self._checks, *where)[0]]
         if any(truths(condition, self._checks, *where, blind=True)[0] for where in held):
             self._mistakes.add(
@@ -235,6 +238,8 @@ class _Rules:
                 "a redaction that can fire without anything found",
                 "a check in every alternative, outside of `not`, that says what to cut",
             )
+        if any(self._checks[one.condition.check].labels is None for one in measures):
+            return  # what a check with mistakes reads is not known
         reads = {
             where[1] for one in measures if not one.negated for where in held if self._checks[one.condition.check].runs(*where)
         }
@@ -247,7 +252,7 @@ class _Rules:
                 )
 
 
-def _categories(labels: Mapping[str, str], asked: Any) -> set[str]:
+def _categories(labels: Mapping[str, str], asked: ScoreAtLeast | Found) -> set[str]:
     if isinstance(asked, ScoreAtLeast):
         return {labels[asked.label]} if asked.label != "*" else set(labels.values())
     return {labels[label] for label in asked.labels} or set(labels.values())

@@ -93,9 +93,7 @@ def _build(
             return None
         return registry.make(use, frozen(parameters)), parameters
     except (GenguardError, ImportError, ValueError, TypeError, OSError) as error:
-        mistakes.say(
-            line, f"found {registry.kind} {use!r} with settings it does not accept: {error}, expected settings it accepts"
-        )
+        mistakes.say(line, f"{registry.kind} {use!r} does not accept its settings: {error}")
         return None
 
 

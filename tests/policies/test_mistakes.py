@@ -1,0 +1,386 @@
+"""Every mistake in a policy file is named with its line, what was found and what was expected."""
+
+from __future__ import annotations
+
+import pytest
+
+from guard.errors import PolicyError
+from policies import loads
+
+BASE = """\
+policy: house
+version: 3
+status: live
+applies_to: {generators: ["*"], tenants: [shop]}
+checks:
+  toxicity: {use: toxicity}
+  pii:
+    use: pii
+    languages: [en, zh]
+  works: {use: image_match, bank: protected-works}
+rules:
+  - id: threat
+    when: {toxicity.threat: 0.6}
+    action: block
+    category: violence
+  - id: card
+    when: {pii: [CREDIT_CARD]}
+    action: redact
+    with: {operator: mask, keep_last: 4}
+  - id: work
+    when: {works: matched}
+    action: block
+marks:
+  watermark: {image: true}
+"""
+
+THREAT = "when: {toxicity.threat: 0.6}"
+WORK = "when: {works: matched}"
+WITH = "with: {operator: mask, keep_last: 4}"
+
+CASES: dict[str, tuple[str, str, int, str]] = {
+    # shape
+    "unknown key": ("status: live", "statsu: live", 3, "unknown key 'statsu', expected one of: policy, version, status"),
+    "suggestion": ("status: live", "statsu: live", 3, "did you mean 'status'?"),
+    "missing key": ("version: 3\n", "", 1, "no key 'version', expected it, because it is required: Counts up"),
+    "missing key of a rule": ("  - id: work\n    when", "  - title: work\n    when", 20, "no key 'id'"),
+    "version as text": ("version: 3", "version: '3'", 2, "'3' for 'version', expected a whole number; leave the quotation"),
+    "version zero": ("version: 3", "version: 0", 2, "0 for 'version', expected a number of at least 1"),
+    "version of true": ("version: 3", "version: true", 2, "true for 'version', expected a whole number"),
+    "policy name": ("policy: house", "policy: My House", 1, "'My House' for 'policy', expected a name of at most 64"),
+    "status": (
+        "status: live",
+        "status: alive",
+        3,
+        "expected one of: 'draft', 'shadow', 'live' or 'deprecated'; did you mean 'live'?",
+    ),
+    "duplicate key": (
+        "status: live",
+        "version: 4",
+        3,
+        "the key 'version' a second time, expected it once; it stands on line 2",
+    ),
+    "duplicate check": ("  pii:\n", "  toxicity:\n", 7, "the key 'toxicity' a second time"),
+    "empty pattern list": ("tenants: [shop]", "tenants: []", 4, "an empty list for 'tenants', expected at least one entry"),
+    "checks as a list": ("  toxicity: {use: toxicity}\n", "  - toxicity\n", 7, "what is no YAML"),
+    "action of a later version": (
+        "action: block\n    category",
+        "action: label\n    category",
+        14,
+        "cannot put labels on outputs yet",
+    ),
+    "unknown action": ("action: block\n    category", "action: blok\n    category", 14, "did you mean 'block'?"),
+    "message language": ("category: violence", "message: {English: No.}", 15, "expected a language tag such as en or zh-Hans"),
+    "message that is a number": (
+        "category: violence",
+        "message: {en: 5}",
+        15,
+        "5 for 'en', expected text; put it in quotation marks",
+    ),
+    "test with both keys": ("category: violence", "tests: [{flags: a, passes: b}]", 15, "expected either 'flags' or 'passes'"),
+    "test with neither key": ("category: violence", "tests: [{}]", 15, "expected either 'flags' or 'passes'"),
+    "extends": ("status: live", "extends: base", 3, "this version cannot do policies that extend others yet"),
+    "lists": ("status: live", "lists: {}", 3, "this version cannot do shared lists yet"),
+    "exceptions": ("status: live", "exceptions: []", 3, "this version cannot do exceptions yet"),
+    # checks
+    "unknown check": (
+        "use: pii",
+        "use: pi",
+        8,
+        "unknown check 'pi', expected one of: image_match, pii, toxicity; did you mean 'pii'?",
+    ),
+    "unknown parameter": (
+        "languages: [en, zh]",
+        "lang: [en]",
+        9,
+        "unknown key 'lang' for 'pii', expected one of: languages, model",
+    ),
+    "mistyped setting": ("languages: [en, zh]", "deadline: 5", 9, "did you mean 'deadline_ms'?"),
+    "wrong parameter type": (
+        "languages: [en, zh]",
+        "min_score: high",
+        9,
+        "'high' for parameter 'min_score', expected a number",
+    ),
+    "wrong item type": ("languages: [en, zh]", "languages: [en, 1]", 9, "1 for parameter 'languages', expected text"),
+    "union parameter": ("languages: [en, zh]", "model: 5", 9, "5 for parameter 'model', expected text"),
+    "refused by the check": ("languages: [en, zh]", "languages: [xx]", 8, "does not accept its settings: found language 'xx'"),
+    "missing parameter": (
+        ", bank: protected-works",
+        "",
+        10,
+        "no parameter 'bank', expected it, because 'image_match' requires it",
+    ),
+    "deadline": ("languages: [en, zh]", "deadline_ms: 60001", 9, "60001 for 'deadline_ms', expected a number of at most 60000"),
+    "on_failure": ("languages: [en, zh]", "on_failure: redact", 9, "expected one of: 'allow', 'review' or 'block'"),
+    "group": ("languages: [en, zh]", "group: 0", 9, "0 for 'group', expected a number of at least 1"),
+    "stages": ("languages: [en, zh]", "stages: [outputs]", 9, "did you mean 'output'?"),
+    "reserved name": ("  works: {", "  stage: {", 10, "a check named 'stage', expected another name"),
+    "bad name": ("  works: {", "  My.Works: {", 10, "'My.Works' as a key, expected a name"),
+    # conditions
+    "undefined check": (
+        THREAT,
+        "when: {toxcity.threat: 0.6}",
+        13,
+        "the condition 'toxcity.threat', expected one of this policy's checks",
+    ),
+    "undefined check, suggestion": (THREAT, "when: {toxcity.threat: 0.6}", 13, "did you mean 'toxicity'?"),
+    "unknown label": (
+        THREAT,
+        "when: {toxicity.thread: 0.6}",
+        13,
+        "label 'thread', which check 'toxicity' never reports, expected one of",
+    ),
+    "unknown label, suggestion": (THREAT, "when: {toxicity.thread: 0.6}", 13, "did you mean 'threat'?"),
+    "unknown label in a list": ("[CREDIT_CARD]", "[CREDIT_CARD, credit_card]", 17, "did you mean 'CREDIT_CARD'?"),
+    "label of another check": (
+        "when: {pii: [CREDIT_CARD]}",
+        "when: {pii: matched}",
+        17,
+        "label 'matched', which check 'pii' never reports",
+    ),
+    "score in per cent": (
+        THREAT,
+        "when: {toxicity.threat: 60}",
+        13,
+        "found 60, expected a score from 0 to 1, such as 0.6; 60 per cent",
+    ),
+    "score below zero": (THREAT, "when: {toxicity.threat: -0.1}", 13, "found -0.1, expected a score from 0 to 1"),
+    "score that is text": (THREAT, "when: {toxicity.threat: '0.6'}", 13, "found '0.6', expected a score from 0 to 1"),
+    "score that is true": (THREAT, "when: {toxicity.threat: true}", 13, "found true, expected a score from 0 to 1"),
+    "score that is no number": (THREAT, "when: {toxicity.threat: .nan}", 13, "'.nan', expected a finite number"),
+    "score too fine": (THREAT, "when: {toxicity.threat: 0.6005}", 13, "the score 0.6005, expected at most three decimals"),
+    "check without a value": (
+        THREAT,
+        "when: {toxicity: }",
+        13,
+        "nothing under 'toxicity', expected a score from 0 to 1, a label",
+    ),
+    "empty labels": ("[CREDIT_CARD]", "[]", 17, "an empty list under 'pii', expected a score from 0 to 1, a label"),
+    "empty when": (THREAT, "when: {}", 13, "an empty mapping for 'when', expected at least one entry"),
+    "empty any": (THREAT, "when: {any: []}", 13, "an empty list under 'any', expected a list of conditions, at least one"),
+    "empty all": (THREAT, "when: {all: []}", 13, "an empty list under 'all'"),
+    "any of a mapping": (THREAT, "when: {any: {tenant: shop}}", 13, "a mapping under 'any', expected a list of conditions"),
+    "empty not": (THREAT, "when: {not: {}}", 13, "an empty mapping, expected a condition"),
+    "unknown stage": (THREAT, "when: {stage: outputs}", 13, "stage 'outputs', which matches nothing, expected one of: prompt"),
+    "unknown modality": (
+        THREAT,
+        "when: {modality: [text, img]}",
+        13,
+        "modality 'img', which matches nothing, expected one of: text, image",
+    ),
+    "pattern that is no text": (THREAT, "when: {tenant: 5}", 13, "5 under 'tenant', expected a pattern or a list of patterns"),
+    "tenant outside": (THREAT, "when: {tenant: bank}", 13, "tenant 'bank', expected a tenant that `applies_to` covers (shop)"),
+    "wrong modality": (
+        WORK,
+        "when: {works: matched, modality: text}",
+        21,
+        "can never hold (check 'works' reads image at every stage)",
+    ),
+    "not of what never runs": (WORK, "when: {not: {works: matched}, modality: text}", 21, "a condition that can never hold"),
+    "contradiction": (WORK, "when: {works: matched, not: {modality: image}}", 21, "a condition that can never hold"),
+    "two modalities at once": (WORK, "when: {works: matched, toxicity.threat: 0.5}", 21, "a condition that can never hold"),
+    "dead alternative": (
+        WORK,
+        "when: {modality: text, any: [{works: matched}, {toxicity.insult: 0.5}]}",
+        21,
+        "'works' where it never counts (check 'works' reads image at every stage)",
+    ),
+    "too deep": (THREAT, "when: " + "{not: " * 14 + "{tenant: shop}" + "}" * 14, 13, "nested more than 12 deep"),
+    # rules
+    "duplicate id": ("id: card", "id: threat", 16, "rule id 'threat' a second time, expected another; line 12 has it already"),
+    "same condition": (WORK, THREAT, 21, "the same condition as rule 'threat' on line 13, expected one rule for it"),
+    "unknown category": ("category: violence", "category: violense", 15, "unknown category 'violense'"),
+    "unknown category, suggestion": ("category: violence", "category: violense", 15, "did you mean 'violence'?"),
+    "no common category": (
+        THREAT + "\n    action: block\n    category: violence",
+        "when: {toxicity: 0.6}\n    action: block",
+        12,
+        "no key 'category' and labels that do not have one in common, expected one of: harassment, hate, sexual, violence",
+    ),
+    "redact without with": ("    " + WITH + "\n", "", 18, "action 'redact' alone, expected `with: {operator: …}`"),
+    "with without redact": (
+        "category: violence",
+        "with: {operator: mask}",
+        15,
+        "'with' on action 'block', expected it on action 'redact'",
+    ),
+    "unknown operator": (WITH, "with: {operator: hide}", 19, "'hide' for 'operator', expected one of: 'mask'"),
+    "operator of images": (
+        WITH,
+        "with: {operator: blur}",
+        19,
+        "operator 'blur' for text, expected one of: mask, replace, remove",
+    ),
+    "keep_last out of range": (
+        WITH,
+        "with: {operator: mask, keep_last: 33}",
+        19,
+        "33 for 'keep_last', expected a number of at most 32",
+    ),
+    "keep_last with replace": (WITH, "with: {operator: replace, keep_last: 4}", 19, "'keep_last' with operator 'replace'"),
+    "text with mask": (
+        WITH,
+        "with: {operator: mask, text: x}",
+        19,
+        "'text' with operator 'mask', expected it with operator 'replace'",
+    ),
+    "unknown redaction key": (
+        WITH,
+        "with: {operator: mask, keep: 4}",
+        19,
+        "unknown key 'keep', expected one of: operator, keep_last, text",
+    ),
+    "nothing to cut": (
+        "when: {pii: [CREDIT_CARD]}",
+        "when: {tenant: shop}",
+        17,
+        "a redaction that can fire without anything found",
+    ),
+    "nothing to cut in one alternative": (
+        "when: {pii: [CREDIT_CARD]}",
+        "when: {any: [{pii: CREDIT_CARD}, {tenant: s*}]}",
+        17,
+        "expected a check in every alternative, outside of `not`",
+    ),
+    # marks
+    "label mark": (
+        "  watermark: {image: true}",
+        "  watermark: {image: true}\n  label: {profile: x}",
+        25,
+        "cannot do visible labels yet",
+    ),
+    "metadata mark": (
+        "  watermark: {image: true}",
+        "  watermark: {image: true}\n  metadata: [iptc]",
+        25,
+        "cannot do metadata marks yet",
+    ),
+    "c2pa mark": ("  watermark: {image: true}", "  watermark: {image: true}\n  c2pa: true", 25, "cannot do C2PA marks yet"),
+    "text watermark": ("{image: true}", "{image: true, text: true}", 24, "cannot do watermarks in text yet"),
+    "watermark switched off": ("{image: true}", "{image: false}", 24, "found false, expected true, or the mark's key left out"),
+    "watermark method": (
+        "{image: true}",
+        "{image: {method: dwt}}",
+        24,
+        "'dwt' for parameter 'method', expected one of: 'dwtDctSvd'",
+    ),
+    "on_unmarkable": ("{image: true}", "{image: {on_unmarkable: redact}}", 24, "expected one of: 'allow', 'review' or 'block'"),
+    "unknown watermark key": ("{image: true}", "{image: {methd: x}}", 24, "did you mean 'method'?"),
+    # YAML
+    "tag": ("status: live", "status: !!str live", 3, "the tag 'tag:yaml.org,2002:str', expected a plain value"),
+    "code tag": ("status: live", "status: !!python/object/apply:os.getcwd []", 3, "tags are not read"),
+    "merge key": ("status: live", "<<: {status: live}", 3, "the merge key '<<'"),
+    "unknown alias": ("status: live", "status: *live", 3, "the alias 'live', expected an anchor of that name"),
+    "second document": ("marks:\n", "---\nmarks:\n", 23, "a second document, expected one policy in one file"),
+    "broken YAML": ("status: live", "status: [live", 4, "what is no YAML"),
+    "tabulator": ("    category: violence", "\tcategory: violence", 15, "what is no YAML"),
+    "control character": ("status: live", "status: li\x07ve", 3, "the control character U+0007"),
+    "impossible escape": ("status: live", 'status: "\\UFFFFFFFF"', 0, "an escape or directive with an impossible number"),
+    "half a surrogate pair": ("status: live", 'owner: "\\uD800"', 3, "half of a surrogate pair"),
+    "list as a key": ("status: live", "? [a]\n: b", 3, "a key that is an alias, a list or a mapping"),
+    "deep nesting": ("status: live", "status: " + "[" * 50 + "]" * 50, 3, "more than 40 levels of nesting"),
+}
+
+
+def test_the_base_of_all_cases_is_a_good_policy() -> None:
+    """Each case differs from a policy that loads by its one mistake."""
+    assert loads(BASE).version == 3
+
+
+@pytest.mark.parametrize(("old", "new", "line", "fragment"), CASES.values(), ids=CASES)
+def test_a_mistake_is_named_with_its_line(old: str, new: str, line: int, fragment: str) -> None:
+    """The message has the file, the line, what was found, and what was expected."""
+    assert BASE.count(old) == 1
+    with pytest.raises(PolicyError) as raised:
+        loads(BASE.replace(old, new), file="house.yaml")
+    place = f"house.yaml:{line}: " if line else "house.yaml: "
+    named = [text for text in str(raised.value).splitlines() if text.startswith(place) and fragment in text]
+    assert named, str(raised.value)
+
+
+ONE_ONLY = sorted(set(CASES) - {"checks as a list", "bad name", "reserved name", "duplicate check", "missing key of a rule"})
+
+
+@pytest.mark.parametrize("name", ONE_ONLY)
+def test_one_mistake_makes_one_message(name: str) -> None:
+    """A mistake does not drag others with it that its author did not make."""
+    old, new, line, _ = CASES[name]
+    with pytest.raises(PolicyError) as raised:
+        loads(BASE.replace(old, new))
+    lines = {mistake.line for mistake in raised.value.mistakes}  # type: ignore[attr-defined]
+    assert lines <= {line, 0} | ({1} if name == "missing key" else set()), str(raised.value)
+
+
+def test_all_mistakes_of_a_file_are_reported_together() -> None:
+    """Shape and meaning, in checks, rules and marks, in the order of lines; the error's line is the first one's."""
+    text = BASE
+    for name in ("status", "unknown parameter", "unknown label", "redact without with", "text watermark"):
+        text = text.replace(CASES[name][0], CASES[name][1])
+    with pytest.raises(PolicyError) as raised:
+        loads(text, file="house.yaml")
+    places = [line.split(" ")[0] for line in str(raised.value).splitlines()]
+    assert places == ["house.yaml:3:", "house.yaml:9:", "house.yaml:13:", "house.yaml:18:", "house.yaml:23:"]
+    assert raised.value.file == "house.yaml"
+    assert raised.value.line == 3
+    assert "docs/policy.md" in raised.value.diagnostics()
+
+
+@pytest.mark.parametrize("key", ["checks", "rules"])
+@pytest.mark.parametrize("value", ["", " {}", " []", " 5", " text"])
+def test_a_policy_without_checks_or_rules_is_refused(key: str, value: str) -> None:
+    """Nothing could follow from it, so it must not seem to protect."""
+    start = BASE.index(f"{key}:\n")
+    rest = BASE[start:].split("\n", 1)[1]
+    end = next((index for index, line in enumerate(rest.split("\n")) if line and not line.startswith(" ")), None)
+    after = "\n".join(rest.split("\n")[end:]) if end is not None else ""
+    with pytest.raises(PolicyError, match=f"for '{key}', expected"):
+        loads(BASE[:start] + f"{key}:{value}\n" + after)
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "5", "text", "[]", "{}", "--- \n...\n", "- policy: x"])
+def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
+    """An empty file is a mistake like any other."""
+    with pytest.raises(PolicyError, match="expected a mapping that begins with"):
+        loads(text)
+
+
+def test_a_file_over_the_size_limit_is_refused() -> None:
+    """Before anything in it is read."""
+    with pytest.raises(PolicyError, match="more than 1000000 bytes"):
+        loads("#" * 1_000_001)
+
+
+def test_aliases_that_multiply_are_refused() -> None:
+    """Nine levels of nine aliases would be hundreds of millions of values."""
+    text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    text += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+    with pytest.raises(PolicyError, match="more than 50000 values"):
+        loads(text)
+
+
+def test_an_alias_inside_its_own_anchor_is_refused() -> None:
+    """A value cannot hold itself."""
+    with pytest.raises(PolicyError, match="an anchor of that name that ends before it"):
+        loads("policy: &a [*a]\n")
+
+
+def test_bytes_that_are_no_utf8_are_refused_with_their_line() -> None:
+    """The reader never guesses an encoding."""
+    with pytest.raises(PolicyError, match=r"x\.yaml:2: found bytes that are no UTF-8"):
+        loads(b"policy: house\nowner: \xff\n", file="x.yaml")
+
+
+def test_control_characters_in_names_cannot_forge_lines_of_a_message() -> None:
+    """What a file hides is spelt out where a message repeats it."""
+    text = BASE.replace("  works: {", '  "works\\nhouse.yaml:1: found": {')
+    with pytest.raises(PolicyError) as raised:
+        loads(text, file="house.yaml")
+    assert len(str(raised.value).splitlines()) == len(raised.value.mistakes)  # type: ignore[attr-defined]
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    """A page pasted into the wrong place does not become a page of error."""
+    with pytest.raises(PolicyError) as raised:
+        loads(BASE.replace("status: live", f"status: {'x' * 5000}"))
+    assert len(str(raised.value)) < 300
