@@ -139,6 +139,15 @@ def fresh_seed() -> int:
     return secrets.randbits(32)
 
 
+def output_seeds(prompts: int, n: int, seed: int | None) -> list[tuple[int, int]]:
+    """(index of the prompt, seed) of each output, in order: seeds count up from `seed`, or from a fresh one.
+
+    An output depends on its own seed alone, not on its neighbours in a batch.
+    """
+    first = fresh_seed() if seed is None else seed
+    return [(index // n, first + index) for index in range(prompts * n)]
+
+
 def origin(
     generator: str, *, model: str = "", digest: str = "", parameters: Mapping[str, Any] | None = None, seed: int | None = None
 ) -> Origin:
