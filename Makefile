@@ -1,0 +1,36 @@
+# The verbs of the project. Every one sets up what it needs first.
+PYTHON ?= python3
+RUN = .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test test-all check bench clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## make .venv with the tested versions
+	@PYTHON=$(PYTHON) scripts/setup
+
+demo: setup ## generate, judge, mark, record, verify: a worked run (SEED=7 for another)
+	@$(RUN) -m cli demo $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
+
+serve: setup ## the HTTP service on 127.0.0.1:8000
+	@$(RUN) -m cli serve
+
+test: setup ## all tests but the slow ones
+	@$(RUN) -m pytest
+
+test-all: setup ## all tests, the exhaustive ones too
+	@$(RUN) -m pytest -m "slow or not slow"
+
+check: ## formatting, lint and types
+	@PYTHON=$(PYTHON) scripts/setup dev
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+
+bench: setup ## figures of speed, with the machine named
+	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+
+clean: ## remove the environment and the demo's outputs
+	rm -rf .venv demo-out build *.egg-info

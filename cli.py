@@ -1,0 +1,273 @@
+"""The terminal: `genguard demo | serve | generate | check | policy … | audit …`.
+
+Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
+`audit verify`: 0 sound, 2 tampered; 64 a usage error or an input that cannot be read, 70 a failure of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from guard.errors import GenguardError, InputError, PolicyError
+from guard.types import Action, Modality, Release
+from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
+
+USAGE, FAILURE = 64, 70
+EXIT = {Action.ALLOW: 0, Action.LABEL: 10, Action.REDACT: 10, Action.REVIEW: 20, Action.BLOCK: 30}
+
+app = typer.Typer(
+    name="genguard",
+    help="Every output of a generative model passes a policy before anyone sees it, and every decision can be proven later.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True)
+audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
+app.add_typer(policy_app, name="policy")
+app.add_typer(audit_app, name="audit")
+
+Policies = Annotated[list[str] | None, typer.Option("--policy", help=f"Policy file or pack name. Default: {DEFAULT_POLICY}.")]
+LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]
+KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Another seed, other outputs.", min=0)] = 7,
+    out: Annotated[Path, typer.Option(help="Folder for the ledger and the released outputs.")] = Path("demo-out"),
+) -> None:
+    """Let three bundled models answer prompts under the enterprise policy, then prove what was decided."""
+    from rich.console import Console
+
+    from terminal.demo import run_demo
+
+    _quiet()
+    console = Console()
+    raise typer.Exit(run_demo(seed, out, console if console.is_terminal else Console(width=160)))
+
+
+@app.command()
+def serve(
+    policy: Policies = None,
+    ledger: Annotated[str | None, typer.Option(help="Where decisions are kept: an SQLAlchemy URL.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Beyond loopback GENGUARD_API_KEYS is needed.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
+) -> None:
+    """Run the HTTP service. Options come before GENGUARD_… environment variables, these before defaults."""
+    import service
+    from serving.settings import Settings
+
+    given = {"policies": tuple(policy) if policy else None, "ledger": ledger, "host": host, "port": port}
+    _quiet()
+    service.serve(Settings(**{name: value for name, value in given.items() if value is not None}))
+
+
+@app.command()
+def generate(
+    generator: Annotated[str, typer.Argument(help="language, diffusion, gan, echo, or one that a package adds.")],
+    prompt: Annotated[str, typer.Option(help="What to ask for.")],
+    policy: Policies = None,
+    ledger: LedgerUrl = DEFAULT_LEDGER,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder or name; the bundled one by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the released output here. Images need it.")] = None,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Generate one output and show it, if the policy lets it out."""
+    from guard.registry import generators
+
+    _quiet()
+    made = generators.make(generator, {"model": model} if model else {})
+    if made.modality is Modality.IMAGE and out is None:
+        raise typer.BadParameter("an image needs a file: --out FILE", param_hint="--out")
+    parameters = {} if seed is None else {"seed": seed}
+    release = _with_guard(policy, ledger, key_file, lambda guard: guard.release_sync(made, prompt, **parameters))
+    _show(release, out, as_json=as_json)
+
+
+@app.command()
+def check(
+    file: Annotated[str, typer.Argument(help="A text or image file, or - for standard input.")],
+    policy: Policies = None,
+    ledger: LedgerUrl = DEFAULT_LEDGER,
+    out: Annotated[Path | None, typer.Option(help="Write the released content here.")] = None,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Take a file through the policy: 0 allowed, 10 edited, 20 held for review, 30 blocked."""
+    _quiet()
+    data = _read(file)
+    release = _with_guard(policy, ledger, key_file, lambda guard: guard.check_sync(data))
+    _show(release, out, as_json=as_json)
+
+
+@policy_app.command()
+def lint(file: Annotated[str, typer.Argument(help="A policy file or pack name.")], as_json: Json = False) -> None:
+    """Check a policy file; every mistake is named with its file and line."""
+    from policies import load
+
+    try:
+        found = load(file)
+    except PolicyError as error:
+        if not as_json:
+            raise
+        _print_json({"ok": False, "error": error.diagnostics()})
+        raise typer.Exit(USAGE) from None
+    facts = {"policy": found.id, "version": found.version, "status": found.status, "revision": found.revision}
+    if as_json:
+        _print_json({"ok": True, **facts, "checks": len(found.checks), "rules": len(found.rules)})
+    else:
+        typer.echo(
+            f"{file}: fine. {found.id} version {found.version} ({found.status}): {len(found.checks)} checks, "
+            f"{len(found.rules)} rules, revision {found.revision[:16]}"
+        )
+
+
+@policy_app.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, which editors use for completion."""
+    from policies.schema import json_schema
+
+    _print_json(json_schema())
+
+
+@audit_app.command("query")
+def audit_query(
+    filters: Annotated[
+        list[str] | None, typer.Argument(help="action:block category:privacy since:2026-11-01 rule:threat …")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option("--not", help="Leave these out: --not generator:echo.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    before: Annotated[int | None, typer.Option(help="Only entries before this index: the next page.")] = None,
+    ledger: LedgerUrl = DEFAULT_LEDGER,
+    as_json: Json = False,
+) -> None:
+    """List decisions, newest first."""
+    from audit.query import query
+    from terminal import display
+
+    text = " ".join([*(filters or ()), *(f"-{one}" for one in exclude or ())])
+    page = query(ledger, text, limit=limit, before=before)
+    if as_json:
+        _print_json(display.page_fields(page))
+    else:
+        display.print_page(page)
+
+
+@audit_app.command("show")
+def audit_show(
+    decision: Annotated[str, typer.Argument(help="A decision id, the beginning of one, or an index.")],
+    reveal: Annotated[bool, typer.Option("--reveal", help="Also decrypt and show the content.")] = False,
+    ledger: LedgerUrl = DEFAULT_LEDGER,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Explain one decision: what was measured, which rules fired, what was done, and whether it derives again."""
+    from audit.query import show
+    from terminal import display
+
+    shown = show(ledger, decision, reveal=reveal, key_file=key_file)
+    if as_json:
+        _print_json(display.entry_fields(shown))
+    else:
+        display.print_entry(shown)
+
+
+@audit_app.command("verify")
+def audit_verify(ledger: LedgerUrl = DEFAULT_LEDGER, key_file: KeyFile = None, as_json: Json = False) -> None:
+    """Recompute the whole ledger: 0 sound, 2 tampered."""
+    from audit.verify import verify
+    from terminal import display
+
+    report = verify(ledger, key_file=key_file)
+    if as_json:
+        _print_json(display.report_fields(report))
+    else:
+        display.print_report(report)
+    raise typer.Exit(report.exit_code)
+
+
+def _with_guard(policies: list[str] | None, ledger: str, key_file: Path | None, work: Callable[[Any], Release]) -> Release:
+    from serving.wiring import open_guard
+
+    guard, opened = open_guard(policies or [DEFAULT_POLICY], ledger, key_file=key_file)
+    try:
+        return work(guard)
+    finally:
+        opened.close()
+
+
+def _read(file: str) -> str | bytes:
+    """A file's text, or its bytes when they begin like an image. Raises InputError for neither."""
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
+    if data.startswith((b"\x89PNG", b"\xff\xd8", b"RIFF")):
+        return data
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file}: found bytes that are neither UTF-8 text (byte {error.start}) nor a PNG, JPEG or WebP image"
+        ) from None
+
+
+def _show(release: Release, out: Path | None, *, as_json: bool) -> None:
+    from terminal import display
+
+    content = release.content
+    if content is not None and out is not None:
+        out.write_bytes(content.payload())
+    if as_json:
+        _print_json(display.release_fields(release))
+    else:
+        display.print_release(release, out)
+    raise typer.Exit(EXIT[release.verdict.action])
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _quiet() -> None:
+    """Keep libraries' own progress bars and notices off the terminal; ours say what happens."""
+    import os
+    import warnings
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore")
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    import click
+
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(USAGE)
+    except (InputError, PolicyError) as error:
+        typer.echo(f"genguard: {error.diagnostics()}", err=True)
+        sys.exit(USAGE)
+    except GenguardError as error:
+        typer.echo(f"genguard: {error.diagnostics()}", err=True)
+        sys.exit(FAILURE)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

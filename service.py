@@ -1,0 +1,132 @@
+"""The HTTP service: wires settings, policies, ledger, generators and routes together.
+
+`create_app()` makes an application for any ASGI server; `serve()` runs it with uvicorn, as `genguard serve` does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi import Request as HttpRequest
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from guard.errors import (
+    GenerationError,
+    GenguardError,
+    InputError,
+    LedgerError,
+    ModelError,
+    TooLargeError,
+)
+from serving import openai, own
+from serving.gate import Gate, error_response, refusal_response
+from serving.settings import Settings, is_loopback
+from serving.wiring import Wired, wire
+
+_log = logging.getLogger(__name__)
+
+_STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
+    (TooLargeError, 413, "input-too-large"),
+    (InputError, 400, "invalid_input"),
+    (LedgerError, 503, "ledger_unavailable"),
+    (ModelError, 503, "model_unavailable"),
+    (GenerationError, 502, "generation_failed"),
+    (GenguardError, 500, "internal_error"),
+)
+
+
+def create_app(settings: Settings | None = None, *, make: Callable[[Settings], Wired] = wire) -> FastAPI:
+    """Build the application. `make` builds what it serves, at start-up.
+
+    Raises GenguardError when it would listen beyond loopback without API keys.
+    """
+    settings = settings or Settings()
+    callers = settings.callers()
+    if not callers and not is_loopback(settings.host):
+        raise GenguardError(
+            f"found no API keys for a service on {settings.host}, expected at least one outside loopback",
+            advice="Set GENGUARD_API_KEYS=name:key (16 characters of key or more), or serve on 127.0.0.1.",
+        )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.wired = make(settings)
+        app.state.troubles = await app.state.wired.guard.load()
+        for name, why in app.state.troubles.items():
+            _log.error("check %s is not ready: %s", name, why)
+        yield
+        app.state.wired.close()
+
+    app = FastAPI(
+        title="genguard",
+        summary="Every output of a generative model passes a policy before anyone sees it.",
+        version="0.1.0",
+        lifespan=lifespan,
+        docs_url=None,  # the page would load its scripts from elsewhere; /openapi.json is served
+        redoc_url=None,
+    )
+    app.add_middleware(Gate, guard=lambda: app.state.wired.guard, callers=callers, max_body=settings.max_body)
+    app.include_router(openai.router)
+    app.include_router(own.router)
+    app.add_exception_handler(GenguardError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_api_route("/healthz", _healthz, methods=["GET"], tags=["operation"])
+    app.add_api_route("/readyz", _readyz, methods=["GET"], tags=["operation"], response_model=None)
+    return app
+
+
+async def _healthz() -> dict[str, str]:
+    """Whether the process answers at all."""
+    return {"status": "ok"}
+
+
+async def _readyz(http: HttpRequest) -> JSONResponse:
+    """Whether every check is loaded and the ledger takes decisions; 503 with the reasons otherwise."""
+    wired: Wired = http.app.state.wired
+    troubles = dict(http.app.state.troubles)
+    if trouble := wired.ledger_trouble():
+        troubles["ledger"] = trouble
+    return JSONResponse(
+        {"status": "not ready" if troubles else "ready", "troubles": troubles}, status_code=503 if troubles else 200
+    )
+
+
+async def _on_error(_http: HttpRequest, error: Exception) -> JSONResponse:
+    status, code = next((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
+    if status >= 500:
+        _log.error("%s: %s", type(error).__name__, error)
+    return error_response(status, error.diagnostics() if isinstance(error, GenguardError) else code, code)
+
+
+async def _on_invalid(http: HttpRequest, error: Exception) -> JSONResponse:
+    """A body that is no JSON is recorded as an unreadable input; one of another shape is only refused."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    if any(problem["type"] == "json_invalid" for problem in problems):
+        return await _refuse(http, "found a request body that is not JSON, expected JSON in UTF-8")
+    told = "; ".join(f"{'.'.join(str(step) for step in problem['loc'][1:])}: {problem['msg']}" for problem in problems[:5])
+    return error_response(422, f"the request is not of the expected shape: {told}", "invalid_request")
+
+
+async def _on_http(http: HttpRequest, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 400:
+        return await _refuse(http, "found a request body that cannot be decoded, expected JSON in UTF-8")
+    return error_response(status, str(error.detail) if isinstance(error, HTTPException) else "error", f"http_{status}")
+
+
+async def _refuse(http: HttpRequest, message: str) -> JSONResponse:
+    wired: Wired = http.app.state.wired
+    return refusal_response(await wired.guard.refuse(InputError(message), http.state.request))
+
+
+def serve(settings: Settings) -> None:
+    """Run the service until it is stopped."""
+    import uvicorn
+
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="info", server_header=False)

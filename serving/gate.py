@@ -1,0 +1,115 @@
+"""What stands before every route: API keys, the size of a body, and the identity a request is recorded under."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from guard.errors import GenguardError, TooLargeError
+from guard.ids import uuid7
+from guard.pipeline import Guard
+from guard.types import Release, Request
+from serving.settings import Caller, caller_of
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+"""Paths that answer without a key: they say nothing about content."""
+
+Refuse = Callable[[GenguardError, Request], Awaitable[Release]]
+
+
+class Gate:
+    """ASGI middleware in front of the application. It reads the whole body, up to the limit, before anything parses it."""
+
+    def __init__(self, app: ASGIApp, *, guard: Callable[[], Guard], callers: tuple[Caller, ...], max_body: int) -> None:
+        self.app = app
+        self.guard = guard
+        self.callers = callers
+        self.max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401 without a valid key and 413 over the limit; otherwise pass on with `scope["state"]["request"]` set."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        caller = self._caller(headers)
+        if caller is None and scope["path"] not in OPEN_PATHS:
+            await error_response(401, "found no valid API key, expected `Authorization: Bearer KEY`", "invalid_api_key")(
+                scope, receive, send
+            )
+            return
+        request = _request(headers, caller)
+        scope.setdefault("state", {})["request"] = request
+        body = await self._body(headers, receive)
+        if body is None:
+            error = TooLargeError(f"found a request body of more than {self.max_body} bytes, expected at most that")
+            release = await self.guard().refuse(error, request)
+            await refusal_response(release)(scope, receive, send)
+            return
+        await self.app(scope, _replay(body), send)
+
+    def _caller(self, headers: Headers) -> Caller | None:
+        if not self.callers:
+            return Caller("local", "default", b"")  # bound to loopback: see service.create_app
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        return caller_of(key.strip(), self.callers) if scheme.lower() == "bearer" else None
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
+        """The body, or None as soon as it is known to be over the limit."""
+        said = headers.get("content-length", "")
+        if said.isdigit() and int(said) > self.max_body:
+            return None
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return b"".join(parts)
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self.max_body:
+                return None
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+
+def _request(headers: Headers, caller: Caller | None) -> Request:
+    return Request(
+        id=str(uuid7()),
+        tenant=caller.tenant if caller else "default",
+        actor=caller.name if caller else "anonymous",
+        subject=headers.get("x-genguard-subject", "")[:200],
+        language=headers.get("x-genguard-language", "und")[:35],
+    )
+
+
+def _replay(body: bytes) -> Receive:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return pending.pop() if pending else {"type": "http.disconnect"}
+
+    return receive
+
+
+def error_response(status: int, message: str, code: str, **more: Any) -> JSONResponse:
+    """An error in OpenAI's shape, so that their client raises its own exceptions."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse(
+        {"error": {"message": message, "type": kind, "code": code, "param": None}, **more}, status_code=status, headers=headers
+    )
+
+
+def refusal_response(release: Release) -> JSONResponse:
+    """The answer to an input that could not be judged; it is recorded, so it carries its decision and receipt."""
+    from serving.schemas import evidence, evidence_headers
+
+    rule = release.verdict.fired[0]
+    status = 413 if rule.rule == "input-too-large" else 400
+    response = error_response(status, rule.because, rule.rule, genguard=evidence(release))
+    response.headers.update(evidence_headers(release))
+    return response

@@ -1,0 +1,60 @@
+"""Our own routes: judging content that was made elsewhere, and looking decisions up."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Query
+from fastapi import Request as HttpRequest
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from audit.grammar import QueryError
+from audit.query import query, show
+from guard.errors import InputError
+from guard.types import Modality
+from serving.gate import error_response, refusal_response
+from serving.schemas import STAGES, CheckAnswer, CheckRequest, check_answer, evidence_headers
+from serving.wiring import Wired
+
+router = APIRouter(prefix="/v1", tags=["genguard"])
+
+
+@router.post("/check", response_model=CheckAnswer)
+async def check(body: CheckRequest, http: HttpRequest) -> JSONResponse:
+    """Take a text or an image through the policy. The answer holds what may be shown, edited and marked."""
+    wired: Wired = http.app.state.wired
+    stage = STAGES[body.stage]
+    try:
+        data = body.data()
+    except InputError as error:
+        return refusal_response(await wired.guard.refuse(error, http.state.request, stage=stage, modality=Modality.IMAGE))
+    release = await wired.guard.check(data, request=http.state.request, stage=stage, media_type=body.media_type)
+    if release.refused:
+        return refusal_response(release)
+    return JSONResponse(check_answer(release).model_dump(), headers=evidence_headers(release))
+
+
+@router.get("/decisions", response_model=None)
+async def decisions(
+    http: HttpRequest,
+    q: str = Query("", max_length=1000, description="Filters such as `action:block category:privacy -generator:echo`."),
+    limit: int = Query(50, ge=1, le=500),
+    before: int | None = Query(None, ge=0, description="Only entries with a smaller index: the cursor of the next page."),
+) -> dict[str, Any]:
+    """Decisions, newest first. Content is never part of the answer."""
+    wired: Wired = http.app.state.wired
+    page = await run_in_threadpool(query, wired.ledger_url, q, limit=limit, before=before)
+    return {"decisions": [asdict(row) for row in page.rows], "next": page.older, "size": page.size}
+
+
+@router.get("/decisions/{decision}", response_model=None)
+async def decision(decision: str, http: HttpRequest) -> Any:
+    """One decision with everything that was recorded of it, except content."""
+    wired: Wired = http.app.state.wired
+    try:
+        shown = await run_in_threadpool(show, wired.ledger_url, decision[:60])
+    except QueryError as error:
+        return error_response(404, str(error), "not_found")
+    return {"index": shown.idx, "leaf_hash": shown.leaf.hex(), "tree_size": shown.tree_size, "entry": shown.body}

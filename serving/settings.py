@@ -1,0 +1,85 @@
+"""Settings of the service and the terminal, from `GENGUARD_…` environment variables; command line options come first."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from guard.errors import GenguardError
+
+DEFAULT_LEDGER = "sqlite:///genguard.db"
+DEFAULT_POLICY = "enterprise"
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Each field is the environment variable `GENGUARD_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="GENGUARD_", extra="ignore")
+
+    policies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (DEFAULT_POLICY,), description="Policy files or names of bundled packs."
+    )
+    ledger: str = Field(DEFAULT_LEDGER, description="Where decisions are kept: an SQLAlchemy URL.")
+    key_file: Path | None = Field(None, description="Master key of the payloads; beside the ledger when left out.")
+    generators: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
+    )
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_keys: SecretStr = Field(SecretStr(""), description="`name:key` or `name@tenant:key`, separated by commas.")
+    max_body: int = Field(8_000_000, description="Bytes of one HTTP request body.", ge=1)
+    max_text: int = Field(100_000, description="Code points of one text.", ge=1)
+    max_image: int = Field(20_000_000, description="Bytes of one image file.", ge=1)
+
+    def callers(self) -> tuple[Caller, ...]:
+        """Parse `api_keys`. Raises GenguardError for an entry without a name or with a key under 16 characters."""
+        entries = [entry.strip() for entry in self.api_keys.get_secret_value().split(",") if entry.strip()]
+        return tuple(Caller.parse(entry, number) for number, entry in enumerate(entries, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who an API key belongs to. Only the key's digest is kept in memory."""
+
+    name: str
+    tenant: str
+    digest: bytes
+
+    @classmethod
+    def parse(cls, entry: str, number: int) -> Caller:
+        """Read `name:key` or `name@tenant:key`; `number` stands for the entry in messages, so that no key is shown."""
+        who, _, key = entry.partition(":")
+        name, _, tenant = who.partition("@")
+        if not name or len(key) < 16:
+            raise GenguardError(
+                f"API key {number} cannot be used: expected name:key or name@tenant:key with at least 16 characters of key",
+                advice="Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            )
+        return cls(name, tenant or "default", hashlib.sha256(key.encode()).digest())
+
+
+def caller_of(key: str, callers: tuple[Caller, ...]) -> Caller | None:
+    """Whose key it is, compared in constant time over all of them."""
+    digest = hashlib.sha256(key.encode()).digest()
+    found = None
+    for caller in callers:
+        if hmac.compare_digest(digest, caller.digest):
+            found = caller
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,65 @@
+"""Builds a guard from settings: the one place where policies, ledger and generators meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit.ledger import SqlLedger, open_ledger
+from guard.admission import Limits
+from guard.pipeline import Guard
+from guard.registry import generators as registry
+from guard.types import Generator
+from policies import load
+from serving.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """A guard with its ledger and the generators on offer."""
+
+    guard: Guard
+    ledger: SqlLedger
+    ledger_url: str
+    generators: Mapping[str, Generator]
+
+    def ledger_trouble(self) -> str:
+        """Why the ledger takes no decisions; empty when it does."""
+        health = self.ledger.health()
+        return "" if health.ok else health.detail
+
+    def close(self) -> None:
+        """Commit what waits and close the ledger."""
+        self.ledger.close()
+
+
+def wire(settings: Settings) -> Wired:
+    """Open the ledger, load the policies, and build the generators. Models load later, when first used.
+
+    Raises PolicyError, LedgerError or RegistryError: nothing half-built stays behind.
+    """
+    guard, ledger = open_guard(
+        settings.policies,
+        settings.ledger,
+        key_file=settings.key_file,
+        limits=Limits(text=settings.max_text, image=settings.max_image),
+    )
+    try:
+        return Wired(guard, ledger, settings.ledger, {name: registry.make(name) for name in settings.generators})
+    except BaseException:
+        ledger.close()
+        raise
+
+
+def open_guard(
+    policies: Iterable[str], ledger_url: str, *, key_file: Path | None = None, limits: Limits | None = None
+) -> tuple[Guard, SqlLedger]:
+    """A guard over policy files (or pack names) and a ledger; the caller closes the ledger."""
+    compiled = [load(one) for one in policies]
+    ledger = open_ledger(ledger_url, key_file=key_file)
+    try:
+        return Guard(compiled, ledger, limits=limits), ledger
+    except BaseException:
+        ledger.close()
+        raise

@@ -1,0 +1,1 @@
+"""What people see at the terminal: the worked demo, and decisions as tables."""

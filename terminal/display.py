@@ -1,0 +1,179 @@
+"""What the terminal prints: releases, lists of decisions, one decision explained, the verifier's report."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from audit.query import Page, Shown, Stored
+from guard.decide import decide, settle
+from guard.errors import GenguardError
+from guard.types import CheckResult, Decision, Modality, Release
+from policies import from_document
+
+_STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
+# --- a release ---------------------------------------------------------------------------------------------------------
+
+
+def release_fields(release: Release) -> dict[str, Any]:
+    """A release as plain fields; an image's bytes are not part of it."""
+    from serving.schemas import evidence, result_fields
+
+    content = release.content
+    return {
+        "action": release.verdict.action.value,
+        "text": content.text if content is not None and content.modality is Modality.TEXT else None,
+        "message": dict(release.verdict.message),
+        "results": [result_fields(result) for result in release.decision.results],
+        "genguard": evidence(release),
+    }
+
+
+def print_release(release: Release, out: Path | None) -> None:
+    """The output on standard output when it may be shown; why and where it is recorded on standard error."""
+    content, verdict = release.content, release.verdict
+    if content is not None and content.modality is Modality.TEXT and out is None:
+        sys.stdout.write(content.text.rstrip("\n") + "\n")
+    notes = Console(stderr=True)
+    if out is not None and content is not None:
+        notes.print(f"Written to {escape(str(out))}", highlight=False)
+    notes.print(f"[{_STYLE[verdict.action.value]}]{verdict.action.value}[/] {escape(verdict.explanation)}", highlight=False)
+    notes.print(f"decision {release.decision.id}, entry {release.receipt.index}", highlight=False)
+
+
+# --- the ledger --------------------------------------------------------------------------------------------------------
+
+
+def page_fields(page: Page) -> dict[str, Any]:
+    """A page of decisions as plain fields."""
+    return {"decisions": [asdict(row) for row in page.rows], "next": page.older, "size": page.size}
+
+
+def print_page(page: Page) -> None:
+    """A page of decisions as a table."""
+    console = _console()
+    table = Table(pad_edge=False)
+    for header in ("entry", "time", "decision", "stage", "generator", "action", "rules"):
+        table.add_column(header, no_wrap=header != "rules")
+    for row in page.rows:
+        action = f"[{_STYLE.get(row.action, 'white')}]{row.action}[/]"
+        table.add_row(str(row.idx), row.time[:19], row.decision, row.stage, escape(row.generator), action, ", ".join(row.rules))
+    console.print(table)
+    more = f"; the next page: --before {page.older}" if page.older is not None else ""
+    console.print(f"{len(page.rows)} of {page.size} entries{more}", highlight=False)
+
+
+def rederive(shown: Shown) -> str:
+    """Decide again from what is recorded: `same`, or how it differs. Empty where there is nothing to derive."""
+    decision = shown.decision
+    if decision is None or not shown.document or "content" not in shown.body or shown.body["content"] is None:
+        return ""
+    try:
+        policy = from_document(shown.document)
+    except GenguardError as error:
+        return f"cannot be derived: {error}"
+    verdict = settle(decide(policy, decision.results, decision.context), policy, decision.marks)
+    return (
+        "same" if verdict == decision.verdict else f"differs: {verdict.action.value} instead of {decision.verdict.action.value}"
+    )
+
+
+def entry_fields(shown: Shown) -> dict[str, Any]:
+    """One entry as plain fields."""
+    return {
+        "index": shown.idx,
+        "leaf_hash": shown.leaf.hex(),
+        "tree_size": shown.tree_size,
+        "entry": dict(shown.body),
+        "rederived": rederive(shown),
+        "payloads": [
+            {"part": one.part, "media_type": one.media_type, "bytes": one.size, "text": _text(one)} for one in shown.payloads
+        ],
+    }
+
+
+def print_entry(shown: Shown) -> None:
+    """One decision explained to a person."""
+    console = _console()
+    decision = shown.decision
+    console.print(f"[bold]Entry {shown.idx}[/] ({shown.body['kind']}), leaf {shown.leaf.hex()}", highlight=False)
+    if decision is None:
+        console.print_json(data=dict(shown.body))
+        return
+    for name, value in _facts(decision):
+        console.print(f"{name:<12}{escape(value)}", highlight=False)
+    if again := rederive(shown):
+        console.print(f"{'re-derived':<12}{again}", highlight=False)
+    if decision.verdict.fired:
+        console.print(_rules(decision))
+    if decision.results:
+        console.print(_results(decision.results))
+    for edit in decision.verdict.edits:
+        console.print(f"edit        {edit.operator} {edit.label} at {edit.where} by {edit.rule}", highlight=False)
+    for mark in decision.marks:
+        state = "read back" if mark.verified else f"not put on: {mark.error}"
+        console.print(f"mark        {mark.kind} ({mark.method}) {mark.payload}: {state}", highlight=False)
+    for stored in shown.payloads:
+        text = _text(stored)
+        console.print(
+            f"[bold]{stored.part}[/] {stored.media_type}, {stored.size} bytes: " + escape(text or stored.why or "an image")
+        )
+
+
+def _facts(decision: Decision) -> list[tuple[str, str]]:
+    verdict, context, request = decision.verdict, decision.context, decision.request
+    return [
+        ("decision", str(decision.id)),
+        ("time", decision.time.isoformat()),
+        ("what", f"{context.modality.value} {context.stage.value} of {context.generator}, {context.length} long"),
+        (
+            "who",
+            f"actor {request.actor}, tenant {request.tenant}" + (f", subject {request.subject}" if request.subject else ""),
+        ),
+        ("request", request.id),
+        *([("prompt", f"decision {decision.parent}")] if decision.parent else []),
+        ("action", verdict.action.value),
+        ("why", verdict.explanation),
+        ("policy", f"{verdict.policy} version {verdict.version}, revision {verdict.revision}"),
+    ]
+
+
+def _rules(decision: Decision) -> Table:
+    table = Table(title="Rules that fired", title_justify="left", pad_edge=False)
+    for header in ("rule", "action", "title", "basis", "because"):
+        table.add_column(header)
+    for rule in decision.verdict.fired:
+        table.add_row(rule.rule, rule.action.value, escape(rule.title), escape(rule.basis), escape(rule.because))
+    return table
+
+
+def _results(results: tuple[CheckResult, ...]) -> Table:
+    table = Table(title="What was measured", title_justify="left", pad_edge=False)
+    for header in ("check", "status", "model", "time", "findings"):
+        table.add_column(header)
+    for result in results:
+        found = "; ".join(f"{one.label} {one.score / 1000:.3f} {one.reason}".strip() for one in result.findings)
+        model = f"{result.use} {result.version} {result.digest[:12]}".strip()
+        table.add_row(
+            result.check, result.status.value, model, f"{result.latency_us / 1000:.1f} ms", escape(found or result.error or "-")
+        )
+    return table
+
+
+def _text(stored: Stored) -> str | None:
+    if stored.data is None or not stored.media_type.startswith("text/"):
+        return None
+    return stored.data.decode("utf-8", "replace")
