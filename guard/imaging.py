@@ -86,13 +86,17 @@ def decode(content: Content) -> Image:
     with _lock:
         image = _decoded.get(content)
     if image is None:
-        image = _load(content.file)
+        image = open_picture(content.file)
         with _lock:
             _decoded[content] = image
     return image
 
 
-def _load(data: bytes) -> Image:
+def open_picture(data: bytes) -> Image:
+    """The pixels of an image file, upright per EXIF, mode as in the file.
+
+    Raises InputError when the file is none, breaks off, is damaged or holds several pictures, TooLargeError as `identify`.
+    """
     from PIL import ImageOps
 
     with _open(data) as opened:
@@ -115,7 +119,7 @@ def flatten(image: Image, *, paper: int = 255) -> Image:
 
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    opaque = _eight_bits(image)
+    opaque = eight_bits(image)
     if not opaque.has_transparency_data:
         return opaque.convert("RGB")
     pixels = opaque.convert("RGBA")
@@ -126,12 +130,12 @@ def encode_png(image: Image) -> bytes:
     """Encode as PNG, losslessly but for modes PNG does not know (CMYK, floating point), which become 8-bit ones."""
     buffer = io.BytesIO()
     if image.mode not in {"1", "L", "LA", "I;16", "P", "RGB", "RGBA"}:
-        image = _eight_bits(image)
+        image = eight_bits(image)
     image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _eight_bits(image: Image) -> Image:
+def eight_bits(image: Image) -> Image:
     """A mode of 8 bits a channel that PNG knows. Pillow clips deeper samples instead of scaling them."""
     if image.mode.startswith(("I", "F")):
         import numpy as np
