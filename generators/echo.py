@@ -1,0 +1,55 @@
+"""The generator that gives every prompt back: for tests, and to try a policy on texts of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from generators.base import MAX_SEED, limited, origin, parse
+from guard.errors import InputError
+from guard.registry import generators
+from guard.types import Content, Generator, Modality, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class EchoParameters:
+    """What a caller may ask of the echo."""
+
+    n: int = limited(1, 1, 16)
+    """Outputs a prompt."""
+    seed: int | None = limited(None, 0, MAX_SEED)
+    """Taken and recorded as by other generators; there is nothing to draw."""
+
+
+class Echo:
+    """Answers a text with the same text."""
+
+    modality = Modality.TEXT
+
+    def __init__(self, name: str) -> None:
+        """`name`: what policies and entries know it by."""
+        self.name = name
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
+        """Yield each prompt's text `n` times. Raises ParameterError, and InputError for a prompt that is no text."""
+        asked = parse(EchoParameters, parameters, generator=self.name)
+        for index, prompt in enumerate(prompts):
+            if prompt.modality is not Modality.TEXT:
+                raise InputError(f"{self.name}: prompt {index}: found {prompt.modality.value}, expected text")
+        return self._repeat(prompts, asked)
+
+    async def _repeat(self, prompts: Sequence[Content], asked: EchoParameters) -> AsyncIterator[tuple[int, Content]]:
+        source = origin(self.name, seed=asked.seed)
+        for index, prompt in enumerate(prompts):
+            for _ in range(asked.n):
+                yield index, Content(Modality.TEXT, prompt.text, "text/plain", Stage.OUTPUT, source, prompt.request)
+
+
+@generators.register("echo")
+def echo(*, name: str = "echo") -> Generator:
+    """Every prompt, given back as it is."""
+    return Echo(name)
