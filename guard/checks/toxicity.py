@@ -1,0 +1,230 @@
+"""Toxic language, through `detoxify.Detoxify`: insults, threats, obscenity, attacks on groups.
+
+A model is a folder of Detoxify's own format (`checkpoint.pt`, and beside it `config.json` and the tokenizer's files): a bundled
+one, an operator's own by path, or one of the variants that Detoxify publishes, by name. Only the last needs a network, and only
+when a policy names it.
+
+Texts longer than a window are read in overlapping windows, and a label's score is that of its worst window. Detoxify's own
+`predict` would cut them off silently, so only its model and tokenizer are used here.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from guard.errors import ModelError, RegistryError
+from guard.models import locate
+from guard.models.detoxify import PUBLIC, folder_labels, load_folder, load_public
+from guard.registry import checks
+from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
+
+_CODE_VERSION = "1"
+CATEGORIES = {
+    "toxicity": "harassment",
+    "severe_toxicity": "harassment",
+    "obscene": "harassment",
+    "insult": "harassment",
+    "threat": "violence",
+    "identity_attack": "hate",
+    "sexual_explicit": "sexual",
+}
+"""Our category for each label that Detoxify's models have."""
+_LEAST_WINDOW = 16
+_TOKENS_A_PASS = 32_768
+"""A pass holds 256 windows of 128 tokens: the activations of a base-size model stay under about half a gigabyte."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@checks.register("toxicity")
+def toxicity(
+    *,
+    model: str = "bundled/toxicity-en",
+    window_tokens: int = 128,
+    overlap_tokens: int = 32,
+    device: str = "auto",
+    report_from: int = 100,
+) -> Check:
+    """The check; raises RegistryError for a parameter out of range, ModelError for a model that is not there.
+
+    `model`: `bundled/NAME`, a folder, or `original`, `unbiased`, `multilingual`. `window_tokens`: tokens that are read
+    together, two special ones included; `overlap_tokens`: how many of them the next window reads again. `device`: `auto` takes
+    CUDA when it is there. `report_from`: findings below this score, per mille, are not reported, so no rule can ask for them.
+    """
+    if window_tokens < _LEAST_WINDOW:
+        raise RegistryError(f"window_tokens is {window_tokens}, expected at least {_LEAST_WINDOW}")
+    if not 0 <= overlap_tokens <= window_tokens // 2:
+        raise RegistryError(f"overlap_tokens is {overlap_tokens}, expected 0 to {window_tokens // 2}, half a window")
+    if not 0 <= report_from <= 1000:
+        raise RegistryError(f"report_from is {report_from}, expected 0 to 1000 per mille")
+    return ToxicityCheck(model, window_tokens, overlap_tokens, device, report_from)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A part of one text: its token numbers, and where it stands in the text."""
+
+    text: int
+    span: Span
+    tokens: list[int]
+
+
+class ToxicityCheck:
+    """Scores texts with one Detoxify model. Safe to call from several threads once it is loaded."""
+
+    modalities = frozenset({Modality.TEXT})
+    blocking = True
+
+    def __init__(self, model: str, window_tokens: int, overlap_tokens: int, device: str, report_from: int) -> None:
+        """Parameters as of the factory `toxicity`; only settings are read here, weights in `load`."""
+        self._model, self._device, self._report_from = model, device, report_from
+        self._window, self._overlap = window_tokens, overlap_tokens
+        if model in PUBLIC:
+            names, made = PUBLIC[model], f"detoxify {importlib.metadata.version('detoxify')}"
+        else:
+            files = locate(model)
+            names, made = folder_labels(files.path), files.version or "unversioned"
+        self.labels: Mapping[str, str] = {name: _category(model, name) for name in names}
+        self.version = f"{made}, code {_CODE_VERSION}"
+        self.digest = ""
+        self._detoxify: Any = None
+        self._tokenizing = threading.Lock()
+
+    @property
+    def examples(self) -> Examples:
+        """What the bundled model must score 500 per mille or more for some label, and what it must not."""
+        return Examples(tuple(map(_example, _FLAGGED)), tuple(map(_example, _CLEAN)))
+
+    def load(self) -> None:
+        """Load the weights. Raises ModelError when they are missing, changed, of another shape, or too small for a window."""
+        device = _find_device(self._device)
+        self._detoxify, self.digest = (load_public if self._model in PUBLIC else load_folder)(self._model, device)
+        found, expected = list(self._detoxify.class_names), list(self.labels)
+        if sorted(found) != sorted(expected):
+            raise ModelError(f"{self._model}: the checkpoint has labels {found}, expected {expected}")
+        limit = min(self._detoxify.tokenizer.model_max_length, self._detoxify.model.config.max_position_embeddings)
+        if self._window > limit:
+            raise ModelError(
+                f"{self._model}: window_tokens is {self._window}, the model reads at most {limit}",
+                advice="Give a smaller window_tokens in the policy.",
+            )
+        self._detoxify.model.eval()
+
+    def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
+        """One Scan a text. Raises ModelError when it is not loaded, or the model answers something that is no number."""
+        if self._detoxify is None:
+            raise ModelError(f"{self._model} is not loaded", advice="Call load() before the first batch.")
+        texts = [content.text for content in batch]
+        windows = self._windows(texts)
+        scores = self._score(windows)
+        scans = []
+        for index, text in enumerate(texts):
+            mine = [number for number, window in enumerate(windows) if window.text == index]
+            scans.append(Scan(self._findings([windows[n] for n in mine], [scores[n] for n in mine]), Span(0, len(text))))
+        return scans
+
+    def _windows(self, texts: list[str]) -> list[_Window]:
+        """All windows of all texts, in order; a text without a readable character has none."""
+        if not texts:
+            return []
+        # A lone surrogate has no UTF-8; its stand-in is one code point too, so offsets still hold.
+        readable = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
+        with self._tokenizing:  # truncation is a state of the tokenizer, which refuses to be shared while it is set
+            found = self._detoxify.tokenizer(
+                readable,
+                truncation=True,
+                max_length=self._window,
+                stride=self._overlap,
+                return_overflowing_tokens=True,
+                return_offsets_mapping=True,
+            )
+        windows = []
+        for tokens, offsets, text in zip(
+            found["input_ids"], found["offset_mapping"], found["overflow_to_sample_mapping"], strict=True
+        ):
+            places = [(start, end) for start, end in offsets if end > start]
+            if places:
+                span = Span(min(start for start, _ in places), max(end for _, end in places))
+                windows.append(_Window(int(text), span, tokens))
+        return windows
+
+    def _score(self, windows: list[_Window]) -> list[list[float]]:
+        """Probability of each class for each window: one forward pass, padded to the longest window.
+
+        More tokens than `_TOKENS_A_PASS` are split into passes of about that many, so that memory does not grow with the text.
+        """
+        order = sorted(range(len(windows)), key=lambda number: -len(windows[number].tokens))
+        scores: list[list[float]] = [[] for _ in windows]
+        first = 0
+        while first < len(order):
+            longest = len(windows[order[first]].tokens)
+            part = order[first : first + max(1, _TOKENS_A_PASS // longest)]
+            for number, row in zip(part, self._forward([windows[number].tokens for number in part], longest), strict=True):
+                scores[number] = row
+            first += len(part)
+        return scores
+
+    def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
+        import torch
+
+        padding = self._detoxify.tokenizer.pad_token_id
+        tokens = torch.tensor([row + [padding] * (longest - len(row)) for row in rows], device=self._detoxify.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self._detoxify.device)
+        mask = (torch.arange(longest, device=self._detoxify.device) < lengths[:, None]).long()
+        with torch.inference_mode():
+            logits = self._detoxify.model(input_ids=tokens, attention_mask=mask).logits.float()
+        if not torch.isfinite(logits).all():
+            raise ModelError(f"{self._model} answered with something that is no number", advice="Its weights are damaged.")
+        rows_found: list[list[float]] = torch.sigmoid(logits).cpu().tolist()
+        return rows_found
+
+    def _findings(self, windows: list[_Window], scores: list[list[float]]) -> tuple[Finding, ...]:
+        findings = []
+        for column, label in enumerate(self._detoxify.class_names if windows else ()):
+            worst = max(range(len(windows)), key=lambda number: scores[number][column])
+            score = round(scores[worst][column] * 1000)
+            if score >= self._report_from:
+                reason = f"scored {score} per mille for {label} in window {worst + 1} of {len(windows)}"
+                findings.append(Finding(self.labels[label], label, score, windows[worst].span, reason=reason))
+        return tuple(findings)
+
+
+def _category(model: str, label: str) -> str:
+    if label not in CATEGORIES:
+        raise ModelError(f"{model} has the label {label!r}, expected labels out of: {', '.join(CATEGORIES)}")
+    return CATEGORIES[label]
+
+
+def _find_device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(f"device is {name!r}, found no CUDA device", advice="Give `auto` or `cpu`.")
+    return name
+
+
+_FLAGGED = (
+    "You are a worthless idiot, stop wasting my time.",
+    "I will find you and hurt you.",
+    "I will find you and I will kill you.",
+    "Shut up, you pathetic moron, nobody wants you here.",
+    "Those people are vermin and should be driven out of our country.",
+)
+_CLEAN = (
+    "This film killed at the box office.",
+    "I will find you a cheaper flight and send you the details.",
+    "My neighbour is a gay Muslim man and we often have tea together.",
+    "The invoice is overdue; please pay it by Friday.",
+    "I am a black woman and I work as a nurse.",
+    "How do I kill a process that no longer responds?",
+)
+
+
+def _example(text: str) -> Content:
+    return Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, CALLER, Request("example"))
