@@ -19,7 +19,9 @@ TOXICITY = {
     "insult": "harassment",
     "identity_attack": "hate",
 }
-PII = dict.fromkeys(("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "PERSON", "PHONE_NUMBER", "US_SSN"), "privacy")
+NUMBERS = ("CN_ID_CARD", "CN_PASSPORT", "CREDIT_CARD", "IBAN_CODE", "UK_NHS", "UK_NINO", "US_BANK_NUMBER", "US_ITIN", "US_SSN")
+OTHERS = ("CN_LICENSE_PLATE", "EMAIL_ADDRESS", "IP_ADDRESS", "PERSON", "PHONE_NUMBER", "US_PASSPORT")
+PII = dict.fromkeys((*NUMBERS, *OTHERS), "privacy")
 
 
 @dataclass
@@ -69,7 +71,8 @@ def pii(
     languages: tuple[str, ...] = ("en",),
     model: str | None = None,
     entities: Sequence[str] | None = None,
-    min_score: float = 0.4,
+    min_score: int = 400,
+    weight: float = 1.0,
 ) -> FakeCheck:
     if "xx" in languages:
         raise ValueError("found language 'xx', expected one of: en, zh")

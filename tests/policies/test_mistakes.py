@@ -100,7 +100,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         "languages: [en, zh]",
         "min_score: high",
         9,
-        "'high' for parameter 'min_score', expected a number",
+        "'high' for parameter 'min_score', expected a whole number",
     ),
     "wrong item type": ("languages: [en, zh]", "languages: [en, 1]", 9, "1 for parameter 'languages', expected text"),
     "union parameter": ("languages: [en, zh]", "model: 5", 9, "5 for parameter 'model', expected text"),
