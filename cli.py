@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from guard.errors import GenguardError, InputError, PolicyError
+from guard.errors import GenguardError, InputError, PolicyError, SettingsError
 from guard.types import Action, Modality, Release
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 
@@ -65,9 +65,9 @@ def serve(
     import service
     from serving.settings import Settings
 
-    given = {"policies": tuple(policy) if policy else None, "ledger": ledger, "host": host, "port": port}
+    given: dict[str, Any] = {"policies": tuple(policy) if policy else None, "ledger": ledger, "host": host, "port": port}
     _quiet()
-    service.serve(Settings(**{name: value for name, value in given.items() if value is not None}))
+    service.serve(Settings.read(**{name: value for name, value in given.items() if value is not None}))
 
 
 @app.command()
@@ -260,7 +260,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(USAGE)
-    except (InputError, PolicyError) as error:
+    except (InputError, PolicyError, SettingsError) as error:
         typer.echo(f"genguard: {error.diagnostics()}", err=True)
         sys.exit(USAGE)
     except GenguardError as error:

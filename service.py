@@ -21,6 +21,7 @@ from guard.errors import (
     InputError,
     LedgerError,
     ModelError,
+    SettingsError,
     TooLargeError,
 )
 from serving import openai, own
@@ -43,12 +44,12 @@ _STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
 def create_app(settings: Settings | None = None, *, make: Callable[[Settings], Wired] = wire) -> FastAPI:
     """Build the application. `make` builds what it serves, at start-up.
 
-    Raises GenguardError when it would listen beyond loopback without API keys.
+    Raises SettingsError when it would listen beyond loopback without API keys.
     """
-    settings = settings or Settings()
+    settings = settings or Settings.read()
     callers = settings.callers()
     if not callers and not is_loopback(settings.host):
-        raise GenguardError(
+        raise SettingsError(
             f"found no API keys for a service on {settings.host}, expected at least one outside loopback",
             advice="Set GENGUARD_API_KEYS=name:key (16 characters of key or more), or serve on 127.0.0.1.",
         )

@@ -2,6 +2,7 @@
 
     GenguardError
     ├── PolicyError            a policy file cannot be used; knows file and line
+    ├── SettingsError          settings that cannot be used
     ├── InputError             a prompt, text or image that is not what it says
     │   ├── TooLargeError      over a limit
     │   └── ParameterError     a generation parameter that is unknown or out of range
@@ -40,6 +41,10 @@ class PolicyError(GenguardError):
         super().__init__(place + message, advice=advice)
         self.file = file
         self.line = line
+
+
+class SettingsError(GenguardError):
+    """Settings that cannot be used."""
 
 
 class InputError(GenguardError):

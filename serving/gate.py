@@ -63,7 +63,8 @@ class Gate:
         said = headers.get("content-length", "")
         if said.isdigit() and int(said) > self.max_body:
             return None
-        parts, size = [], 0
+        parts: list[bytes] = []
+        size = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":

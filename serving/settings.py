@@ -7,15 +7,23 @@ import hmac
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from guard.errors import GenguardError
+from guard.errors import SettingsError
 
 DEFAULT_LEDGER = "sqlite:///genguard.db"
 DEFAULT_POLICY = "enterprise"
+
+
+def _split(value: object) -> object:
+    """Environment variables hold lists separated by commas."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -23,23 +31,33 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GENGUARD_", extra="ignore")
 
-    policies: Annotated[tuple[str, ...], NoDecode] = Field(
-        (DEFAULT_POLICY,), description="Policy files or names of bundled packs."
-    )
-    ledger: str = Field(DEFAULT_LEDGER, description="Where decisions are kept: an SQLAlchemy URL.")
-    key_file: Path | None = Field(None, description="Master key of the payloads; beside the ledger when left out.")
-    generators: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
+    policies: Names = Field(default=(DEFAULT_POLICY,), description="Policy files or names of bundled packs.")
+    ledger: str = Field(default=DEFAULT_LEDGER, description="Where decisions are kept: an SQLAlchemy URL.")
+    key_file: Path | None = Field(default=None, description="Master key of the payloads; beside the ledger when left out.")
+    generators: Names = Field(
+        default=("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
     )
     host: str = "127.0.0.1"
     port: int = 8000
-    api_keys: SecretStr = Field(SecretStr(""), description="`name:key` or `name@tenant:key`, separated by commas.")
-    max_body: int = Field(8_000_000, description="Bytes of one HTTP request body.", ge=1)
-    max_text: int = Field(100_000, description="Code points of one text.", ge=1)
-    max_image: int = Field(20_000_000, description="Bytes of one image file.", ge=1)
+    api_keys: SecretStr = Field(default=SecretStr(""), description="`name:key` or `name@tenant:key`, separated by commas.")
+    max_body: int = Field(default=8_000_000, description="Bytes of one HTTP request body.", ge=1)
+    max_text: int = Field(default=100_000, description="Code points of one text.", ge=1)
+    max_image: int = Field(default=5_000_000, description="Bytes of one image file.", ge=1)
+
+    @classmethod
+    def read(cls, **given: Any) -> Settings:
+        """Settings from the environment, with `given` before it. Raises SettingsError; no value is quoted."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            told = "; ".join(
+                f"GENGUARD_{'_'.join(str(step) for step in problem['loc']).upper()}: {problem['msg']}"
+                for problem in error.errors()
+            )
+            raise SettingsError(f"found settings that cannot be used: {told}") from None
 
     def callers(self) -> tuple[Caller, ...]:
-        """Parse `api_keys`. Raises GenguardError for an entry without a name or with a key under 16 characters."""
+        """Parse `api_keys`. Raises SettingsError for an entry without a name or with a key under 16 characters."""
         entries = [entry.strip() for entry in self.api_keys.get_secret_value().split(",") if entry.strip()]
         return tuple(Caller.parse(entry, number) for number, entry in enumerate(entries, 1))
 
@@ -58,7 +76,7 @@ class Caller:
         who, _, key = entry.partition(":")
         name, _, tenant = who.partition("@")
         if not name or len(key) < 16:
-            raise GenguardError(
+            raise SettingsError(
                 f"API key {number} cannot be used: expected name:key or name@tenant:key with at least 16 characters of key",
                 advice="Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
             )

@@ -9,11 +9,11 @@ import asyncio
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -33,7 +33,7 @@ TEXTS, IMAGES_DIFFUSION, IMAGES_GAN = 48, 12, 4
 ROUNDS = 3
 BATCH = 16
 
-KINDS = {
+KINDS: dict[str, Callable[[Shown], bool]] = {
     "released untouched": lambda shown: shown.action is Action.ALLOW and not shown.marked,
     "personal data redacted": lambda shown: shown.action is Action.REDACT,
     "toxic text blocked": lambda shown: shown.action is Action.BLOCK and "toxicity" in shown.checks,
@@ -132,7 +132,7 @@ def _outputs(job: Job) -> int:
     return len(job.prompts) * int(job.parameters.get("n", 1))
 
 
-async def _work(guard: Guard, job: Job, released: Path) -> Any:
+async def _work(guard: Guard, job: Job, released: Path) -> AsyncIterator[Shown]:
     request = Request(str(uuid7()), actor="demo")
     async for index, release in guard.release_many(job.generator, job.prompts, request=request, **job.parameters):
         shown = Shown(release, job.generator.name, index)
@@ -150,14 +150,12 @@ def _write(content: Content, folder: Path, name: str) -> Path:
 
 def _reads_back(shown: Shown) -> bool:
     """Read the watermark from the file on disk and compare it with what the ledger has for this decision."""
-    from guard.marks.watermark import read_watermark
+    from guard.marks.watermark import Method, read_watermark
 
     marks = [mark for mark in shown.release.decision.marks if mark.kind == "watermark" and mark.verified]
-    return (
-        bool(marks)
-        and shown.file is not None
-        and read_watermark(shown.file.read_bytes(), marks[0].method).hex() == marks[0].payload
-    )
+    if not marks or shown.file is None:
+        return False
+    return read_watermark(shown.file.read_bytes(), cast("Method", marks[0].method)).hex() == marks[0].payload
 
 
 # --- what was decided --------------------------------------------------------------------------------------------------
@@ -231,14 +229,14 @@ def _prove(database: Path, rows: Sequence[Shown], console: Console) -> bool:
     started = time.perf_counter()
     report = verify(f"sqlite:///{database}")
     console.print(
-        f"Ledger: {'[green]sound[/]' if report.ok else '[red]TAMPERED[/]'}, {report.entries} entries in "
-        f"{time.perf_counter() - started:.1f} s, root {report.root.hex()[:16]}…"
+        f"Ledger: {'[green]sound[/]' if report.ok else '[red]TAMPERED[/]'}, {report.size} entries in "
+        f"{time.perf_counter() - started:.1f} s, root {report.root[:16]}…"
     )
     victim = rows[len(rows) // 2].release
     copy = database.with_name("tampered-copy.db")
     offset = change_one_byte(database, copy, str(victim.decision.id))
     broken = verify(f"sqlite:///{copy}", key_file=database.with_name(database.name + ".key"))
-    named = [problem for problem in broken.problems if problem.index == victim.receipt.index]
+    named = [problem for problem in broken.problems if problem.idx == victim.receipt.index]
     console.print(f"One byte of a copy changed (at {offset}), in entry {victim.receipt.index}.")
     for problem in (named or broken.problems)[:1]:
         console.print(f"Verifier: [yellow]{problem}[/]")

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from audit.query import Page, Shown, Stored
+from audit.verify import Report
 from guard.decide import decide, settle
 from guard.errors import GenguardError
 from guard.types import CheckResult, Decision, Modality, Release
@@ -177,3 +178,26 @@ def _text(stored: Stored) -> str | None:
     if stored.data is None or not stored.media_type.startswith("text/"):
         return None
     return stored.data.decode("utf-8", "replace")
+
+
+# --- the verifier ------------------------------------------------------------------------------------------------------
+
+
+def report_fields(report: Report) -> dict[str, Any]:
+    """The verifier's report as plain fields."""
+    return {"ok": report.ok, **asdict(report), "checked": dict(report.checked)}
+
+
+def print_report(report: Report) -> None:
+    """The verifier's report for a person: the verdict, what was wrong, what was and what could not be checked."""
+    console = _console()
+    if report.ok:
+        console.print(f"[green]sound[/]: {report.size} entries, root {report.root}", highlight=False)
+    else:
+        console.print(f"[red]TAMPERED[/]: {report.problem_count} problems in {report.size} entries", highlight=False)
+    for problem in report.problems:
+        console.print(f"  {escape(str(problem))}", highlight=False)
+    counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.checked.items())
+    console.print(f"checked: {counted}, in {report.seconds:.1f} s", highlight=False)
+    for one in report.unchecked:
+        console.print(f"not checked: {escape(one)}", highlight=False)

@@ -1,0 +1,146 @@
+"""The terminal's commands as a script would use them: output, exit codes, JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import cli
+
+POLICY = """policy: desk
+version: 3
+status: live
+checks:
+  pii: {use: pii, deadline_ms: 20000}
+rules:
+  - {id: card, when: {pii: [CREDIT_CARD]}, action: redact, category: privacy, with: {operator: mask, keep_last: 4}}
+  - {id: mail, when: {pii: [EMAIL_ADDRESS]}, action: block, category: privacy}
+"""
+
+
+@pytest.fixture
+def genguard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run one command in an empty folder; gives its exit code and what it wrote."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "desk.yaml").write_text(POLICY, "utf-8")
+
+    def run(*arguments: str, given: bytes = b"") -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["genguard", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        written = capsys.readouterr()
+        return SimpleNamespace(code=stopped.value.code, out=written.out, err=written.err)
+
+    return run
+
+
+def test_check_tells_scripts_what_happened_by_its_exit_code(genguard):
+    """0 allowed, 10 edited, 30 blocked; the released text alone is on standard output."""
+    clean = genguard("check", "-", "--policy", "desk.yaml", given=b"Good morning.\n")
+    assert (clean.code, clean.out) == (0, "Good morning.\n")
+    edited = genguard("check", "-", "--policy", "desk.yaml", given=b"Card 4111 1111 1111 1111, please.")
+    assert (edited.code, edited.out) == (10, "Card **** **** **** 1111, please.\n")
+    assert "decision" in edited.err
+    blocked = genguard("check", "-", "--policy", "desk.yaml", given=b"Write to maria@example.com.")
+    assert (blocked.code, blocked.out) == (30, "")
+    assert "maria" not in blocked.err
+
+
+def test_a_decision_can_be_found_explained_revealed_and_verified(genguard):
+    """What the officer does after `check`, on the ledger in the same folder."""
+    checked = genguard("check", "-", "--policy", "desk.yaml", "--json", given=b"Card 4111 1111 1111 1111, please.")
+    decision = json.loads(checked.out)["genguard"]["decision"]
+    page = json.loads(genguard("audit", "query", "action:redact", "--json").out)
+    assert [row["decision"] for row in page["decisions"]] == [decision]
+    shown = json.loads(genguard("audit", "show", decision, "--json").out)
+    assert shown["rederived"] == "same"
+    assert {one["text"] for one in shown["payloads"]} == {None}
+    revealed = json.loads(genguard("audit", "show", decision, "--reveal", "--json").out)
+    assert [one["text"] for one in revealed["payloads"]] == [
+        "Card 4111 1111 1111 1111, please.",
+        "Card **** **** **** 1111, please.",
+    ]
+    explained = genguard("audit", "show", decision)
+    assert "CREDIT_CARD" in explained.out
+    assert "4111" not in explained.out
+    assert genguard("audit", "query").code == 0
+    verified = genguard("audit", "verify")
+    assert (verified.code, verified.out.startswith("sound")) == (0, True)
+
+
+def test_verify_exits_with_2_and_names_the_entry_when_a_byte_was_changed(genguard, tmp_path):
+    """The file is changed past SQLite, as someone with an editor would."""
+    from terminal.demo import change_one_byte
+
+    checked = genguard("check", "-", "--policy", "desk.yaml", "--json", given=b"Good morning.")
+    evidence = json.loads(checked.out)["genguard"]
+    change_one_byte(tmp_path / "genguard.db", tmp_path / "copy.db", evidence["decision"])
+    broken = genguard("audit", "verify", "--ledger", "sqlite:///copy.db", "--key-file", "genguard.db.key", "--json")
+    assert broken.code == 2
+    assert evidence["receipt"]["index"] in {problem["idx"] for problem in json.loads(broken.out)["problems"]}
+
+
+def test_a_policy_mistake_is_named_with_its_line(genguard, tmp_path):
+    """File, line, what was found, what was expected; exit code 64."""
+    (tmp_path / "bad.yaml").write_text(
+        POLICY.replace("version: 3", "version: three").replace("CREDIT_CARD", "CREDIT_CRAD"), "utf-8"
+    )
+    refused = genguard("policy", "lint", "bad.yaml")
+    assert refused.code == 64
+    assert "bad.yaml:2:" in refused.err
+    assert "bad.yaml:7:" in refused.err
+    assert "expected" in refused.err
+    fine = genguard("policy", "lint", "desk.yaml", "--json")
+    assert (fine.code, json.loads(fine.out)["policy"]) == (0, "desk")
+
+
+def test_the_schema_is_json_for_editors(genguard):
+    """`policy schema` prints what the bundled file holds."""
+    from policies.schema import FILE
+
+    assert json.loads(genguard("policy", "schema").out) == json.loads(FILE.read_text("utf-8"))
+
+
+def test_generate_shows_what_may_be_shown(genguard):
+    """The echo under a policy that masks cards."""
+    made = genguard("generate", "echo", "--prompt", "Hello there", "--policy", "desk.yaml")
+    assert (made.code, made.out) == (0, "Hello there\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "no-such-file.txt"),
+        ("check",),
+        ("generate", "gan", "--prompt", "a digit"),
+        ("audit", "query", "colour:red"),
+        ("serve", "--host", "0.0.0.0"),
+        ("nonsense",),
+    ],
+)
+def test_a_usage_error_exits_with_64(genguard, arguments):
+    """And says what is wrong on standard error."""
+    if arguments[:2] == ("audit", "query"):
+        genguard("check", "-", "--policy", "desk.yaml", given=b"Hi")
+    refused = genguard(*arguments)
+    assert refused.code == 64
+    assert refused.err
+    assert not refused.out
+
+
+def test_a_missing_ledger_exits_with_70(genguard):
+    """It is not the caller's grammar that is wrong."""
+    assert genguard("audit", "verify", "--ledger", "sqlite:///nowhere.db").code == 70
+
+
+def test_bytes_that_are_no_content_are_refused(genguard):
+    """Neither UTF-8 nor an image."""
+    refused = genguard("check", "-", "--policy", "desk.yaml", given=b"\xff\xfe\x00")
+    assert refused.code == 64
+    assert "UTF-8" in refused.err
