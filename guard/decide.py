@@ -51,7 +51,9 @@ def blocks(policy: Policy, results: Sequence[CheckResult], context: Context) -> 
 
 def settle(verdict: Verdict, policy: Policy, marks: Sequence[Mark]) -> Verdict:
     """Take what became of edits and marks into the verdict: an output that cannot carry its mark follows `on_unmarkable`."""
-    follows = {spec.use: spec.on_unmarkable for spec in policy.marks}
+    follows: dict[str, Action] = {}
+    for spec in policy.marks:  # one marker may be asked for twice, for text and for images: the stricter line holds
+        follows[spec.use] = max(follows.get(spec.use, Action.ALLOW), spec.on_unmarkable, key=lambda action: action.strength)
     failed = [
         FiredRule(
             f"mark:{mark.kind}",
@@ -99,8 +101,9 @@ def _fire(rule: Rule, known: Mapping[str, CheckResult], context: Context) -> tup
     action: Action = rule.action
     edits: tuple[Edit, ...] = ()
     if rule.action is Action.REDACT:
-        edits = _edits(rule, truth.findings)
-        if len(edits) < len(truth.findings) or not edits:
+        findings = tuple(dict.fromkeys(truth.findings))  # one finding may satisfy several parts of a condition
+        edits = _edits(rule, findings)
+        if len(edits) < len(findings) or not edits:
             # A thing that was found but has no place cannot be cut out: nothing may leave.
             action, edits, because = Action.BLOCK, (), f"{because}; found without a place, so it cannot be redacted"
     return FiredRule(rule.id, rule.title, action, rule.category, rule.basis, because), edits
@@ -109,7 +112,7 @@ def _fire(rule: Rule, known: Mapping[str, CheckResult], context: Context) -> tup
 def _edits(rule: Rule, findings: Iterable[Finding]) -> tuple[Edit, ...]:
     return tuple(
         Edit(finding.where, rule.operator, finding.label, rule.id, rule.parameters)
-        for finding in dict.fromkeys(findings)
+        for finding in findings
         if finding.where is not None
     )
 
