@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guard.types import Content, Edit, Modality, Region, Span
 
@@ -40,7 +41,9 @@ def redact_text(text: str, edits: Sequence[Edit]) -> str:
 
 
 def _merge(text: str, edits: Sequence[Edit]) -> list[tuple[Span, list[Edit]]]:
-    placed = sorted(((_span(edit, len(text)), edit) for edit in edits), key=lambda pair: (pair[0].start, pair[0].end))
+    placed = sorted(
+        ((_span(edit, len(text)), edit) for edit in edits), key=lambda pair: (pair[0].start, pair[0].end, _tie(pair[1]))
+    )
     merged: list[tuple[Span, list[Edit]]] = []
     for span, edit in placed:
         if merged and span.start < merged[-1][0].end:
@@ -74,29 +77,40 @@ def _edited(original: str, group: Sequence[Edit]) -> str:
     return mask(original, min(int(dict(edit.parameters).get("keep_last", "0")) for edit in group))
 
 
+def _tie(edit: Edit) -> tuple[Any, ...]:
+    """Orders edits of one place by what they say, so that the order they come in does not matter."""
+    return edit.operator, edit.label, edit.rule, edit.parameters
+
+
 def _length(edit: Edit) -> int:
     return edit.where.end - edit.where.start if isinstance(edit.where, Span) else 0
 
 
 def mask(original: str, keep_last: int = 0) -> str:
-    """Replace letters and digits by `*`, leaving separators and the last `keep_last` letters or digits.
+    """Replace letters, their combining marks and digits by `*`, leaving separators and the last `keep_last` letters or digits.
 
     Never leaves more than half of the letters and digits, so that a short value does not stay readable.
     """
     positions = [index for index, character in enumerate(original) if character.isalnum()]
-    kept = min(keep_last, len(positions) // 2)
-    hidden = set(positions[: len(positions) - kept])
-    return "".join(MASK if index in hidden else character for index, character in enumerate(original))
+    kept = max(0, min(keep_last, len(positions) // 2))
+    clear = positions[-kept] if kept else len(original)
+    return "".join(MASK if index < clear and _readable(character) else character for index, character in enumerate(original))
+
+
+def _readable(character: str) -> bool:
+    # Vowel signs of Indic scripts and accents are marks, not letters, and would spell half of the word.
+    return character.isalnum() or unicodedata.category(character).startswith("M")
 
 
 def _redact_image(content: Content, edits: Sequence[Edit]) -> Content:
-    from guard.imaging import decode, image_content
+    from guard.imaging import decode, eight_bits, image_content
 
-    image = decode(content)
-    image = image.convert("RGBA" if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info else "RGB")
-    for edit in sorted(edits, key=lambda one: IMAGE_OPERATORS.index(one.operator) if one.operator in IMAGE_OPERATORS else -1):
-        box = _box(edit, image.size)
-        image.paste(_PAINT[edit.operator](image.crop(box)), box)
+    original = eight_bits(decode(content))
+    original = original.convert("RGBA" if original.has_transparency_data else "RGB")
+    image = original.copy()
+    placed = [(_box(edit, image.size), edit.operator) for edit in edits]
+    for box, operator in sorted(placed, key=lambda pair: (IMAGE_OPERATORS.index(pair[1]), pair[0])):
+        image.paste(_PAINT[operator](original.crop(box)), box)
     return image_content(image, stage=content.stage, origin=content.origin, request=content.request)
 
 
@@ -128,7 +142,9 @@ def _blur(part: Pixels) -> Pixels:
 def _pixelate(part: Pixels) -> Pixels:
     from PIL import Image
 
-    coarse = part.resize((max(1, part.width // 16), max(1, part.height // 16)), Image.Resampling.BOX)
+    # At most eight blocks a side: a face in more of them is still recognised.
+    block = max(16, -(-max(part.size) // 8))
+    coarse = part.resize((max(1, part.width // block), max(1, part.height // block)), Image.Resampling.BOX)
     return coarse.resize(part.size, Image.Resampling.NEAREST)
 
 
