@@ -1,0 +1,274 @@
+"""A decision as the object that is hashed, and back.
+
+The body holds all that `guard.decide` read and all that it answered, so that anyone can derive the verdict again and explain
+it; of the content itself it holds sizes and salted commitments (`audit.vault`), never the content and never a bare hash of
+it. Values are strings, integers, booleans, lists and objects; keys are fixed by this file, and what is absent is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from guard.errors import LedgerError
+from guard.types import (
+    Action,
+    CheckResult,
+    Content,
+    Context,
+    Decision,
+    Edit,
+    Finding,
+    FiredRule,
+    Mark,
+    Match,
+    Modality,
+    Origin,
+    Place,
+    Region,
+    Request,
+    Span,
+    Stage,
+    Status,
+    Verdict,
+)
+
+BODY_VERSION = 1
+"""Changes whenever a field's meaning does; a reader keeps reading the older ones."""
+
+DECISION = "decision"
+ACTIVATION = "policy_activate"
+CONFIG = "config"
+
+
+def decision_body(decision: Decision, payloads: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Body of a decision. `payloads`: for `original` and `released`, the fields of `audit.vault.Sealed.commitment`."""
+    body: dict[str, Any] = {
+        "schema": BODY_VERSION,
+        "kind": DECISION,
+        "id": str(decision.id),
+        "time": time_string(decision.time),
+        "request": _fields(decision.request, ("id", "tenant", "actor", "subject", "language")),
+        "context": _context(decision.context),
+        "results": [_result(result) for result in decision.results],
+        "verdict": _verdict(decision.verdict),
+        "marks": [_fields(mark, ("kind", "method", "payload", "verified", "error")) for mark in decision.marks],
+    }
+    if decision.content is not None:
+        origin = decision.content.origin
+        body["origin"] = _fields(origin, ("generator", "model", "digest")) | {"parameters": _pairs(origin.parameters)}
+        body["content"] = _content(decision.content, payloads["original"])
+    if decision.released is not None:
+        body["released"] = _content(decision.released, payloads["released"])
+    if decision.parent is not None:
+        body["parent"] = str(decision.parent)
+    return body
+
+
+def activation_body(policy: str, version: int, revision: str, document: str, time: datetime) -> dict[str, Any]:
+    """Body of the entry that keeps a policy document, byte for byte."""
+    return {
+        "schema": BODY_VERSION,
+        "kind": ACTIVATION,
+        "time": time_string(time),
+        "policy": policy,
+        "version": version,
+        "revision": revision,
+        "document": document,
+    }
+
+
+def config_body(ledger: str, database_schema: int, key_id: str, time: datetime) -> dict[str, Any]:
+    """Body of entry 0: which ledger this is, and which master key it began with."""
+    return {
+        "schema": BODY_VERSION,
+        "kind": CONFIG,
+        "time": time_string(time),
+        "ledger": ledger,
+        "database_schema": database_schema,
+        "key_id": key_id,
+    }
+
+
+def decision_from(body: Mapping[str, Any]) -> Decision:
+    """The decision that a body records, without its contents. Raises LedgerError when it is not a decision's body."""
+    if body.get("kind") != DECISION or body.get("schema") != BODY_VERSION:
+        found = f"kind {body.get('kind')!r}, schema {body.get('schema')!r}"
+        raise LedgerError(f"found a body of {found}, expected {DECISION!r}, {BODY_VERSION}")
+    try:
+        context = body["context"]
+        return Decision(
+            id=UUID(body["id"]),
+            time=time_from(body["time"]),
+            content=None,
+            context=Context(**{**context, "stage": Stage(context["stage"]), "modality": Modality(context["modality"])}),
+            request=Request(**body["request"]),
+            results=tuple(_result_from(result) for result in body["results"]),
+            verdict=_verdict_from(body["verdict"]),
+            released=None,
+            marks=tuple(Mark(**mark) for mark in body["marks"]),
+            parent=UUID(body["parent"]) if "parent" in body else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerError(f"found a decision's body that cannot be read ({type(error).__name__}), expected schema 1") from None
+
+
+def commitments(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a body says of each stored payload, by `part`. Raises LedgerError when it is not said well."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in ("content", "released"):
+        block = body.get(name)
+        if block is None:
+            continue
+        strings = isinstance(block, dict) and all(isinstance(block.get(field), str) for field in ("part", "commit", "sealed"))
+        if not strings or not isinstance(block.get("bytes"), int):
+            raise LedgerError(f"found a body whose {name} has no commitment, expected part, bytes, commit and sealed")
+        found[block["part"]] = block
+    return found
+
+
+def origin_from(body: Mapping[str, Any]) -> Origin | None:
+    """What made the content of a decision's body; None when there was no content."""
+    origin = body.get("origin")
+    return None if origin is None else Origin(**{**origin, "parameters": _pairs_from(origin["parameters"])})
+
+
+def time_string(time: datetime) -> str:
+    """RFC 3339 in UTC with microseconds. Raises LedgerError for a time without a zone."""
+    if time.tzinfo is None:
+        raise LedgerError("found a time without a zone, expected UTC")
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def time_from(text: str) -> datetime:
+    """The time that `time_string` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def _fields(value: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
+
+
+def _context(context: Context) -> dict[str, Any]:
+    return {
+        "stage": context.stage.value,
+        "modality": context.modality.value,
+        "generator": context.generator,
+        "tenant": context.tenant,
+        "language": context.language,
+        "length": context.length,
+    }
+
+
+def _content(content: Content, commitment: Mapping[str, Any]) -> dict[str, Any]:
+    return {"media_type": content.media_type, "length": content.length, **commitment}
+
+
+def _result(result: CheckResult) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "check": result.check,
+        "use": result.use,
+        "version": result.version,
+        "digest": result.digest,
+        "status": result.status.value,
+        "findings": [_finding(finding) for finding in result.findings],
+        "latency_us": result.latency_us,
+        "error": result.error,
+    }
+    if result.scanned is not None:
+        record["scanned"] = _place(result.scanned)
+    return record
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "category": finding.category,
+        "label": finding.label,
+        "score": finding.score,
+        "reason": finding.reason,
+    }
+    if finding.where is not None:
+        record["where"] = _place(finding.where)
+    if finding.match is not None:
+        record["match"] = _fields(finding.match, ("bank", "work", "title", "method", "distance", "limit"))
+    return record
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "action": verdict.action.value,
+        "fired": [
+            {**_fields(fired, ("rule", "title", "category", "basis", "because")), "action": fired.action.value}
+            for fired in verdict.fired
+        ],
+        "explanation": verdict.explanation,
+        "policy": verdict.policy,
+        "version": verdict.version,
+        "revision": verdict.revision,
+        "edits": [
+            {
+                "where": _place(edit.where),
+                "operator": edit.operator,
+                "label": edit.label,
+                "rule": edit.rule,
+                "parameters": _pairs(edit.parameters),
+            }
+            for edit in verdict.edits
+        ],
+        "message": _pairs(verdict.message),
+    }
+
+
+def _place(place: Place) -> list[int]:
+    """Two numbers for a span, four for a region."""
+    if isinstance(place, Span):
+        return [place.start, place.end]
+    return [place.left, place.top, place.right, place.bottom]
+
+
+def _pairs(pairs: tuple[tuple[str, str], ...]) -> list[list[str]]:
+    """A list and not an object: names come from outside and keep their order."""
+    return [list(pair) for pair in pairs]
+
+
+def _pairs_from(pairs: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in pairs)
+
+
+def _place_from(numbers: list[int]) -> Place:
+    return Span(*numbers) if len(numbers) == 2 else Region(*numbers)
+
+
+def _result_from(record: Mapping[str, Any]) -> CheckResult:
+    return CheckResult(
+        **{
+            **record,
+            "status": Status(record["status"]),
+            "findings": tuple(_finding_from(finding) for finding in record["findings"]),
+            "scanned": _place_from(record["scanned"]) if "scanned" in record else None,
+        }
+    )
+
+
+def _finding_from(record: Mapping[str, Any]) -> Finding:
+    where = _place_from(record["where"]) if "where" in record else None
+    match = Match(**record["match"]) if "match" in record else None
+    return Finding(**{**record, "where": where, "match": match})
+
+
+def _verdict_from(record: Mapping[str, Any]) -> Verdict:
+    edits = [
+        Edit(**{**edit, "where": _place_from(edit["where"]), "parameters": _pairs_from(edit["parameters"])})
+        for edit in record["edits"]
+    ]
+    return Verdict(
+        **{
+            **record,
+            "action": Action(record["action"]),
+            "fired": tuple(FiredRule(**{**fired, "action": Action(fired["action"])}) for fired in record["fired"]),
+            "edits": tuple(edits),
+            "message": _pairs_from(record["message"]),
+        }
+    )

@@ -1,0 +1,101 @@
+"""Where the master key comes from: a file beside the database, another file, or the environment; never the database itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+
+from audit.vault import KEY_SIZE
+from guard.errors import LedgerError
+
+ENVIRONMENT = "GENGUARD_MASTER_KEY"
+
+_ADVICE = (
+    "Put the key file back from its backup, name it with key_file, or set GENGUARD_MASTER_KEY. Without it no stored prompt or "
+    "output can be read again; decisions and proofs can."
+)
+
+
+def default_key_file(database: Path) -> Path:
+    """`<database>.key`."""
+    return database.with_name(database.name + ".key")
+
+
+def find_master_key(database: Path, key_file: Path | None) -> bytes | None:
+    """The master key: of `key_file` if given, else of the environment, else of the default file; None when there is none.
+
+    Raises LedgerError for a key that is there and unusable.
+    """
+    if key_file is None and ENVIRONMENT in os.environ:
+        return _decode(os.environ[ENVIRONMENT], f"the environment variable {ENVIRONMENT}")
+    path = key_file or default_key_file(database)
+    try:
+        return _decode(path.read_text("ascii"), f"the key file {path}")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeError) as error:
+        raise LedgerError(f"cannot read the key file {path}: {_why(error)}") from None
+
+
+def need_master_key(database: Path, key_file: Path | None) -> bytes:
+    """The master key of an existing ledger. Raises LedgerError when there is none: a new one would open nothing."""
+    key = find_master_key(database, key_file)
+    if key is None:
+        path = key_file or default_key_file(database)
+        raise LedgerError(f"no master key for the ledger {database}: there is no {path}", advice=_ADVICE)
+    return key
+
+
+def make_master_key(database: Path, key_file: Path | None) -> bytes:
+    """The master key of a ledger that begins now, made when there is none yet. The file appears whole, with mode 0600."""
+    key = find_master_key(database, key_file)
+    if key is not None:
+        return key
+    path = key_file or default_key_file(database)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(base64.b64encode(os.urandom(KEY_SIZE)) + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.link(draft, path)  # unlike a rename, never replaces a key that another process has just made
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise LedgerError(
+            f"cannot write the key file {path}: {_why(error)}", advice="Choose a folder that exists and is writable."
+        ) from None
+    return need_master_key(database, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _decode(text: str, where: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_SIZE:
+        raise LedgerError(
+            f"{where} does not hold a master key, expected {KEY_SIZE} bytes as base64",
+            advice="Make one: openssl rand -base64 32",
+        )
+    return key
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else type(error).__name__

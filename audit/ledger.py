@@ -1,0 +1,295 @@
+"""The writer: `open_ledger(url)` gives a `guard.types.Ledger` on SQLite.
+
+    append ─> body, leaf hash, sealed payloads (in the caller's thread) ─> queue ─> one transaction a group ─> Receipt
+
+A transaction takes the write lock, reads the head, numbers its entries from there, adds leaves to the frontier and changes the
+head by compare-and-swap: `idx` has no gaps and the head is never behind. A receipt is made after the commit, or never.
+Several processes may write to one file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import IntegrityError
+
+from audit import merkle
+from audit.body import ACTIVATION, activation_body, decision_body
+from audit.committer import Committer
+from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
+from audit.models import tables
+from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
+from audit.vault import Sealed, Vault
+from guard.errors import LedgerError
+from guard.types import Decision, Receipt
+
+GROUP = 256
+LINGER_MS = 20
+QUEUE = 4096
+BUSY_MS = 5000
+STALL_S = 5.0
+_LARGE = 65_536
+"""Bytes of payload from which encrypting leaves the event loop."""
+
+_ENTRY, _, _HEAD, _, _, _KEY = tables()
+_MISSING = (-1, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the ledger takes entries."""
+
+    ok: bool
+    detail: str
+    pending: int
+
+
+def open_ledger(
+    url: str = DEFAULT_URL,
+    *,
+    key_file: str | Path | None = None,
+    queue_size: int = QUEUE,
+    group_size: int = GROUP,
+    linger_ms: int = LINGER_MS,
+    busy_timeout_ms: int = BUSY_MS,
+) -> SqlLedger:
+    """Open the ledger, beginning it when there is none.
+
+    `key_file`: the master key (default: GENGUARD_MASTER_KEY, else `<database>.key`, made for a ledger that begins).
+    `queue_size`: entries that may wait. `group_size`, `linger_ms`: bounds of one commit. `busy_timeout_ms`: how long to wait
+    for another process's commit. Raises LedgerError for a URL, file, folder or key that cannot be used.
+    """
+    path = database_path(url)
+    engine = writer_engine(path, busy_timeout_ms)
+    master = open_database(engine, path, Path(key_file) if key_file else None)
+    return SqlLedger(engine, path, Vault(master), queue_size, group_size, linger_ms / 1000)
+
+
+class SqlLedger:
+    """A ledger in a SQLite database; satisfies `guard.types.Ledger`. Safe to use from several threads and event loops."""
+
+    def __init__(self, engine: Engine, path: Path, vault: Vault, queue_size: int, group_size: int, linger: float) -> None:
+        """Use `open_ledger`."""
+        self.path = path
+        self._engine = engine
+        self._vault = vault
+        self._process = os.getpid()
+        self._activated: set[str] = set()
+        self._connection: Connection | None = None
+        self._inode = _inode(path)
+        self._reader = reader_engine(path)
+        self._committer: Committer[Draft, Receipt | None] = Committer(
+            self._commit, capacity=queue_size, group=group_size, linger=linger
+        )
+
+    async def append(self, decision: Decision, /) -> Receipt:
+        """Commit a decision. Returns after the commit; raises LedgerError, and LedgerFullError when too many wait."""
+        if _payload_size(decision) > _LARGE:
+            draft = await asyncio.to_thread(self._draft, decision)
+        else:
+            draft = self._draft(decision)
+        return _receipt(await asyncio.wrap_future(self._submit(draft)))
+
+    def append_sync(self, decision: Decision, /) -> Receipt:
+        """`append` for callers without an event loop."""
+        return _receipt(self._submit(self._draft(decision)).result())
+
+    async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
+        """Record a policy document, once a revision. Raises LedgerError, also when `revision` is not its SHA-256."""
+        if self._process != os.getpid() or revision not in self._activated:
+            await asyncio.wrap_future(self._submit(self._activation(policy_id, version, revision, document)))
+
+    def activate_sync(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
+        """`activate` for callers without an event loop."""
+        if self._process != os.getpid() or revision not in self._activated:
+            self._submit(self._activation(policy_id, version, revision, document)).result()
+
+    @property
+    def size(self) -> int:
+        """Entries committed, by any process. Raises LedgerError when the database cannot be read."""
+        with clear_errors("read the ledger", self.path), self._reader.connect() as connection:
+            found: int = connection.execute(select(_HEAD.c.size)).scalar_one()
+            return found
+
+    def health(self) -> Health:
+        """Whether the latest commit succeeded and none is stalled. Does no I/O but one look at the file."""
+        error, stalled, pending = self._committer.last_error, self._committer.stalled(), self._committer.pending
+        if error is not None:
+            return Health(False, f"the latest commit failed: {error}", pending)
+        if stalled > STALL_S:
+            return Health(False, f"a commit has been waiting for {stalled:.0f} s", pending)
+        if _inode(self.path) != self._inode:
+            return Health(False, f"{self.path} was removed or replaced", pending)
+        return Health(True, "ok", pending)
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Commit what waits and let go of the file. `timeout`: seconds."""
+        self._committer.close(timeout)
+        self._disconnect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _submit(self, draft: Draft) -> Future[Receipt | None]:
+        if self._process != os.getpid():
+            raise LedgerError("the ledger was opened before a fork", advice="Open it in the process that uses it.")
+        return self._committer.submit(draft)
+
+    def _draft(self, decision: Decision) -> Draft:
+        """Everything of an entry that does not depend on its index."""
+        content, released = decision.content, decision.released
+        key = self._vault.key(decision.request.tenant, decision.request.subject)
+        sealed: list[Sealed] = []
+        payloads: dict[str, dict[str, Any]] = {}
+        plaintext = content.payload() if content is not None else None
+        if plaintext is not None:
+            sealed.append(self._vault.seal(decision.id.bytes, "original", key, plaintext))
+            payloads["original"] = sealed[0].commitment
+        if released is not None:
+            if released is content or (plaintext is not None and released.payload() == plaintext):
+                payloads["released"] = payloads["original"]  # one payload, named twice
+            else:
+                sealed.append(self._vault.seal(decision.id.bytes, "released", key, released.payload()))
+                payloads["released"] = sealed[-1].commitment
+        draft = draft_of(decision_body(decision, payloads))
+        draft.sealed, draft.decision, draft.revision = tuple(sealed), decision.id, decision.verdict.revision
+        draft.again = lambda: self._draft(decision)
+        return draft
+
+    def _activation(self, policy: str, version: int, revision: str, document: str) -> Draft:
+        digest = sha256(document.encode()).hexdigest()
+        if digest != revision:
+            raise LedgerError(
+                f"policy {policy!r}: its document has SHA-256 {digest}, its revision says {revision}",
+                advice="A revision is the SHA-256 of the document's UTF-8 bytes, hexadecimal.",
+            )
+        draft = draft_of(activation_body(policy, version, revision, document, datetime.now(UTC)))
+        draft.activates = revision
+        return draft
+
+    def _commit(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
+        """Commit a group; a draft that the database refuses does not take the others along. Raises LedgerError."""
+        try:
+            with clear_errors("write to the ledger", self.path):
+                try:
+                    return self._transaction(drafts)
+                except IntegrityError as error:
+                    if len(drafts) == 1:
+                        return [LedgerError(f"the ledger refused an entry: {error.orig}")]
+        except LedgerError:
+            self._disconnect()  # whatever state it was in, the next group begins with a new one
+            raise
+        return [answer for draft in drafts for answer in self._commit([draft])]
+
+    def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
+        connection = self._connect()
+        with connection.begin():
+            self._check_file()
+            size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()
+            peaks = peaks_of(connection, size, frontier)
+            known = self._known_revisions(connection, drafts)
+            answers: list[LedgerError | Draft | None] = []
+            accepted: list[Draft] = []
+            for draft in drafts:
+                if draft.activates and draft.activates in known:
+                    answers.append(None)
+                elif not draft.activates and draft.revision not in known:
+                    answers.append(_not_activated(draft))
+                else:
+                    known |= {draft.activates} - {""}
+                    answers.append(draft)
+                    accepted.append(draft)
+            self._replace_erased(connection, accepted)
+            if accepted:
+                peaks, new_size = merkle.extend(peaks, size, [draft.leaf for draft in accepted])
+                insert_entries(connection, accepted, size)
+                swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
+        self._check_file(log=True)
+        self._activated |= known
+        for draft in accepted:
+            for sealed in draft.sealed:
+                sealed.key.stored = True
+        indices = iter(range(size, size + len(accepted)))
+        return [
+            Receipt(answer.decision, next(indices), answer.leaf, size + len(accepted)) if isinstance(answer, Draft) else answer
+            for answer in answers
+        ]
+
+    def _known_revisions(self, connection: Connection, drafts: Sequence[Draft]) -> set[str]:
+        """Those revisions of the group that the ledger already has."""
+        asked = {draft.activates or draft.revision for draft in drafts}
+        known = asked & self._activated
+        if unknown := asked - known:
+            found = select(_ENTRY.c.revision).where(_ENTRY.c.kind == ACTIVATION, _ENTRY.c.revision.in_(unknown))
+            known |= set(connection.execute(found).scalars())
+        return known
+
+    def _replace_erased(self, connection: Connection, drafts: list[Draft]) -> None:
+        """Seal anew what was sealed under a key that another process has destroyed since: nobody could ever open it."""
+        stored = {sealed.key.id for draft in drafts for sealed in draft.sealed if sealed.key.stored}
+        if not stored:
+            return
+        alive = set(connection.execute(select(_KEY.c.id).where(_KEY.c.id.in_(stored))).scalars())
+        for place, draft in enumerate(drafts):
+            lost = [sealed.key for sealed in draft.sealed if sealed.key.stored and sealed.key.id not in alive]
+            if lost and draft.again is not None:
+                self._vault.forget(lost[0])
+                fresh = draft.again()
+                draft.leaf, draft.columns, draft.terms, draft.sealed = fresh.leaf, fresh.columns, fresh.terms, fresh.sealed
+                drafts[place] = draft
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with clear_errors("close the ledger", self.path):
+                connection.close()
+
+    def _check_file(self, *, log: bool = False) -> None:
+        """Raise LedgerError when the open file is no longer the one of that name: SQLite would write into the void."""
+        if _inode(self.path) != self._inode or (log and _inode(self.path.with_name(self.path.name + "-wal")) == _MISSING):
+            raise LedgerError(
+                f"{self.path} was removed or replaced while the ledger was open",
+                advice="Put it back, or open the ledger again.",
+            )
+
+
+def _receipt(found: Receipt | None) -> Receipt:
+    assert found is not None, "only an activation that was there already has no receipt"
+    return found
+
+
+def _not_activated(draft: Draft) -> LedgerError:
+    return LedgerError(
+        f"the ledger has no policy document of revision {draft.revision or '(empty)'}, so the decision could not be explained",
+        advice="Call activate with the policy before its first decision.",
+    )
+
+
+def _payload_size(decision: Decision) -> int:
+    return sum(content.length for content in (decision.content, decision.released) if content is not None)
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return _MISSING
+    return (found.st_dev, found.st_ino)

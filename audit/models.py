@@ -1,0 +1,204 @@
+"""The tables, the triggers that keep them append-only, and the columns that are projected out of each body.
+
+`entry.body` is the truth: its bytes are what the tree's leaf is the hash of. Every other column of `entry`, and every row of
+`term`, only makes entries findable; the verifier derives each again from the body (`project`) and compares. `head` changes in
+the transaction that adds entries. Payloads lie apart, so that they can go while the log stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from audit.body import ACTIVATION, DECISION
+
+SCHEMA_VERSION = 1
+"""Version of the tables; a database of another version is refused."""
+
+metadata = MetaData()
+"""Only the ledger's tables: an application's own SQLModel tables stay out of it."""
+
+
+class Base(SQLModel):
+    """A table of the ledger."""
+
+    metadata = metadata
+
+
+def _text(index: bool = False) -> Any:
+    return Field(default=None, sa_type=Text, index=index)
+
+
+class Entry(Base, table=True):
+    """One entry of the log. `body` is empty only once retention has pruned it; `leaf` stays for ever."""
+
+    __table_args__ = (
+        Index("ux_entry_decision", "decision", unique=True, sqlite_where=text("decision IS NOT NULL")),
+        Index(
+            "ux_entry_activation",
+            "revision",
+            unique=True,
+            sqlite_where=text(f"kind = '{ACTIVATION}'"),
+        ),
+        Index("ix_entry_parent", "parent", sqlite_where=text("parent IS NOT NULL")),
+        Index("ix_entry_subject", "tenant", "subject", sqlite_where=text("subject <> ''")),
+        CheckConstraint("idx >= 0", name="ck_entry_idx"),
+        CheckConstraint("length(leaf) = 32", name="ck_entry_leaf"),
+    )
+
+    idx: int = Field(sa_column=Column("idx", Integer, primary_key=True, autoincrement=False))
+    leaf: bytes = Field(sa_type=LargeBinary)
+    kind: str = Field(sa_type=Text)
+    body: bytes | None = Field(default=None, sa_type=LargeBinary)
+    time: str = Field(sa_type=Text, index=True)
+    decision: str | None = _text()
+    request: str | None = _text(index=True)
+    tenant: str | None = _text(index=True)
+    actor: str | None = _text()
+    subject: str | None = _text()
+    stage: str | None = _text()
+    modality: str | None = _text()
+    generator: str | None = _text(index=True)
+    model: str | None = _text()
+    action: str | None = _text(index=True)
+    policy: str | None = _text(index=True)
+    version: int | None = Field(default=None, sa_type=Integer)
+    revision: str | None = _text()
+    parent: str | None = _text()
+
+
+class Term(Base, table=True):
+    """A fact of which an entry has several: `rule`, `category`, `mark`."""
+
+    __table_args__ = (Index("ix_term_value", "name", "value", "idx"), {"sqlite_with_rowid": False})
+
+    idx: int = Field(sa_column=Column("idx", Integer, primary_key=True, autoincrement=False))
+    name: str = Field(sa_type=Text, primary_key=True)
+    value: str = Field(sa_type=Text, primary_key=True)
+
+
+class Head(Base, table=True):
+    """One row: how many entries there are, and the tree's frontier over them."""
+
+    __table_args__ = (CheckConstraint("id = 1", name="ck_head_one"),)
+
+    id: int = Field(sa_column=Column("id", Integer, primary_key=True, autoincrement=False))
+    size: int = Field(sa_type=BigInteger)
+    frontier: bytes = Field(sa_type=LargeBinary)
+
+
+class LedgerRow(Base, table=True):
+    """One row: which ledger this is. Entry 0 says the same and is in the tree."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (CheckConstraint("id = 1", name="ck_ledger_one"),)
+
+    id: int = Field(sa_column=Column("id", Integer, primary_key=True, autoincrement=False))
+    ledger: str = Field(sa_type=Text)
+    database_schema: int = Field(sa_type=Integer)
+    key_id: str = Field(sa_type=Text)
+
+
+class Payload(Base, table=True):
+    """An encrypted payload: `part` is `original` or `released`; `wrapped` is its record key under the subject's key."""
+
+    __table_args__ = (Index("ix_payload_key", "key"),)
+
+    idx: int = Field(sa_column=Column("idx", Integer, primary_key=True, autoincrement=False))
+    part: str = Field(sa_type=Text, primary_key=True)
+    key: str = Field(sa_type=Text)
+    nonce: bytes = Field(sa_type=LargeBinary)
+    wrapped: bytes = Field(sa_type=LargeBinary)
+    ciphertext: bytes = Field(sa_type=LargeBinary)
+
+
+class SubjectKey(Base, table=True):
+    """A key that payloads of one subject are sealed under, itself under the master key. A subject may have several."""
+
+    __tablename__ = "subject_key"
+    __table_args__ = (Index("ix_subject_key_subject", "tenant", "subject"),)
+
+    id: str = Field(sa_type=Text, primary_key=True)
+    tenant: str = Field(sa_type=Text)
+    subject: str = Field(sa_type=Text)
+    wrapped: bytes = Field(sa_type=LargeBinary)
+
+
+def tables() -> tuple[Table, Table, Table, Table, Table, Table]:
+    """The tables behind Entry, Term, Head, LedgerRow, Payload and SubjectKey, for SQLAlchemy Core."""
+    found = metadata.tables
+    return found["entry"], found["term"], found["head"], found["ledger"], found["payload"], found["subject_key"]
+
+
+ENTRY_COLUMNS = tuple(column.name for column in metadata.tables["entry"].columns)
+
+_FORBIDDEN = (
+    ("entry", "UPDATE"),
+    ("entry", "DELETE"),
+    ("term", "UPDATE"),
+    ("term", "DELETE"),
+    ("head", "DELETE"),
+    ("ledger", "UPDATE"),
+    ("ledger", "DELETE"),
+    ("payload", "UPDATE"),
+)
+
+TRIGGERS = (
+    *(
+        f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name} "
+        f"BEGIN SELECT RAISE(ABORT, '{name} rows cannot be changed: {verb.lower()} refused'); END"
+        for name, verb in _FORBIDDEN
+    ),
+    # INSERT OR REPLACE deletes without a delete trigger.
+    (
+        "CREATE TRIGGER entry_no_replace BEFORE INSERT ON entry WHEN EXISTS (SELECT 1 FROM entry WHERE idx = NEW.idx) "
+        "BEGIN SELECT RAISE(ABORT, 'entry rows cannot be changed: replace refused'); END"
+    ),
+)
+"""They stop mistakes and careless tools. Who may write to the file can drop them: the tree is what shows that."""
+
+
+def project(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of `entry` that follow from a body: all but `idx`, `leaf` and `body`."""
+    columns: dict[str, Any] = dict.fromkeys(ENTRY_COLUMNS[4:])
+    columns["kind"], columns["time"] = body["kind"], body["time"]
+    if body["kind"] == DECISION:
+        request, context, verdict = body["request"], body["context"], body["verdict"]
+        columns["decision"] = body["id"]
+        columns["request"] = request["id"]
+        for name in ("tenant", "actor", "subject"):
+            columns[name] = request[name]
+        for name in ("stage", "modality", "generator"):
+            columns[name] = context[name]
+        columns["model"] = body["origin"]["model"] if "origin" in body else ""
+        for name in ("action", "policy", "version", "revision"):
+            columns[name] = verdict[name]
+        columns["parent"] = body.get("parent")
+    elif body["kind"] == ACTIVATION:
+        for name in ("policy", "version", "revision"):
+            columns[name] = body[name]
+    return columns
+
+
+def terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The (name, value) rows of `term` that follow from a body."""
+    if body["kind"] != DECISION:
+        return set()
+    found = {("rule", fired["rule"]) for fired in body["verdict"]["fired"]}
+    found.update(("category", fired["category"]) for fired in body["verdict"]["fired"])
+    found.update(("mark", mark["payload"]) for mark in body["marks"] if mark["payload"])
+    return found

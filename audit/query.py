@@ -1,0 +1,293 @@
+"""Looks entries up, read-only: by filters, one by one, and the policy documents that decisions were made under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, not_, or_, select
+
+from audit.body import ACTIVATION, DECISION, decision_from
+from audit.canonical import loads
+from audit.database import clear_errors, database_path, reader_engine
+from audit.grammar import COLUMNS, PREFIXES, TERMS, Filter, QueryError, filters_from, parse
+from audit.keys import find_master_key
+from audit.models import tables
+from audit.vault import SealError, Vault, open_payload
+from guard.errors import LedgerError
+from guard.types import Decision, Receipt
+
+MAX_LIMIT = 1000
+
+_ENTRY, _TERM, _HEAD, _LEDGER, _PAYLOAD, _KEY = tables()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a list of entries; what a kind of entry does not have is empty."""
+
+    idx: int
+    kind: str
+    time: str
+    decision: str
+    request: str
+    tenant: str
+    actor: str
+    subject: str
+    stage: str
+    modality: str
+    generator: str
+    model: str
+    action: str
+    policy: str
+    version: int
+    revision: str
+    parent: str
+    rules: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries, and where to go on. `older` goes into `before`, `newer` into `after`; None at the end."""
+
+    rows: tuple[Row, ...]
+    older: int | None
+    newer: int | None
+    size: int
+    """Entries in the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored payload: `data` when it could be opened, else `why` not."""
+
+    part: str
+    media_type: str
+    size: int
+    """Bytes."""
+    data: bytes | None = field(repr=False)
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One entry in full."""
+
+    idx: int
+    leaf: bytes
+    tree_size: int
+    """Size of the tree now; the receipt's may be smaller."""
+    body: Mapping[str, Any]
+    decision: Decision | None
+    """None for other kinds of entry. Its contents are None: they are in `payloads`."""
+    document: str
+    """The policy document of the decision's revision; empty when the ledger has none."""
+    payloads: tuple[Stored, ...]
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """Proof data of a decision, for the tree as it is now."""
+        return None if self.decision is None else Receipt(self.decision.id, self.idx, self.leaf, self.tree_size)
+
+
+def query(
+    source: str | Engine,
+    text: str = "",
+    *,
+    limit: int = 50,
+    before: int | None = None,
+    after: int | None = None,
+    **filters: str | Iterable[str],
+) -> Page:
+    """Entries, newest first; decisions unless `kind` is asked for.
+
+    `source`: a ledger URL, or an engine of `reader_engine`. `text`: filters in their short form (`audit.grammar`), which hold
+    together with `filters`. `before`, `after`: only entries of a smaller or larger index (with `after` alone: the nearest
+    ones). `limit`: 1 to 1000. Raises QueryError, or LedgerError when the ledger cannot be read.
+    """
+    if not 1 <= limit <= MAX_LIMIT:
+        raise QueryError(f"limit is {limit}, expected 1 to {MAX_LIMIT}")
+    wanted = (*parse(text), *filters_from(filters))
+    if not any(found.key == "kind" for found in wanted):
+        wanted = (*wanted, Filter("kind", (DECISION,)))
+    upwards = after is not None and before is None
+    statement = select(*[_ENTRY.c[name] for name in _ROW_COLUMNS]).where(*map(_condition, wanted))
+    if before is not None:
+        statement = statement.where(_ENTRY.c.idx < before)
+    if after is not None:
+        statement = statement.where(_ENTRY.c.idx > after)
+    statement = statement.order_by(_ENTRY.c.idx.asc() if upwards else _ENTRY.c.idx.desc()).limit(limit + 1)
+    with _reading(source) as connection:
+        found = connection.execute(statement).mappings().all()
+        more, found = len(found) > limit, found[:limit]
+        if upwards:
+            found = found[::-1]
+        facts = _facts(connection, [row["idx"] for row in found])
+        size = connection.execute(select(_HEAD.c.size)).scalar_one()
+    rows = tuple(_row(dict(row), facts) for row in found)
+    older = rows[-1].idx if rows and (more or upwards) else None
+    newer = rows[0].idx if rows and (before is not None or (upwards and more)) else None
+    return Page(rows, older, newer, size)
+
+
+def show(
+    source: str | Engine, reference: str | int | UUID, *, reveal: bool = False, key_file: str | Path | None = None
+) -> Shown:
+    """One entry by decision id, by the beginning of one, or by index.
+
+    `reveal`: also decrypt the payloads, with the key that `open_ledger` would use (an engine needs `key_file`). Raises
+    QueryError when there is none or more than one, LedgerError when the ledger cannot be read or its body is damaged.
+    """
+    with _reading(source) as connection:
+        row = connection.execute(_find(connection, reference)).mappings().one_or_none()
+        if row is None:
+            raise QueryError(f"no entry {reference!s}", advice="Give a decision id, at least its beginning, or an index.")
+        if row["body"] is None:
+            raise LedgerError(f"entry {row['idx']} has no body", advice="Run `genguard audit verify`.")
+        body = loads(row["body"])
+        vault = _vault(source, connection, key_file) if reveal else None
+        return Shown(
+            idx=row["idx"],
+            leaf=row["leaf"],
+            tree_size=connection.execute(select(_HEAD.c.size)).scalar_one(),
+            body=body,
+            decision=decision_from(body) if body["kind"] == DECISION else None,
+            document=_document(connection, row["revision"]) or "",
+            payloads=tuple(_stored(connection, row["idx"], body, vault)),
+        )
+
+
+def policy_document(source: str | Engine, revision: str) -> str:
+    """The policy document of a revision, byte for byte. Raises QueryError when the ledger has none."""
+    with _reading(source) as connection:
+        document = _document(connection, revision)
+    if document is None:
+        raise QueryError(f"no policy document of revision {revision!r} in this ledger")
+    return document
+
+
+@contextmanager
+def _reading(source: str | Engine) -> Iterator[Connection]:
+    """One transaction on the ledger, which sees one state of it."""
+    if isinstance(source, Engine):
+        with clear_errors("read the ledger", Path("(open)")), source.connect() as connection, connection.begin():
+            yield connection
+        return
+    path = database_path(source)
+    if not path.is_file():
+        raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
+    with clear_errors("read the ledger", path), reader_engine(path).connect() as connection, connection.begin():
+        yield connection
+
+
+def _condition(wanted: Filter) -> ColumnElement[bool]:
+    if wanted.key == "since":
+        return _ENTRY.c.time >= wanted.values[0]
+    if wanted.key == "until":
+        return _ENTRY.c.time < wanted.values[0]
+    if wanted.key in TERMS:
+        one = and_(_TERM.c.idx == _ENTRY.c.idx, _TERM.c.name == wanted.key, _TERM.c.value.in_(wanted.values))
+        # As a list when it narrows down (the index on values serves it), as a probe for each entry when it excludes.
+        if wanted.excluded:
+            return not_(exists().where(one))
+        return _ENTRY.c.idx.in_(select(_TERM.c.idx).where(_TERM.c.name == wanted.key, _TERM.c.value.in_(wanted.values)))
+    column = _ENTRY.c[COLUMNS[wanted.key]]
+    if wanted.key in PREFIXES:
+        match = or_(*[and_(column >= value, column < value + "\U0010ffff") for value in wanted.values])
+    else:
+        match = column.in_(wanted.values)
+    return or_(column.is_(None), not_(match)) if wanted.excluded else match
+
+
+def _find(connection: Connection, reference: str | int | UUID) -> Select[Any]:
+    statement: Select[Any] = select(_ENTRY)
+    text = str(reference).strip().lower()
+    if isinstance(reference, int) or (text.isdecimal() and len(text) < 8):
+        return statement.where(_ENTRY.c.idx == int(text))
+    near = _condition(Filter("id", (text,)))
+    found = connection.execute(select(_ENTRY.c.idx, _ENTRY.c.decision).where(near).limit(3)).all()
+    if len(found) > 1:
+        raise QueryError(f"{text!r} begins several decision ids, among them {found[0].decision} and {found[1].decision}")
+    return statement.where(_ENTRY.c.idx == (found[0].idx if found else -1))
+
+
+def _facts(connection: Connection, indices: list[int]) -> dict[tuple[int, str], tuple[str, ...]]:
+    facts: dict[tuple[int, str], tuple[str, ...]] = {}
+    found = select(_TERM).where(_TERM.c.idx.in_(indices)).order_by(_TERM.c.idx, _TERM.c.name, _TERM.c.value)
+    for idx, name, value in connection.execute(found):
+        facts[idx, name] = (*facts.get((idx, name), ()), value)
+    return facts
+
+
+def _row(row: Mapping[str, Any], facts: Mapping[tuple[int, str], tuple[str, ...]]) -> Row:
+    idx = row["idx"]
+    columns: dict[str, Any] = {
+        name: (0 if name == "version" else "") if row[name] is None else row[name] for name in _ROW_COLUMNS
+    }
+    return Row(**columns, rules=facts.get((idx, "rule"), ()), categories=facts.get((idx, "category"), ()))
+
+
+def _document(connection: Connection, revision: str | None) -> str | None:
+    found = select(_ENTRY.c.body).where(_ENTRY.c.kind == ACTIVATION, _ENTRY.c.revision == revision)
+    body = connection.execute(found).scalar_one_or_none()
+    return None if body is None else str(loads(body)["document"])
+
+
+def _vault(source: str | Engine, connection: Connection, key_file: str | Path | None) -> Vault | str:
+    """The vault, or why there is none."""
+    path = database_path(source) if isinstance(source, str) else Path(str(raw_name(connection)))
+    master = find_master_key(path, Path(key_file) if key_file else None)
+    if master is None:
+        return "the master key is not here"
+    vault = Vault(master)
+    return (
+        vault
+        if vault.key_id == connection.execute(select(_LEDGER.c.key_id)).scalar_one()
+        else "the master key is another ledger's"
+    )
+
+
+def raw_name(connection: Connection) -> str:
+    """The file that a connection reads."""
+    found: str = connection.exec_driver_sql("PRAGMA database_list").one()[2]
+    return found
+
+
+def _stored(connection: Connection, idx: int, body: Mapping[str, Any], vault: Vault | str | None) -> Iterator[Stored]:
+    parts = {"original": body.get("content"), "released": body.get("released")}
+    for part, block in parts.items():
+        if block is None:
+            continue
+        data, why = None, "not asked for"
+        if isinstance(vault, str):
+            why = vault
+        elif vault is not None:
+            data, why = _open(connection, idx, body, block, vault)
+        yield Stored(part, block["media_type"], block["bytes"], data, why)
+
+
+def _open(
+    connection: Connection, idx: int, body: Mapping[str, Any], block: Mapping[str, Any], vault: Vault
+) -> tuple[bytes | None, str]:
+    found = select(_PAYLOAD).where(_PAYLOAD.c.idx == idx, _PAYLOAD.c.part == block["part"])
+    payload = connection.execute(found).one_or_none()
+    if payload is None:
+        return None, "it is no longer stored"
+    key = connection.execute(select(_KEY).where(_KEY.c.id == payload.key)).one_or_none()
+    if key is None:
+        return None, "its subject's key was destroyed"
+    try:
+        cipher = vault.open_key(key.id, key.tenant, key.subject, key.wrapped)
+        decision = UUID(body["id"]).bytes
+        data, commit = open_payload(cipher, decision, block["part"], payload.wrapped, payload.nonce, payload.ciphertext)
+    except SealError as error:
+        return None, str(error)
+    return (data, "") if commit.hex() == block["commit"] else (None, "it is not the one that was committed to")
+
+
+_ROW_COLUMNS = tuple(name for name in Row.__slots__ if name not in {"rules", "categories"})

@@ -1,0 +1,147 @@
+"""What the writer does inside one transaction: begin a ledger, number entries, add them, swap the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from audit import merkle
+from audit.body import config_body
+from audit.canonical import dumps
+from audit.database import clear_errors
+from audit.keys import make_master_key, need_master_key, sync_folder
+from audit.models import SCHEMA_VERSION, TRIGGERS, metadata, project, tables, terms
+from audit.vault import Key, Sealed, Vault
+from guard.errors import LedgerError
+
+NIL = UUID(int=0)
+
+_ENTRY, _TERM, _HEAD, _LEDGER, _PAYLOAD, _KEY = tables()
+
+
+@dataclass(slots=True)
+class Draft:
+    """An entry before it has an index."""
+
+    leaf: bytes
+    columns: dict[str, Any]
+    """Those of `entry` but `idx`."""
+    terms: set[tuple[str, str]]
+    sealed: tuple[Sealed, ...] = ()
+    revision: str = ""
+    """For a decision: the policy revision that must be in the ledger."""
+    activates: str = ""
+    """For an activation: the revision that it records."""
+    decision: UUID = NIL
+    again: Callable[[], Draft] | None = field(default=None, repr=False)
+    """Makes it anew, should its subject key have been destroyed meanwhile."""
+
+
+def open_database(engine: Engine, path: Path, key_file: Path | None) -> bytes:
+    """Begin the ledger, or check that it is one and that the key is its own. Returns the master key."""
+    if path.parent != Path() and not path.parent.is_dir():
+        raise LedgerError(f"cannot open the ledger {path}: there is no folder {path.parent}", advice="Make the folder first.")
+    with clear_errors("open the ledger", path), engine.connect() as connection, connection.begin():
+        names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
+        if not names:
+            return _begin(connection, path, key_file)
+        if missing := {found.name for found in metadata.tables.values()} - names:
+            raise LedgerError(
+                f"{path} is a database without the tables {', '.join(sorted(missing))}, expected a ledger",
+                advice="Name another file: the ledger does not share its database.",
+            )
+        row = connection.execute(select(_LEDGER)).one_or_none()
+        if row is None or row.database_schema != SCHEMA_VERSION:
+            found = "none" if row is None else row.database_schema
+            raise LedgerError(
+                f"{path} has schema version {found}, expected {SCHEMA_VERSION}", advice="Use the version that made it."
+            )
+        master = need_master_key(path, key_file)
+        if Vault(master).key_id != row.key_id:
+            raise LedgerError(
+                f"the master key is not the one of {path}: found {Vault(master).key_id}, expected {row.key_id}",
+                advice="Name the ledger's own key with key_file or GENGUARD_MASTER_KEY.",
+            )
+        peaks_of(connection, *connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one())
+        return master
+
+
+def _begin(connection: Connection, path: Path, key_file: Path | None) -> bytes:
+    """Make the tables and entry 0."""
+    master = make_master_key(path, key_file)
+    ledger, key_id = str(uuid4()), Vault(master).key_id
+    metadata.create_all(connection)
+    for trigger in TRIGGERS:
+        connection.exec_driver_sql(trigger)
+    connection.execute(insert(_LEDGER), {"id": 1, "ledger": ledger, "database_schema": SCHEMA_VERSION, "key_id": key_id})
+    draft = draft_of(config_body(ledger, SCHEMA_VERSION, key_id, datetime.now(UTC)))
+    insert_entries(connection, [draft], 0)
+    connection.execute(insert(_HEAD), {"id": 1, "size": 1, "frontier": merkle.pack([draft.leaf])})
+    sync_folder(path.absolute().parent)
+    return master
+
+
+def draft_of(body: dict[str, Any]) -> Draft:
+    """Everything that follows from a body."""
+    data = dumps(body)
+    leaf = merkle.leaf_hash(data)
+    return Draft(leaf, {**project(body), "leaf": leaf, "body": data}, terms(body))
+
+
+def peaks_of(connection: Connection, size: int, frontier: bytes) -> list[bytes]:
+    """The frontier, after a look at whether it can be right. Raises LedgerError: nothing is built on a damaged ledger."""
+    last = connection.exec_driver_sql("SELECT max(idx) FROM entry").scalar()
+    try:
+        peaks = merkle.unpack(frontier, size)
+    except (ValueError, TypeError) as error:
+        raise _damaged(str(error)) from None
+    if last is None or last + 1 != size:
+        raise _damaged(f"the head says {size} entries, and the last index is {last}")
+    return peaks
+
+
+def _damaged(why: str) -> LedgerError:
+    return LedgerError(f"the ledger is damaged: {why}", advice="Run `genguard audit verify`, and restore a backup.")
+
+
+def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) -> None:
+    """Add entries with their terms, payloads and new subject keys, numbered from `start`."""
+    numbered = list(enumerate(drafts, start))
+    connection.execute(insert(_ENTRY), [{"idx": idx, **draft.columns} for idx, draft in numbered])
+    rows = [{"idx": idx, "name": name, "value": value} for idx, draft in numbered for name, value in sorted(draft.terms)]
+    if rows:
+        connection.execute(insert(_TERM), rows)
+    keys: dict[str, Key] = {}
+    payloads = []
+    for idx, draft in numbered:
+        for sealed in draft.sealed:
+            if not sealed.key.stored:
+                keys[sealed.key.id] = sealed.key
+            payloads.append(
+                {
+                    "idx": idx,
+                    "part": sealed.part,
+                    "key": sealed.key.id,
+                    "nonce": sealed.nonce,
+                    "wrapped": sealed.wrapped,
+                    "ciphertext": sealed.ciphertext,
+                }
+            )
+    if keys:
+        rows = [{"id": key.id, "tenant": key.tenant, "subject": key.subject, "wrapped": key.wrapped} for key in keys.values()]
+        connection.execute(insert(_KEY), rows)
+    if payloads:
+        connection.execute(insert(_PAYLOAD), payloads)
+
+
+def swap_head(connection: Connection, size: int, frontier: bytes, new_size: int, new_frontier: bytes) -> None:
+    """Compare-and-swap the head. Raises LedgerError when it is not what was read."""
+    swap = update(_HEAD).where(_HEAD.c.id == 1, _HEAD.c.size == size, _HEAD.c.frontier == frontier)
+    if connection.execute(swap.values(size=new_size, frontier=new_frontier)).rowcount != 1:
+        raise LedgerError("the head changed under the write lock: another program writes to this database")

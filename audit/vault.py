@@ -1,0 +1,160 @@
+"""Encrypts payloads, and commits to them in a way that survives their erasure.
+
+    commit      SHA-256(label || salt || plaintext), in the body. The salt (32 random bytes) lies inside the ciphertext, so
+                nobody can test a guess against the log once the key is gone.
+    ciphertext  AES-256-GCM of salt || plaintext under a record key, used once
+    wrapped     nonce || AES-256-GCM of the record key under a subject key
+    subject key wrapped the same way under the master key, which lives outside the database
+    sealed      SHA-256(label || subject key id || wrapped || nonce || ciphertext), in the body: shows a changed payload row
+                even to those who hold no key
+
+The associated data of each seal names the decision and the part (or the tenant and subject), so rows cannot be swapped. A
+subject may have several keys (each process makes its own): erasing a subject means destroying all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from guard.errors import LedgerError
+
+KEY_SIZE = 32
+SALT_SIZE = 32
+NONCE_SIZE = 12
+
+_COMMIT = b"genguard/v1/payload-commit\x00"
+_SEALED = b"genguard/v1/payload-sealed\x00"
+_PAYLOAD = b"genguard/v1/payload\x00"
+_RECORD = b"genguard/v1/record-key\x00"
+_SUBJECT = b"genguard/v1/subject-key\x00"
+
+
+class SealError(LedgerError):
+    """A sealed record that does not open: it was changed, moved, or sealed under another key."""
+
+
+@dataclass(slots=True)
+class Key:
+    """A subject key in use."""
+
+    id: str
+    tenant: str
+    subject: str
+    wrapped: bytes
+    cipher: AESGCM = field(repr=False)
+    stored: bool = False
+    """Whether a committed transaction holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One encrypted payload, and what the body says of it."""
+
+    part: str
+    key: Key
+    nonce: bytes
+    wrapped: bytes
+    ciphertext: bytes = field(repr=False)
+    size: int
+    commit: bytes
+
+    @property
+    def commitment(self) -> dict[str, Any]:
+        """The fields that go into the body: which payload row, its size in bytes, and the two hashes."""
+        digest = sealed_digest(self.key.id, self.wrapped, self.nonce, self.ciphertext)
+        return {"part": self.part, "bytes": self.size, "commit": self.commit.hex(), "sealed": digest.hex()}
+
+
+class Vault:
+    """Seals payloads under one master key. Safe to use from several threads."""
+
+    def __init__(self, master: bytes, *, keys_kept: int = 4096) -> None:
+        """`keys_kept`: subject keys held in memory; the least recently used goes first, and is never used again."""
+        self.key_id = _derive(master, b"genguard/v1/key-id")[:16].hex()
+        self._master = AESGCM(_derive(master, b"genguard/v1/wrap"))
+        self._keys: OrderedDict[tuple[str, str], Key] = OrderedDict()
+        self._keys_kept = keys_kept
+        self._lock = threading.Lock()
+
+    def key(self, tenant: str, subject: str) -> Key:
+        """The key that this vault uses for a subject; a new one the first time."""
+        with self._lock:
+            key = self._keys.get((tenant, subject))
+            if key is not None:
+                self._keys.move_to_end((tenant, subject))
+                return key
+            key = self._keys[tenant, subject] = self._new_key(tenant, subject)
+            if len(self._keys) > self._keys_kept:
+                self._keys.popitem(last=False)
+            return key
+
+    def forget(self, key: Key) -> None:
+        """Stop using a key, because the database no longer holds it."""
+        with self._lock:
+            if self._keys.get((key.tenant, key.subject)) is key:
+                del self._keys[key.tenant, key.subject]
+
+    def seal(self, decision: bytes, part: str, key: Key, plaintext: bytes) -> Sealed:
+        """Encrypt a payload of the decision with these 16 id bytes."""
+        random = os.urandom(SALT_SIZE + KEY_SIZE + 2 * NONCE_SIZE)
+        salt, record_key = random[:SALT_SIZE], random[SALT_SIZE : SALT_SIZE + KEY_SIZE]
+        nonce, wrap_nonce = random[-2 * NONCE_SIZE : -NONCE_SIZE], random[-NONCE_SIZE:]
+        salted = salt + plaintext
+        ciphertext = AESGCM(record_key).encrypt(nonce, salted, _about(_PAYLOAD, decision, part))
+        wrapped = wrap_nonce + key.cipher.encrypt(wrap_nonce, record_key, _about(_RECORD, decision, part))
+        return Sealed(part, key, nonce, wrapped, ciphertext, len(plaintext), sha256(_COMMIT + salted).digest())
+
+    def open_key(self, key_id: str, tenant: str, subject: str, wrapped: bytes) -> AESGCM:
+        """Unwrap a stored subject key. Raises SealError when it does not open under this master key."""
+        return AESGCM(_decrypt(self._master, wrapped, _key_about(key_id, tenant, subject), f"subject key {key_id}"))
+
+    def _new_key(self, tenant: str, subject: str) -> Key:
+        key_id, secret, nonce = os.urandom(16).hex(), os.urandom(KEY_SIZE), os.urandom(NONCE_SIZE)
+        wrapped = nonce + self._master.encrypt(nonce, secret, _key_about(key_id, tenant, subject))
+        return Key(key_id, tenant, subject, wrapped, AESGCM(secret))
+
+
+def open_payload(
+    cipher: AESGCM, decision: bytes, part: str, wrapped: bytes, nonce: bytes, ciphertext: bytes
+) -> tuple[bytes, bytes]:
+    """Plaintext and commitment of a stored payload. Raises SealError when it does not open under this subject key."""
+    record_key = _decrypt(cipher, wrapped, _about(_RECORD, decision, part), "record key")
+    salted = _decrypt(AESGCM(record_key), nonce + ciphertext, _about(_PAYLOAD, decision, part), "payload")
+    return salted[SALT_SIZE:], sha256(_COMMIT + salted).digest()
+
+
+def sealed_digest(key_id: str, wrapped: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
+    """Hash over a payload row as it is stored. All parts but the last have a fixed length."""
+    digest = sha256(_SEALED + key_id.encode("utf-8", "surrogateescape") + wrapped + nonce)
+    digest.update(ciphertext)
+    return digest.digest()
+
+
+def _decrypt(cipher: AESGCM, data: bytes, about: bytes, what: str) -> bytes:
+    try:
+        return cipher.decrypt(data[:NONCE_SIZE], data[NONCE_SIZE:], about)
+    except (InvalidTag, ValueError):
+        raise SealError(f"{what} does not open: it was changed, moved, or sealed under another key") from None
+
+
+def _about(label: bytes, decision: bytes, part: str) -> bytes:
+    return label + decision + part.encode()
+
+
+def _key_about(key_id: str, tenant: str, subject: str) -> bytes:
+    return _SUBJECT + orjson.dumps([key_id, tenant, subject])
+
+
+def _derive(master: bytes, label: bytes) -> bytes:
+    return HKDFExpand(algorithm=SHA256(), length=KEY_SIZE, info=label).derive(master)

@@ -1,0 +1,392 @@
+"""Checks a ledger from its database alone, read-only, without a service and without the writer's code.
+
+What is compared: each body with its leaf hash and its canonical form, indices for gaps, the tree over all leaves with the head,
+every projected column and term with the body, each payload row with the hashes in the body (and, where the master key is
+there, by opening it), each subject key, each policy revision with its document, the tables and triggers with what they should
+be, and SQLite's own structures.
+
+What this cannot show without signed checkpoints kept elsewhere: that someone who may write to the file did not make the whole
+ledger anew, or cut off its end, and the head with it. The report says so.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from audit import merkle
+from audit.body import ACTIVATION, CONFIG, DECISION, commitments, decision_from
+from audit.canonical import loads
+from audit.database import DEFAULT_URL, database_path, raw, reader_engine
+from audit.keys import find_master_key
+from audit.models import ENTRY_COLUMNS, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
+from audit.vault import Vault
+from audit.verify_payloads import PayloadChecker
+from guard.errors import LedgerError
+
+OK, TAMPERED = 0, 2
+"""Exit codes. 3 (explained gaps), 4 (bad signature) and 5 (rollback against an anchor) are for ledgers with checkpoints."""
+
+_CHUNK = 256
+_MAX_PROBLEMS = 1000
+_MAX_INTEGRITY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it was committed."""
+
+    idx: int | None
+    """The entry; None when it concerns the whole ledger."""
+    decision: str
+    """Its decision id as far as it can still be read, else empty."""
+    what: str
+    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `key`, `policy`, `schema`, `file`."""
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        place = (
+            "ledger" if self.idx is None else f"entry {self.idx}" + (f" (decision {self.decision})" if self.decision else "")
+        )
+        return f"{place}: {self.what}: found {self.found}, expected {self.expected}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a verification came to."""
+
+    problems: tuple[Problem, ...]
+    """The first 1000."""
+    problem_count: int
+    checked: Mapping[str, int]
+    """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`."""
+    unchecked: tuple[str, ...]
+    """What could not be checked, and why."""
+    size: int
+    root: str
+    """Root over the entries as found, hexadecimal."""
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return self.problem_count == 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 ok, 2 tampered."""
+        return OK if self.ok else TAMPERED
+
+
+def verify(
+    url: str = DEFAULT_URL,
+    *,
+    key_file: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Verify a ledger; memory stays bounded however long it is.
+
+    `key_file`: the master key (default: as `open_ledger`; payloads are compared but not opened when there is none).
+    `progress`: called with (entries checked, entries in all). Raises LedgerError when there is no file or an unusable key.
+    """
+    path = database_path(url)
+    if not path.is_file():
+        raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
+    master = find_master_key(path, Path(key_file) if key_file else None)
+    run = _Run(Vault(master) if master else None, progress or (lambda _done, _all: None))
+    started = time.monotonic()
+    try:
+        with reader_engine(path).connect() as connection, connection.begin():
+            run.all(raw(connection))
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        text = str(getattr(error, "orig", None) or error)
+        run.problem(None, "file", f"a file that SQLite cannot read ({text})", "a ledger's database")
+    return run.report(time.monotonic() - started)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One verification in progress."""
+
+    vault: Vault | None
+    progress: Callable[[int, int], None]
+    problems: list[Problem] = field(default_factory=list)
+    count: int = 0
+    checked: dict[str, int] = field(default_factory=dict)
+    unchecked: list[str] = field(default_factory=list)
+    peaks: list[bytes] = field(default_factory=list)
+    size: int = 0
+    documents: set[str] = field(default_factory=set)
+    missing_documents: set[str] = field(default_factory=set)
+    payloads: PayloadChecker | None = None
+
+    def problem(self, idx: int | None, what: str, found: object, expected: object, decision: str = "") -> None:
+        """Keep a problem; past the first thousand only count."""
+        self.count += 1
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(Problem(idx, _short(decision), what, _short(found), _short(expected)))
+
+    def report(self, seconds: float) -> Report:
+        """The result; problems of entries come first, in order."""
+        ordered = sorted(self.problems, key=lambda problem: (problem.idx is None, problem.idx or 0))
+        self.unchecked.append(
+            "no signed checkpoint is kept with this ledger: a database rewritten as a whole, with its head, would not show"
+        )
+        root = merkle.frontier_root(self.peaks).hex()
+        return Report(tuple(ordered), self.count, dict(self.checked), tuple(self.unchecked), self.size, root, seconds)
+
+    def all(self, connection: sqlite3.Connection) -> None:
+        """Every part; a part that SQLite cannot read is a problem, and the others go on."""
+        head = self.attempt("head", lambda: self.head(connection))
+        ledger = self.attempt("ledger", lambda: self.ledger(connection))
+        self.attempt("schema", lambda: self.schema(connection))
+        self.choose_key(ledger)
+        self.payloads = PayloadChecker(connection, self.vault, self.problem, self.tally)
+        last = self.attempt("entry", lambda: connection.execute("SELECT max(idx) FROM entry").fetchone()[0])
+        size = head[0] if head is not None else (last + 1 if isinstance(last, int) else 0)
+        self.entries(connection, size, ledger)
+        self.attempt("extra rows", lambda: self.beyond_head(connection, size))
+        self.compare_head(head)
+        self.attempt("subject_key", self.payloads.keys)
+        self.attempt("structure", lambda: self.structure(connection))
+
+    def attempt(self, part: str, check: Callable[[], Any]) -> Any:
+        """Run a check; None when SQLite could not."""
+        try:
+            return check()
+        except (sqlite3.Error, OverflowError) as error:
+            self.problem(None, "file", f"{part} cannot be read ({error})", "a readable database")
+            return None
+
+    def tally(self, what: str, number: int = 1) -> None:
+        """Count what was checked."""
+        self.checked[what] = self.checked.get(what, 0) + number
+
+    def head(self, connection: sqlite3.Connection) -> tuple[int, bytes] | None:
+        """(size, frontier) of the only head row."""
+        rows = connection.execute("SELECT id, size, frontier FROM head").fetchall()
+        well = len(rows) == 1 and rows[0][0] == 1 and type(rows[0][1]) is int and rows[0][1] >= 0 and type(rows[0][2]) is bytes
+        if not well:
+            self.problem(None, "head", f"{len(rows)} rows, {rows[:1]}", "one row with id 1, a size and a frontier")
+            return None
+        return rows[0][1], rows[0][2]
+
+    def ledger(self, connection: sqlite3.Connection) -> dict[str, Any] | None:
+        """The row that says which ledger this is."""
+        rows = connection.execute("SELECT id, ledger, database_schema, key_id FROM ledger").fetchall()
+        if len(rows) != 1 or rows[0][0] != 1:
+            self.problem(None, "schema", f"{len(rows)} rows in table ledger", "one row with id 1")
+            return None
+        return dict(zip(("ledger", "database_schema", "key_id"), rows[0][1:], strict=True))
+
+    def choose_key(self, ledger: Mapping[str, Any] | None) -> None:
+        """Use the master key only if it is this ledger's."""
+        if self.vault is None:
+            self.unchecked.append("no master key: payloads and subject keys were not opened, only compared with their hashes")
+        elif ledger is not None and self.vault.key_id != ledger["key_id"]:
+            self.unchecked.append("the master key given is not this ledger's: payloads and subject keys were not opened")
+            self.vault = None
+
+    def schema(self, connection: sqlite3.Connection) -> None:
+        """Tables, indexes and triggers, by their very statements."""
+        found, expected = _objects(connection), _expected_objects()
+        for name in sorted(found.keys() | expected.keys()):
+            if found.get(name) != expected.get(name):
+                kind = "changed" if name in found and name in expected else "added" if name in found else "missing"
+                self.problem(None, "schema", f"{name} {kind}", "the tables, indexes and triggers of schema version 1")
+
+    def entries(self, connection: sqlite3.Connection, size: int, ledger: Mapping[str, Any] | None) -> None:
+        """Every entry from 0 to the head's size, in chunks that each fit into memory."""
+        assert self.payloads is not None
+        lost_since: int | None = None
+        for start in range(0, size, _CHUNK):
+            stop = min(start + _CHUNK, size)
+            rows = self.rows(connection, start, stop)
+            if not rows and self.ends(connection, start):
+                lost_since = start
+                break
+            facts = self.facts(connection, start, stop)
+            bodies: dict[int, dict[str, Any]] = {}
+            for idx in range(start, stop):
+                row = rows.get(idx)
+                if row is not None:
+                    self.entry(idx, row, facts.pop(idx, set()), bodies, ledger)
+            for idx in facts:
+                self.problem(idx, "term", "a term without its entry", "none")
+            self.payloads.chunk(start, stop, bodies, rows)
+            self.progress(stop, size)
+        if lost_since is not None:
+            self.problem(lost_since, "gap", f"no entry from {lost_since} on", f"entries up to {size - 1}, as the head says")
+
+    def ends(self, connection: sqlite3.Connection, stop: int) -> bool:
+        """Whether nothing follows, so that the rest is one gap and not one problem for each index."""
+        try:
+            found = connection.execute("SELECT 1 FROM entry WHERE idx >= ? LIMIT 1", (min(stop, 2**62),)).fetchone()
+        except sqlite3.Error:
+            return False
+        return found is None
+
+    def rows(self, connection: sqlite3.Connection, start: int, stop: int) -> dict[int, tuple[Any, ...]]:
+        """Rows by index. Damage makes a whole range unreadable: then one by one, to name the entries."""
+        statement = f"SELECT {', '.join(ENTRY_COLUMNS)} FROM entry WHERE "  # noqa: S608 - names of our own columns
+        try:
+            found = {row[0]: row for row in connection.execute(statement + "idx >= ? AND idx < ? ORDER BY idx", (start, stop))}
+        except sqlite3.Error:
+            found = {}
+        if len(found) == stop - start:
+            return found
+        if not found and self.ends(connection, start):
+            return {}
+        found = {}
+        for idx in range(start, stop):
+            try:
+                row = connection.execute(statement + "idx = ?", (idx,)).fetchone()
+            except sqlite3.Error as error:
+                self.problem(idx, "body", f"an entry that cannot be read ({error})", "the entry that was committed")
+                continue
+            if row is None:
+                self.problem(idx, "gap", "no such entry", "one entry for each index")
+            else:
+                found[idx] = row
+        return found
+
+    def facts(self, connection: sqlite3.Connection, start: int, stop: int) -> dict[int, set[tuple[Any, Any]]]:
+        """Terms by index."""
+        facts: dict[int, set[tuple[Any, Any]]] = {}
+        try:
+            for idx, name, value in connection.execute(
+                "SELECT idx, name, value FROM term WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop)
+            ):
+                facts.setdefault(idx, set()).add((name, value))
+        except sqlite3.Error as error:
+            self.problem(None, "term", f"terms of entries {start} to {stop - 1} cannot be read ({error})", "readable terms")
+        return facts
+
+    def entry(
+        self,
+        idx: int,
+        row: tuple[Any, ...],
+        facts: set[tuple[Any, Any]],
+        bodies: dict[int, dict[str, Any]],
+        ledger: Mapping[str, Any] | None,
+    ) -> None:
+        """One entry: body, leaf, columns, terms."""
+        columns = dict(zip(ENTRY_COLUMNS, row, strict=True))
+        leaf, data = columns["leaf"], columns["body"]
+        named = columns["decision"] if isinstance(columns["decision"], str) else ""
+        self.tally("entries")
+        good_leaf = isinstance(leaf, bytes) and len(leaf) == merkle.HASH_SIZE
+        if not isinstance(data, bytes):
+            self.problem(idx, "body", "no body", "the bytes that were hashed", named)
+            self.peaks, self.size = merkle.extend(self.peaks, self.size, [leaf if good_leaf else bytes(32)])
+            return
+        computed = merkle.leaf_hash(data)
+        if computed != leaf:
+            shown = leaf.hex() if isinstance(leaf, bytes) else repr(leaf)
+            self.problem(idx, "leaf", f"a body that hashes to {computed.hex()}", f"the leaf hash {shown}", named)
+        self.peaks, self.size = merkle.extend(self.peaks, self.size, [leaf if good_leaf else computed])
+        self.tally("body_bytes", len(data))
+        try:
+            body = loads(data)
+            expected, expected_terms = project(body), terms(body)
+            decision = decision_from(body).id if body["kind"] == DECISION else None
+            commitments(body)
+            self.kind(idx, body, ledger, str(decision or ""))
+        except (LedgerError, KeyError, TypeError, AttributeError) as error:
+            self.problem(idx, "body", f"a body that cannot be read ({error})", "canonical JSON of a known kind", named)
+            return
+        named = str(decision or "") or named
+        for name, value in expected.items():
+            if type(columns[name]) is not type(value) or columns[name] != value:
+                self.problem(idx, "column", f"{name} {columns[name]!r}", f"{value!r}, as the body says", named)
+        if facts != expected_terms:
+            self.problem(idx, "term", sorted(facts - expected_terms, key=repr), sorted(expected_terms - facts, key=repr), named)
+        self.tally("terms", len(facts))
+        bodies[idx] = body
+
+    def kind(self, idx: int, body: Mapping[str, Any], ledger: Mapping[str, Any] | None, named: str) -> None:
+        """What each kind of entry has to fit to."""
+        if (idx == 0) != (body["kind"] == CONFIG):
+            self.problem(idx, "body", f"an entry of kind {body['kind']}", "kind config at index 0, and only there", named)
+        elif body["kind"] == CONFIG:
+            for name in ("ledger", "database_schema", "key_id"):
+                if ledger is not None and ledger[name] != body.get(name):
+                    self.problem(
+                        idx, "column", f"{name} {ledger[name]!r} in table ledger", f"{body.get(name)!r}, as the body says"
+                    )
+        elif body["kind"] == ACTIVATION:
+            self.tally("policies")
+            self.documents.add(body["revision"])
+            if sha256(str(body["document"]).encode()).hexdigest() != body["revision"]:
+                self.problem(idx, "policy", "a document with another digest", f"revision {body['revision']}")
+        elif body["kind"] == DECISION:
+            revision = body["verdict"]["revision"]
+            if revision not in self.documents and revision not in self.missing_documents:
+                self.missing_documents.add(revision)
+                self.problem(idx, "policy", f"no document of policy revision {revision} before it", "its activation", named)
+
+    def beyond_head(self, connection: sqlite3.Connection, size: int) -> None:
+        """Rows that belong to no entry."""
+        size = min(size, 2**62)
+        for idx, decision in connection.execute("SELECT idx, decision FROM entry WHERE idx >= ? OR idx < 0 LIMIT 100", (size,)):
+            self.problem(idx, "extra", "an entry past the head", f"{size} entries, as the head says", str(decision or ""))
+        for table in ("term", "payload"):
+            statement = f"SELECT DISTINCT idx FROM {table} WHERE idx >= ? OR idx < 0 LIMIT 100"  # noqa: S608 - our own names
+            for (idx,) in connection.execute(statement, (size,)):
+                self.problem(idx, "extra", f"a {table} row without its entry", "none")
+
+    def compare_head(self, head: tuple[int, bytes] | None) -> None:
+        """The tree over what was found against the head."""
+        if head is None:
+            return
+        size, frontier = head
+        if size != self.size:
+            self.problem(None, "head", f"{self.size} readable entries", f"{size}, as the head says")
+        elif merkle.pack(self.peaks) != frontier:
+            root = merkle.frontier_root(self.peaks).hex()
+            try:
+                stated = merkle.frontier_root(merkle.unpack(frontier, size)).hex()
+            except ValueError as error:
+                stated = f"that of a whole frontier ({error})"
+            self.problem(None, "head", f"a tree with root {root}", f"root {stated}, as the head says")
+
+    def structure(self, connection: sqlite3.Connection) -> None:
+        """SQLite's own check: indexes against tables, pages, free list."""
+        for (line,) in connection.execute(f"PRAGMA integrity_check({_MAX_INTEGRITY})"):
+            if line != "ok":
+                self.problem(None, "file", line, "a sound database")
+
+
+def _objects(connection: sqlite3.Connection) -> dict[str, str]:
+    rows: Iterator[tuple[str, str, str | None]] = connection.execute("SELECT type, name, sql FROM sqlite_master")
+    return {f"{kind} {name}": sql or "" for kind, name, sql in rows}
+
+
+def _expected_objects() -> dict[str, str]:
+    """What a new ledger of this version has."""
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        for trigger in TRIGGERS:
+            connection.exec_driver_sql(trigger)
+        found = _objects(raw(connection))
+    engine.dispose()
+    return found
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+assert SCHEMA_VERSION == 1, "the verifier knows schema version 1"

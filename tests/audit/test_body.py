@@ -1,0 +1,71 @@
+"""A decision as a body, and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
+
+import pytest
+from ledger_examples import HIDDEN, SECRET, decision, text
+
+from audit import canonical
+from audit.body import decision_body, decision_from, origin_from, time_from, time_string
+from guard.errors import LedgerError
+from guard.types import Action
+
+COMMITMENT = {"part": "original", "bytes": 3, "commit": "00" * 32, "sealed": "11" * 32}
+PAYLOADS = {"original": COMMITMENT, "released": {**COMMITMENT, "part": "released"}}
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_a_decision_comes_back_from_its_canonical_bytes(action):
+    """All of it but the contents, which the body does not hold."""
+    made = decision(action)
+    back = canonical.loads(canonical.dumps(decision_body(made, PAYLOADS)))
+    assert decision_from(back) == replace(made, content=None, released=None)
+    assert origin_from(back) == made.content.origin
+
+
+def test_a_decision_without_content_or_parent_comes_back():
+    """An input that could not be read at all is recorded too."""
+    made = replace(decision(Action.BLOCK), content=None, released=None, parent=None, results=(), marks=())
+    body = canonical.loads(canonical.dumps(decision_body(made, {})))
+    assert decision_from(body) == made
+    assert origin_from(body) is None
+    assert {"content", "released", "origin", "parent"}.isdisjoint(body)
+
+
+def test_a_body_holds_no_content_and_no_bare_hash_of_it():
+    """A guess at the content cannot be tested against the log."""
+    made = decision()
+    data = canonical.dumps(decision_body(made, PAYLOADS)).decode()
+    for part in (made.content.text, made.released.text, SECRET, HIDDEN, "4111"):
+        assert part not in data
+        assert sha256(part.encode()).hexdigest() not in data
+
+
+def test_times_are_utc_with_microseconds():
+    """One form for one moment."""
+    moment = datetime(2026, 11, 22, 10, 30, tzinfo=timezone(timedelta(hours=1)))
+    assert time_string(moment) == "2026-11-22T09:30:00.000000Z"
+    assert time_from(time_string(moment)) == moment
+    assert time_from("2026-11-22T09:30:00.000001Z").tzinfo == UTC
+    with pytest.raises(LedgerError, match="without a zone"):
+        time_string(datetime(2026, 11, 22))  # noqa: DTZ001 - the mistake that is meant
+
+
+@pytest.mark.parametrize("change", [{"kind": "config"}, {"schema": 2}, {"id": "x"}, {"results": 3}, {"verdict": {}}])
+def test_a_body_that_is_no_decision_is_refused(change):
+    """With an error of ours, whatever is wrong in it."""
+    body = decision_body(decision(), PAYLOADS)
+    with pytest.raises(LedgerError):
+        decision_from({**body, **change})
+
+
+def test_an_image_region_comes_back_as_a_region():
+    """Two numbers are a span, four a region."""
+    made = decision()
+    found = decision_from(decision_body(made, PAYLOADS)).results[1].findings[0]
+    assert found == made.results[1].findings[0]
+    assert text(SECRET, made.request).text not in repr(found)
