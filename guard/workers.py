@@ -16,6 +16,10 @@ MAX_SPARES = 4
 """How many hung calls one worker replaces by a fresh thread before it lets callers wait (and time out)."""
 
 
+class Overdue(TimeoutError):  # noqa: N818 - a kind of TimeoutError, which keeps its name
+    """The deadline passed; as against a TimeoutError of the call itself."""
+
+
 class Worker:
     """Runs one call at a time on its own thread: a model is never entered twice at once.
 
@@ -39,30 +43,33 @@ class Worker:
         return future
 
     async def run(self, call: Callable[[], T], timeout: float | None = None) -> T:  # noqa: ASYNC109 - the thread is abandoned with it
-        """Await a call. Raises TimeoutError after `timeout` seconds, the time it waited in the queue included."""
+        """Await a call. Raises Overdue after `timeout` seconds, the time it waited in the queue included."""
         future = self.submit(call)
         awaited = asyncio.wrap_future(future)
         awaited.add_done_callback(
             lambda done: done.cancelled() or done.exception()
         )  # an abandoned call may still fail, unheard
+        loop = asyncio.get_running_loop()
+        due = None if timeout is None else loop.time() + timeout
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout_at(due) as scope:
                 return await asyncio.shield(awaited)
         except TimeoutError:
-            if not future.cancel() and not future.done():
-                self._abandon(future)
+            if not scope.expired():
+                raise
+            self._give_up(future)
+            awaited.cancel()
+            raise Overdue(f"no answer within {timeout} s") from None
+        except asyncio.CancelledError:
+            # Nobody waits any more, but until its deadline the call is not a hung one.
+            if not future.cancel() and due is not None:
+                loop.call_at(due, self._give_up, future)
             raise
 
-    def _ensure_thread(self) -> None:
+    def _give_up(self, future: Future[Any]) -> None:
+        if future.cancel() or future.done():
+            return
         with self._lock:
-            if self._threads <= self._abandoned:
-                self._threads += 1
-                threading.Thread(target=self._serve, name=self.name, daemon=True).start()
-
-    def _abandon(self, future: Future[Any]) -> None:
-        with self._lock:
-            if self._abandoned >= MAX_SPARES:
-                return
             self._abandoned += 1
         future.add_done_callback(lambda _: self._returned())
         self._ensure_thread()
@@ -71,16 +78,27 @@ class Worker:
         with self._lock:
             self._abandoned -= 1
 
+    def _wanted(self) -> int:
+        return min(self._abandoned, MAX_SPARES) + 1
+
+    def _ensure_thread(self) -> None:
+        with self._lock:
+            if self._threads < self._wanted():
+                self._threads += 1
+                threading.Thread(target=self._serve, name=self.name, daemon=True).start()
+
     def _serve(self) -> None:
         while True:
             future, call = self._jobs.get()
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(call())
-                except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the future
+                except Exception as error:  # noqa: BLE001 - handed to whoever awaits the future
                     future.set_exception(error)
+                except BaseException as error:  # noqa: BLE001 - a library's sys.exit() must not end the event loop
+                    future.set_exception(RuntimeError(f"the call raised {type(error).__name__}"))
             del future, call
             with self._lock:
-                if self._threads > self._abandoned + 1:  # a hung call came back: one thread is enough again
+                if self._threads > self._wanted():  # a hung call came back: one thread is enough again
                     self._threads -= 1
                     return
