@@ -20,9 +20,10 @@ from guard.errors import GenguardError, PolicyError
 from guard.registry import checks as registry
 from guard.rules import CheckSpec, Policy
 from guard.taxonomy import CATEGORIES
-from guard.types import Check, CheckResult, Content, Context, Finding, Modality, Region, Scan, Span, Status
-from guard.workers import Worker
+from guard.types import Check, CheckResult, Content, Context, Finding, Modality, Place, Region, Scan, Span, Status
+from guard.workers import Overdue, Worker
 
+_PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region}
 _log = logging.getLogger(__name__)
 
 
@@ -86,10 +87,12 @@ class Chain:
         started = time.perf_counter()
         try:
             scans = await self._call(spec, batch)
-        except TimeoutError:
+        except Overdue:
             error = f"no answer within {spec.deadline_ms} ms"
             return [self._result(spec, Status.TIMEOUT, error=error, started=started)] * len(batch)
-        except Exception as error:  # noqa: BLE001 - whatever a check throws is recorded, and the policy decides
+        except (Exception, asyncio.CancelledError) as error:
+            if _cancelled(error):
+                raise
             if len(batch) > 1:  # one bad content must not fail its neighbours: find out which one it is
                 return [result for content in batch for result in await self._measure(spec, [content])]
             _log.warning("check %s failed: %s", spec.name, type(error).__name__)
@@ -101,17 +104,27 @@ class Chain:
         if check.blocking:
             scans = await self._workers[spec.name].run(lambda: cast("Sequence[Scan]", check(batch)), seconds)
         else:
-            async with asyncio.timeout(seconds):
-                answer = check(batch)
-                if isinstance(answer, Sequence):
-                    raise TypeError("a check that is not blocking has to be a coroutine function")
-                scans = await answer
+            try:
+                async with asyncio.timeout(seconds) as scope:
+                    answer = check(batch)
+                    if isinstance(answer, Sequence):
+                        raise TypeError("a check that is not blocking has to be a coroutine function")
+                    scans = await answer
+            except TimeoutError as error:
+                if not scope.expired():
+                    raise
+                raise Overdue(f"no answer within {seconds} s") from error
         if len(scans) != len(batch):
             raise ValueError(f"found {len(scans)} scans, expected {len(batch)}")
         return scans
 
     def _judge(self, spec: CheckSpec, content: Content, scan: Scan, started: float) -> CheckResult:
-        wrong = next((fault for finding in scan.findings if (fault := self._fault(spec, content, finding))), "")
+        try:
+            wrong = _misread(content, scan) or next(
+                (fault for finding in scan.findings if (fault := self._fault(spec, content, finding))), ""
+            )
+        except Exception as error:  # noqa: BLE001 - not even the shape of an answer
+            wrong = f"found an answer that is no Scan: {type(error).__name__}"
         if wrong:
             return self._result(spec, Status.FAILED, error=wrong, started=started)
         if scan.scanned is None:
@@ -119,28 +132,26 @@ class Chain:
         return self._result(spec, Status.OK, scan=scan, started=started)
 
     def _fault(self, spec: CheckSpec, content: Content, finding: Finding) -> str:
-        """What is impossible about a finding; empty when it can be true."""
+        """What is impossible about a finding, quoting none of its strings; empty when it can be true."""
         if finding.category not in CATEGORIES:
-            return f"found category {finding.category!r}, expected one of guard.taxonomy.CATEGORIES"
+            return "found a category that is not in guard.taxonomy.CATEGORIES"
         if finding.label not in self.checks[spec.name].labels:
-            return f"found label {finding.label!r}, expected one it declares"
+            return f"found a label that {spec.use} does not declare"
+        # A float is refused rather than rounded: 0.93 would be meant as 930, and pass every threshold as 1.
+        if type(finding.score) is not int:
+            return f"found a score of type {type(finding.score).__name__}, expected int"
         if not 0 <= finding.score <= 1000:
             return f"found score {finding.score}, expected 0 to 1000 per mille"
-        where = finding.where
-        if isinstance(where, Span) and not 0 <= where.start < where.end <= content.length:
-            return f"found span {where.start} to {where.end}, expected one inside 0 to {content.length}"
-        if where is not None and isinstance(where, Region) is not (content.modality is Modality.IMAGE):
-            return f"found a {type(where).__name__} on {content.modality.value}"
-        return ""
+        return _misplaced(content, finding.where) if finding.where is not None else ""
 
     def _result(
         self, spec: CheckSpec, status: Status, *, scan: Scan | None = None, error: str = "", started: float | None = None
     ) -> CheckResult:
-        check = self.checks[spec.name]
+        version, digest = _identity(self.checks[spec.name])
         elapsed = 0 if started is None else round((time.perf_counter() - started) * 1e6)
-        findings = scan.findings if scan else ()
+        findings = tuple(scan.findings) if scan else ()
         scanned = scan.scanned if scan else None
-        return CheckResult(spec.name, spec.use, check.version, check.digest, status, findings, scanned, elapsed, error)
+        return CheckResult(spec.name, spec.use, version, digest, status, findings, scanned, elapsed, error)
 
     async def _load(self, name: str) -> str:
         with self._lock:
@@ -149,7 +160,9 @@ class Chain:
                 future = self._loading[name] = self._workers[name].submit(self.checks[name].load)
         try:
             await asyncio.shield(asyncio.wrap_future(future))
-        except Exception as error:  # noqa: BLE001 - recorded with every decision it touches
+        except (Exception, asyncio.CancelledError) as error:
+            if _cancelled(error):
+                raise
             return _describe(error)
         return ""
 
@@ -168,6 +181,45 @@ def context_of(content: Content) -> Context:
 
 def _make(spec: CheckSpec) -> Check:
     return registry.make(spec.use, spec.parameters)
+
+
+def _misread(content: Content, scan: Scan) -> str:
+    """What is impossible about the range a check says it read; empty when it can be true."""
+    if not isinstance(scan, Scan):
+        return f"found {type(scan).__name__}, expected a Scan for each content"
+    read = scan.scanned
+    if read is None:
+        return ""
+    if not isinstance(read, _PLACES[content.modality]):
+        return f"it read a {type(read).__name__} of {content.modality.value}"
+    if isinstance(read, Span) and not 0 <= read.start <= read.end <= content.length:
+        return f"it read {read.start} to {read.end}, expected a range inside 0 to {content.length}"
+    return ""
+
+
+def _misplaced(content: Content, where: Place) -> str:
+    """What is impossible about the place of a finding; empty when it can be true."""
+    if not isinstance(where, _PLACES[content.modality]):
+        return f"found a {type(where).__name__} on {content.modality.value}"
+    if isinstance(where, Span) and not 0 <= where.start < where.end <= content.length:
+        return f"found span {where.start} to {where.end}, expected one inside 0 to {content.length}"
+    if isinstance(where, Region) and not (0 <= where.left < where.right and 0 <= where.top < where.bottom):
+        return f"found region {where.left}, {where.top} to {where.right}, {where.bottom}, expected a box inside the image"
+    return ""
+
+
+def _identity(check: Check) -> tuple[str, str]:
+    """Version and digest; both empty for a check that cannot tell them, for want of the model that it did not load."""
+    try:
+        return check.version, check.digest
+    except Exception:  # noqa: BLE001 - the result says what is wrong
+        return "", ""
+
+
+def _cancelled(error: BaseException) -> bool:
+    """Whether our own task is being cancelled, as against a cancellation that leaked out of a check."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _describe(error: BaseException) -> str:
