@@ -14,11 +14,12 @@ from guard.types import Modality, Stage
 from policies import schema
 from policies.conditions import RESERVED, ConditionReader, Known, Measure, same_key, situations, truths
 from policies.document import FORMAT, canonical, encode, from_document
-from policies.mistake import Mistakes, closest, describe, one_of
+from policies.mistake import Mistakes, describe, one_of
 from policies.parts import CheckPart, broken_check, compile_check, compile_watermark
 from policies.source import Node
 from policies.wording import note
 
+_Broken = set[tuple[str | int, ...]]
 _OPERATORS = {Modality.TEXT: TEXT_OPERATORS, Modality.IMAGE: IMAGE_OPERATORS}
 _PARAMETERS = {"keep_last": "mask", "text": "replace"}
 """Parameters of a redaction, with the one operator that reads each."""
@@ -57,19 +58,21 @@ def _slim(entry: Mapping[str, Any], *optional: str) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value or key not in optional}
 
 
-def _shape(root: Node, mistakes: Mistakes) -> tuple[schema.PolicyFile | None, set[tuple[str | int, ...]]]:
+def _shape(root: Node, mistakes: Mistakes) -> tuple[schema.PolicyFile | None, _Broken]:
     try:
         return schema.PolicyFile.model_validate(root.plain()), set()
     except ValidationError as error:
         return None, note(error, root, mistakes)
 
 
-def _touches(broken: set[tuple[str | int, ...]], *path: str | int) -> bool:
-    """Whether a mistake lies at, under or above `path`."""
-    return any(one[: len(path)] == path or one == path[: len(one)] for one in broken if one)
+def _touches(broken: _Broken, section: str, part: str | int | None = None) -> bool:
+    """Whether a section of the file has a mistake of shape, or one part of it has."""
+    if part is None:
+        return any(path[0] == section for path in broken)
+    return (section,) in broken or (section, part) in broken
 
 
-def _checks(root: Node, broken: set[tuple[str | int, ...]], mistakes: Mistakes) -> dict[str, CheckPart]:
+def _checks(root: Node, broken: _Broken, mistakes: Mistakes) -> dict[str, CheckPart]:
     found = root.entries["checks"].node.entries if "checks" in root.entries else {}
     parts = {}
     for name, entry in found.items():
@@ -85,14 +88,14 @@ def _checks(root: Node, broken: set[tuple[str | int, ...]], mistakes: Mistakes) 
     return parts
 
 
-def _scope(applies_to: Node, broken: set[tuple[str | int, ...]]) -> dict[str, tuple[str, ...]]:
+def _scope(applies_to: Node, broken: _Broken) -> dict[str, tuple[str, ...]]:
     if _touches(broken, "applies_to"):
         return {}
     model = schema.AppliesTo.model_validate(applies_to.plain())
     return {"generator": tuple(model.generators), "tenant": tuple(model.tenants)}
 
 
-def _marks(root: Node, broken: set[tuple[str | int, ...]], mistakes: Mistakes) -> dict[str, Any]:
+def _marks(root: Node, broken: _Broken, mistakes: Mistakes) -> dict[str, Any]:
     found = root.entries["marks"].node.plain() if "marks" in root.entries else None
     if found is None or _touches(broken, "marks"):
         return {}
@@ -113,7 +116,7 @@ class _Rules:
         self._ids: dict[str, int] = {}
         self._conditions: dict[str, tuple[str, int]] = {}
 
-    def compile(self, broken: set[tuple[str | int, ...]]) -> list[dict[str, Any]]:
+    def compile(self, broken: _Broken) -> list[dict[str, Any]]:
         """The rules' part of the document."""
         compiled = []
         for index, node in enumerate(self._node.items):
@@ -196,7 +199,7 @@ class _Rules:
 
     def _known_category(self, node: Node, entry: schema.RuleEntry) -> None:
         if entry.category and entry.category not in CATEGORIES:
-            hint = closest(entry.category, CATEGORIES)
+            hint = self._mistakes.closest(entry.category, CATEGORIES)
             found = f"unknown category {describe(entry.category)}"
             self._mistakes.add(node.line_of(("category",)), found, one_of(CATEGORIES), hint)
 

@@ -15,7 +15,7 @@ from itertools import product
 from guard.rules import AllOf, AnyOf, Attribute, Condition, Found, Not, ScoreAtLeast, matches
 from guard.types import Modality, Stage
 from policies.document import canonical, encode
-from policies.mistake import Mistakes, closest, describe, one_of
+from policies.mistake import Mistakes, describe, listed, one_of
 from policies.source import Node
 
 ATTRIBUTES = ("tenant", "generator", "language", "modality", "stage")
@@ -112,12 +112,12 @@ class ConditionReader:
         for pattern in patterns:
             values = _ENUMS.get(name, ())
             if values and not any(fnmatchcase(value, pattern) for value in values):
-                hint = closest(pattern, values)
+                hint = self._mistakes.closest(pattern, values)
                 self._mistakes.add(line, f"{name} {describe(pattern)}, which matches nothing", one_of(values), hint)
                 bad = True
             scope = self._scope.get(name)
             if scope and not _WILD & set(pattern) and not matches(pattern, scope):
-                expected = f"a {name} that `applies_to` covers ({', '.join(scope)})"
+                expected = f"a {name} that `applies_to` covers ({listed(scope)})"
                 self._mistakes.add(line, f"{name} {describe(pattern)}", expected)
                 bad = True
         return None if bad or not patterns else Attribute(name, tuple(patterns))
@@ -134,9 +134,9 @@ class ConditionReader:
         name, dot, label = key.partition(".")
         check = self._checks.get(name)
         if check is None:
-            names = [*self._checks, *RESERVED]
-            expected = f"one of this policy's checks ({', '.join(self._checks) or 'none'}) or {', '.join(RESERVED)}"
-            self._mistakes.add(line, f"the condition {describe(key)}", expected, closest(name, names))
+            names = [*RESERVED, *self._checks]
+            expected = f"one of this policy's checks ({listed(self._checks)}) or {', '.join(RESERVED)}"
+            self._mistakes.add(line, f"the condition {describe(key)}", expected, self._mistakes.closest(name, names))
             return None
         condition = self._score(check, label, line, node) if dot else self._whole(check, line, node)
         if condition is not None:
@@ -162,7 +162,7 @@ class ConditionReader:
         if check.labels is None or label in check.labels:
             return True
         found = f"label {describe(label)}, which check {check.name!r} never reports"
-        self._mistakes.add(line, found, one_of(check.labels), closest(label, check.labels))
+        self._mistakes.add(line, found, one_of(check.labels), self._mistakes.closest(label, check.labels))
         return False
 
     def _per_mille(self, line: int, node: Node) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from guard.errors import PolicyError
@@ -13,6 +14,10 @@ _SHOWN = 60
 """How many characters of a value a message shows."""
 _LISTED = 20
 """How many accepted names a message lists."""
+_COMPARED = 500
+"""How many accepted names are compared with a mistyped one."""
+_REPORTED = 100
+"""How many mistakes a message names."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,14 +29,17 @@ class Mistake:
 
 
 class PolicyFileError(PolicyError):
-    """A policy file with mistakes: `mistakes` has them all, the message names them line by line."""
+    """A policy file with mistakes: `mistakes` has them all, the message names the first hundred."""
 
     def __init__(self, file: str, mistakes: tuple[Mistake, ...]) -> None:
         """`mistakes` must not be empty; the first gives `line`."""
         first, *others = mistakes
-        more = (
-            f"{file}:{mistake.line}: {mistake.message}" if mistake.line else f"{file}: {mistake.message}" for mistake in others
-        )
+        more = [
+            f"{file}:{mistake.line}: {mistake.message}" if mistake.line else f"{file}: {mistake.message}"
+            for mistake in others[: _REPORTED - 1]
+        ]
+        if len(mistakes) > _REPORTED:
+            more.append(f"{file}: and {len(mistakes) - _REPORTED} more")
         super().__init__(
             "\n".join([first.message, *more]),
             file=file,
@@ -57,6 +65,14 @@ class Mistakes:
         """Note a mistake in words of its own. What a file hides in control characters is spelt out."""
         shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in message)
         self._found[Mistake(line, shown)] = None
+
+    def closest(self, name: str, names: Iterable[str]) -> str:
+        """A hint at the name that was probably meant; empty when none is near, or when the mistake will not be named."""
+        if len(self._found) >= _REPORTED:
+            return ""
+        by_fold = {known.casefold(): str(known) for known in islice(names, _COMPARED)}
+        near = get_close_matches(name[:_SHOWN].casefold(), list(by_fold), n=1, cutoff=0.6)
+        return f"did you mean {by_fold[near[0]]!r}?" if near else ""
 
     def __len__(self) -> int:
         return len(self._found)
@@ -84,15 +100,13 @@ def describe(value: Any) -> str:
             return str(value)[:_SHOWN]
 
 
-def one_of(names: Iterable[str]) -> str:
-    """`one of: a, b, c`, cut where the list gets long."""
+def listed(names: Iterable[str]) -> str:
+    """`a, b, c`, cut where the list gets long; `none` when it is empty."""
     known = list(names)
     more = f", … ({len(known)} in all)" if len(known) > _LISTED else ""
-    return f"one of: {', '.join(known[:_LISTED])}{more}" if known else "none at all"
+    return ", ".join(known[:_LISTED]) + more if known else "none"
 
 
-def closest(name: str, names: Iterable[str]) -> str:
-    """A hint at the name that was probably meant; empty when none is near."""
-    by_fold = {known.casefold(): str(known) for known in names}
-    near = get_close_matches(name.casefold(), list(by_fold), n=1, cutoff=0.6)
-    return f"did you mean {by_fold[near[0]]!r}?" if near else ""
+def one_of(names: Iterable[str]) -> str:
+    """`one of: a, b, c`, cut where the list gets long."""
+    return f"one of: {listed(names)}"

@@ -17,7 +17,7 @@ from guard.types import Check, Marker, Modality, Stage
 from policies import schema
 from policies.conditions import Known
 from policies.document import frozen
-from policies.mistake import Mistakes, closest, describe, one_of
+from policies.mistake import Mistakes, describe, one_of
 from policies.source import Node
 from policies.wording import note_parameter, unknown_key
 
@@ -83,7 +83,9 @@ def _build(
 ) -> tuple[Any, dict[str, Any]] | None:
     """Make a part with its parameters: (part, parameters as JSON values), or None with the mistakes noted."""
     if use not in registry.names():
-        mistakes.add(line, f"unknown {registry.kind} {describe(use)}", one_of(registry.names()), closest(use, registry.names()))
+        mistakes.add(
+            line, f"unknown {registry.kind} {describe(use)}", one_of(registry.names()), mistakes.closest(use, registry.names())
+        )
         return None
     before = len(mistakes)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from policies import schema
-from policies.mistake import Mistakes, closest, describe, one_of
+from policies.mistake import Mistakes, describe, one_of
 from policies.source import Node
 
 _Path = tuple[str | int, ...]
@@ -55,11 +55,11 @@ _EXPECTED = {
 
 
 def note(error: ValidationError, root: Node, mistakes: Mistakes) -> set[_Path]:
-    """Note every error of a policy file; return the paths that have one."""
+    """Note every error of a policy file; return the paths that have one, cut after two steps: `("rules", 3)`."""
     broken: set[_Path] = set()
     for found in error.errors(include_url=False):
         path: _Path = tuple(found["loc"])
-        broken.add(path)
+        broken.add(path[:2])
         _note(found, path, root, mistakes)
     return broken
 
@@ -68,13 +68,13 @@ def note_parameter(error: ValidationError, line: int, name: str, mistakes: Mista
     """Note that one parameter of a check or mark has the wrong type; a union's errors become one mistake."""
     errors = error.errors(include_url=False)
     expected = " or ".join(dict.fromkeys(_expected(found) for found in errors))
-    mistakes.add(line, f"{describe(errors[0]['input'])} for parameter {name!r}", expected, _hint(errors[0]))
+    mistakes.add(line, f"{describe(errors[0]['input'])} for parameter {name!r}", expected, _hint(errors[0], mistakes))
 
 
 def unknown_key(key: str, known: Iterable[str], line: int, mistakes: Mistakes, where: str = "") -> None:
     """Note a key that nobody reads."""
     names = list(known)
-    mistakes.add(line, f"unknown key {describe(key)}{where}", one_of(names), closest(key, names))
+    mistakes.add(line, f"unknown key {describe(key)}{where}", one_of(names), mistakes.closest(key, names))
 
 
 def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes) -> None:
@@ -88,7 +88,7 @@ def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes) -> None:
     else:
         key = next((step for step in reversed(path) if isinstance(step, str) and step != "[key]"), "")
         where = " as a key" if path and path[-1] == "[key]" else f" for {key!r}" if key else ""
-        mistakes.add(line, describe(found["input"]) + where, _expected(found), _hint(found))
+        mistakes.add(line, describe(found["input"]) + where, _expected(found), _hint(found, mistakes))
 
 
 def _extra(path: _Path, line: int, mistakes: Mistakes) -> None:
@@ -126,14 +126,14 @@ def _expected(found: Any) -> str:
     return known.format(**context) if known else str(found["msg"])
 
 
-def _hint(found: Any) -> str:
+def _hint(found: Any, mistakes: Mistakes) -> str:
     value = found["input"]
     if found["type"] == "string_type" and isinstance(value, bool | int | float):
         return "put it in quotation marks to make it text"
     if found["type"] in ("int_type", "float_type", "int_parsing") and isinstance(value, str) and value.isdecimal():
         return "leave the quotation marks out to make it a number"
     if found["type"] in ("literal_error", "enum") and isinstance(value, str):
-        return closest(value, _choices(found["ctx"]["expected"]))
+        return mistakes.closest(value, _choices(found["ctx"]["expected"]))
     return ""
 
 

@@ -365,6 +365,17 @@ def test_an_alias_inside_its_own_anchor_is_refused() -> None:
         loads("policy: &a [*a]\n")
 
 
+def test_thousands_of_mistakes_are_reported_in_reasonable_time_and_length() -> None:
+    """A generated file that went wrong does not hang its author's editor."""
+    checks = "".join(f"  check-{n}: {{use: pi}}\n" for n in range(3000))
+    rules = "".join(f"  - {{id: rule-{n}, when: {{chek-{n}: any}}, action: block}}\n" for n in range(3000))
+    with pytest.raises(PolicyError) as raised:
+        loads(f"policy: big\nversion: 1\nchecks:\n{checks}rules:\n{rules}")
+    assert len(raised.value.mistakes) == 6000  # type: ignore[attr-defined]
+    assert len(str(raised.value)) < 100_000
+    assert str(raised.value).endswith("and 5900 more")
+
+
 def test_bytes_that_are_no_utf8_are_refused_with_their_line() -> None:
     """The reader never guesses an encoding."""
     with pytest.raises(PolicyError, match=r"x\.yaml:2: found bytes that are no UTF-8"):
