@@ -26,16 +26,20 @@ def admit(
     """Make a Content of a text or an image file, or take one as it is when it keeps the limits.
 
     A Content keeps its own request and origin, and takes the given stage. `media_type`: what the sender calls an image; empty
-    when it does not say. Raises TooLargeError over a limit, InputError
-    for a text that is no Unicode or a file whose bytes are not what it says.
+    when it does not say. Raises TooLargeError over a limit, InputError for a text that is no Unicode or a file whose bytes are
+    not what it says, TypeError for what is neither text, bytes nor a Content.
     """
     if isinstance(data, Content):
         ready = admit(
             data.data, request=data.request, stage=stage, origin=data.origin, media_type=data.media_type, limits=limits
         )
-        return data if data.stage is stage else ready
+        if data.modality is not ready.modality:
+            raise InputError(f"found a content of modality {data.modality.value} that holds {ready.modality.value}")
+        return data if (data.stage, data.media_type) == (ready.stage, ready.media_type) else ready
     if isinstance(data, str):
         return Content(Modality.TEXT, _text(data, limits.text), media_type or "text/plain", stage, origin, request)
+    if not isinstance(data, bytes):
+        raise TypeError(f"found {type(data).__name__}, expected str, bytes or Content")
     return Content(Modality.IMAGE, data, _image_type(data, media_type, limits.image), stage, origin, request)
 
 

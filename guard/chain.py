@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import cast
 
 from guard.decide import EARLY_STOP, blocks
-from guard.errors import GenguardError, PolicyError
+from guard.errors import PolicyError, describe
 from guard.registry import checks as registry
 from guard.rules import CheckSpec, Policy
 from guard.taxonomy import CATEGORIES
@@ -96,7 +96,7 @@ class Chain:
             if len(batch) > 1:  # one bad content must not fail its neighbours: find out which one it is
                 return [result for content in batch for result in await self._measure(spec, [content])]
             _log.warning("check %s failed: %s", spec.name, type(error).__name__)
-            return [self._result(spec, Status.FAILED, error=_describe(error), started=started)]
+            return [self._result(spec, Status.FAILED, error=describe(error), started=started)]
         return [self._judge(spec, content, scan, started) for content, scan in zip(batch, scans, strict=True)]
 
     async def _call(self, spec: CheckSpec, batch: Sequence[Content]) -> Sequence[Scan]:
@@ -163,7 +163,7 @@ class Chain:
         except (Exception, asyncio.CancelledError) as error:
             if _cancelled(error):
                 raise
-            return _describe(error)
+            return describe(error)
         return ""
 
 
@@ -220,8 +220,3 @@ def _cancelled(error: BaseException) -> bool:
     """Whether our own task is being cancelled, as against a cancellation that leaked out of a check."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
-
-
-def _describe(error: BaseException) -> str:
-    """An error in words that quote no content: our own messages never do, a stranger's might."""
-    return f"{type(error).__name__}: {error}" if isinstance(error, GenguardError) else type(error).__name__

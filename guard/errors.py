@@ -77,3 +77,8 @@ class LedgerError(GenguardError):
 
 class LedgerFullError(LedgerError):
     """The queue of decisions waiting for their commit is full."""
+
+
+def describe(error: BaseException) -> str:
+    """An error in words that quote no content, for a record or a log: our own messages never do, a stranger's might."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, GenguardError) else type(error).__name__

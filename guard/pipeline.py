@@ -7,17 +7,22 @@ the Receipt of a durable commit.
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from guard.admission import Limits, admit
 from guard.chain import Chain, context_of
 from guard.decide import REDACTION, decide, refuse, settle
-from guard.errors import GenerationError, GenguardError, InputError, PolicyError
+from guard.errors import GenerationError, GenguardError, InputError, PolicyError, describe
+from guard.generation import generate
 from guard.ids import uuid7
 from guard.redact import redact
 from guard.registry import markers as registry
@@ -71,14 +76,18 @@ class Guard:
         self.ledger = ledger
         self.limits = limits or Limits()
         self.chains = {one.id: (chains or {}).get(one.id) or Chain(one) for one in self.policies}
+        for one in self.policies:
+            if self.chains[one.id].policy.revision != one.revision:
+                raise PolicyError(f"the chain of policy {one.id!r} was built for another revision, expected {one.revision}")
         self._markers = {
             one.id: [(spec, registry.make(spec.use, spec.parameters)) for spec in one.marks] for one in self.policies
         }
-        self._unloaded = [marker for pairs in self._markers.values() for _, marker in pairs]
+        self._ready: list[Marker] = []
         self._dresser = Worker("genguard-marks")
         self._loader = Worker("genguard-load")
         self._activated: set[str] = set()
-        self._loaded: weakref.WeakSet[Generator] = weakref.WeakSet()
+        self._loading: weakref.WeakKeyDictionary[Generator, Future[None]] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
 
     async def load(self, *generators: Generator) -> dict[str, str]:
         """Load all models now rather than at the first call; return what went wrong, by policy and check."""
@@ -86,7 +95,12 @@ class Guard:
         for policy in self.policies:
             await self._activate(policy)
             troubles |= {f"{policy.id}.{name}": why for name, why in (await self.chains[policy.id].load()).items()}
-        await self._dresser.run(self._load_markers)
+        for policy in self.policies:
+            for spec, marker in self._markers[policy.id]:
+                try:
+                    await self._dresser.run(partial(self._load_marker, marker))
+                except Exception as error:  # noqa: BLE001 - outputs it should mark follow `on_unmarkable`
+                    troubles[f"{policy.id}.{spec.use}"] = describe(error)
         for generator in generators:
             await self._load_generator(generator)
         return troubles
@@ -112,15 +126,19 @@ class Guard:
         Raises as `release` does; outputs that were yielded before stay recorded and released.
         """
         request = request or Request(str(uuid7()))
+        # Whoever wrote it, a prompt is judged by the policy of the generator that it goes to.
+        origin = Origin(generator.name)
+        asked = [replace(prompt, origin=origin) if isinstance(prompt, Content) else prompt for prompt in prompts]
         passed: list[tuple[int, Content, UUID]] = []
-        for index, release in enumerate(await self._judge_all(prompts, request, Stage.PROMPT, Origin(generator.name))):
+        for index, release in enumerate(await self._judge_all(asked, request, Stage.PROMPT, origin)):
             if release.content is None:
                 yield index, release
             else:
                 passed.append((index, release.content, release.decision.id))
         if passed:
-            async for position, release in self._generate(generator, passed, parameters):
-                yield passed[position][0], release
+            async with aclosing(self._generate(generator, passed, parameters)) as releases:
+                async for position, release in releases:
+                    yield passed[position][0], release
 
     async def check(
         self,
@@ -159,22 +177,42 @@ class Guard:
         """`release` for code without an event loop."""
         return run_sync(self.release(generator, prompt, request=request, **parameters))
 
-    def check_sync(self, content: str | bytes | Content, *, request: Request | None = None) -> Release:
+    def release_many_sync(
+        self, generator: Generator, prompts: Sequence[str | Content], *, request: Request | None = None, **parameters: Any
+    ) -> list[tuple[int, Release]]:
+        """`release_many` for code without an event loop: all releases at once."""
+
+        async def collect() -> list[tuple[int, Release]]:
+            return [pair async for pair in self.release_many(generator, prompts, request=request, **parameters)]
+
+        return run_sync(collect())
+
+    def check_sync(
+        self,
+        content: str | bytes | Content,
+        *,
+        request: Request | None = None,
+        stage: Stage = Stage.OUTPUT,
+        origin: Origin = CALLER,
+        media_type: str = "",
+    ) -> Release:
         """`check` for code without an event loop."""
-        return run_sync(self.check(content, request=request))
+        return run_sync(self.check(content, request=request, stage=stage, origin=origin, media_type=media_type))
 
     # --- one step each ---------------------------------------------------------------------------------------------
 
     async def _generate(
         self, generator: Generator, passed: Sequence[tuple[int, Content, UUID]], parameters: Mapping[str, Any]
-    ) -> AsyncIterator[tuple[int, Release]]:
+    ) -> AsyncGenerator[tuple[int, Release]]:
         await self._load_generator(generator)
-        async for batch in _batches(generator([prompt for _, prompt, _ in passed], parameters), self.limits.outputs):
-            parents = [passed[position][2] for position, _ in batch]
-            request, origin = batch[0][1].request, batch[0][1].origin
-            releases = await self._judge_all([one for _, one in batch], request, Stage.OUTPUT, origin, parents=parents)
-            for (position, _), release in zip(batch, releases, strict=True):
-                yield position, release
+        prompts = [prompt for _, prompt, _ in passed]
+        async with aclosing(generate(generator, prompts, parameters, self.limits.outputs)) as batches:
+            async for batch in batches:
+                parents = [passed[position][2] for position, _ in batch]
+                request, origin = batch[0][1].request, batch[0][1].origin
+                releases = await self._judge_all([one for _, one in batch], request, Stage.OUTPUT, origin, parents=parents)
+                for (position, _), release in zip(batch, releases, strict=True):
+                    yield position, release
 
     async def _judge_all(
         self,
@@ -189,18 +227,19 @@ class Guard:
         jobs: list[_Job] = []
         known: Sequence[UUID | None] = parents or [None] * len(contents)
         for data, parent in zip(contents, known, strict=True):
-            modality = (
-                data.modality if isinstance(data, Content) else Modality.TEXT if isinstance(data, str) else Modality.IMAGE
-            )
-            context = Context(stage, modality, origin.generator, request.tenant, request.language)
+            whose, made = (data.request, data.origin) if isinstance(data, Content) else (request, origin)
             try:
-                content = admit(data, request=request, stage=stage, origin=origin, media_type=media_type, limits=self.limits)
+                content = admit(data, request=whose, stage=stage, origin=made, media_type=media_type, limits=self.limits)
             except InputError as error:
-                jobs.append(_Job(None, context, parent, self._policy(context), error))
+                modality = Modality.TEXT if isinstance(data, str) else Modality.IMAGE
+                modality = data.modality if isinstance(data, Content) else modality
+                context = Context(stage, modality, made.generator, whose.tenant, whose.language)
+                jobs.append(_Job(None, context, whose, parent, self._policy(context), error))
             else:
-                jobs.append(_Job(content, context_of(content), parent, self._policy(context)))
+                context = context_of(content)
+                jobs.append(_Job(content, context, whose, parent, self._policy(context)))
         await self._measure(jobs)
-        return list(await asyncio.gather(*(self._finish(job, request) for job in jobs)))
+        return list(await asyncio.gather(*(self._finish(job) for job in jobs)))
 
     async def _measure(self, jobs: Sequence[_Job]) -> None:
         for policy in self.policies:
@@ -210,14 +249,14 @@ class Guard:
                 for job, results in zip(mine, measured, strict=True):
                     job.results = results
 
-    async def _finish(self, job: _Job, request: Request) -> Release:
+    async def _finish(self, job: _Job) -> Release:
         content, policy, decision_id = job.content, job.policy, uuid7()
         if content is None or policy is None:
             error = job.error or PolicyError(
                 f"no policy covers generator {job.context.generator!r} and tenant {job.context.tenant!r}"
             )
             verdict = refuse(error, policy)
-            return await self._record(policy, _decision(content, job.context, request, verdict, parent=job.parent))
+            return await self._record(policy, _decision(content, job.context, job.request, verdict, parent=job.parent))
         verdict = decide(policy, job.results, job.context)
         released: Content | None = None
         marks: tuple[Mark, ...] = ()
@@ -235,7 +274,7 @@ class Guard:
         decision = _decision(
             content,
             job.context,
-            content.request,
+            job.request,
             verdict,
             id=decision_id,
             results=job.results,
@@ -252,7 +291,7 @@ class Guard:
         try:
             content = redact(content, edits)
         except Exception as error:  # noqa: BLE001 - nothing may leave half-redacted, whatever went wrong
-            return None, (Mark(REDACTION, "", "", verified=False, error=type(error).__name__),)
+            return None, (Mark(REDACTION, "", "", verified=False, error=describe(error)),)
         marks: list[Mark] = []
         for spec, marker in self._markers[policy.id]:
             if content.stage is Stage.OUTPUT and content.modality is marker.modality:
@@ -262,10 +301,15 @@ class Guard:
 
     def _mark(self, spec: MarkSpec, marker: Marker, content: Content, decision_id: UUID) -> tuple[Content, Mark]:
         try:
-            self._load_markers()
-            return marker(content, decision_id)
+            self._load_marker(marker)
+            marked, mark = marker(content, decision_id)
+            kept = (marked.modality, marked.stage, marked.request) == (content.modality, content.stage, content.request)
+            fits = kept and isinstance(mark, Mark)
         except Exception as error:  # noqa: BLE001 - recorded as a mark that is not there; `on_unmarkable` decides
-            return content, Mark(spec.use, "", "", verified=False, error=type(error).__name__)
+            return content, Mark(spec.use, "", "", verified=False, error=describe(error))
+        if not fits:
+            return content, Mark(spec.use, "", "", verified=False, error="the marker gave back another content or no mark")
+        return marked, mark
 
     async def _record(self, policy: Policy | None, decision: Decision) -> Release:
         if policy is not None:
@@ -282,14 +326,22 @@ class Guard:
             self._activated.add(policy.revision)
 
     async def _load_generator(self, generator: Generator) -> None:
-        if generator not in self._loaded:
-            await self._loader.run(generator.load)
-            self._loaded.add(generator)
+        with self._lock:
+            future = self._loading.get(generator)
+            if future is None or (future.done() and future.exception() is not None):  # once, or again after a failure
+                future = self._loading[generator] = self._loader.submit(generator.load)
+        try:
+            await asyncio.shield(asyncio.wrap_future(future))
+        except GenguardError:
+            raise
+        except Exception as error:
+            raise GenerationError(f"generator {generator.name!r} could not be loaded: {type(error).__name__}") from error
 
-    def _load_markers(self) -> None:
-        while self._unloaded:
-            self._unloaded[0].load()
-            self._unloaded.pop(0)
+    def _load_marker(self, marker: Marker) -> None:
+        """On the marks' thread."""
+        if not any(marker is one for one in self._ready):
+            marker.load()
+            self._ready.append(marker)
 
 
 @dataclass(slots=True)
@@ -298,6 +350,7 @@ class _Job:
 
     content: Content | None
     context: Context
+    request: Request
     parent: UUID | None
     policy: Policy | None
     error: InputError | None = None
@@ -337,36 +390,3 @@ def _require_live(policies: Sequence[Policy]) -> None:
             )
         if ids.count(policy.id) > 1:
             raise PolicyError(f"found {ids.count(policy.id)} policies with the id {policy.id!r}, expected one")
-
-
-async def _batches(source: AsyncIterator[tuple[int, Content]], most: int) -> AsyncIterator[list[tuple[int, Content]]]:
-    """Group what a generator yields: whatever is ready when the judge is, so that making and judging overlap.
-
-    Raises GenerationError when the generator fails with something that is not an error of ours.
-    """
-    ready: asyncio.Queue[tuple[int, Content] | None] = asyncio.Queue()
-
-    async def pump() -> None:
-        try:
-            async for pair in source:
-                ready.put_nowait(pair)
-        finally:
-            ready.put_nowait(None)
-
-    task = asyncio.create_task(pump())
-    try:
-        done = False
-        while not done:
-            batch = [await ready.get()]
-            while batch[-1] is not None and not ready.empty() and len(batch) < most:
-                batch.append(ready.get_nowait())
-            done = batch[-1] is None
-            if pairs := [pair for pair in batch if pair is not None]:
-                yield pairs
-        await task
-    except GenguardError:
-        raise
-    except Exception as error:
-        raise GenerationError(f"the generator failed with {type(error).__name__}, nothing was made") from error
-    finally:
-        task.cancel()

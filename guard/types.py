@@ -313,9 +313,13 @@ class Release:
     decision: Decision
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless the receipt is this decision's."""
+        """Raise ValueError unless receipt, verdict and content are this decision's, and the verdict lets a content leave."""
         if self.receipt.decision != self.decision.id:
             raise ValueError(f"receipt is for decision {self.receipt.decision}, expected {self.decision.id}")
+        if self.verdict is not self.decision.verdict or self.content is not self.decision.released:
+            raise ValueError(f"verdict or content is not the one recorded in decision {self.decision.id}")
+        if self.content is not None and not self.verdict.action.releases:
+            raise ValueError(f"decision {self.decision.id} is {self.verdict.action.value!r}, expected no content")
 
     @property
     def refused(self) -> bool:

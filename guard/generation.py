@@ -1,0 +1,87 @@
+"""Runs a generator ahead of its judge: making the next outputs and judging the last ones overlap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
+
+from guard.errors import GenerationError, GenguardError
+from guard.types import Content, Generator
+
+_Pair = tuple[int, Content]
+
+
+async def generate(
+    generator: Generator, prompts: Sequence[Content], parameters: Mapping[str, Any], most: int
+) -> AsyncGenerator[list[_Pair]]:
+    """Yield (index of the prompt, output) in batches of up to `most`: whatever is ready when the caller is.
+
+    The generator runs ahead by two batches and then waits; it has stopped when this one is closed. Raises GenerationError when
+    it fails with something that is not an error of ours, or yields anything else than such pairs.
+    """
+    ready: asyncio.Queue[_Pair | None] = asyncio.Queue()
+    room = asyncio.Semaphore(2 * most)
+    task = asyncio.create_task(_pump(generator, prompts, parameters, ready, room))
+    try:
+        done = False
+        while not done:
+            batch = [await ready.get()]
+            while batch[-1] is not None and not ready.empty() and len(batch) < most:
+                batch.append(ready.get_nowait())
+            done = batch[-1] is None
+            if pairs := [pair for pair in batch if pair is not None]:
+                for _ in pairs:
+                    room.release()
+                yield pairs
+        await _ended(task)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _pump(
+    generator: Generator,
+    prompts: Sequence[Content],
+    parameters: Mapping[str, Any],
+    ready: asyncio.Queue[_Pair | None],
+    room: asyncio.Semaphore,
+) -> None:
+    """Fill the queue; None is the end, whatever brought it about."""
+    try:
+        source = generator(prompts, parameters)
+        try:
+            async for pair in source:
+                ready.put_nowait(_checked(pair, generator, prompts))
+                await room.acquire()
+        finally:
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
+    finally:
+        ready.put_nowait(None)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Raise what the generator raised, as an error of ours."""
+    await asyncio.wait([task])
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if isinstance(error, GenguardError):
+        raise error
+    if error is not None:
+        raise GenerationError(f"the generator failed with {type(error).__name__}, nothing more was made") from error
+
+
+def _checked(pair: _Pair, generator: Generator, prompts: Sequence[Content]) -> _Pair:
+    index, content = pair
+    if type(index) is not int or not 0 <= index < len(prompts) or not isinstance(content, Content):
+        raise GenerationError(
+            f"generator {generator.name!r} yielded ({type(index).__name__}, {type(content).__name__}), "
+            f"expected (index of one of {len(prompts)} prompts, Content)"
+        )
+    # Both say which policy judges: neither may come from elsewhere.
+    if content.origin.generator != generator.name or content.request != prompts[index].request:
+        raise GenerationError(
+            f"generator {generator.name!r} yielded an output of generator {content.origin.generator!r} for request "
+            f"{content.request.id!r}, expected its own name and the prompt's request"
+        )
+    return index, content
