@@ -159,7 +159,9 @@ class Chain:
             if future is None:
                 future = self._loading[name] = self._workers[name].submit(self.checks[name].load)
         try:
-            await asyncio.shield(asyncio.wrap_future(future))
+            if not future.done():
+                await asyncio.shield(asyncio.wrap_future(future))
+            future.result()
         except (Exception, asyncio.CancelledError) as error:
             if _cancelled(error):
                 raise
