@@ -223,16 +223,19 @@ def _to_images(sample: torch.Tensor) -> list[Image]:
 def _load(model: str, device: str, precision: str, revision: str | None, name: str) -> _Loaded:
     import torch
     from diffusers import DiffusionPipeline
+    from diffusers.utils import logging
 
+    # A bar for loading two files only litters a service's log; it can be switched off for the whole library alone.
+    logging.disable_progress_bar()
     where = choose_device(device)
     if precision not in _PRECISIONS:
         raise ParameterError(f"{name}: found precision {precision[:20]!r}, expected one of: {', '.join(_PRECISIONS)}")
     advice = "Expected a folder or hub repository in diffusers' format, with model_index.json and safetensors weights."
     try:
         files = _files(model, revision)
-        pipeline = DiffusionPipeline.from_pretrained(
-            files.path, torch_dtype=getattr(torch, precision), use_safetensors=True, local_files_only=True
-        ).to(where)
+        pipeline = DiffusionPipeline.from_pretrained(files.path, use_safetensors=True, local_files_only=True)
+        # Weights are read as float32 whatever the files hold.
+        pipeline = pipeline.to(where) if precision == "float32" else pipeline.to(where, getattr(torch, precision))
         prompting = _prompting(files.path, pipeline)
     except GenguardError:
         raise
