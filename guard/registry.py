@@ -25,6 +25,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, modules: Mapping[str, str]) -> None:
         """`modules`: built-in names with the module that registers each."""
         self.kind = kind
+        self._builtin = dict(modules)
         self._modules = dict(modules)
         self._factories: dict[str, Callable[..., T]] = {}
         self._discovered = False
@@ -33,10 +34,13 @@ class Registry(Generic[T]):
         """Decorate a factory. Raises RegistryError when the name is taken by another one."""
 
         def add(factory: Callable[..., T]) -> Callable[..., T]:
-            taken = self._factories.get(name)
-            if taken is not None and _where(taken) != _where(factory):
+            known = self._factories.get(name)
+            taken, home = (_where(known) if known else ""), self._builtin.get(name, "")
+            if home and not f"{factory.__module__}.".startswith(f"{home}."):
+                taken = home  # whether or not the built-in one was imported yet
+            if taken and taken != _where(factory):
                 raise RegistryError(
-                    f"{self.kind} {name!r} is registered twice: by {_where(taken)} and by {_where(factory)}",
+                    f"{self.kind} {name!r} is registered twice: by {taken} and by {_where(factory)}",
                     advice="Rename one of them; a name stands for one thing in every policy and every ledger entry.",
                 )
             self._factories[name] = factory
@@ -50,18 +54,16 @@ class Registry(Generic[T]):
         return tuple(sorted({*self._modules, *self._factories}))
 
     def factory(self, name: str) -> Callable[..., T]:
-        """The factory of that name. Raises RegistryError when there is none."""
+        """The factory of that name. Raises RegistryError when there is none, or its module cannot be used."""
         if name not in self._factories:
             self._discover()
-            if name in self._modules:
-                importlib.import_module(self._modules[name])
-        try:
-            return self._factories[name]
-        except KeyError:
-            raise RegistryError(
-                f"unknown {self.kind} {name!r}, expected one of: {', '.join(self.names())}",
-                advice=f"Correct the name, or install the package that provides this {self.kind}.",
-            ) from None
+            if name not in self._modules:
+                raise RegistryError(
+                    f"unknown {self.kind} {name!r}, expected one of: {', '.join(self.names())}",
+                    advice=f"Correct the name, or install the package that provides this {self.kind}.",
+                )
+            self._import(name, self._modules[name])
+        return self._factories[name]
 
     def signature(self, name: str) -> inspect.Signature:
         """Parameters of a factory, with evaluated annotations."""
@@ -76,15 +78,26 @@ class Registry(Generic[T]):
             raise RegistryError(f"{self.kind} {name!r}: {error}, expected {self.signature(name)}") from None
         return factory(**given)
 
+    def _import(self, name: str, module: str) -> None:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise RegistryError(
+                f"{self.kind} {name!r} cannot be imported from {module}: {error}",
+                advice="Install what it needs, or leave it out of the policy.",
+            ) from error
+        if name not in self._factories:
+            raise RegistryError(f"module {module} registers no {self.kind} {name!r}, as its entry says")
+
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
         for point in entry_points(group=f"genguard.{self.kind}s"):
             if self._modules.setdefault(point.name, point.module) != point.module:
                 raise RegistryError(
                     f"{self.kind} {point.name!r} is provided twice: by {self._modules[point.name]} and by {point.module}"
                 )
+        self._discovered = True
 
 
 def _where(factory: Callable[..., Any]) -> str:
