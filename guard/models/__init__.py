@@ -16,6 +16,8 @@ from guard.errors import ModelError
 
 BUNDLED = Path(__file__).parent / "bundled"
 _PREFIX = "bundled/"
+_UNLISTED = ("manifest.json", "MODEL_CARD.md")
+_REINSTALL = "The model's files were changed or are incomplete: install genguard again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class ModelFiles:
 def locate(name: str) -> ModelFiles:
     """Find `bundled/NAME` or a local folder, and verify every file that its manifest names.
 
-    A folder without a manifest is accepted (the operator's own model): its digest then covers its weights and settings as
-    found. Raises ModelError for a folder that is missing, or a file that is missing or of another digest.
+    A local folder without a manifest is accepted (the operator's own model): its digest then covers its weights and settings
+    as found. Raises ModelError for a folder that is missing, a file that is missing, of another digest or not named by the
+    manifest, a manifest that cannot be read, or a bundled model that has none.
     """
     path = BUNDLED / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else Path(name)
     if not path.is_dir():
@@ -42,17 +45,30 @@ def locate(name: str) -> ModelFiles:
         )
     manifest = path / "manifest.json"
     if not manifest.is_file():
+        if name.startswith(_PREFIX):
+            raise ModelError(f"{name}: no manifest.json, expected one", advice=_REINSTALL)
         files = {entry.relative_to(path).as_posix(): sha256(entry) for entry in sorted(path.rglob("*")) if entry.is_file()}
         return ModelFiles(name, "", path, files_digest(files))
-    found = json.loads(manifest.read_text("utf-8"))
-    for relative, expected in found["files"].items():
+    try:
+        found = json.loads(manifest.read_text("utf-8"))
+        version, files = str(found["version"]), dict(found["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{name}: manifest.json cannot be read: {type(error).__name__}", advice=_REINSTALL) from None
+    # A file that is not vouched for may be loaded all the same: settings, tokens, another shard of the weights.
+    unnamed = sorted(_files(path) - files.keys())
+    if unnamed:
+        raise ModelError(
+            f"{name}: {unnamed[0]} is not in manifest.json, expected only files it names",
+            advice="Remove the file, or write the manifest again if it belongs to the model.",
+        )
+    for relative, expected in files.items():
         actual = sha256(path / relative) if (path / relative).is_file() else "no such file"
         if actual != expected:
             raise ModelError(
                 f"{name}: {relative} has digest {actual}, expected {expected}",
-                advice="The model's files were changed or are incomplete: install genguard again.",
+                advice=_REINSTALL,
             )
-    return ModelFiles(name, str(found["version"]), path, files_digest(found["files"]))
+    return ModelFiles(name, version, path, files_digest(files))
 
 
 def write_manifest(path: Path, *, name: str, version: str, licence: str, training: str) -> str:
@@ -60,15 +76,14 @@ def write_manifest(path: Path, *, name: str, version: str, licence: str, trainin
 
     `training`: the command that makes the model again.
     """
-    left_out = {"manifest.json", "MODEL_CARD.md"}
-    files = {
-        entry.relative_to(path).as_posix(): sha256(entry)
-        for entry in sorted(path.rglob("*"))
-        if entry.is_file() and entry.name not in left_out
-    }
+    files = {relative: sha256(path / relative) for relative in sorted(_files(path))}
     record = {"name": name, "version": version, "licence": licence, "training": training, "files": files}
     (path / "manifest.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     return files_digest(files)
+
+
+def _files(path: Path) -> set[str]:
+    return {entry.relative_to(path).as_posix() for entry in path.rglob("*") if entry.is_file() and entry.name not in _UNLISTED}
 
 
 def files_digest(files: dict[str, str]) -> str:
