@@ -136,7 +136,7 @@ def encode_png(image: Image) -> bytes:
 
 
 def eight_bits(image: Image) -> Image:
-    """A mode of 8 bits a channel that PNG knows. Pillow clips deeper samples instead of scaling them."""
+    """The picture in a mode of at most 8 bits a channel that PNG knows. Pillow clips deeper samples instead of scaling them."""
     if image.mode.startswith(("I", "F")):
         import numpy as np
         from PIL import Image
