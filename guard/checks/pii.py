@@ -1,0 +1,272 @@
+"""The `pii` check: personal data in text, found by Presidio with patterns, checksums and a small language model for names.
+
+Everything runs offline. Scores, per mille: 1000 for a number with a valid checksum, 850 for a name that the model found, 50 to
+950 for a pattern by how telling it is; a word such as "passport" before it raises a pattern's score by 350.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
+from guard.errors import ModelError, RegistryError
+from guard.models import ModelFiles, locate
+from guard.registry import checks
+from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
+
+if TYPE_CHECKING:
+    from presidio_analyzer import AnalyzerEngine
+
+_NAMES = ("PERSON", "LOCATION", "ORGANIZATION", "DATE_TIME", "NRP")
+_LEFT_OUT = frozenset({"ORGANIZATION", "DATE_TIME", "NRP"})  # no personal data by themselves: only on request
+_DEFAULT_MODEL = "bundled/pii-ner-en"
+# A tokenizer takes quadratic time for thousands of characters without a space; it alone sees these runs broken up.
+_LONG_RUN = re.compile(r"([^\s\u4e00-\u9fff]{63})[^\s\u4e00-\u9fff]")
+_WINDOW, _OVERLAP = 4000, 250
+_BATCH = 32
+
+# One character for one, so that positions hold: lone surrogates (spaCy refuses them), full-width forms, odd spaces and dashes.
+_PLAIN: dict[int, str] = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
+_PLAIN |= {code + 0xFEE0: chr(code) for code in range(0x21, 0x7F) if chr(code).isalnum() or chr(code) in "@.-+()_"}
+_PLAIN |= dict.fromkeys((0xA0, 0x2007, 0x202F, 0x3000), " ") | dict.fromkeys(range(0x2010, 0x2014), "-") | {0x2019: "'"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """One result of a recognizer on the whole text."""
+
+    start: int
+    end: int
+    entity: str
+    score: float
+    recognizer: str
+
+    @property
+    def rank(self) -> tuple[bool, float, int]:
+        """Order of precedence, the strongest last: patterns say more than names, then score, then length."""
+        return self.entity not in _NAMES, self.score, self.end - self.start
+
+
+class PiiCheck:
+    """Reports each piece of personal data with its entity type, place and score."""
+
+    blocking = True
+    modalities = frozenset({Modality.TEXT})
+
+    def __init__(
+        self, languages: tuple[str, ...], model: str, entities: frozenset[str], min_score: int, phone_regions: tuple[str, ...]
+    ) -> None:
+        self._languages = languages
+        self._model = model
+        self._entities = entities
+        self._min_score = min_score
+        self._phone_regions = phone_regions
+        self._engine: AnalyzerEngine | None = None
+        self._digest = ""
+        self._wanted: dict[str, list[str]] = {}
+        # A pipeline's vocabulary is written to while it reads; one batch at a time keeps that safe and bounded.
+        self._lock = threading.Lock()
+
+    @property
+    def version(self) -> str:
+        libraries = ("presidio-analyzer", "spacy", "phonenumbers")
+        return " ".join(("1.0", *(f"{library} {version(library)}" for library in libraries)))
+
+    @property
+    def digest(self) -> str:
+        return self._digest
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return dict.fromkeys(sorted(self._entities), "privacy")
+
+    @property
+    def examples(self) -> Examples:
+        return _examples(self._languages, self._entities)
+
+    def load(self) -> None:
+        """Load the pipeline and build the engine.
+
+        Raises ModelError for a pipeline that is missing, altered, or made for a language that is not listed.
+        """
+        from guard.checks.pii_engine import build, load_pipeline
+
+        files = _find_pipeline(self._model)
+        pipeline = load_pipeline(str(files.path))
+        pipelines = {pipeline.lang: pipeline} if pipeline.lang in self._languages else {}
+        if not pipelines and self._model != _DEFAULT_MODEL:
+            raise ModelError(
+                f"pii: {self._model!r} is a pipeline for {pipeline.lang!r}, expected one of: {', '.join(self._languages)}",
+                advice="List its language under `languages`, or name another pipeline.",
+            )
+        engine = build(self._languages, pipelines, self._phone_regions)
+        self._wanted = {
+            language: sorted(self._entities.intersection(engine.get_supported_entities(language)))
+            for language in self._languages
+        }
+        self._digest = files.digest if pipelines else ""
+        self._engine = engine
+
+    def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
+        """One Scan a text. Raises ModelError before `load`, or when a pattern runs out of time."""
+        if self._engine is None:
+            raise ModelError("pii: used before it was loaded", advice="Call `load` first.")
+        texts = [content.text.translate(_PLAIN) for content in batch]
+        hits: list[list[_Hit]] = [[] for _ in texts]
+        with self._lock:
+            for language, entities in self._wanted.items():
+                for index, hit in self._hits(texts, language, entities):
+                    hits[index].append(hit)
+        return [
+            Scan(tuple(_finding(hit) for hit in merge(found)), Span(0, len(text)))
+            for text, found in zip(texts, hits, strict=True)
+        ]
+
+    def _hits(self, texts: Sequence[str], language: str, entities: list[str]) -> Iterator[tuple[int, _Hit]]:
+        assert self._engine is not None
+        windows = [(index, start, text[start:end]) for index, text in enumerate(texts) for start, end in cut(text)]
+        if not entities or not windows:
+            return
+        pipeline = self._engine.nlp_engine.get_nlp(language)
+        with pipeline.memory_zone():  # forgets the words of these texts again
+            broken = [_LONG_RUN.sub(r"\1 ", text) for *_, text in windows]
+            artifacts = self._engine.nlp_engine.process_batch(broken, language, batch_size=_BATCH)
+            for (index, offset, text), (_, artifact) in zip(windows, artifacts, strict=True):
+                for result in self._engine.analyze(text, language, entities, nlp_artifacts=artifact):
+                    if round(result.score * 1000) >= self._min_score:
+                        name = result.recognition_metadata["recognizer_name"]
+                        yield index, _Hit(offset + result.start, offset + result.end, result.entity_type, result.score, name)
+
+
+def cut(text: str) -> Iterator[tuple[int, int]]:
+    """Ranges that cover a text, overlapping, cut at white space where there is some: keeps time linear in the length."""
+    start = 0
+    while start < len(text):
+        end = min(len(text), start + _WINDOW)
+        if end < len(text):
+            space = text.rfind(" ", end - _OVERLAP, end)
+            end = space if space > 0 else end
+        yield start, end
+        if end == len(text):
+            return
+        start = end - _OVERLAP
+
+
+def merge(hits: Iterable[_Hit]) -> list[_Hit]:
+    """In order of place: a hit inside a stronger one goes, overlapping hits of one type become one, all stays covered."""
+    merged: list[_Hit] = []
+    group: list[_Hit] = []
+    end = 0
+    for hit in sorted(hits, key=lambda one: one.start):
+        if hit.start >= end:
+            merged += _merge_group(group)
+            group = []
+        group.append(hit)
+        end = max(end, hit.end)
+    return merged + _merge_group(group)
+
+
+def _merge_group(hits: list[_Hit]) -> list[_Hit]:
+    """The same for a chain of hits that overlap."""
+    kept: list[_Hit] = []
+    for hit in sorted(hits, key=lambda one: (one.rank, one.entity, one.recognizer), reverse=True):
+        twin = next((one for one in kept if one.entity == hit.entity and one.start < hit.end and hit.start < one.end), None)
+        if twin is not None:
+            kept[kept.index(twin)] = replace(twin, start=min(twin.start, hit.start), end=max(twin.end, hit.end))
+        elif not any(one.start <= hit.start and hit.end <= one.end for one in kept):
+            kept.append(hit)
+    return sorted(kept, key=lambda one: (one.start, one.end))
+
+
+def _finding(hit: _Hit) -> Finding:
+    return Finding(
+        category="privacy",
+        label=hit.entity,
+        score=round(hit.score * 1000),
+        where=Span(hit.start, hit.end),
+        reason=f"{hit.entity} found by {hit.recognizer}",
+    )
+
+
+def _find_pipeline(model: str) -> ModelFiles:
+    """The folder of a bundled pipeline, of an installed one, or a local folder. Raises ModelError; downloads nothing."""
+    import spacy
+
+    if model.startswith("bundled/") or Path(model).is_dir():
+        return locate(model)
+
+    if not spacy.util.is_package(model):
+        raise ModelError(
+            f"pii: no spaCy pipeline {model!r}, expected a bundled one, the name of an installed package, or a folder",
+            advice=f"Install the package, correct the path, or use {_DEFAULT_MODEL}. Nothing is downloaded while running.",
+        )
+    found = sorted(spacy.util.get_package_path(model).glob("*/config.cfg"))
+    if len(found) != 1:
+        raise ModelError(
+            f"pii: package {model!r} holds {len(found)} spaCy pipelines, expected 1", advice="Give its folder's path."
+        )
+    return locate(str(found[0].parent))
+
+
+def _examples(languages: tuple[str, ...], entities: frozenset[str]) -> Examples:
+    """What the default entities show in the listed languages; a check limited to fewer shows those alone."""
+    flagged = {
+        "EMAIL_ADDRESS": "Please write to maria.gonzalez@example.com about the refund.",
+        "CREDIT_CARD": "The card 4539 1488 0343 6467 was charged twice.",
+        "IBAN_CODE": "Transfer it to DE89 3704 0044 0532 0130 00, please.",
+        "PHONE_NUMBER": "You can reach her on +1 415 555 0134 after five.",
+    }
+    clean = ["Order 48213 was shipped on Monday; the client is at v3.18.0 and the files are in S3."]
+    if "en" in languages:
+        flagged |= {"US_SSN": "her social security number is 536-22-8471", "PERSON": "My name is Maria Gonzalez."}
+    if "zh" in languages:
+        flagged |= {"CN_ID_CARD": "他的身份证号是11010519491231002X。"}
+        clean.append("订单48213已于星期一发货，版本是v3.18.0。")
+    shown = [text for entity, text in flagged.items() if entity in entities]
+    return Examples(tuple(_text(one) for one in shown), tuple(_text(one) for one in clean))
+
+
+def _text(text: str) -> Content:
+    return Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, CALLER, Request("example"))
+
+
+@checks.register("pii")
+def pii(
+    *,
+    languages: tuple[str, ...] = ("en",),
+    model: str = _DEFAULT_MODEL,
+    entities: tuple[str, ...] | None = None,
+    min_score: int = 400,
+    phone_regions: tuple[str, ...] = (),
+) -> Check:
+    """Personal data in text.
+
+    `languages`: ISO 639-1 codes whose patterns are searched for; the first is the main one. `model`: the spaCy pipeline that
+    finds names of people and places in its own language: bundled, an installed package, or a folder. `entities`: the types to
+    report; by default all but ORGANIZATION, DATE_TIME and NRP. `min_score`: per mille; weaker findings are left out.
+    `phone_regions`: ISO 3166-1 codes of further regions whose national telephone numbers are searched for.
+
+    Raises RegistryError for a language, an entity type or a score that cannot be.
+    """
+    spoken = tuple(dict.fromkeys(languages))
+    if not spoken or not set(spoken) <= PHONE_REGIONS.keys():
+        raise RegistryError(f"check 'pii': languages are {list(spoken)}, expected some of: {', '.join(sorted(PHONE_REGIONS))}")
+    known = {spec.entity for spec in GENERIC}.union(
+        *({spec.entity for spec in BY_LANGUAGE.get(one, ())} for one in spoken), _NAMES
+    )
+    wanted = frozenset(known - _LEFT_OUT if entities is None else entities)
+    if not wanted or not wanted <= known:
+        raise RegistryError(
+            f"check 'pii': entities {sorted(wanted - known)} are not found in {', '.join(spoken)}, expected some of: "
+            f"{', '.join(sorted(known))}",
+            advice="Correct the entity type, or list the language that it belongs to.",
+        )
+    if not 0 <= min_score <= 1000:
+        raise RegistryError(f"check 'pii': min_score is {min_score}, expected 0 to 1000 per mille")
+    return PiiCheck(spoken, model, wanted, min_score, tuple(phone_regions))

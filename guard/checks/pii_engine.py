@@ -1,0 +1,252 @@
+"""Builds the `presidio_analyzer.AnalyzerEngine` that the `pii` check asks: pipelines, recognizers, context.
+
+What differs from Presidio's defaults, and why:
+
+- Nothing is ever downloaded: spaCy pipelines come from a folder or an installed package, and Presidio's e-mail and URL
+  recognizers, which fetch a list of public suffixes (the latter in quadratic time besides), are not used.
+- A pattern that runs out of time raises; Presidio logs it and goes on, which would make a text look clean.
+- Words serve as lemmas where a pipeline has none; with empty lemmas no context would ever raise a score.
+- Context matches whole words ("tel" is not in "hotel"); Chinese context is looked up in the text, for it has no spaces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_CONTEXT, PHONE_REGIONS, PatternSpec
+from guard.errors import ModelError
+
+if TYPE_CHECKING:
+    from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerResult
+    from spacy.language import Language
+
+MODEL_LABELS = {
+    **dict.fromkeys(("PERSON", "PER"), "PERSON"),
+    **dict.fromkeys(("LOCATION", "LOC", "GPE", "FAC"), "LOCATION"),
+    **dict.fromkeys(("ORGANIZATION", "ORG"), "ORGANIZATION"),
+    **dict.fromkeys(("DATE", "TIME", "DATE_TIME"), "DATE_TIME"),
+    **dict.fromkeys(("NORP", "NRP"), "NRP"),
+}
+"""Labels of spaCy pipelines with the entity types of Presidio; other labels are left out."""
+NAME_SCORE = 0.85
+"""Score of every name that a pipeline finds: spaCy's entity recognizer has no confidence of its own."""
+_TIMEOUT_S = 2.0
+_BOOST, _BOOSTED_AT_LEAST = 0.35, 0.4  # as in Presidio's LemmaContextAwareEnhancer
+_PHONE = re.compile(r"(?<![0-9A-Za-z+.,$€£#-])[(]?[0-9](?:[ ()/.-]{0,2}[0-9]){6,13}(?![0-9A-Za-z]|[.,][0-9])")
+_GAP = re.compile(r"[ ()/.-]+(?=[0-9])")
+_DATE_LIKE = re.compile(
+    r"(?:19|20)[0-9]{2}[ ./-][0-9]{1,2}[ ./-][0-9]{1,2}\b|[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-](?:19|20)[0-9]{2}\b"
+)
+
+
+def load_pipeline(path: str) -> Language:
+    """Load a spaCy pipeline from its folder. Raises ModelError when spaCy cannot."""
+    import spacy
+
+    try:
+        pipeline = spacy.load(path)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"the spaCy pipeline cannot be loaded: {type(error).__name__}",
+            advice="Check that it was made for the installed spaCy, and that the packages its components need are installed.",
+        ) from error
+    pipeline.max_length = 10**9  # the check cuts texts into windows itself
+    return pipeline
+
+
+def build(languages: Sequence[str], pipelines: Mapping[str, Language], phone_regions: Sequence[str]) -> AnalyzerEngine:
+    """An engine with each language's recognizers; those for every language belong to the first one alone.
+
+    `pipelines` maps languages to the spaCy pipeline that finds their names; the others get a bare tokenizer.
+    """
+    import spacy
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
+    from presidio_analyzer.predefined_recognizers import SpacyRecognizer
+
+    bare = spacy.blank("xx")
+    bare.max_length = 10**9
+    recognizers: list[EntityRecognizer] = [_pattern_recognizer(spec, languages[0]) for spec in GENERIC]
+    for language in languages:
+        recognizers += [_pattern_recognizer(spec, language) for spec in BY_LANGUAGE.get(language, ())]
+        regions = (*PHONE_REGIONS[language], *(phone_regions if language == languages[0] else ()))
+        recognizers.append(_phone_recognizer(language, tuple(dict.fromkeys(regions))))
+        if language in pipelines:
+            entities = sorted(set(MODEL_LABELS.values()))
+            recognizers.append(SpacyRecognizer(supported_language=language, supported_entities=entities, name="NameModel"))
+    return AnalyzerEngine(
+        registry=RecognizerRegistry(recognizers=recognizers, supported_languages=list(languages)),
+        nlp_engine=_nlp_engine({language: pipelines.get(language, bare) for language in languages}),
+        supported_languages=list(languages),
+        context_aware_enhancer=LemmaContextAwareEnhancer(context_matching_mode="whole_word"),
+    )
+
+
+def _nlp_engine(pipelines: Mapping[str, Language]) -> Any:
+    """Presidio's spaCy engine over pipelines that are already loaded."""
+    from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
+
+    class LoadedSpacyEngine(SpacyNlpEngine):  # type: ignore[misc]
+        """Never downloads; gives words as lemmas where the pipeline has none; drops names that cannot be any."""
+
+        def _get_entities(self, doc: Any) -> list[Any]:
+            return [span for span in doc.ents if _is_plausible(span.text, MODEL_LABELS.get(span.label_, ""))]
+
+        def _get_scores_for_entities(self, doc: Any) -> list[float]:
+            return [NAME_SCORE] * len(self._get_entities(doc))
+
+        def _doc_to_nlp_artifact(self, doc: Any, language: str) -> NlpArtifacts:
+            entities, scores = self._get_updated_entities(self._get_entities(doc), self._get_scores_for_entities(doc))
+            return NlpArtifacts(
+                entities=entities,
+                tokens=doc,
+                tokens_indices=[token.idx for token in doc],
+                lemmas=[token.lemma_ or token.lower_ for token in doc],
+                nlp_engine=self,
+                language=language,
+                scores=scores,
+            )
+
+    engine = LoadedSpacyEngine(
+        ner_model_configuration=NerModelConfiguration(model_to_presidio_entity_mapping=MODEL_LABELS, default_score=NAME_SCORE)
+    )
+    engine.nlp = dict(pipelines)
+    return engine
+
+
+def _is_plausible(text: str, entity: str) -> bool:
+    """Whether a span that a pipeline marked can be such a name: letters, and no digits in a person's."""
+    if not entity or sum(character.isalpha() for character in text) < 2:  # a single Chinese character is no name either
+        return False
+    return entity != "PERSON" or not any(character.isdigit() or character in "@/\\" for character in text)
+
+
+def _pattern_recognizer(spec: PatternSpec, language: str) -> EntityRecognizer:
+    """A Presidio recognizer for one entry of the table."""
+    import regex  # type: ignore[import-untyped]
+    from presidio_analyzer import Pattern, PatternRecognizer
+
+    class TablePatternRecognizer(PatternRecognizer):  # type: ignore[misc]
+        """Runs the patterns of one entry; raises ModelError when one runs out of time."""
+
+        def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None, regex_flags: Any = None) -> list[Any]:
+            del entities, nlp_artifacts, regex_flags
+            found = []
+            for expression, score in compiled:
+                try:
+                    for match in expression.finditer(text, timeout=_TIMEOUT_S):
+                        valid = spec.validate(match.group()) if spec.validate else None
+                        if valid is not False:
+                            found.append(_result(self, match.start(), match.end(), 1.0 if valid else score))
+                except TimeoutError:
+                    raise ModelError(
+                        f"{spec.name} took longer than {_TIMEOUT_S} s, expected milliseconds",
+                        advice="The machine is overloaded, or the text was made to slow it down: treat it as not checked.",
+                    ) from None
+            return found
+
+        def enhance_using_context(self, text: str, raw_recognizer_results: list[Any], *_: Any, **__: Any) -> list[Any]:
+            return _raise_by_chinese_context(text, raw_recognizer_results, chinese)
+
+    compiled = [
+        (regex.compile(pattern, regex.IGNORECASE if spec.ignore_case else 0), score) for pattern, score in spec.patterns
+    ]
+    chinese = tuple(word for word in spec.context if not word.isascii())
+    return TablePatternRecognizer(
+        supported_entity=spec.entity,
+        name=spec.name,
+        supported_language=language,
+        patterns=[Pattern(f"{spec.name}{place}", pattern, score) for place, (pattern, score) in enumerate(spec.patterns)],
+        context=[word for word in spec.context if word.isascii()] or None,
+    )
+
+
+def _phone_recognizer(language: str, regions: tuple[str, ...]) -> EntityRecognizer:
+    """Finds telephone numbers in the national format of some regions, by Google's libphonenumber.
+
+    Presidio's own walks the whole text once a region; this one asks about the few places that look like a number.
+    """
+    from presidio_analyzer import LocalRecognizer
+
+    words = PHONE_CONTEXT.get(language, PHONE_CONTEXT["en"])
+    chinese = tuple(word for word in words if not word.isascii())
+
+    class NationalPhoneRecognizer(LocalRecognizer):  # type: ignore[misc]
+        """Valid numbers of a region: 0.45 when written like one, 0.3 when nothing but digits."""
+
+        def load(self) -> None:
+            """Nothing to load."""
+
+        def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[Any]:
+            del entities, nlp_artifacts
+            return [_result(self, start, end, score) for start, end, score in _national_numbers(text, regions)]
+
+        def enhance_using_context(self, text: str, raw_recognizer_results: list[Any], *_: Any, **__: Any) -> list[Any]:
+            return _raise_by_chinese_context(text, raw_recognizer_results, chinese)
+
+    return NationalPhoneRecognizer(
+        supported_entities=["PHONE_NUMBER"],
+        supported_language=language,
+        context=[word for word in words if word.isascii()] or None,
+        name="NationalPhonePattern",
+    )
+
+
+def _national_numbers(text: str, regions: tuple[str, ...]) -> Iterator[tuple[int, int, float]]:
+    place = 0
+    while (match := _PHONE.search(text, place)) is not None:
+        start, end = match.span()
+        place = end
+        # What follows a number may look like a part of it ("020 7946 0958 2 times"): try without the last groups as well.
+        ends = [end, *(start + gap.start() for gap in reversed(list(_GAP.finditer(match.group()))))]
+        for shorter in ends[:4]:
+            written = text[start:shorter]
+            if not _DATE_LIKE.fullmatch(written) and _is_national_number(written, regions):
+                yield start, shorter, 0.3 if written.isdecimal() and not written.startswith("0") else 0.45
+                place = shorter
+                break
+
+
+@lru_cache(maxsize=4096)
+def _is_national_number(written: str, regions: tuple[str, ...]) -> bool:
+    import phonenumbers
+
+    for region in regions:
+        try:
+            if phonenumbers.is_valid_number_for_region(phonenumbers.parse(written, region), region):
+                return True
+        except phonenumbers.NumberParseException:
+            continue
+    return False
+
+
+def _result(recognizer: Any, start: int, end: int, score: float) -> RecognizerResult:
+    from presidio_analyzer import AnalysisExplanation, RecognizerResult
+
+    return RecognizerResult(
+        entity_type=recognizer.supported_entities[0],
+        start=start,
+        end=end,
+        score=score,
+        analysis_explanation=AnalysisExplanation(recognizer=recognizer.name, original_score=score),
+        recognition_metadata={
+            RecognizerResult.RECOGNIZER_NAME_KEY: recognizer.name,
+            RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: recognizer.id,
+        },
+    )
+
+
+def _raise_by_chinese_context(text: str, results: Iterable[Any], words: tuple[str, ...]) -> list[Any]:
+    """Raise the scores of results with one of these words within 16 characters before or 8 behind."""
+    from presidio_analyzer import RecognizerResult
+
+    raised = list(results)
+    for result in raised if words else ():
+        around = text[max(0, result.start - 16) : result.start] + text[result.end : result.end + 8]
+        if any(word in around for word in words):
+            result.score = min(1.0, max(_BOOSTED_AT_LEAST, result.score + _BOOST))
+            result.recognition_metadata[RecognizerResult.IS_SCORE_ENHANCED_BY_CONTEXT_KEY] = True
+    return raised
