@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import struct
@@ -90,10 +91,8 @@ def test_no_damage_raises_anything_but_an_input_error(kind: str) -> None:
         data = bytearray(whole)
         for _ in range(dice.choice((1, 1, 4))):
             data[dice.randrange(min(len(data), dice.choice((60, 200, 4000))))] = dice.randrange(256)
-        try:
+        with contextlib.suppress(InputError):
             flatten(decode(content(bytes(data))))
-        except InputError as error:
-            assert str(error)
 
 
 def test_animations_and_files_of_several_pictures_are_refused() -> None:
