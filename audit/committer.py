@@ -1,16 +1,18 @@
 """The one thread that writes: it commits whatever waits, in groups, and answers each waiting caller after the commit.
 
 One commit costs one flush of the disk however many entries it holds, so entries that arrive while a commit runs form the
-next group. A caller alone is committed at once; after a group of several, the thread waits up to `linger` for as many again,
-because callers that were answered together tend to come back together.
+next group. A caller alone is committed at once; after a group of several, the thread waits for as many again while they keep
+coming, at most `linger`, because callers that were answered together tend to come back together.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -21,13 +23,28 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+_LULL = 0.0005
+"""Seconds without a new entry after which a group that lingers is closed."""
+
+
 @dataclass(slots=True)
 class Waiting(Generic[Item, Answer]):
-    """An item in the queue, and who waits for it."""
+    """An item in the queue, and who waits for it: an event loop's future, or a thread's."""
 
     item: Item
-    future: Future[Answer]
+    future: Future[Answer] | asyncio.Future[Answer]
+    loop: asyncio.AbstractEventLoop | None
     since: float = field(default_factory=time.monotonic)
+
+    def settle(self, answer: Answer | LedgerError) -> None:
+        """Answer the caller, unless it went away."""
+        if self.future.done():
+            return
+        if isinstance(answer, LedgerError):
+            # One error object for each caller: a traceback belongs to one raise.
+            self.future.set_exception(type(answer)(str(answer), advice=answer.advice))
+        else:
+            self.future.set_result(answer)
 
 
 class Committer(Generic[Item, Answer]):
@@ -51,7 +68,17 @@ class Committer(Generic[Item, Answer]):
     def submit(self, item: Item) -> Future[Answer]:
         """Queue an item. Raises LedgerFullError at once when the queue is full, LedgerError when closed."""
         future: Future[Answer] = Future()
-        future.set_running_or_notify_cancel()  # a caller that goes away does not take its entry along
+        self._queue_up(Waiting(item, future, None))
+        return future
+
+    def submit_async(self, item: Item) -> asyncio.Future[Answer]:
+        """`submit` from a running event loop; a caller that goes away does not take its entry along."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._queue_up(Waiting(item, future, loop))
+        return future
+
+    def _queue_up(self, waiting: Waiting[Item, Answer]) -> None:
         with self._changed:
             if self._closed:
                 raise LedgerError("the ledger is closed")
@@ -60,9 +87,8 @@ class Committer(Generic[Item, Answer]):
                     f"{len(self._queue)} entries wait for their commit, expected fewer than {self._capacity}",
                     advice="Offer less at a time, or let the disk catch up; nothing of this call was recorded or released.",
                 )
-            self._queue.append(Waiting(item, future))
+            self._queue.append(waiting)
             self._changed.notify()
-        return future
 
     @property
     def pending(self) -> int:
@@ -85,8 +111,8 @@ class Committer(Generic[Item, Answer]):
         with self._changed:
             left = list(self._queue)
             self._queue.clear()
-        for waiting in left:
-            waiting.future.set_exception(LedgerError("the ledger was closed before this entry was committed"))
+        error = LedgerError("the ledger was closed before this entry was committed")
+        _deliver((waiting, error) for waiting in left)
 
     def _run(self) -> None:
         previous = 1
@@ -104,12 +130,7 @@ class Committer(Generic[Item, Answer]):
                 self.last_error = None
             with self._changed:
                 self._running_since = None
-            for waiting, answer in zip(group, answers, strict=True):
-                if isinstance(answer, LedgerError):
-                    # One error object for each waiter: a traceback belongs to one raise.
-                    waiting.future.set_exception(type(answer)(str(answer), advice=answer.advice))
-                else:
-                    waiting.future.set_result(answer)
+            _deliver(zip(group, answers, strict=True))
 
     def _take(self, previous: int) -> list[Waiting[Item, Answer]]:
         """The next group; empty when closed and nothing waits."""
@@ -118,10 +139,34 @@ class Committer(Generic[Item, Answer]):
                 if self._closed:
                     return []
                 self._changed.wait()
-            if previous > 1:
-                expected, until = min(previous, self._group), time.monotonic() + self._linger
-                while len(self._queue) < expected and not self._closed and (left := until - time.monotonic()) > 0:
-                    self._changed.wait(left)
+        if previous > 1:
+            self._await_more(min(previous, self._group))
+        with self._changed:
             group = [self._queue.popleft() for _ in range(min(len(self._queue), self._group))]
             self._running_since = time.monotonic()
             return group
+
+    def _await_more(self, expected: int) -> None:
+        """Let the queue grow to `expected`, as long as it grows. Polls: waking for each arrival would slow them down."""
+        until, seen = time.monotonic() + self._linger, 0
+        while seen < (now := len(self._queue)) < expected and not self._closed and time.monotonic() < until:
+            seen = now
+            time.sleep(_LULL)
+
+
+def _deliver(answered: Iterable[tuple[Waiting[Item, Answer], Answer | LedgerError]]) -> None:
+    """Answer all; each event loop is woken once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Waiting[Item, Answer], Answer | LedgerError]]] = {}
+    for waiting, answer in answered:
+        if waiting.loop is None:
+            waiting.settle(answer)
+        else:
+            by_loop.setdefault(waiting.loop, []).append((waiting, answer))
+    for loop, pairs in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, pairs)
+
+
+def _settle(pairs: Sequence[tuple[Waiting[Item, Answer], Answer | LedgerError]]) -> None:
+    for waiting, answer in pairs:
+        waiting.settle(answer)

@@ -78,13 +78,12 @@ def reader_engine(path: Path, busy_timeout_ms: int = 5000) -> Engine:
     def connect() -> sqlite3.Connection:
         name = f"file:{quote(str(path.absolute()))}?mode=ro"
         try:
-            connection = _connect(name, busy_timeout_ms)
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection = _probed(name, busy_timeout_ms)
         except sqlite3.OperationalError:
             if path.with_name(path.name + "-wal").exists():
                 raise
             # A backup on a medium that takes no -shm file: nobody writes to it.
-            connection = _connect(name + "&immutable=1", busy_timeout_ms)
+            connection = _probed(name + "&immutable=1", busy_timeout_ms)
         connection.text_factory = _text
         connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA trusted_schema=OFF")
@@ -104,7 +103,7 @@ def clear_errors(doing: str, path: Path) -> Iterator[None]:
         text = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
         raise LedgerError(f"cannot {doing} {path}: {text}", advice=_advice(error)) from None
     except OSError as error:
-        raise LedgerError(f"cannot {doing} {path}: {error.strerror or type(error).__name__}") from None
+        raise LedgerError(f"cannot {doing} {path}: {error.strerror or type(error).__name__}", advice=_advice(error)) from None
 
 
 def raw(connection: Connection) -> sqlite3.Connection:
@@ -118,13 +117,24 @@ def _connect(name: str, busy_timeout_ms: int) -> sqlite3.Connection:
     return sqlite3.connect(name, uri=True, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=False)
 
 
+def _probed(name: str, busy_timeout_ms: int) -> sqlite3.Connection:
+    """A connection that has read something, or an error and none left open."""
+    connection = _connect(name, busy_timeout_ms)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
 def _persist(connection: sqlite3.Connection, statement: str, timeout: float) -> None:
     """Run a statement that SQLite fails at once, whatever the busy timeout, when another process begins the same file."""
     until = time.monotonic() + timeout
     while True:
         try:
             connection.execute(statement)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if "locked" not in str(error) or time.monotonic() > until:
                 connection.close()
                 raise
@@ -157,6 +167,7 @@ def _advice(error: BaseException | None) -> str:
 
 _SIGNS = {
     "unable to open": "The folder must exist and be writable; the ledger makes its file, not its folder.",
+    "ermission denied": "Make the file and its folder accessible to this user.",
     "readonly": "Make the file and its folder writable for this user.",
     "disk is full": "Free some space; nothing that was acknowledged is lost, and writing goes on by itself.",
     "disk I/O": "Check the disk and its free space; nothing that was acknowledged is lost.",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -98,21 +97,21 @@ class SqlLedger:
             draft = await asyncio.to_thread(self._draft, decision)
         else:
             draft = self._draft(decision)
-        return _receipt(await asyncio.wrap_future(self._submit(draft)))
+        return _receipt(await self._mine().submit_async(draft))
 
     def append_sync(self, decision: Decision, /) -> Receipt:
         """`append` for callers without an event loop."""
-        return _receipt(self._submit(self._draft(decision)).result())
+        return _receipt(self._mine().submit(self._draft(decision)).result())
 
     async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
         """Record a policy document, once a revision. Raises LedgerError, also when `revision` is not its SHA-256."""
         if self._process != os.getpid() or revision not in self._activated:
-            await asyncio.wrap_future(self._submit(self._activation(policy_id, version, revision, document)))
+            await self._mine().submit_async(self._activation(policy_id, version, revision, document))
 
     def activate_sync(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
         """`activate` for callers without an event loop."""
         if self._process != os.getpid() or revision not in self._activated:
-            self._submit(self._activation(policy_id, version, revision, document)).result()
+            self._mine().submit(self._activation(policy_id, version, revision, document)).result()
 
     @property
     def size(self) -> int:
@@ -143,10 +142,11 @@ class SqlLedger:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _submit(self, draft: Draft) -> Future[Receipt | None]:
+    def _mine(self) -> Committer[Draft, Receipt | None]:
+        """The committer, whose thread a forked child does not have."""
         if self._process != os.getpid():
             raise LedgerError("the ledger was opened before a fork", advice="Open it in the process that uses it.")
-        return self._committer.submit(draft)
+        return self._committer
 
     def _draft(self, decision: Decision) -> Draft:
         """Everything of an entry that does not depend on its index."""

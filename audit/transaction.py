@@ -45,8 +45,11 @@ class Draft:
 
 def open_database(engine: Engine, path: Path, key_file: Path | None) -> bytes:
     """Begin the ledger, or check that it is one and that the key is its own. Returns the master key."""
-    if path.parent != Path() and not path.parent.is_dir():
-        raise LedgerError(f"cannot open the ledger {path}: there is no folder {path.parent}", advice="Make the folder first.")
+    with clear_errors("open the ledger", path):
+        if not path.absolute().parent.is_dir():
+            raise LedgerError(
+                f"cannot open the ledger {path}: there is no folder {path.parent}", advice="Make the folder first."
+            )
     with clear_errors("open the ledger", path), engine.connect() as connection, connection.begin():
         names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
         if not names:

@@ -284,6 +284,8 @@ class _Run:
         leaf, data = columns["leaf"], columns["body"]
         named = columns["decision"] if isinstance(columns["decision"], str) else ""
         self.tally("entries")
+        if columns["kind"] == ACTIVATION and isinstance(columns["revision"], str):
+            self.documents.add(columns["revision"])  # a damaged one is reported here, not again at each of its decisions
         good_leaf = isinstance(leaf, bytes) and len(leaf) == merkle.HASH_SIZE
         if not isinstance(data, bytes):
             self.problem(idx, "body", "no body", "the bytes that were hashed", named)
