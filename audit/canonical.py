@@ -44,7 +44,11 @@ def loads(data: bytes) -> dict[str, Any]:
         raise LedgerError(f"found bytes that are not JSON ({error.msg} at {error.pos}), expected a canonical object") from None
     if not isinstance(value, dict):
         raise LedgerError(f"found a JSON {type(value).__name__}, expected an object")
-    if dumps(value) != data:
+    try:
+        canonical = dumps(value)
+    except RecursionError:
+        raise LedgerError("found JSON that is nested too deeply, expected a body") from None
+    if canonical != data:
         raise LedgerError("found JSON that is not in canonical form (RFC 8785)")
     return value
 

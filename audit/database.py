@@ -47,14 +47,14 @@ def database_path(url: str) -> Path:
         )
     if not parsed.database or parsed.database == ":memory:":
         raise LedgerError("found a ledger URL without a file: a ledger in memory is not durable", advice=f"Use {DEFAULT_URL}.")
-    return Path(parsed.database)
+    return Path(parsed.database).absolute()  # whatever folder the process changes to later
 
 
 def writer_engine(path: Path, busy_timeout_ms: int) -> Engine:
     """An engine whose every transaction is `BEGIN IMMEDIATE` and whose every commit is on disk."""
 
     def connect() -> sqlite3.Connection:
-        connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rwc", busy_timeout_ms)
+        connection = _connect(f"file:{quote(str(path))}?mode=rwc", busy_timeout_ms)
         for pragma in (
             f"page_size={_PAGE_SIZE}",  # only a new database takes it
             "journal_mode=WAL",
@@ -76,7 +76,7 @@ def reader_engine(path: Path, busy_timeout_ms: int = 5000) -> Engine:
     """
 
     def connect() -> sqlite3.Connection:
-        name = f"file:{quote(str(path.absolute()))}?mode=ro"
+        name = f"file:{quote(str(path))}?mode=ro"
         try:
             connection = _probed(name, busy_timeout_ms)
         except sqlite3.OperationalError:

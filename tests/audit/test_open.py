@@ -73,6 +73,17 @@ def test_a_damaged_ledger_is_not_built_upon(path, url):
         open_ledger(url)
 
 
+def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch):
+    """Whatever folder the process goes to after opening."""
+    monkeypatch.chdir(tmp_path)
+    with open_ledger("sqlite:///ledger.db") as opened:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
+        assert opened.append_sync(decision()).index == 2
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_new_ledger_makes_its_key_for_its_owner_alone(path, url):
     """A file beside the database, mode 0600, 32 bytes as base64; made once."""
     open_ledger(url).close()

@@ -247,6 +247,19 @@ def test_an_emptied_log_is_one_gap_and_quick(copy):
     assert any(problem.what == "gap" and problem.idx == 0 for problem in problems)
 
 
+def test_a_false_head_with_a_false_entry_does_not_keep_the_verifier_busy(copy):
+    """An entry at a huge index, and a head that agrees."""
+    tamper(copy, "UPDATE entry SET idx = 1152921504606846976 WHERE idx = 11", "UPDATE head SET size = 1152921504606846977")
+    problems = check(copy).problems
+    assert any(problem.what == "gap" and problem.idx == 11 for problem in problems)
+
+
+def test_a_body_that_is_nested_too_deeply_is_a_problem_and_no_crash(copy):
+    """JSON made to exhaust the reader's stack."""
+    tamper(copy, "UPDATE entry SET body = ? WHERE idx = 5", parameters=(b'{"a":' + b"[" * 1000 + b"]" * 1000 + b"}",))
+    assert {problem.idx for problem in check(copy).problems} == {5}
+
+
 def test_swapped_entries_are_both_named(copy):
     """All columns swapped, bodies and leaves included: every row is sound in itself, the tree is not."""
     tamper(
