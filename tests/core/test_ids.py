@@ -8,7 +8,6 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from guard import ids
 from guard.ids import uuid7
 
 
@@ -46,7 +45,7 @@ def test_ids_of_several_threads_are_unique() -> None:
 def test_a_clock_that_is_set_back_does_not_set_ids_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last millisecond is used on, and when its counter is full, the next one is borrowed."""
     before = uuid7()
-    monkeypatch.setattr(ids.time, "time_ns", lambda: 1_000_000_000)
+    monkeypatch.setattr("guard.ids.time.time_ns", lambda: 1_000_000_000)
     made = [before, *(uuid7() for _ in range(5_000))]
     assert made == sorted(made)
     assert len(set(made)) == len(made)

@@ -188,7 +188,7 @@ def noise(mode: str = "RGB", size: tuple[int, int] = (40, 32)) -> Pixels:
 
 def encoded(pixels: Pixels, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
-    pixels.save(buffer, kind, **options)  # type: ignore[arg-type]
+    pixels.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

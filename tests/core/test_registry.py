@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 current[0].register(known[module])(factory)
             return made
 
-        monkeypatch.setattr(registry.importlib, "import_module", load)
+        monkeypatch.setattr(importlib, "import_module", load)
 
     return add
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_more_hung_calls_than_spares_recover_when_any_of_them_returns() -> None:
     async def script() -> int:
         for one in freed:
             with pytest.raises(Overdue):
-                await worker.run(lambda one=one: one.wait(30), 0.02)
+                await worker.run(partial(one.wait, 30), 0.02)
         with pytest.raises(Overdue):
             await worker.run(lambda: 7, 0.02)
         freed[0].set()
