@@ -225,7 +225,10 @@ ENGLISH = (
     PatternSpec(
         "PHONE_NUMBER",
         "NorthAmericanPhonePattern",
-        ((_NORTH_AMERICAN, 0.5),),
+        (
+            (_NORTH_AMERICAN, 0.5),
+            (r"(?<![0-9A-Za-z+]|[0-9][ .-])[2-9][0-9]{2}-[0-9]{4}(?![0-9A-Za-z]|[.-][0-9])", 0.1),  # without the area code
+        ),
         _PHONE_WORDS,
         ignore_case=True,
     ),
