@@ -44,7 +44,7 @@ def build_discriminator() -> nn.Module:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--target", type=Path, default=TARGET)
     parser.add_argument("--grid", type=Path, default=None, help="write a grid of samples here")
@@ -58,8 +58,6 @@ def main() -> None:
     for_discriminator = torch.optim.Adam(discriminator.parameters(), lr=3e-4, betas=(0.0, 0.99))
     started = time.process_time()
     for step in range(arguments.steps):
-        for optimiser in (for_generator, for_discriminator):
-            optimiser.param_groups[0]["lr"] = 3e-4 * min(1.0, 2.5 * (arguments.steps - step) / arguments.steps)
         real = real_images[torch.randint(DRAWINGS, (BATCH,))]
         fake = generator(torch.randn(BATCH, LATENT))
         penalised = step % PENALTY_EVERY == 0
