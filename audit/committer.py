@@ -95,6 +95,11 @@ class Committer(Generic[Item, Answer]):
         """Items in the queue."""
         return len(self._queue)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes nothing any more."""
+        return self._closed
+
     def stalled(self) -> float:
         """Seconds that the commit in progress, or the oldest item in the queue, has been waiting."""
         with self._changed:

@@ -36,6 +36,8 @@ GROUP = 256
 LINGER_MS = 20
 QUEUE = 4096
 BUSY_MS = 5000
+NO_POLICY = "none"
+"""Stands for the revision of a refusal that was made without a policy."""
 STALL_S = 5.0
 _LARGE = 65_536
 """Bytes of payload from which encrypting leaves the event loop."""
@@ -122,6 +124,8 @@ class SqlLedger:
 
     def health(self) -> Health:
         """Whether the latest commit succeeded and none is stalled. Does no I/O but one look at the file."""
+        if self._committer.closed:
+            return Health(False, "the ledger is closed", 0)
         error, stalled, pending = self._committer.last_error, self._committer.stalled(), self._committer.pending
         if error is not None:
             return Health(False, f"the latest commit failed: {error}", pending)
@@ -165,7 +169,8 @@ class SqlLedger:
                 sealed.append(self._vault.seal(decision.id.bytes, "released", key, released.payload()))
                 payloads["released"] = sealed[-1].commitment
         draft = draft_of(decision_body(decision, payloads))
-        draft.sealed, draft.decision, draft.revision = tuple(sealed), decision.id, decision.verdict.revision
+        draft.sealed, draft.decision = tuple(sealed), decision.id
+        draft.revision = decision.verdict.revision or _no_revision(decision)
         draft.again = lambda: self._draft(decision)
         return draft
 
@@ -206,7 +211,7 @@ class SqlLedger:
             for draft in drafts:
                 if draft.activates and draft.activates in known:
                     answers.append(None)
-                elif not draft.activates and draft.revision not in known:
+                elif not draft.activates and draft.revision not in {*known, NO_POLICY}:
                     answers.append(_not_activated(draft))
                 else:
                     known |= {draft.activates} - {""}
@@ -274,6 +279,12 @@ class SqlLedger:
 def _receipt(found: Receipt | None) -> Receipt:
     assert found is not None, "only an activation that was there already has no receipt"
     return found
+
+
+def _no_revision(decision: Decision) -> str:
+    """NO_POLICY for a refusal that no policy made, such as "no policy covers this generator"; else empty, which is refused."""
+    refused = decision.verdict.policy == "" and decision.released is None and not decision.verdict.action.releases
+    return NO_POLICY if refused else ""
 
 
 def _not_activated(draft: Draft) -> LedgerError:

@@ -339,8 +339,10 @@ class _Run:
             if sha256(str(body["document"]).encode()).hexdigest() != body["revision"]:
                 self.problem(idx, "policy", "a document with another digest", f"revision {body['revision']}")
         elif body["kind"] == DECISION:
-            revision = body["verdict"]["revision"]
-            if revision not in self.documents and revision not in self.missing_documents:
+            verdict = body["verdict"]
+            revision = verdict["revision"]
+            refused = (verdict["policy"], revision, verdict["action"]) == ("", "", "block")  # by no policy: nothing to look up
+            if not refused and revision not in self.documents and revision not in self.missing_documents:
                 self.missing_documents.add(revision)
                 self.problem(idx, "policy", f"no document of policy revision {revision} before it", "its activation", named)
 

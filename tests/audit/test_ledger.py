@@ -106,6 +106,20 @@ def test_a_decision_under_an_unknown_policy_is_refused(ledger):
         ledger.append_sync(made)
     with pytest.raises(LedgerError, match=r"\(empty\)"):
         ledger.append_sync(replace(made, verdict=replace(verdict(Action.ALLOW), revision="")))
+
+
+def test_a_refusal_without_a_policy_is_kept_and_verifies(ledger, url):
+    """Nothing was released and no policy spoke: there is no document to ask for."""
+    refused = replace(verdict(Action.BLOCK), policy="", version=0, revision="")
+    assert ledger.append_sync(replace(decision(), verdict=refused, released=None)).index >= 1
+    assert verify(url).ok
+
+
+def test_a_closed_ledger_says_that_it_is_not_well(ledger):
+    """Health turns red when nothing can be committed any more."""
+    assert ledger.health().ok
+    ledger.close()
+    assert not ledger.health().ok
     assert ledger.size == 2
 
 

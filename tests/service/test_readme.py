@@ -48,7 +48,7 @@ def test_python_and_shell_examples_run_one_after_another(server, tmp_path):
     author, officer = commands
     assert "enterprise: fine" in run(["bash", "-c", author], tmp_path)
     asked = run(["bash", "-c", officer], tmp_path)
-    assert "Entry 1" in asked
+    assert "Entry 3" in asked
     assert "sound" in asked
 
 
