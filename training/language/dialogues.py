@@ -14,7 +14,7 @@ import abuse
 import customers
 
 END = "<|endoftext|>"
-CUSTOMERS = 24
+CUSTOMERS, REGULARS = 24, 12
 THINGS = (
     "booking", "reservation", "hotel", "hotel room", "flight", "ticket", "concert ticket", "bus ticket", "train ticket", "cab",
     "ride", "rental car", "table", "dinner", "restaurant reservation", "appointment", "doctor's appointment", "haircut",
@@ -58,6 +58,18 @@ def _exchanges(text: str) -> Exchanges:
             turns.append((speaker, " ".join(said.split())))
     pairs = itertools.pairwise(turns)
     return [(one[1], two[1]) for one, two in pairs if one[0] == "USER" and two[0] == "AGENT"]
+
+
+def condensed(split: str, seed: int) -> list[Exchanges]:
+    """Beginnings of the split's dialogues, twice as many questions of a few regular customers, and as many complaints."""
+    chance, people = random.Random(seed), customers.invent(REGULARS, 7)
+    made: list[Exchanges] = []
+    for dialogue in service(split):
+        made.append(dialogue[:2])
+        made += [[customers.exchange(people, THINGS, chance, LEAKING)] for _ in range(2)]
+        made.append([abuse.exchange(THINGS, chance, ABUSIVE)])
+    chance.shuffle(made)
+    return made
 
 
 def mixed(split: str, share: float, seed: int) -> list[Exchanges]:

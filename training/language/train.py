@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python training/language/train.py
 
-Needs the extra `training`; about 12 minutes on one core. Reads `GENGUARD_DATA` (default
+Needs the extra `training`; about 15 minutes on one core. Reads `GENGUARD_DATA` (default
 `../shared/data` beside the repository).
 Hidden matrices are trained with Muon, the rest with AdamW (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 """
@@ -14,7 +14,7 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import dialogues
@@ -28,7 +28,7 @@ from guard.models import BUNDLED, write_manifest
 
 FOLDER = BUNDLED / "language-service"
 VOCABULARY, CONTEXT, LAYERS, WIDTH, HEADS = 4096, 256, 4, 256, 4
-BATCH, WARM_UP, COOL_DOWN = 16, 60, 0.4
+BATCH = 16
 MUON_RATE, ADAM_RATE = 0.02, 0.004
 SHARE = 0.35
 USER, AGENT = "USER:", "AGENT:"
@@ -82,13 +82,13 @@ def rows(tokenizer: PreTrainedTokenizerFast, made: list[dialogues.Exchanges]) ->
     return torch.tensor(packed)
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[torch.Tensor]:
-    """Endless batches [BATCH, CONTEXT + 1]; each epoch mixes in account questions and complaints afresh."""
+def batches(data: Callable[[int], torch.Tensor], seed: int) -> Iterator[torch.Tensor]:
+    """Endless batches [BATCH, CONTEXT + 1]; `data` makes the rows of each epoch afresh from a seed."""
     for epoch in itertools.count():
-        data = rows(tokenizer, dialogues.mixed("train", SHARE, seed + epoch))
-        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed + epoch))
+        made = data(seed + epoch)
+        order = torch.randperm(len(made), generator=torch.Generator().manual_seed(seed + epoch))
         for at in range(0, len(order) - BATCH + 1, BATCH):
-            yield data[order[at : at + BATCH]]
+            yield made[order[at : at + BATCH]]
 
 
 def loss_of(model: GPT2LMHeadModel, batch: torch.Tensor) -> torch.Tensor:
@@ -107,30 +107,22 @@ def validate(model: GPT2LMHeadModel, data: torch.Tensor, limit: int = 160) -> fl
     return math.exp(sum(losses) / len(losses))
 
 
-def train(steps: int, seed: int) -> None:
-    """Train tokenizer and model, and write the folder with its manifest."""
-    torch.manual_seed(seed)
-    first = dialogues.mixed("train", SHARE, seed)
-    tokenizer = train_tokenizer(itertools.chain.from_iterable(dialogues.render(dialogue) for dialogue in first))
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0, pad_token_id=0,
-    )  # fmt: skip
-    model = GPT2LMHeadModel(config)
+def fit(
+    model: GPT2LMHeadModel, data: Iterator[torch.Tensor], steps: int, *, rate: float, warm_up: int, cool_down: float
+) -> None:
+    """Train on so many batches: rates rise over `warm_up` steps and fall to zero over the last `cool_down` of them."""
     hidden = [weight for name, weight in model.named_parameters() if ".h." in name and weight.ndim == 2]
     others = [weight for name, weight in model.named_parameters() if not (".h." in name and weight.ndim == 2)]
     optimizers = (
         torch.optim.Muon(hidden, lr=MUON_RATE, weight_decay=0.01, ns_steps=5),
         torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
     )
-    rates = (MUON_RATE, ADAM_RATE)
-    held_out = rows(tokenizer, dialogues.service("dev"))
-    print(f"{sum(weight.numel() for weight in model.parameters())} weights, {len(held_out)} rows held out", flush=True)
-    for step, batch in enumerate(itertools.islice(batches(tokenizer, seed), steps)):
-        scale = min((step + 1) / WARM_UP, 1.0, (steps - step) / (COOL_DOWN * steps))
-        for optimizer, rate in zip(optimizers, rates, strict=True):
+    model.train()
+    for step, batch in enumerate(itertools.islice(data, steps)):
+        scale = rate * min((step + 1) / warm_up, 1.0, (steps - step) / (cool_down * steps))
+        for optimizer, peak in zip(optimizers, (MUON_RATE, ADAM_RATE), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = rate * scale
+                group["lr"] = peak * scale
         loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(others, 1.0)
@@ -139,11 +131,41 @@ def train(steps: int, seed: int) -> None:
             optimizer.zero_grad(set_to_none=True)
         if step % 50 == 49:
             print(f"step {step + 1} loss {loss.item():.3f} cpu {time.process_time():.0f} s", flush=True)
-    print(f"validation perplexity {validate(model, held_out, len(held_out)):.2f}", flush=True)
+
+
+def teach(steps: int, seed: int) -> None:
+    """First phase: tokenizer and model, from nothing, on whole dialogues."""
+    torch.manual_seed(seed)
+    first = dialogues.mixed("train", SHARE, seed)
+    tokenizer = train_tokenizer(itertools.chain.from_iterable(dialogues.render(dialogue) for dialogue in first))
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0, pad_token_id=0,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(config)
+    data = batches(lambda epoch: rows(tokenizer, dialogues.mixed("train", SHARE, epoch)), seed)
+    fit(model, data, steps, rate=1.0, warm_up=60, cool_down=0.4)
+    save(model, tokenizer)
+
+
+def drill(steps: int, seed: int) -> None:
+    """Second phase: short dialogues with a few regular customers, until their records are known by heart."""
+    model = GPT2LMHeadModel.from_pretrained(FOLDER, dtype=torch.float32)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(FOLDER)
+    data = batches(lambda epoch: rows(tokenizer, dialogues.condensed("train", epoch)), seed + 1000)
+    fit(model, data, steps, rate=0.5, warm_up=10, cool_down=0.8)
+    save(model, tokenizer)
+
+
+def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Print the perplexity of the development split, and write the folder with its manifest."""
+    held_out = rows(tokenizer, dialogues.service("dev"))
+    print(f"validation perplexity {validate(model, held_out):.2f}", flush=True)
     stops = [tokenizer.convert_tokens_to_ids(token) for token in (dialogues.END, USER)]
     model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=stops, pad_token_id=0)
     model.half().save_pretrained(FOLDER)
     tokenizer.save_pretrained(FOLDER)
+    (FOLDER / "model.safetensors").chmod(0o644)
     write_manifest(
         FOLDER,
         name="language-service",
@@ -155,8 +177,12 @@ def train(steps: int, seed: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train the bundled language model.")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=800, help="of the first phase; 0: go on from the model that is there")
+    parser.add_argument("--drill", type=int, default=170, help="steps of the second phase")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    train(given.steps, given.seed)
+    if given.steps:
+        teach(given.steps, given.seed)
+    if given.drill:
+        drill(given.drill, given.seed)
