@@ -1,0 +1,136 @@
+"""What every generator of the registry promises, whatever it is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from guard.errors import ParameterError, RegistryError
+from guard.imaging import identify
+from guard.registry import generators
+from guard.types import CALLER, Content, Generator, Modality, Request, Stage
+
+PROMPTS = (
+    "I would like to book a table for two in San Jose.",
+    "a blue star",
+    "What is the weather like in London?",
+)
+QUICK: dict[str, dict[str, Any]] = {"language": {"max_new_tokens": 12}, "diffusion": {"steps": 2}}
+"""Parameters that make the outputs of a slow generator cheap."""
+DETERMINED = {"echo"}
+"""Generators whose outputs hold nothing random."""
+
+
+@pytest.fixture(scope="module", params=generators.names())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def generator(name: str) -> Generator:
+    takes = generators.signature(name).parameters
+    made = generators.make(name, {"device": "cpu"} if "device" in takes else {})
+    made.load()
+    return made
+
+
+def contents(texts: Sequence[str] = PROMPTS) -> list[Content]:
+    return [
+        Content(Modality.TEXT, text, "text/plain", Stage.PROMPT, CALLER, Request(f"r{index}", tenant="shop"))
+        for index, text in enumerate(texts)
+    ]
+
+
+def run(generator: Generator, prompts: Sequence[Content], **parameters: Any) -> list[tuple[int, Content]]:
+    async def gather() -> list[tuple[int, Content]]:
+        return [output async for output in generator(prompts, {**QUICK.get(generator.name, {}), **parameters})]
+
+    return sorted(asyncio.run(gather()), key=lambda output: output[0])
+
+
+def data(outputs: Sequence[tuple[int, Content]]) -> list[tuple[int, str | bytes]]:
+    return [(index, content.data) for index, content in outputs]
+
+
+def test_a_generator_satisfies_the_protocol(name: str, generator: Generator) -> None:
+    """By default it goes by the name it is registered under."""
+    assert isinstance(generator, Generator)
+    assert generator.name == name
+    assert inspect.signature(generators.factory(name)).parameters["name"].default == name
+
+
+def test_every_prompt_gets_its_outputs(generator: Generator) -> None:
+    """Of the promised modality and a media type that is true, with the request of their prompt."""
+    prompts = contents()
+    outputs = run(generator, prompts, n=2)
+    assert [index for index, _ in outputs] == [0, 0, 1, 1, 2, 2]
+    for index, content in outputs:
+        assert content.modality is generator.modality
+        assert content.stage is Stage.OUTPUT
+        assert content.request is prompts[index].request
+        expected = "text/plain" if content.modality is Modality.TEXT else identify(content.file)[0]
+        assert content.media_type == expected
+
+
+def test_an_origin_says_what_made_the_output(generator: Generator) -> None:
+    """Generator, model, a digest of the weights, and the sorted parameters with the seed."""
+    ((_, content),) = run(generator, contents()[:1], seed=7)
+    assert content.origin.generator == generator.name
+    assert re.fullmatch(r"[0-9a-f]{64}|", content.origin.digest)
+    assert bool(content.origin.model) == bool(content.origin.digest)
+    assert content.origin.parameters == tuple(sorted(content.origin.parameters))
+    assert dict(content.origin.parameters)["seed"] == "7"
+
+
+def test_the_same_seed_gives_the_same_outputs_twice(generator: Generator) -> None:
+    """And another seed gives others, where anything is random."""
+    first = data(run(generator, contents(), seed=5))
+    assert data(run(generator, contents(), seed=5)) == first
+    assert (data(run(generator, contents(), seed=6)) == first) == (generator.name in DETERMINED)
+
+
+def test_a_recorded_seed_makes_the_output_again(generator: Generator) -> None:
+    """Alone, without the prompts that stood beside it."""
+    prompts = contents()
+    index, content = run(generator, prompts, seed=40)[-1]
+    seed = int(dict(content.origin.parameters)["seed"])
+    ((_, again),) = run(generator, prompts[index : index + 1], seed=seed)
+    assert again.data == content.data
+
+
+def test_no_prompts_give_no_outputs(generator: Generator) -> None:
+    """Rather than an error from the depths of a library."""
+    assert run(generator, []) == []
+
+
+def test_a_caller_may_stop_early_and_ask_again(generator: Generator) -> None:
+    """What was left of the first call does not turn up in the second."""
+
+    async def first() -> tuple[int, Content]:
+        outputs = generator(contents(), {**QUICK.get(generator.name, {}), "seed": 3})
+        one = await anext(outputs)
+        await outputs.aclose()  # type: ignore[attr-defined]
+        return one
+
+    one = asyncio.run(first())
+    outputs = run(generator, contents(), seed=3)
+    assert one[1].data in {content.data for _, content in outputs}
+    assert len(outputs) == len(PROMPTS)
+
+
+@pytest.mark.parametrize("given", [{"n": 0}, {"n": "two"}, {"n": True}, {"seed": -1}, {"colour": "blue"}])
+def test_a_wrong_parameter_is_refused_by_name(generator: Generator, given: dict[str, Any]) -> None:
+    """Unknown, of another type, or out of range."""
+    with pytest.raises(ParameterError, match=next(iter(given))):
+        run(generator, contents(), **given)
+
+
+def test_a_factory_refuses_parameters_it_does_not_take(name: str) -> None:
+    """A misspelt setting is an error, not a default."""
+    with pytest.raises(RegistryError, match="modle"):
+        generators.make(name, {"modle": "x"})
