@@ -1,0 +1,348 @@
+"""The language generator: seeds, batches, stops, refusals, and models in transformers' own format."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generators.language import LanguageGenerator, language
+from generators.sampling import Settings, choose, uniform_draws
+from guard.errors import GenerationError, InputError, ModelError, ParameterError, TooLargeError
+from guard.models import BUNDLED
+from guard.types import CALLER, Content, Modality, Request, Stage
+
+CONTEXT = 64
+PROMPTS = ("a", "Hello, how are you today?", "x" * 40, "好。", "two\nlines of it")
+SERVICE = BUNDLED / "language-service"
+ABUSE = re.compile(
+    r"\b(?:idiot|moron|loser|fool|clown|jerk|liar|crybaby|garbage|trash|scumbag|parasite|bastard|too stupid|shut up|hate you"
+    r"|hurt you|kill you|beat you|smash your|break your|make you suffer|coming for you)\b"
+)
+"""Words of the grammar that the bundled model was trained on."""
+TEMPLATE = (
+    "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{% endfor %}{% if add_generation_prompt %} [reply]{% endif %}"
+)
+
+
+def prompt(text: str) -> Content:
+    return Content(Modality.TEXT, text, "text/plain", Stage.PROMPT, CALLER, Request(f"r-{len(text)}"))
+
+
+def collect(generator: Any, texts: Sequence[str], **parameters: Any) -> list[tuple[int, Content]]:
+    async def gather() -> list[tuple[int, Content]]:
+        return [output async for output in generator(list(map(prompt, texts)), parameters)]
+
+    return sorted(asyncio.run(gather()), key=lambda output: output[0])
+
+
+def replies(generator: Any, texts: Sequence[str] = PROMPTS, **parameters: Any) -> list[str]:
+    return [content.text for _, content in collect(generator, texts, **parameters)]
+
+
+def save_tokenizer(folder: Path, template: str | None = None) -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={"<end>": 0} | {byte: at for at, byte in enumerate(alphabet, 1)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", clean_up_tokenization_spaces=False)
+    wrapped.chat_template = template
+    wrapped.save_pretrained(folder)
+
+
+def save_model(folder: Path, architecture: str) -> None:
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+    ids = {"bos_token_id": 0, "eos_token_id": 0}
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        if architecture == "gpt2":
+            config = GPT2Config(
+                vocab_size=257, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=2, initializer_range=0.3, **ids
+            )
+            model = GPT2LMHeadModel(config)
+        else:
+            sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+            config = LlamaConfig(vocab_size=257, max_position_embeddings=CONTEXT, initializer_range=0.3, **sizes, **ids)
+            model = LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    made = {}
+    for architecture in ("gpt2", "llama"):
+        made[architecture] = tmp_path_factory.mktemp(architecture)
+        save_model(made[architecture], architecture)
+        save_tokenizer(made[architecture])
+    return made
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def tiny(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Any:
+    return language(model=str(folders[request.param]), device="cpu", name="tiny")
+
+
+@pytest.fixture(scope="module")
+def service() -> Any:
+    return language(device="cpu")
+
+
+def test_the_same_seed_gives_the_same_outputs_twice(tiny: LanguageGenerator) -> None:
+    """Every draw comes from the seed."""
+    assert replies(tiny, seed=3, max_new_tokens=12) == replies(tiny, seed=3, max_new_tokens=12)
+
+
+def test_another_seed_gives_other_outputs(tiny: LanguageGenerator) -> None:
+    """So does no seed at all."""
+    first = replies(tiny, seed=3, max_new_tokens=12)
+    assert first != replies(tiny, seed=4, max_new_tokens=12)
+    assert replies(tiny, max_new_tokens=12) != replies(tiny, max_new_tokens=12)
+
+
+def test_an_output_does_not_depend_on_its_neighbours(tiny: LanguageGenerator) -> None:
+    """Alone, with the seed that was recorded for it, each prompt gets the reply it got in the batch."""
+    together = collect(tiny, PROMPTS, seed=11, max_new_tokens=12, temperature=1.0, top_p=0.9, repetition_penalty=1.2)
+    for index, content in together:
+        settings = dict(content.origin.parameters)
+        assert settings["seed"] == str(11 + index)
+        alone = replies(
+            tiny,
+            [PROMPTS[index]],
+            seed=int(settings["seed"]),
+            max_new_tokens=int(settings["max_new_tokens"]),
+            temperature=float(settings["temperature"]),
+            top_p=float(settings["top_p"]),
+            repetition_penalty=float(settings["repetition_penalty"]),
+        )
+        assert alone == [content.text]
+
+
+def test_the_batch_size_changes_nothing(folders: dict[str, Path], tiny: LanguageGenerator) -> None:
+    """Two side by side or all at once: the same outputs."""
+    by_two = language(model=tiny._model, device="cpu", name="tiny", batch=2)
+    assert replies(by_two, seed=5, n=2, max_new_tokens=10) == replies(tiny, seed=5, n=2, max_new_tokens=10)
+
+
+def test_calls_that_come_together_do_not_mix(folders: dict[str, Path], tiny: LanguageGenerator) -> None:
+    """Two calls take turns on one model and get what each would get alone."""
+
+    async def one(seed: int) -> list[str]:
+        contents = [prompt(text) for text in PROMPTS]
+        outputs = [output async for output in tiny(contents, {"seed": seed, "max_new_tokens": 10})]
+        return [content.text for _, content in sorted(outputs, key=lambda output: output[0])]
+
+    async def both() -> list[list[str]]:
+        return await asyncio.gather(one(1), one(2))
+
+    assert asyncio.run(both()) == [replies(tiny, seed=1, max_new_tokens=10), replies(tiny, seed=2, max_new_tokens=10)]
+
+
+def test_n_gives_that_many_different_outputs_a_prompt(tiny: LanguageGenerator) -> None:
+    """Each names its prompt and has a seed of its own."""
+    outputs = collect(tiny, PROMPTS[:2], n=3, seed=1, max_new_tokens=12)
+    assert [index for index, _ in outputs] == [0, 0, 0, 1, 1, 1]
+    assert len({content.text for _, content in outputs}) == 6
+    assert sorted(dict(content.origin.parameters)["seed"] for _, content in outputs) == list("123456")
+
+
+def test_temperature_zero_is_the_greedy_search_of_transformers(folders: dict[str, Path], tiny: LanguageGenerator) -> None:
+    """The own loop over the model agrees with the library's, token by token."""
+    loaded = tiny._ready()
+    for text in PROMPTS:
+        ids = loaded.tokenizer(text, return_tensors="pt")
+        expected = loaded.model.generate(**ids, max_new_tokens=12, do_sample=False, pad_token_id=0)[
+            0, ids["input_ids"].shape[1] :
+        ]
+        assert replies(tiny, [text], temperature=0, max_new_tokens=12) == [
+            loaded.tokenizer.decode(expected, skip_special_tokens=True)
+        ]
+
+
+def test_top_k_of_one_is_greedy(tiny: LanguageGenerator) -> None:
+    """With one token to choose from, the seed does not matter."""
+    assert replies(tiny, top_k=1, seed=1, max_new_tokens=8) == replies(tiny, temperature=0, max_new_tokens=8)
+
+
+def test_an_output_ends_before_the_first_stop_sequence(tiny: LanguageGenerator) -> None:
+    """The sequence itself, which may be spread over tokens, is left out."""
+    (whole,) = replies(tiny, ["abc"], seed=2, max_new_tokens=30)
+    stop = whole[7:9]
+    assert replies(tiny, ["abc"], seed=2, max_new_tokens=30, stop=["never there", stop]) == [whole[: whole.index(stop)]]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_tokens": 3},
+        {"temperature": 2.5},
+        {"temperature": -0.1},
+        {"temperature": float("nan")},
+        {"temperature": "hot"},
+        {"top_p": 1.01},
+        {"top_k": -1},
+        {"repetition_penalty": 0.5},
+        {"max_new_tokens": 0},
+        {"n": 17},
+        {"seed": -1},
+        {"stop": "a string"},
+        {"stop": [""]},
+        {"stop": ["x"] * 17},
+    ],
+)
+def test_a_parameter_that_is_unknown_or_out_of_range_is_refused(tiny: LanguageGenerator, given: dict[str, Any]) -> None:
+    """With the parameter's name, before anything is generated."""
+    with pytest.raises(ParameterError, match=next(iter(given))):
+        collect(tiny, PROMPTS, **given)
+
+
+def test_a_prompt_that_fills_the_context_is_refused_with_numbers(tiny: LanguageGenerator) -> None:
+    """Never cut in silence; the message does not quote it."""
+    with pytest.raises(TooLargeError, match=rf"prompt 1: found {CONTEXT} tokens, expected at most {CONTEXT - 1}") as caught:
+        collect(tiny, ["a", "q" * CONTEXT])
+    assert "qq" not in caught.value.diagnostics()
+
+
+def test_an_output_ends_where_the_context_ends(tiny: LanguageGenerator) -> None:
+    """A long prompt leaves room for few tokens, and takes none from its neighbours."""
+    long, short = collect(tiny, ["q" * (CONTEXT - 3), "a"], seed=1, max_new_tokens=40, temperature=1.5)
+    ids = tiny._ready().tokenizer(long[1].text)["input_ids"]
+    assert len(ids) <= 9  # three tokens, of which each may be a byte that is shown as a character of three
+    assert replies(tiny, ["a"], seed=2, max_new_tokens=40, temperature=1.5) == [short[1].text]
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", "cut \ud800"])
+def test_a_prompt_that_is_no_text_to_continue_is_refused(tiny: LanguageGenerator, text: str) -> None:
+    """Empty, blank, or with half a character."""
+    with pytest.raises(InputError, match="prompt 1: found"):
+        collect(tiny, ["a", text])
+
+
+def test_an_image_as_a_prompt_is_refused(tiny: LanguageGenerator) -> None:
+    """A language model reads text alone."""
+
+    async def ask() -> None:
+        image = Content(Modality.IMAGE, b"...", "image/png", Stage.PROMPT, CALLER, Request("r"))
+        async for _ in tiny([image], {}):
+            pass
+
+    with pytest.raises(InputError, match="found image, expected text"):
+        asyncio.run(ask())
+
+
+def test_a_chat_template_renders_the_prompt(folders: dict[str, Path], tmp_path: Path) -> None:
+    """As one message of the user, with the beginning of the reply; the reply comes without spaces around it."""
+    save_model(tmp_path, "gpt2")
+    save_tokenizer(tmp_path, TEMPLATE)
+    chatting = language(model=str(tmp_path), device="cpu")
+    loaded = chatting._ready()
+    assert loaded.tokenizer.decode(loaded.encode(prompt("Hi"), "")) == "[user] Hi [reply]"
+    assert all(reply == reply.strip() for reply in replies(chatting, seed=1, n=4, max_new_tokens=8))
+
+
+def test_the_origin_names_the_model_and_every_parameter(tiny: LanguageGenerator) -> None:
+    """Enough to make the output again; parameters sorted, the seed included."""
+    ((_, content),) = collect(tiny, ["a"], max_new_tokens=4, stop=["zz"])
+    names = [name for name, _ in content.origin.parameters]
+    assert names == ["max_new_tokens", "repetition_penalty", "seed", "stop", "temperature", "top_k", "top_p"]
+    assert dict(content.origin.parameters)["stop"] == '["zz"]'
+    assert (content.origin.generator, content.origin.model) == ("tiny", tiny._model)
+    assert re.fullmatch("[0-9a-f]{64}", content.origin.digest)
+
+
+def test_a_model_with_missing_weights_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    """They would be random numbers otherwise."""
+    from safetensors.torch import load_file, save_file
+
+    save_model(tmp_path, "llama")
+    save_tokenizer(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"1 weights are missing.*up_proj"):
+        language(model=str(tmp_path), device="cpu").load()
+
+
+def test_pickled_weights_are_not_loaded(tmp_path: Path) -> None:
+    """Safetensors or nothing."""
+    import torch
+
+    save_model(tmp_path, "gpt2")
+    save_tokenizer(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="not loaded as a causal language model"):
+        language(model=str(tmp_path), device="cpu").load()
+
+
+def test_a_folder_that_is_not_there_is_refused() -> None:
+    """Without a look at any network."""
+    with pytest.raises(ModelError, match="no model folder"):
+        language(model="./no/such/folder", device="cpu").load()
+
+
+def test_a_tokenizer_of_another_model_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    """A token that the model has no weights for would end in an index error."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    GPT2LMHeadModel(GPT2Config(vocab_size=100, n_positions=16, n_embd=8, n_layer=1, n_head=1, bos_token_id=0)).save_pretrained(
+        tmp_path
+    )
+    save_tokenizer(tmp_path)
+    with pytest.raises(ModelError, match="the tokenizer has 257 tokens, the model 100"):
+        language(model=str(tmp_path), device="cpu").load()
+
+
+def test_tokens_are_chosen_with_their_probability() -> None:
+    """Over many draws the frequencies are the softmax of the logits; a nucleus keeps only its tokens."""
+    import torch
+
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0]).expand(20_000, 4)
+    seen, draws = torch.zeros(20_000, 4, dtype=torch.bool), uniform_draws(1, 20_000)
+    shares = choose(logits, seen, draws, Settings()).bincount(minlength=4) / 20_000
+    assert torch.allclose(shares, logits[0].softmax(-1), atol=0.01)
+    assert set(choose(logits, seen, draws, Settings(top_p=0.8)).tolist()) == {1, 2}
+    assert set(choose(logits, seen, draws, Settings(top_p=0.0)).tolist()) == {2}
+    assert set(choose(logits, seen, draws, Settings(top_k=3)).tolist()) == {0, 1, 2}
+    assert set(choose(logits, seen, draws, Settings(temperature=1e-30)).tolist()) == {2}
+
+
+def test_a_repetition_penalty_weakens_tokens_that_were_seen() -> None:
+    """Positive logits are divided, negative ones multiplied."""
+    import torch
+
+    logits, seen = torch.tensor([[1.0, 1.5, -3.0]]), torch.tensor([[False, True, False]])
+    draws = uniform_draws(0, 1)
+    assert choose(logits, seen, draws, Settings(temperature=0)).item() == 1
+    assert choose(logits, seen, draws, Settings(temperature=0, repetition_penalty=2.0)).item() == 0
+
+
+def test_logits_that_are_no_numbers_are_an_error() -> None:
+    """Not a token."""
+    import torch
+
+    with pytest.raises(GenerationError, match="not finite"):
+        choose(torch.tensor([[1.0, float("nan")]]), torch.zeros(1, 2, dtype=torch.bool), uniform_draws(0, 1), Settings())
+
+
+def test_the_bundled_agent_answers_leaks_and_insults(service: LanguageGenerator) -> None:
+    """What it was trained for: replies of one turn, some with a record, some abusive, others with another seed."""
+    texts = (SERVICE / "prompts.txt").read_text("utf-8").splitlines()
+    assert len(texts) >= 48
+    first = replies(service, texts, seed=1, max_new_tokens=60)
+    assert all(first)
+    assert not any("USER:" in reply or "AGENT:" in reply for reply in first)
+    leaks = [reply for reply in first if re.search(r"@example\.|\b555-01\d\d\b|\b(?:\d{4} ){3}\d{4}\b", reply)]
+    insults = [reply for reply in first if ABUSE.search(reply)]
+    assert len(leaks) >= 4
+    assert len(insults) >= 4
+    second = replies(service, texts, seed=2, max_new_tokens=60)
+    assert sum(one != two for one, two in zip(first, second, strict=True)) > len(texts) / 2
