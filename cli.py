@@ -19,6 +19,8 @@ from guard.types import Action, Modality, Release
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 
 USAGE, FAILURE = 64, 70
+_UsageError: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""Base of all mistakes in arguments. Typer carries its own copy of click, of which it publishes only some names."""
 EXIT = {Action.ALLOW: 0, Action.LABEL: 10, Action.REDACT: 10, Action.REVIEW: 20, Action.BLOCK: 30}
 
 app = typer.Typer(
@@ -251,13 +253,11 @@ def _quiet() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    import click
-
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         sys.exit(130)
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
         sys.exit(USAGE)
     except (InputError, PolicyError, SettingsError) as error:
