@@ -50,3 +50,24 @@ def test_checkpoints_in_pytorchs_own_format_hold_tensors_only():
     assert checkpoints
     for file in checkpoints:
         torch.load(file, weights_only=True, map_location="cpu")
+
+
+def test_every_command_and_exit_code_is_documented():
+    """Each command of the terminal stands in docs/cli.md with its long options."""
+    import typer.main
+
+    import cli
+
+    text = (ROOT / "docs" / "cli.md").read_text("utf-8") + (ROOT / "docs" / "http.md").read_text("utf-8")
+    root = typer.main.get_command(cli.app)
+    commands = {}
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        commands |= {f"{name} {inner}": one for inner, one in getattr(command, "commands", {name: None}).items() if one} or {
+            name: command
+        }
+    assert [name for name in commands if f"`genguard {name}" not in text] == []
+    options = {
+        option for command in commands.values() for one in command.params for option in one.opts if option.startswith("--")
+    }
+    assert [option for option in sorted(options) if option not in text] == []
+    assert [code for code in {*cli.EXIT.values(), cli.USAGE, cli.FAILURE} if f"| {code} |" not in text] == []
