@@ -24,11 +24,6 @@ from guard.models import BUNDLED, locate, write_manifest
 from guard.registry import generators
 from guard.types import CALLER, Content, Generator, Modality, Request, Stage
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
-
 FAST = {"steps": 2}
 
 
@@ -301,7 +296,7 @@ def stable_diffusion_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text_encoder=CLIPTextModel(text),
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=DDIMScheduler(),
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
