@@ -36,7 +36,7 @@ CATEGORIES = {
 """Our category for each label that Detoxify's models have."""
 _LEAST_WINDOW = 16
 _TOKENS_A_PASS = 32_768
-"""A pass holds 256 windows of 128 tokens: the activations of a base-size model stay under about half a gigabyte."""
+"""A pass holds 512 windows of 64 tokens: the activations of a base-size model stay under about half a gigabyte."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -44,8 +44,8 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 def toxicity(
     *,
     model: str = "bundled/toxicity-en",
-    window_tokens: int = 128,
-    overlap_tokens: int = 32,
+    window_tokens: int = 64,
+    overlap_tokens: int = 16,
     device: str = "auto",
     report_from: int = 100,
 ) -> Check:

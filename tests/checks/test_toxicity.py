@@ -112,7 +112,7 @@ def test_no_example_is_a_sentence_the_model_was_trained_on():
     spec = importlib.util.spec_from_file_location("grammar", ROOT / "training/toxicity/grammar.py")
     grammar = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(grammar)
-    composed = {row["text"].lower() for row in grammar.compose(20)}
+    composed = {row["text"].lower() for seed in (20, 21) for row in grammar.compose(seed)}
     examples = checks.make("toxicity").examples
     assert composed
     assert not composed & {example.text.lower() for example in examples.flagged + examples.clean}
@@ -243,7 +243,7 @@ def test_threads_may_share_a_check(tiny):
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"window_tokens": 15}, {"overlap_tokens": -1}, {"overlap_tokens": 65}, {"report_from": 1001}, {"windows": 3}],
+    [{"window_tokens": 15}, {"overlap_tokens": -1}, {"overlap_tokens": 33}, {"report_from": 1001}, {"windows": 3}],
 )
 def test_parameters_out_of_range_are_refused(parameters):
     """When the policy is compiled, not when the first text comes."""
@@ -362,7 +362,7 @@ def test_the_configuration_names_the_labels_in_order():
 
 @pytest.mark.slow
 def test_a_hundred_thousand_characters_are_read_to_the_end(bundled):
-    """Some three hundred windows, in more than one pass."""
+    """Several hundred windows."""
     text = (HARMLESS * 1300)[: 100_000 - len(THREAT)] + THREAT
     scan = bundled([content(text)])[0]
     assert scan.scanned == Span(0, 100_000)
