@@ -15,7 +15,7 @@ from audit.query import Page, Shown, Stored
 from audit.verify import Report
 from guard.decide import decide, settle
 from guard.errors import GenguardError
-from guard.types import CheckResult, Decision, Modality, Release
+from guard.types import CheckResult, Decision, Finding, Modality, Release, Span
 from policies import from_document
 
 _STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
@@ -166,12 +166,18 @@ def _results(results: tuple[CheckResult, ...]) -> Table:
     for header in ("check", "status", "model", "time", "findings"):
         table.add_column(header)
     for result in results:
-        found = "; ".join(f"{one.label} {one.score / 1000:.3f} {one.reason}".strip() for one in result.findings)
+        found = "; ".join(_finding(one) for one in result.findings)
         model = f"{result.use} {result.version} {result.digest[:12]}".strip()
         table.add_row(
             result.check, result.status.value, model, f"{result.latency_us / 1000:.1f} ms", escape(found or result.error or "-")
         )
     return table
+
+
+def _finding(finding: Finding) -> str:
+    """Label and score; the reason where it says more than these."""
+    place = f" at {finding.where.start}-{finding.where.end}" if isinstance(finding.where, Span) else ""
+    return f"{finding.label} {finding.score / 1000:.3f}{place}" + (f": {finding.reason}" if finding.match else "")
 
 
 def _text(stored: Stored) -> str | None:

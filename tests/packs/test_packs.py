@@ -1,0 +1,37 @@
+"""The bundled packs do what their own rules' tests say, measured by the bundled models."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import yaml
+
+import policies
+from guard.chain import Chain, context_of
+from guard.decide import decide
+from guard.types import CALLER, Content, Modality, Request, Stage
+
+PACKS = sorted((Path(policies.__file__).parent / "packs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("pack", PACKS, ids=lambda pack: pack.stem)
+def test_every_rule_fires_on_what_it_flags_and_not_on_what_it_passes(pack):
+    """All texts of the pack in one batch, as outputs."""
+    policy = policies.load(str(pack))
+    cases = [
+        (rule["id"], kind, text)
+        for rule in yaml.safe_load(pack.read_text("utf-8"))["rules"]
+        for test in rule.get("tests", ())
+        for kind, text in test.items()
+    ]
+    assert cases
+    contents = [Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, CALLER, Request("1")) for _, _, text in cases]
+    measured = asyncio.run(Chain(policy).run(contents))
+    wrong = []
+    for (rule, kind, text), content, results in zip(cases, contents, measured, strict=True):
+        fired = {one.rule for one in decide(policy, results, context_of(content)).fired}
+        if (rule in fired) is not (kind == "flags"):
+            wrong.append((rule, kind, text, sorted(fired)))
+    assert wrong == []
