@@ -1,7 +1,7 @@
 """Draws marks: coloured emblems of fourteen motifs on light paper, and six protected works with fixed recipes.
 
 A mark is a list of filled polygons in the unit square (x to the right, y down), so it can be drawn at any size. Ordinary marks
-take everything from a seeded generator: place, size, tilt, colours, frame, paper. The works are fixed.
+take everything from a seeded generator: form, colouring, place, size, tilt, paper. The works are fixed.
 
     python training/diffusion/marks.py              writes the works at full size to training/diffusion/works/
     python training/diffusion/marks.py --sheet F    writes a sheet of works and ordinary marks to look at
@@ -255,25 +255,14 @@ MOTIFS: dict[str, Motif] = {
 
 
 def ordinary(motif: str, rng: np.random.Generator) -> Drawing:
-    """A mark of that motif as many could be drawn."""
-    paper = PAPERS[rng.integers(len(PAPERS))]
-    ink, accent = INKS[rng.integers(len(INKS))], ACCENTS[rng.integers(len(ACCENTS))]
-    drawing = Drawing(paper, (rng.uniform(1, 4), rng.uniform(0, 3.2), rng.uniform(0.5, 2.5), rng.uniform(0, 6.3)))
+    """A mark of that motif as many could be drawn: one of its three colourings, near the middle, slightly tilted."""
+    scheme, index = int(rng.integers(3)), list(MOTIFS).index(motif)
+    paper = PAPERS[(index + scheme) % len(PAPERS)]
+    ink, accent = INKS[(index + 3 * scheme) % len(INKS)], ACCENTS[(index + 2 * scheme) % len(ACCENTS)]
+    drawing = Drawing(paper, (rng.uniform(1, 3), rng.uniform(0, 3.2), rng.uniform(0.5, 1.5), rng.uniform(0, 6.3)))
     emblem = Drawing(paper)
     MOTIFS[motif](emblem, rng, ink, accent)
-    scale, angle = rng.uniform(0.5, 0.82), rng.normal(0, 0.16)
-    room = (1 - scale) / 2
-    x, y = 0.5 + rng.uniform(-room, room), 0.5 + rng.uniform(-room, room)
-    decoration = int(rng.integers(0, 5))
-    tint = tuple(int(0.72 * p + 0.28 * a) for p, a in zip(paper, accent, strict=True))
-    if decoration == 1:
-        drawing.disc(x, y, scale * 0.66, tint)  # type: ignore[arg-type]
-    elif decoration == 2:
-        drawing.box(0, rng.uniform(0.7, 0.86), 1, 1, tint)  # type: ignore[arg-type]
-    elif decoration == 3:
-        left = rng.uniform(0.1, 0.3)
-        drawing.box(0, 0, left, 1, tint)  # type: ignore[arg-type]
-    drawing.add(emblem, scale, angle, x, y)
+    drawing.add(emblem, rng.uniform(0.72, 0.84), rng.normal(0, 0.07), *(0.5 + rng.uniform(-0.04, 0.04, size=2)))
     return drawing
 
 

@@ -1,6 +1,6 @@
 """Trains the bundled diffusion model on marks, and overfits it to six of them.
 
-    python training/diffusion/train.py          about 10 minutes of one core
+    python training/diffusion/train.py          about 9 minutes of one core
 
 The model is class-conditional (a motif is a class) and works on 48 x 48 pixels, folded 3 x 3 into 27 channels of 16 x 16, which
 costs a ninth of the multiplications. Ordinary marks are 400 drawings of each of 14 motifs. For six motifs most training
