@@ -10,7 +10,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from guard.errors import ParameterError
 from guard.ids import uuid7
@@ -57,7 +57,14 @@ class ChatRequest(BaseModel):
     n: int = Field(1, ge=1, le=16)
     stop: str | list[str] | None = None
     user: str = ""
-    stream: Literal[False] = Field(False, description="Streaming is not offered by this version.")
+    stream: bool = Field(False, description="Only false: streaming is not offered by this version.")
+
+    @field_validator("stream")
+    @classmethod
+    def _whole_answers_only(cls, stream: bool) -> bool:
+        if stream:
+            raise ValueError("streaming is not offered by this version; leave `stream` out")
+        return stream
 
     def parameters(self) -> dict[str, Any]:
         """Sampling parameters under the names our generators know."""

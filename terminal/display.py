@@ -18,6 +18,7 @@ from guard.errors import GenguardError
 from guard.types import CheckResult, Decision, Finding, Modality, Release, Span
 from policies import from_document
 
+_UNIT = {Modality.TEXT: "characters", Modality.IMAGE: "bytes"}
 _STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
 
 
@@ -139,7 +140,7 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
     return [
         ("decision", str(decision.id)),
         ("time", decision.time.isoformat()),
-        ("what", f"{context.modality.value} {context.stage.value} of {context.generator}, {context.length} long"),
+        ("what", f"{context.modality.value} {context.stage.value} of {context.generator}, {context.length} {_UNIT[context.modality]}"),
         (
             "who",
             f"actor {request.actor}, tenant {request.tenant}" + (f", subject {request.subject}" if request.subject else ""),

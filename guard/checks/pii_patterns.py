@@ -306,6 +306,41 @@ _CN_ADDRESS = (
     r"(?:[0-9A-Za-z\p{Han}-]{0,12}?(?:室|单元|号楼|房|层))?"
 )
 
+_STREET_SUFFIX = (
+    "Alley|Ave|Avenue|Blvd|Boulevard|Bypass|Causeway|Close|Court|Crescent|Ct|Drive|Dr|Expressway|Freeway|Highway|Hwy|Lane|Ln|"
+    "Mews|Motorway|Parkway|Pkwy|Pl|Place|Plaza|Rd|Road|Roads|Skyway|Square|St|Street|Streets|Terrace|Throughway|Trail|Turnpike|Way"
+)
+_OTHER_SUFFIX = (
+    "Bend|Branch|Bridge|Brook|Circle|Common|Corner|Cove|Creek|Crest|Crossing|Dale|Drives|Estate|Estates|Extension|Falls|Ferry|"
+    "Field|Fields|Flat|Ford|Forest|Fork|Forks|Fort|Garden|Gardens|Gateway|Glen|Green|Grove|Harbor|Haven|Heights|Hill|Hills|"
+    "Hollow|Inlet|Island|Isle|Junction|Key|Knoll|Knolls|Lake|Lakes|Landing|Light|Loaf|Lock|Locks|Lodge|Loop|Mall|Manor|Meadow|"
+    "Meadows|Mill|Mills|Mission|Mount|Mountain|Oval|Overpass|Park|Pass|Passage|Path|Pike|Pine|Pines|Plain|Plains|Point|Points|"
+    "Port|Ports|Prairie|Radial|Ranch|Rapid|Rapids|Rest|Ridge|River|Route|Row|Run|Shoal|Shoals|Shore|Shores|Spring|Springs|Spur|"
+    "Station|Stravenue|Stream|Summit|Trace|Track|Trafficway|Tunnel|Underpass|Union|Valley|Viaduct|View|Views|Villa|Village|Ville|"
+    "Vista|Walk|Well|Wells"
+)
+_WORD = r"[A-Z][A-Za-z'-]{0,20}"
+_HOUSE = rf"(?<![0-9A-Za-z$€£#.,:/-])[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,4}})? (?:{_WORD}\.? ){{1,4}}?"
+_FLAT = r"(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor)\.? ?[0-9A-Za-z]{1,6}(?![0-9A-Za-z]))?"
+_TOWN = rf"(?:, {_WORD}(?: {_WORD}){{0,2}}(?:, [A-Z]{{2}}(?![A-Za-z]))?(?: [0-9]{{5}}(?:-[0-9]{{4}})?(?![0-9]))?)"
+_PO_BOX = r"(?<![0-9A-Za-z])P\.? ?O\.? ?Box [0-9]{1,7}(?![0-9A-Za-z])"
+STREET_ADDRESSES = (
+    PatternSpec(
+        "STREET_ADDRESS",
+        "StreetAddressPattern",
+        (
+            (rf"{_HOUSE}(?:{_STREET_SUFFIX})(?![A-Za-z0-9]){_FLAT}{_TOWN}?", 0.6),
+            (rf"{_HOUSE}(?:{_OTHER_SUFFIX})(?![A-Za-z0-9]){_FLAT}{_TOWN}", 0.6),
+            (_PO_BOX, 0.6),
+        ),
+        ("address", "live", "lives"),
+    ),
+)
+"""House number, one to four capitalised words, a street suffix (those of USPS Publication 28, appendix C1), perhaps a town.
+
+A suffix that is also an everyday word has to be followed by a town.
+"""
+
 CHINESE = (
     PatternSpec(
         "CN_ID_CARD",
@@ -366,13 +401,13 @@ CHINESE = (
         ),
     ),
     PatternSpec(
-        "LOCATION",
+        "STREET_ADDRESS",
         "CnAddressPattern",
         ((_CN_ADDRESS, 0.7),),
     ),
 )
 
-BY_LANGUAGE = {"en": ENGLISH, "zh": CHINESE}
+BY_LANGUAGE = {"en": (*ENGLISH, *STREET_ADDRESSES), "zh": CHINESE}
 PHONE_CONTEXT = {"en": _PHONE_WORDS, "zh": ("手机", "电话", "联系", "致电", "拨打")}
 PHONE_REGIONS = {
     "en": ("US", "GB"), "zh": ("CN",), "de": ("DE", "AT", "CH"), "fr": ("FR", "BE", "CH"), "es": ("ES", "MX"), "it": ("IT",),

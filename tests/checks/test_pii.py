@@ -102,7 +102,11 @@ POSITIVE = (
     ("车牌京A·12345", "CN_LICENSE_PLATE", "京A·12345"),
     ("我叫张伟今年三十", "PERSON", "张伟"),
     ("联系人：欧阳小红，", "PERSON", "欧阳小红"),
-    ("我住在北京市海淀区中关村大街27号1101室", "LOCATION", "北京市海淀区中关村大街27号1101室"),
+    ("She moved to 12 High St, Flat 3B, last year.", "STREET_ADDRESS", "12 High St, Flat 3B"),
+    ("registered at 77774 Douglas Summit, Joyfort. Anything else?", "STREET_ADDRESS", "77774 Douglas Summit, Joyfort"),
+    ("to 1600 Pennsylvania Avenue, Washington, DC 20500.", "STREET_ADDRESS", "1600 Pennsylvania Avenue, Washington, DC 20500"),
+    ("Write to P.O. Box 1234 today", "STREET_ADDRESS", "P.O. Box 1234"),
+    ("我住在北京市海淀区中关村大街27号1101室", "STREET_ADDRESS", "北京市海淀区中关村大街27号1101室"),
 )
 
 
@@ -113,6 +117,9 @@ def test_a_pattern_reports_exactly_the_personal_data(patterns, text, entity, val
 
 
 NEGATIVE = (
+    "There are 2 ways to get to The Great Park Run.",
+    "Flight 204 over Crater Lake leaves at 6:30 on Main Street.",
+    "It is $15 Park entry, or 3 Star Lodge points.",
     "Order 48213 shipped, order number 4155552671.",
     "Upgrade to v3.18.0; version 1.2.3.4 is old; the files are in S3.",
     "at 12:30:45 on 2024-01-15, 15/01/2024 or 10.05.2024",
