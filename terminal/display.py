@@ -140,7 +140,10 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
     return [
         ("decision", str(decision.id)),
         ("time", decision.time.isoformat()),
-        ("what", f"{context.modality.value} {context.stage.value} of {context.generator}, {context.length} {_UNIT[context.modality]}"),
+        (
+            "what",
+            f"{context.modality.value} {context.stage.value} of {context.generator}, {context.length} {_UNIT[context.modality]}",
+        ),
         (
             "who",
             f"actor {request.actor}, tenant {request.tenant}" + (f", subject {request.subject}" if request.subject else ""),
