@@ -137,17 +137,14 @@ def print_entry(shown: Shown) -> None:
 
 def _facts(decision: Decision) -> list[tuple[str, str]]:
     verdict, context, request = decision.verdict, decision.context, decision.request
+    size = f"{context.length} {_UNIT[context.modality]}"
+    what = f"{context.modality.value} {context.stage.value} of {context.generator}, {size}"
+    who = f"actor {request.actor}, tenant {request.tenant}" + (f", subject {request.subject}" if request.subject else "")
     return [
         ("decision", str(decision.id)),
         ("time", decision.time.isoformat()),
-        (
-            "what",
-            f"{context.modality.value} {context.stage.value} of {context.generator}, {context.length} {_UNIT[context.modality]}",
-        ),
-        (
-            "who",
-            f"actor {request.actor}, tenant {request.tenant}" + (f", subject {request.subject}" if request.subject else ""),
-        ),
+        ("what", what),
+        ("who", who),
         ("request", request.id),
         *([("prompt", f"decision {decision.parent}")] if decision.parent else []),
         ("action", verdict.action.value),
