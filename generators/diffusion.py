@@ -15,13 +15,12 @@ from __future__ import annotations
 import inspect
 import json
 import re
-import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from generators.base import MAX_SEED, Worker, choose_device, limited, origin, output_seeds, parse
+from generators.base import MAX_SEED, Once, Worker, choose_device, limited, origin, output_seeds, parse
 from guard.errors import GenguardError, ModelError, ParameterError
 from guard.imaging import image_content
 from guard.models import ModelFiles, locate
@@ -82,29 +81,22 @@ class DiffusionGenerator:
     def __init__(self, model: str, *, device: str, name: str, batch: int | None, precision: str, revision: str | None) -> None:
         """See `diffusion`."""
         self.name = name
-        self._model, self._device_name, self._revision, self._precision = model, device, revision, precision
+        self.model = model
         self._batch = batch
         self._worker = Worker(name)
-        self._lock = threading.Lock()
-        self._loaded: _Loaded | None = None
+        self._loaded = Once(lambda: _load(model, device, precision, revision, name))
 
     def load(self) -> None:
         """Load the pipeline. Raises ModelError when it is not there, was changed, or is no diffusers pipeline."""
-        self._ready()
+        self._loaded.get()
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
         """Yield the images of each prompt in turn, batch by batch."""
         asked = parse(DiffusionParameters, parameters, generator=self.name)
         return self._worker.stream(lambda: self._generate(prompts, asked))
 
-    def _ready(self) -> _Loaded:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = _load(self._model, self._device_name, self._precision, self._revision, self.name)
-            return self._loaded
-
     def _generate(self, prompts: Sequence[Content], asked: DiffusionParameters) -> Iterator[tuple[int, Content]]:
-        loaded = self._ready()
+        loaded = self._loaded.get()
         # On a CPU a batch saves nothing and may change the last bit of a sum, so that an output would depend on its neighbours.
         size = self._batch or (8 if loaded.device.type == "cuda" else 1)
         outputs = output_seeds(len(prompts), asked.n, asked.seed)

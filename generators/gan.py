@@ -15,12 +15,11 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from generators.base import MAX_SEED, Worker, choose_device, limited, origin, output_seeds, parse
+from generators.base import MAX_SEED, Once, Worker, choose_device, limited, origin, output_seeds, parse
 from guard.errors import GenguardError, ModelError
 from guard.imaging import image_content
 from guard.models import BUNDLED, ModelFiles, locate
@@ -58,28 +57,21 @@ class GanGenerator:
     def __init__(self, model: str, *, architecture: str | None, device: str, name: str) -> None:
         """See `gan`."""
         self.name = name
-        self._model, self._architecture, self._device_name = model, architecture, device
+        self.model = model
         self._worker = Worker(name)
-        self._lock = threading.Lock()
-        self._loaded: _Loaded | None = None
+        self._loaded = Once(lambda: _load(model, architecture, device))
 
     def load(self) -> None:
         """Build the network and load its weights. Raises ModelError when they are not there or do not fit."""
-        self._ready()
+        self._loaded.get()
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
         """Yield the images of each prompt in turn."""
         asked = parse(GanParameters, parameters, generator=self.name)
         return self._worker.stream(lambda: self._generate(prompts, asked))
 
-    def _ready(self) -> _Loaded:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = _load(self._model, self._architecture, self._device_name)
-            return self._loaded
-
     def _generate(self, prompts: Sequence[Content], asked: GanParameters) -> Iterator[tuple[int, Content]]:
-        loaded = self._ready()
+        loaded = self._loaded.get()
         outputs = output_seeds(len(prompts), asked.n, asked.seed)
         for start in range(0, len(outputs), BATCH):
             batch = outputs[start : start + BATCH]

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from generators.base import MAX_SEED, Worker, choose_device, limited, origin, output_seeds, parse
+from generators.base import MAX_SEED, Once, Worker, choose_device, limited, origin, output_seeds, parse
 from generators.sampling import Batch, Settings
 from guard.errors import GenguardError, InputError, ModelError, ParameterError, TooLargeError
 from guard.models import ModelFiles, locate
@@ -60,14 +59,14 @@ class LanguageGenerator:
         if batch < 1:
             raise ParameterError(f"{name}: found batch {batch}, expected at least 1")
         self.name = name
-        self._model, self._device, self._batch, self._revision = model, device, batch, revision
+        self.model = model
+        self._batch = batch
         self._worker = Worker(name)
-        self._lock = threading.Lock()
-        self._loaded: _Loaded | None = None
+        self._loaded = Once(lambda: _load(model, device, revision))
 
     def load(self) -> None:
         """Load the model. Raises ModelError when it is not there, was changed, or is no causal language model."""
-        self._ready()
+        self._loaded.get()
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
         """Yield outputs in the order in which they end, batch by batch.
@@ -81,14 +80,8 @@ class LanguageGenerator:
             raise ParameterError(f"{self.name}: parameter 'stop': found {found}, expected up to {MAX_STOPS} that are not empty")
         return self._worker.stream(lambda: self._generate(prompts, asked))
 
-    def _ready(self) -> _Loaded:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = _load(self._model, self._device, self._revision)
-            return self._loaded
-
     def _generate(self, prompts: Sequence[Content], asked: LanguageParameters) -> Iterator[tuple[int, Content]]:
-        loaded = self._ready()
+        loaded = self._loaded.get()
         encoded = [loaded.encode(prompt, f"{self.name}: prompt {index}") for index, prompt in enumerate(prompts)]
         outputs = output_seeds(len(prompts), asked.n, asked.seed)
         recorded = asdict(asked) | {"n": None, "stop": json.dumps(asked.stop) if asked.stop else None}

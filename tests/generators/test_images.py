@@ -57,7 +57,7 @@ def gan() -> Generator:
 def bundled(request: pytest.FixtureRequest) -> tuple[Generator, dict[str, Any], str]:
     """A bundled generator, parameters that keep it fast, and its model's folder."""
     generator = request.getfixturevalue(request.param)
-    return generator, FAST if request.param == "diffusion" else {}, str(generator._model)
+    return generator, FAST if request.param == "diffusion" else {}, str(generator.model)
 
 
 def test_the_same_seed_gives_the_same_files_twice(bundled: tuple[Generator, dict[str, Any], str]) -> None:

@@ -128,7 +128,7 @@ def test_an_output_does_not_depend_on_its_neighbours(tiny: LanguageGenerator) ->
 
 def test_the_batch_size_changes_nothing(folders: dict[str, Path], tiny: LanguageGenerator) -> None:
     """Two side by side or all at once: the same outputs."""
-    by_two = language(model=tiny._model, device="cpu", name="tiny", batch=2)
+    by_two = language(model=tiny.model, device="cpu", name="tiny", batch=2)
     assert replies(by_two, seed=5, n=2, max_new_tokens=10) == replies(tiny, seed=5, n=2, max_new_tokens=10)
 
 
@@ -156,7 +156,7 @@ def test_n_gives_that_many_different_outputs_a_prompt(tiny: LanguageGenerator) -
 
 def test_temperature_zero_is_the_greedy_search_of_transformers(folders: dict[str, Path], tiny: LanguageGenerator) -> None:
     """The own loop over the model agrees with the library's, token by token."""
-    loaded = tiny._ready()
+    loaded = tiny._loaded.get()
     for text in PROMPTS:
         ids = loaded.tokenizer(text, return_tensors="pt")
         expected = loaded.model.generate(**ids, max_new_tokens=12, do_sample=False, pad_token_id=0)[
@@ -214,7 +214,7 @@ def test_a_prompt_that_fills_the_context_is_refused_with_numbers(tiny: LanguageG
 def test_an_output_ends_where_the_context_ends(tiny: LanguageGenerator) -> None:
     """A long prompt leaves room for few tokens, and takes none from its neighbours."""
     long, short = collect(tiny, ["q" * (CONTEXT - 3), "a"], seed=1, max_new_tokens=40, temperature=1.5)
-    ids = tiny._ready().tokenizer(long[1].text)["input_ids"]
+    ids = tiny._loaded.get().tokenizer(long[1].text)["input_ids"]
     assert len(ids) <= 9  # three tokens, of which each may be a byte that is shown as a character of three
     assert replies(tiny, ["a"], seed=2, max_new_tokens=40, temperature=1.5) == [short[1].text]
 
@@ -243,7 +243,7 @@ def test_a_chat_template_renders_the_prompt(folders: dict[str, Path], tmp_path: 
     save_model(tmp_path, "gpt2")
     save_tokenizer(tmp_path, TEMPLATE)
     chatting = language(model=str(tmp_path), device="cpu")
-    loaded = chatting._ready()
+    loaded = chatting._loaded.get()
     assert loaded.tokenizer.decode(loaded.encode(prompt("Hi"), "")) == "[user] Hi [reply]"
     assert all(reply == reply.strip() for reply in replies(chatting, seed=1, n=4, max_new_tokens=8))
 
@@ -254,7 +254,7 @@ def test_the_origin_names_the_model_and_every_parameter(tiny: LanguageGenerator)
     names = [name for name, _ in content.origin.parameters]
     assert names == ["max_new_tokens", "repetition_penalty", "seed", "stop", "temperature", "top_k", "top_p"]
     assert dict(content.origin.parameters)["stop"] == '["zz"]'
-    assert (content.origin.generator, content.origin.model) == ("tiny", tiny._model)
+    assert (content.origin.generator, content.origin.model) == ("tiny", tiny.model)
     assert re.fullmatch("[0-9a-f]{64}", content.origin.digest)
 
 
