@@ -23,6 +23,8 @@ from guard.taxonomy import CATEGORIES
 from guard.types import Check, CheckResult, Content, Context, Finding, Modality, Place, Region, Scan, Span, Status
 from guard.workers import Overdue, Worker
 
+QUEUE_WAIT_S = 60.0
+"""How long a batch may wait for a check that is busy with others, on top of its deadline: load alone must not block."""
 _PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region}
 _log = logging.getLogger(__name__)
 
@@ -87,8 +89,10 @@ class Chain:
         started = time.perf_counter()
         try:
             scans = await self._call(spec, batch)
-        except Overdue:
-            error = f"no answer within {spec.deadline_ms} ms"
+        except Overdue as late:
+            error = (
+                f"no answer within {spec.deadline_ms} ms" if late.begun else "no turn in time: too much waits for this check"
+            )
             return [self._result(spec, Status.TIMEOUT, error=error, started=started)] * len(batch)
         except (Exception, asyncio.CancelledError) as error:
             if _cancelled(error):
@@ -102,7 +106,7 @@ class Chain:
     async def _call(self, spec: CheckSpec, batch: Sequence[Content]) -> Sequence[Scan]:
         check, seconds = self.checks[spec.name], spec.deadline_ms / 1000
         if check.blocking:
-            scans = await self._workers[spec.name].run(lambda: cast("Sequence[Scan]", check(batch)), seconds)
+            scans = await self._workers[spec.name].run(lambda: cast("Sequence[Scan]", check(batch)), seconds, wait=QUEUE_WAIT_S)
         else:
             try:
                 async with asyncio.timeout(seconds) as scope:

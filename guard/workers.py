@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -18,6 +19,11 @@ MAX_SPARES = 4
 
 class Overdue(TimeoutError):  # noqa: N818 - a kind of TimeoutError, which keeps its name
     """The deadline passed; as against a TimeoutError of the call itself."""
+
+    def __init__(self, message: str, *, begun: bool = True) -> None:
+        """`begun`: whether the call had its turn at all."""
+        super().__init__(message)
+        self.begun = begun
 
 
 class Worker:
@@ -42,28 +48,44 @@ class Worker:
         self._ensure_thread()
         return future
 
-    async def run(self, call: Callable[[], T], timeout: float | None = None) -> T:  # noqa: ASYNC109 - the thread is abandoned with it
-        """Await a call. Raises Overdue after `timeout` seconds, the time it waited in the queue included."""
-        future = self.submit(call)
+    async def run(self, call: Callable[[], T], timeout: float | None = None, *, wait: float = 0.0) -> T:  # noqa: ASYNC109 - the thread is abandoned with it
+        """Await a call. Raises Overdue when it takes more than `timeout` seconds, or did not begin within `timeout` + `wait`.
+
+        The clock starts when the call begins, so that waiting in the queue does not use up its time.
+        """
+        loop = asyncio.get_running_loop()
+        began: list[float] = []
+
+        def timed() -> T:
+            began.append(loop.time())
+            if timeout is not None:
+                with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                    loop.call_soon_threadsafe(restart)
+            return call()
+
+        def restart() -> None:
+            if timeout is not None and not awaited.done():
+                with contextlib.suppress(RuntimeError):  # it is over already
+                    scope.reschedule(began[0] + timeout)
+
+        future = self.submit(timed)
         awaited = asyncio.wrap_future(future)
         awaited.add_done_callback(
             lambda done: done.cancelled() or done.exception()
         )  # an abandoned call may still fail, unheard
-        loop = asyncio.get_running_loop()
-        due = None if timeout is None else loop.time() + timeout
         try:
-            async with asyncio.timeout_at(due) as scope:
+            async with asyncio.timeout(None if timeout is None else timeout + wait) as scope:
                 return await asyncio.shield(awaited)
         except TimeoutError:
             if not scope.expired():
                 raise
             self._give_up(future)
             awaited.cancel()
-            raise Overdue(f"no answer within {timeout} s") from None
+            raise Overdue(f"no answer within {timeout} s", begun=bool(began)) from None
         except asyncio.CancelledError:
             # Nobody waits any more, but until its deadline the call is not a hung one.
-            if not future.cancel() and due is not None:
-                loop.call_at(due, self._give_up, future)
+            if not future.cancel() and timeout is not None:
+                loop.call_at((began[0] if began else loop.time()) + timeout, self._give_up, future)
             raise
 
     def _give_up(self, future: Future[Any]) -> None:

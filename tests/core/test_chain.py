@@ -209,6 +209,22 @@ def test_after_a_hung_call_the_next_one_still_works() -> None:
     check.freed.set()
 
 
+def test_a_queue_of_requests_does_not_use_up_the_deadline_of_each() -> None:
+    """Twenty at once take two deadlines together, and all are measured."""
+
+    class Slow(FakeCheck):
+        def __call__(self, batch: Sequence[Content], /) -> Sequence[Scan]:
+            time.sleep(0.05)
+            return super().__call__(batch)
+
+    house = chain({"a": Slow()}, deadline_ms=500)
+
+    async def script() -> list[list[tuple[CheckResult, ...]]]:
+        return await asyncio.gather(*(house.run([text("x")]) for _ in range(20)))
+
+    assert {found[0][0].status for found in asyncio.run(script())} == {Status.OK}
+
+
 def test_a_hanging_check_does_not_keep_the_process_from_exiting() -> None:
     """The thread that hangs is a daemon."""
     script = (

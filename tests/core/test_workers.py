@@ -75,6 +75,49 @@ def test_more_hung_calls_than_spares_recover_when_any_of_them_returns() -> None:
         one.set()
 
 
+def test_the_time_in_the_queue_is_not_taken_from_the_deadline() -> None:
+    """Load makes callers wait longer; it does not make a call that is quick enough overdue."""
+    worker = Worker("w")
+
+    async def script() -> list[None]:
+        return await asyncio.gather(*(worker.run(lambda: time.sleep(0.02), 0.25, wait=30) for _ in range(20)))
+
+    assert len(asyncio.run(script())) == 20
+
+
+def test_the_deadline_counts_from_the_beginning_of_a_call_that_had_to_wait() -> None:
+    """A call that hangs after its turn came is not given the time that others may wait."""
+    worker, freed = Worker("w"), threading.Event()
+
+    async def script() -> Overdue:
+        first = asyncio.create_task(worker.run(lambda: time.sleep(0.05), 5, wait=30))
+        with pytest.raises(Overdue) as caught:
+            await worker.run(lambda: freed.wait(30), 0.05, wait=30)
+        await first
+        return caught.value
+
+    started = time.monotonic()
+    assert asyncio.run(script()).begun
+    assert time.monotonic() - started < 10
+    freed.set()
+
+
+def test_a_call_that_gets_no_turn_is_overdue_and_says_so() -> None:
+    """The wait has its own bound."""
+    worker, freed = Worker("w"), threading.Event()
+
+    async def script() -> Overdue:
+        first = asyncio.create_task(worker.run(lambda: freed.wait(30)))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overdue) as caught:
+            await worker.run(lambda: None, 0.01, wait=0.02)
+        freed.set()
+        await first
+        return caught.value
+
+    assert not asyncio.run(script()).begun
+
+
 def test_a_caller_that_gives_up_on_a_hung_call_does_not_leave_the_worker_stuck() -> None:
     """The call counts as hung from its deadline on, although nobody waits for it any more."""
     worker, freed = Worker("w"), threading.Event()
