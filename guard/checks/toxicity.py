@@ -15,11 +15,12 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from guard.errors import ModelError, RegistryError
 from guard.models import locate
-from guard.models.detoxify import PUBLIC, folder_labels, load_folder, load_public
+from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, load_folder, load_public
 from guard.registry import checks
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
@@ -83,10 +84,12 @@ class ToxicityCheck:
         """Parameters as of the factory `toxicity`; only settings are read here, weights in `load`."""
         self._model, self._device, self._report_from = model, device, report_from
         self._window, self._overlap = window_tokens, overlap_tokens
+        self._folder: Path | None = None
         if model in PUBLIC:
             names, made = PUBLIC[model], f"detoxify {importlib.metadata.version('detoxify')}"
         else:
             files = locate(model)
+            self._folder = files.path
             names, made = folder_labels(files.path), files.version or "unversioned"
         self.labels: Mapping[str, str] = {name: _category(model, name) for name in names}
         self.version = f"{made}, code {_CODE_VERSION}"
@@ -96,8 +99,13 @@ class ToxicityCheck:
 
     @property
     def examples(self) -> Examples:
-        """What the bundled model must score 500 per mille or more for some label, and what it must not."""
-        return Examples(tuple(map(_example, _FLAGGED)), tuple(map(_example, _CLEAN)))
+        """What the bundled model must score 500 per mille or more for some label, and what it must not.
+
+        The model's own examples, where its folder has some, otherwise English ones. Raises ModelError when they cannot be read.
+        """
+        own = folder_examples(self._folder) if self._folder else None
+        flagged, clean = own or (_FLAGGED, _CLEAN)
+        return Examples(tuple(map(_example, flagged)), tuple(map(_example, clean)))
 
     def load(self) -> None:
         """Load the weights. Raises ModelError when they are missing, changed, of another shape, or too small for a window."""

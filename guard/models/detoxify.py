@@ -1,8 +1,9 @@
 """Loads models of Detoxify's format: from a verified folder, or a published variant by name.
 
-A folder holds `checkpoint.pt` (a dict of `config` and `state_dict`, as Detoxify saves it), and beside it `config.json` and the
-tokenizer's files. Detoxify itself unpickles without restraint, asks a hub for what a checkpoint names, and fills in missing
-weights with random ones; what it is given here was read with restraint, names its own folder, and is compared afterwards.
+A folder holds `checkpoint.pt` (a dict of `config` and `state_dict`, as Detoxify saves it), and beside it `config.json`, the
+tokenizer's files, and `examples.json` when the model's language is not English. Detoxify itself unpickles without restraint,
+asks a hub for what a checkpoint names, and fills in missing weights with random ones; what it is given here was read with
+restraint, names its own folder, and is compared afterwards.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PUBLIC: Mapping[str, Sequence[str]] = {
 """Labels of the variants that Detoxify publishes, by the name it loads them under."""
 _RENAMED = {"toxic": "toxicity", "severe_toxic": "severe_toxicity", "identity_hate": "identity_attack"}
 _ARCHITECTURE = {"model_type", "model_name", "tokenizer_name", "num_classes"}
+_EXAMPLES = 'Expected an object {"flagged": [texts], "clean": [texts]}, neither empty; without the file, English ones are used.'
 _BROKEN = (OSError, LookupError, TypeError, AttributeError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError)
 
 
@@ -40,6 +42,24 @@ def folder_labels(folder: Path) -> Sequence[str]:
             f"{folder.name}: cannot read the labels from config.json ({type(error).__name__})",
             advice="The folder needs checkpoint.pt in Detoxify's format, config.json with id2label, and the tokenizer's files.",
         ) from error
+
+
+def folder_examples(folder: Path) -> tuple[Sequence[str], Sequence[str]] | None:
+    """Texts that the folder's own `examples.json` says its model flags, and does not; None when there is no such file.
+
+    The file is an object of two lists of texts, `flagged` and `clean`. Raises ModelError for anything else.
+    """
+    path = folder / "examples.json"
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        lists = [found[name] for name in ("flagged", "clean")]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder.name}: cannot read examples.json ({type(error).__name__})", advice=_EXAMPLES) from error
+    if not all(isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts) for texts in lists):
+        raise ModelError(f"{folder.name}: examples.json holds something else than two lists of texts", advice=_EXAMPLES)
+    return lists[0], lists[1]
 
 
 def load_folder(name: str, device: str) -> tuple[Any, str]:
