@@ -15,30 +15,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from guard.errors import (
-    GenerationError,
-    GenguardError,
-    InputError,
-    LedgerError,
-    ModelError,
-    SettingsError,
-    TooLargeError,
-)
+from guard.errors import GenguardError, InputError, SettingsError
 from serving import openai, own
-from serving.gate import Gate, error_response, refusal_response
+from serving.gate import Gate, error_response, failure_response, refusal_response
 from serving.settings import Settings, is_loopback
 from serving.wiring import Wired, wire
 
+GRACE_S = 30
+"""Seconds that requests may take to end when the service is stopped."""
 _log = logging.getLogger(__name__)
-
-_STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
-    (TooLargeError, 413, "input-too-large"),
-    (InputError, 400, "invalid_input"),
-    (LedgerError, 503, "ledger_unavailable"),
-    (ModelError, 503, "model_unavailable"),
-    (GenerationError, 502, "generation_failed"),
-    (GenguardError, 500, "internal_error"),
-)
 
 
 def create_app(settings: Settings | None = None, *, make: Callable[[Settings], Wired] = wire) -> FastAPI:
@@ -99,10 +84,7 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
 
 
 async def _on_error(_http: HttpRequest, error: Exception) -> JSONResponse:
-    status, code = next((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
-    if status >= 500:
-        _log.error("%s: %s", type(error).__name__, error)
-    return error_response(status, error.diagnostics() if isinstance(error, GenguardError) else code, code)
+    return failure_response(error)
 
 
 async def _on_invalid(http: HttpRequest, error: Exception) -> JSONResponse:
@@ -110,6 +92,12 @@ async def _on_invalid(http: HttpRequest, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     if any(problem["type"] == "json_invalid" for problem in problems):
         return await _refuse(http, "found a request body that is not JSON, expected JSON in UTF-8")
+    if any(problem["type"] == "model_attributes_type" and len(problem["loc"]) == 1 for problem in problems):
+        return error_response(
+            422,
+            "the request is no JSON object, expected one, with the header `content-type: application/json`",
+            "invalid_request",
+        )
     told = "; ".join(f"{'.'.join(str(step) for step in problem['loc'][1:])}: {problem['msg']}" for problem in problems[:5])
     return error_response(422, f"the request is not of the expected shape: {told}", "invalid_request")
 
@@ -127,7 +115,19 @@ async def _refuse(http: HttpRequest, message: str) -> JSONResponse:
 
 
 def serve(settings: Settings) -> None:
-    """Run the service until it is stopped."""
+    """Run the service until it is stopped. Raises PolicyError, LedgerError, RegistryError or SettingsError at its start."""
     import uvicorn
 
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="info", server_header=False)
+    app = create_app(settings, make=lambda _: wired)
+    wired = wire(settings)  # before the server runs, which would tell a mistake as a traceback
+    try:
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_level="info",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    finally:
+        wired.close()

@@ -172,6 +172,7 @@ _SIGNS = {
     "disk is full": "Free some space; nothing that was acknowledged is lost, and writing goes on by itself.",
     "disk I/O": "Check the disk and its free space; nothing that was acknowledged is lost.",
     "not a database": "The file is not a ledger, or was damaged: run `genguard audit verify`, or name another.",
+    "no such table": "The file is not a ledger: name another with --ledger sqlite:///PATH.",
     "malformed": "The file is damaged: run `genguard audit verify`, and restore a backup.",
     "locked": "Another process has held the ledger for too long.",
 }

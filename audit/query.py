@@ -112,6 +112,9 @@ def query(
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise QueryError(f"limit is {limit}, expected 1 to {MAX_LIMIT}")
+    for name, index in (("before", before), ("after", after)):
+        if index is not None and not -(2**62) <= index <= 2**62:
+            raise QueryError(f"{name} is beyond 2**62, expected an index of the ledger")
     wanted = (*parse(text), *filters_from(filters))
     if not any(found.key == "kind" for found in wanted):
         wanted = (*wanted, Filter("kind", (DECISION,)))

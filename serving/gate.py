@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import PurePath
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from guard.errors import GenguardError, TooLargeError
+from guard.errors import GenerationError, GenguardError, InputError, LedgerError, ModelError, TooLargeError
 from guard.ids import uuid7
 from guard.pipeline import Guard
 from guard.types import Release, Request
 from serving.settings import Caller, caller_of
 
+BODY_S = 60.0
+"""How long a request's body may take to arrive, in seconds."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Paths that answer without a key: they say nothing about content."""
 
 Refuse = Callable[[GenguardError, Request], Awaitable[Release]]
+
+_STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
+    (TooLargeError, 413, "input-too-large"),
+    (InputError, 400, "invalid_input"),
+    (LedgerError, 503, "ledger_unavailable"),
+    (ModelError, 503, "model_unavailable"),
+    (GenerationError, 502, "generation_failed"),
+)
+_log = logging.getLogger(__name__)
 
 
 class Gate:
@@ -31,7 +46,11 @@ class Gate:
         self.max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 without a valid key and 413 over the limit; otherwise pass on with `scope["state"]["request"]` set."""
+        """Answer 401 without a valid key, 413 over the limit, 408 for a body that does not come, 500 for what nobody foresaw.
+
+        Otherwise pass on with `request` and `sees` (the tenant whose decisions the caller may look up; empty: all) in
+        `scope["state"]`.
+        """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -43,23 +62,38 @@ class Gate:
             )
             return
         request = _request(headers, caller)
-        scope.setdefault("state", {})["request"] = request
-        body = await self._body(headers, receive)
-        if body is None:
-            error = TooLargeError(f"found a request body of more than {self.max_body} bytes, expected at most that")
-            release = await self.guard().refuse(error, request)
-            await refusal_response(release)(scope, receive, send)
+        scope.setdefault("state", {}).update(request=request, sees=caller.sees if caller else "")
+        answering = False
+
+        async def answer(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(BODY_S) as scope_of_body:
+                body = await self._body(headers, receive)
+            if body is None:
+                error = TooLargeError(f"found a request body of more than {self.max_body} bytes, expected at most that")
+                await refusal_response(await self.guard().refuse(error, request))(scope, receive, answer)
+            else:
+                await self.app(scope, _replay(body), answer)
+        except _GoneError:
             return
-        await self.app(scope, _replay(body), send)
+        except Exception as error:
+            if answering:
+                raise
+            late = isinstance(error, TimeoutError) and scope_of_body.expired()
+            await (_late_response() if late else failure_response(error))(scope, receive, send)
 
     def _caller(self, headers: Headers) -> Caller | None:
         if not self.callers:
-            return Caller("local", "default", b"")  # bound to loopback: see service.create_app
+            return Caller("local", "default", b"", "")  # bound to loopback: see service.create_app
         scheme, _, key = headers.get("authorization", "").partition(" ")
         return caller_of(key.strip(), self.callers) if scheme.lower() == "bearer" else None
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
-        """The body, or None as soon as it is known to be over the limit."""
+        """The body, or None as soon as it is known to be over the limit. Raises _GoneError when the client left early."""
         said = headers.get("content-length", "")
         if said.isdigit() and int(said) > self.max_body:
             return None
@@ -68,13 +102,17 @@ class Gate:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return b"".join(parts)
+                raise _GoneError
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > self.max_body:
                 return None
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+
+class _GoneError(Exception):
+    """The client left: nobody waits for an answer."""
 
 
 def _request(headers: Headers, caller: Caller | None) -> Request:
@@ -103,6 +141,24 @@ def error_response(status: int, message: str, code: str, **more: Any) -> JSONRes
     return JSONResponse(
         {"error": {"message": message, "type": kind, "code": code, "param": None}, **more}, status_code=status, headers=headers
     )
+
+
+def failure_response(error: Exception) -> JSONResponse:
+    """The answer to an error. What nobody foresaw is told and logged by its type and place: its message may quote content."""
+    status, code = next(((status, code) for kind, status, code in _STATUS if isinstance(error, kind)), (500, "internal_error"))
+    known = isinstance(error, GenguardError)
+    if status >= 500:
+        frames = traceback.extract_tb(error.__traceback__)[-4:]
+        place = " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in frames)
+        _log.error("%s: %s", type(error).__name__, error if known else f"at {place}")
+    message = error.diagnostics() if isinstance(error, GenguardError) else "the service failed; nothing was released"
+    return error_response(status, message, code)
+
+
+def _late_response() -> JSONResponse:
+    response = error_response(408, f"found no complete request body within {BODY_S:.0f} s", "request_timeout")
+    response.headers["connection"] = "close"
+    return response
 
 
 def refusal_response(release: Release) -> JSONResponse:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from guard.errors import ParameterError
 from guard.ids import uuid7
@@ -22,6 +22,16 @@ from serving.wiring import Wired
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
+
+
+def _unicode(text: str) -> str:
+    """Prompts are judged, and recorded, when they are none; names and stop sequences are only refused."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("found an unpaired surrogate, expected Unicode text")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_unicode)]
 
 
 class TextPart(BaseModel):
@@ -47,7 +57,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str
+    model: Text
     messages: list[Message] = Field(min_length=1)
     temperature: float | None = None
     top_p: float | None = None
@@ -55,8 +65,8 @@ class ChatRequest(BaseModel):
     max_completion_tokens: int | None = None
     seed: int | None = None
     n: int = Field(1, ge=1, le=16)
-    stop: str | list[str] | None = None
-    user: str = ""
+    stop: Text | list[Text] | None = None
+    user: Text = ""
     stream: bool = Field(False, description="Only false: streaming is not offered by this version.")
 
     @field_validator("stream")
@@ -69,10 +79,11 @@ class ChatRequest(BaseModel):
     def parameters(self) -> dict[str, Any]:
         """Sampling parameters under the names our generators know."""
         stop = [self.stop] if isinstance(self.stop, str) else self.stop
+        most = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         given = {
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "max_new_tokens": self.max_completion_tokens or self.max_tokens,
+            "max_new_tokens": most,
             "seed": self.seed,
             "stop": stop,
             "n": self.n,
@@ -92,13 +103,13 @@ class ImageRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = "diffusion"
+    model: Text = "diffusion"
     prompt: str
     n: int = Field(1, ge=1, le=16)
     size: str = Field("auto", description="WIDTHxHEIGHT, or auto for the model's own size.")
     seed: int | None = Field(None, description="Ours: the same seed gives the same image twice.")
     response_format: Literal["b64_json"] = "b64_json"
-    user: str = ""
+    user: Text = ""
 
     def parameters(self) -> dict[str, Any]:
         """Sampling parameters. Raises ParameterError for a size that is none."""

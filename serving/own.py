@@ -43,9 +43,10 @@ async def decisions(
     limit: int = Query(50, ge=1, le=500),
     before: int | None = Query(None, ge=0, description="Only entries with a smaller index: the cursor of the next page."),
 ) -> dict[str, Any]:
-    """Decisions, newest first. Content is never part of the answer."""
+    """Decisions, newest first; with a tenant's key, that tenant's. Content is never part of the answer."""
     wired: Wired = http.app.state.wired
-    page = await run_in_threadpool(query, wired.ledger_url, q, limit=limit, before=before)
+    whose = {"tenant": http.state.sees} if http.state.sees else {}
+    page = await run_in_threadpool(query, wired.ledger_url, q, limit=limit, before=before, **whose)
     return {"decisions": [asdict(row) for row in page.rows], "next": page.older, "size": page.size}
 
 
@@ -57,4 +58,6 @@ async def decision(decision: str, http: HttpRequest) -> Any:
         shown = await run_in_threadpool(show, wired.ledger_url, decision[:60])
     except QueryError as error:
         return error_response(404, str(error), "not_found")
+    if http.state.sees and shown.body.get("request", {}).get("tenant") != http.state.sees:
+        return error_response(404, f"no entry {decision[:60]}", "not_found")
     return {"index": shown.idx, "leaf_hash": shown.leaf.hex(), "tree_size": shown.tree_size, "entry": shown.body}

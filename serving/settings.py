@@ -69,6 +69,8 @@ class Caller:
     name: str
     tenant: str
     digest: bytes
+    sees: str
+    """The tenant whose decisions it may look up: its own, where one is named. Empty: all of them."""
 
     @classmethod
     def parse(cls, entry: str, number: int) -> Caller:
@@ -80,7 +82,7 @@ class Caller:
                 f"API key {number} cannot be used: expected name:key or name@tenant:key with at least 16 characters of key",
                 advice="Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
             )
-        return cls(name, tenant or "default", hashlib.sha256(key.encode()).digest())
+        return cls(name, tenant or "default", hashlib.sha256(key.encode()).digest(), tenant)
 
 
 def caller_of(key: str, callers: tuple[Caller, ...]) -> Caller | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import struct
 import zlib
 
@@ -78,9 +79,56 @@ def test_json_of_another_shape_gets_422(server, body, told):
     assert told in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("field", ["model", "user", "stop"])
+def test_an_unpaired_surrogate_in_a_parameter_is_named(server, field):
+    """It could be neither recorded nor given to a model."""
+    body = b'{"model": "language", "messages": [{"role": "user", "content": "Hi"}], "%s": "\\ud800"}' % field.encode()
+    answer = server.http.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert field in answer.json()["error"]["message"]
+    assert "surrogate" in answer.json()["error"]["message"]
+
+
+def test_a_body_without_its_content_type_is_told_what_is_missing(server):
+    """What `curl -d` sends when nobody says more."""
+    answer = server.http.post("/v1/check", content=b'{"text": "Hi"}', headers={"content-type": "text/plain"})
+    assert answer.status_code == 422
+    assert "content-type: application/json" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("before", [2**63, 10**30])
+def test_an_index_beyond_any_ledger_is_refused(server, before):
+    """SQLite has 64 bits."""
+    answer = server.http.get("/v1/decisions", params={"before": before})
+    assert answer.status_code == 400
+    assert "before" in answer.json()["error"]["message"]
+
+
+def test_a_body_that_breaks_off_is_no_input(server):
+    """The client left: nothing is judged, and the service goes on."""
+    entries = server.http.get("/v1/decisions").json()["size"]
+    with socket.create_connection(("127.0.0.1", server.http.base_url.port)) as broken:
+        broken.sendall(b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+    assert server.http.get("/v1/decisions").json()["size"] == entries
+
+
+def test_a_body_that_does_not_come_ends_with_408(server, monkeypatch):
+    """A slow client does not hold its connection for ever."""
+    monkeypatch.setattr("serving.gate.BODY_S", 0.2)
+    with socket.create_connection(("127.0.0.1", server.http.base_url.port), timeout=20) as slow:
+        slow.sendall(b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+        assert slow.recv(4096).startswith(b"HTTP/1.1 408")
+
+
 @pytest.mark.parametrize(
     ("parameters", "told"),
-    [({"temperature": 9.0}, "temperature"), ({"stream": True}, "stream"), ({"n": 0}, "n"), ({"size": "big"}, "size")],
+    [
+        ({"temperature": 9.0}, "temperature"),
+        ({"stream": True}, "stream"),
+        ({"n": 0}, "n"),
+        ({"size": "big"}, "size"),
+        ({"max_completion_tokens": 0}, "max_new_tokens"),
+    ],
 )
 def test_a_parameter_out_of_range_is_named(server, parameters, told):
     """Ranges are the generator's; unknown fields are refused rather than ignored."""
