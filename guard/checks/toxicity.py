@@ -6,6 +6,9 @@ when a policy names it.
 
 Texts longer than a window are read in overlapping windows, and a label's score is that of its worst window. Detoxify's own
 `predict` would cut them off silently, so only its model and tokenizer are used here.
+
+Disguised text (`guard.text`) is read twice, in the same forward pass: as it is written, and as it is meant. A label's score is
+the higher one. Plain text, nearly all of it, is read once.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ from guard.errors import ModelError, RegistryError
 from guard.models import locate
 from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, load_folder, load_public
 from guard.registry import checks
+from guard.text.normalise import readings
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
-_CODE_VERSION = "1"
+_CODE_VERSION = "2"
 CATEGORIES = {
     "toxicity": "harassment",
     "severe_toxicity": "harassment",
@@ -49,12 +53,14 @@ def toxicity(
     overlap_tokens: int = 16,
     device: str = "auto",
     report_from: int = 100,
+    normalise: bool = True,
 ) -> Check:
     """The check; raises RegistryError for a parameter out of range, ModelError for a model that is not there.
 
     `model`: `bundled/NAME`, a folder, or `original`, `unbiased`, `multilingual`. `window_tokens`: tokens that are read
     together, two special ones included; `overlap_tokens`: how many of them the next window reads again. `device`: `auto` takes
     CUDA when it is there. `report_from`: findings below this score, per mille, are not reported, so no rule can ask for them.
+    `normalise`: also read disguised text (`1d10t`, `i d i o t`, look-alike letters) as it is meant; the higher score counts.
     """
     if window_tokens < _LEAST_WINDOW:
         raise RegistryError(f"window_tokens is {window_tokens}, expected at least {_LEAST_WINDOW}")
@@ -62,7 +68,7 @@ def toxicity(
         raise RegistryError(f"overlap_tokens is {overlap_tokens}, expected 0 to {window_tokens // 2}, half a window")
     if not 0 <= report_from <= 1000:
         raise RegistryError(f"report_from is {report_from}, expected 0 to 1000 per mille")
-    return ToxicityCheck(model, window_tokens, overlap_tokens, device, report_from)
+    return ToxicityCheck(model, window_tokens, overlap_tokens, device, report_from, normalise=normalise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ class _Window:
     text: int
     span: Span
     tokens: list[int]
+    disguised: bool = False
+    """Whether the tokens are another reading of what stands there."""
 
 
 class ToxicityCheck:
@@ -80,10 +88,12 @@ class ToxicityCheck:
     modalities = frozenset({Modality.TEXT})
     blocking = True
 
-    def __init__(self, model: str, window_tokens: int, overlap_tokens: int, device: str, report_from: int) -> None:
+    def __init__(
+        self, model: str, window_tokens: int, overlap_tokens: int, device: str, report_from: int, *, normalise: bool = True
+    ) -> None:
         """Parameters as of the factory `toxicity`; only settings are read here, weights in `load`."""
         self._model, self._device, self._report_from = model, device, report_from
-        self._window, self._overlap = window_tokens, overlap_tokens
+        self._window, self._overlap, self._normalise = window_tokens, overlap_tokens, normalise
         self._folder: Path | None = None
         if model in PUBLIC:
             names, made = PUBLIC[model], f"detoxify {importlib.metadata.version('detoxify')}"
@@ -127,13 +137,23 @@ class ToxicityCheck:
         if self._detoxify is None:
             raise ModelError(f"{self._model} is not loaded", advice="Call load() before the first batch.")
         texts = [content.text for content in batch]
-        windows = self._windows(texts)
+        windows = self._windows(texts) + (self._disguised(texts) if self._normalise else [])
         scores = self._score(windows)
         scans = []
         for index, text in enumerate(texts):
             mine = [number for number, window in enumerate(windows) if window.text == index]
             scans.append(Scan(self._findings([windows[n] for n in mine], [scores[n] for n in mine]), Span(0, len(text))))
         return scans
+
+    def _disguised(self, texts: list[str]) -> list[_Window]:
+        """Windows of what texts say beneath a disguise, where it differs from what is written, placed in the original."""
+        found = [(index, reading) for index, text in enumerate(texts) for reading in readings(text)]
+        windows = self._windows([reading.text for _, reading in found])
+        return [
+            _Window(found[window.text][0], found[window.text][1].to_original(window.span), window.tokens, disguised=True)
+            for window in windows
+            if found[window.text][1].alters(window.span)
+        ]
 
     def _windows(self, texts: list[str]) -> list[_Window]:
         """All windows of all texts, in order; a text without a readable character has none."""
@@ -192,11 +212,13 @@ class ToxicityCheck:
 
     def _findings(self, windows: list[_Window], scores: list[list[float]]) -> tuple[Finding, ...]:
         findings = []
+        written = sum(not window.disguised for window in windows)
         for column, label in enumerate(self._detoxify.class_names if windows else ()):
             worst = max(range(len(windows)), key=lambda number: scores[number][column])
             score = round(scores[worst][column] * 1000)
             if score >= self._report_from:
-                reason = f"scored {score} per mille for {label} in window {worst + 1} of {len(windows)}"
+                where = "beneath a disguise" if windows[worst].disguised else f"in window {worst + 1} of {written}"
+                reason = f"scored {score} per mille for {label} {where}"
                 findings.append(Finding(self.labels[label], label, score, windows[worst].span, reason=reason))
         return tuple(findings)
 

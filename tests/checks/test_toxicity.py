@@ -360,6 +360,69 @@ def test_the_configuration_names_the_labels_in_order():
     assert [names[str(index)] for index in range(len(names))] == LABELS
 
 
+@pytest.mark.parametrize(
+    "insult",
+    ["1d10t", "i d i o t", "i.d.i.o.t", "idіоt", "ｉｄｉｏｔ", "i\u200bd\u200biot", "idiooooooot", "i̶d̶i̶o̶t̶", "𝓲𝓭𝓲𝓸𝓽", "id*ot"],
+)
+def test_a_disguised_insult_is_found_as_the_plain_one_is(bundled, insult):
+    """Its score is at least the plain one's, and its place is that of the disguise."""
+    plain, disguised = bundled([content("You are a stupid idiot."), content(f"🙂 You are a stupid {insult}.")])
+    assert scores(disguised)["insult"] >= 0.9 * scores(plain)["insult"] >= 500
+    worst = next(finding for finding in disguised.findings if finding.label == "insult")
+    assert worst.where.start <= 2
+    assert worst.where.end == len(f"🙂 You are a stupid {insult}.")
+
+
+def test_a_reason_says_that_a_disguise_was_read(bundled):
+    """And nothing of what stood beneath it."""
+    finding = next(found for found in bundled([content("You 1d10t!")])[0].findings if found.label == "insult")
+    assert finding.reason == f"scored {finding.score} per mille for insult beneath a disguise"
+
+
+def test_only_windows_with_a_disguise_are_read_twice(bundled):
+    """Plain text has no second reading, and a long text has one where it is disguised."""
+    assert bundled._disguised([HARMLESS * 20, "你好，世界", ""]) == []
+    text = HARMLESS * 20 + "You 1d10t!"
+    windows = bundled._disguised([text])
+    assert len(windows) == 1
+    assert windows[0].span.start <= text.index("You 1d10t")
+    assert windows[0].span.end == len(text)
+
+
+def test_reading_beneath_a_disguise_can_be_switched_off(tiny):
+    """For those who measure what it changes."""
+    on, off = loaded(tiny, report_from=0), loaded(tiny, report_from=0, normalise=False)
+    assert all("disguise" not in finding.reason for finding in off([content("You 1d10t!")])[0].findings)
+    assert scores(on([content(HARMLESS)])[0]) == scores(off([content(HARMLESS)])[0])
+    passes = []
+    on._detoxify.model.register_forward_hook(lambda *_: passes.append(1))
+    on([content("You 1d10t!"), content(HARMLESS)])
+    assert len(passes) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write to joe.b@ss.example.com or b4tm4n@host.org before Friday.",
+        "The board costs $5k, measures 5'10\" by 6'2\" and ships with the Galaxy A55.",
+        "Order XJ4S5-A55H0 and SKU B00B5-1D10T were delivered with 4x4 tyres.",
+        "for i in range(10): total += a*b - a*s; print(total) if a != b else quit()",
+        "#MeToo #covid19 @ssociates met on Tuesday.",
+        "Answer A B C D, then a b c d, then 1 2 3 4.",
+        "J. R. R. Tolkien wrote it; Louis XIII and Henry VIII did not. See www.example.com.",
+        "你好，世界！价格：￥100（含税），让·雷诺、张三/李四。",
+        "Привет, как дела? Он сказал, что это дом.",
+        "مرحبا بالعالم، كيف حالك",
+        "My room number is 1O1 and the wifi password is s3cr3tp4ss.",
+        "Soooo good, yesssss, that was a loooong day!",
+        "T h a n k  y o u  v e r y  m u c h",
+    ],
+)
+def test_clean_text_that_looks_disguised_is_not_flagged(bundled, text):
+    """Codes, prices, addresses, lists and other scripts stay below 500 per mille."""
+    assert max(scores(bundled([content(text)])[0]).values()) < 500
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_characters_are_read_to_the_end(bundled):
     """Several hundred windows."""
