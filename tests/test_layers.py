@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CORE = ("guard", "policies", "generators", "audit")
-EDGES = ("service", "cli", "serving", "terminal", "demo", "console", "settings")
+EDGES = ("service", "cli", "evaluation", "serving", "terminal", "demo", "console", "settings")
 OURS = {*CORE, *EDGES, "training", "benchmarks", "tests"}
 
 HEAVY = {
-    "PIL", "cv2", "detoxify", "diffusers", "imagehash", "imwatermark", "numpy", "onnxruntime", "pandas", "pdqhash",
-    "presidio_analyzer", "ray", "safetensors", "scipy", "spacy", "thinc", "torch", "transformers",
+    "PIL", "cv2", "detoxify", "diffusers", "imagehash", "imwatermark", "matplotlib", "numpy", "onnxruntime", "pandas",
+    "pdqhash", "presidio_analyzer", "pyarrow", "ray", "safetensors", "scipy", "spacy", "thinc", "torch", "transformers",
 }  # fmt: skip
 HEAVY_AT_HOME = {"generators/mlp_gan.py"}
 """Networks as classes: their base class is torch's. Imported by name, when a GAN is built."""
@@ -109,6 +109,14 @@ def test_imports_point_downwards_only(package: str) -> None:
         if name.split(".")[0] in OURS - allowed
     }
     assert not wrong
+
+
+def test_measuring_stands_on_guard_and_policies_alone() -> None:
+    """`evaluation` measures checks: it records nothing, generates nothing and prints nothing."""
+    assert of("evaluation")
+    allowed = {"evaluation", "guard", "policies"}
+    wrong = {f"{shown(file)} imports {name}" for file in of("evaluation") for name in everywhere(file)}
+    assert not {line for line in wrong if line.split()[-1].split(".")[0] in OURS - allowed}
 
 
 def test_the_ledger_never_imports_checks() -> None:

@@ -1,0 +1,1 @@
+"""Measures checks over labelled files: what `genguard eval` runs."""
