@@ -1,4 +1,4 @@
-"""The terminal: `genguard demo | serve | generate | check | policy … | audit …`.
+"""The terminal: `genguard demo | serve | generate | check | eval | policy … | audit …`.
 
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
 `audit verify`: 0 sound, 2 tampered; 64 a usage error or an input that cannot be read, 70 a failure of ours.
@@ -110,6 +110,45 @@ def check(
     data = _read(file)
     release = _with_guard(policy, ledger, key_file, lambda guard: guard.check_sync(data))
     _show(release, out, as_json=as_json)
+
+
+@app.command("eval")
+def evaluate(
+    check: Annotated[str, typer.Argument(help="A check of text by its name, or with --policy a check of that policy.")],
+    file: Annotated[Path, typer.Argument(help="Labelled texts: .csv, .tsv, .jsonl or .parquet.")],
+    text: Annotated[str, typer.Option(help="Column that holds the texts.")],
+    label: Annotated[str, typer.Option(help="Column that holds the labels, or spans as JSON.")],
+    positive: Annotated[list[str] | None, typer.Option(help="Label of the rows that should be flagged; repeatable.")] = None,
+    finding: Annotated[str | None, typer.Option(help="Measure this label of the check alone.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Policy file or pack name, for its parameters and thresholds.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, a parameter of the check.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Flag from this score, more than 0 to 1.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--choose-threshold", help="Find the lowest threshold with this false positive rate.")
+    ] = None,
+    renamed: Annotated[
+        list[str] | None, typer.Option("--map", help="TYPE=LABEL, what the check calls a type; TYPE= leaves it out.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw ROC and reliability here, as PNG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a check over a labelled file: how well it tells, at which threshold, how fast."""
+    from terminal import evaluation
+
+    _quiet()
+    subject = evaluation.subject(check, policy, evaluation.pairs("--set", settings), finding, threshold)
+    report = evaluation.measure(
+        subject,
+        (file, text, label, limit),
+        evaluation.Plan(tuple(positive or ()), evaluation.pairs("--map", renamed), rate),
+        plot,
+    )
+    if as_json:
+        _print_json(report.summary)
+    else:
+        evaluation.print_report(report)
+    raise typer.Exit(0 if report.summary["n"] else FAILURE)
 
 
 @policy_app.command()
