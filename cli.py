@@ -6,7 +6,9 @@ Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +16,13 @@ from typing import Annotated, Any
 
 import typer
 
-from guard.errors import GenguardError, InputError, PolicyError, SettingsError
+from guard.errors import GenguardError, InputError, PolicyError, SettingsError, TooLargeError
 from guard.types import Action, Modality, Release
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 
 USAGE, FAILURE = 64, 70
+MAX_FILE = 64_000_000
+"""Bytes that `check` reads at most; what of it may be judged is the guard's to say."""
 _UsageError: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Base of all mistakes in arguments. Typer carries its own copy of click, of which it publishes only some names."""
 EXIT = {Action.ALLOW: 0, Action.LABEL: 10, Action.REDACT: 10, Action.REVIEW: 20, Action.BLOCK: 30}
@@ -250,9 +254,12 @@ def _with_guard(policies: list[str] | None, ledger: str, key_file: Path | None, 
 def _read(file: str) -> str | bytes:
     """A file's text, or its bytes when they begin like an image. Raises InputError for neither."""
     try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        with contextlib.nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
+            data = source.read(MAX_FILE + 1)
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise TooLargeError(f"{file}: found more than {MAX_FILE} bytes, expected at most that")
     if data.startswith((b"\x89PNG", b"\xff\xd8", b"RIFF")):
         return data
     try:
@@ -281,10 +288,11 @@ def _print_json(value: Any) -> None:
 
 
 def _quiet() -> None:
-    """Keep libraries' own progress bars and notices off the terminal; ours say what happens."""
-    import os
+    """Settings of libraries, before they are loaded: no progress bars and notices of their own, and threads that sleep."""
     import warnings
 
+    # Threads of PyTorch that spin while they wait make a model ten times slower when another process wants the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore")
@@ -292,20 +300,37 @@ def _quiet() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    code = _run()
+    from guard.workers import busy
+
+    if busy():
+        # A thread inside a model's native code would abort an interpreter that ends in the usual way. All is recorded by now.
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         code = app(standalone_mode=False)
-    except typer.Abort:
-        sys.exit(130)
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
     except _UsageError as error:
         error.show()
-        sys.exit(USAGE)
+        return USAGE
     except (InputError, PolicyError, SettingsError) as error:
         typer.echo(f"genguard: {error.diagnostics()}", err=True)
-        sys.exit(USAGE)
+        return USAGE
     except GenguardError as error:
         typer.echo(f"genguard: {error.diagnostics()}", err=True)
-        sys.exit(FAILURE)
-    sys.exit(code if isinstance(code, int) else 0)
+        return FAILURE
+    except OSError as error:  # a full disk, a folder that is not there
+        place = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        typer.echo(f"genguard: {place}{error.strerror or type(error).__name__}", err=True)
+        return FAILURE
+    return code if isinstance(code, int) else 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,15 @@ MAX_SPARES = 4
 """How many hung calls one worker replaces by a fresh thread before it lets callers wait (and time out)."""
 
 
+_running: set[int] = set()
+"""Threads that are inside a call."""
+
+
+def busy() -> bool:
+    """Whether any worker's thread is inside a call, waited for or not."""
+    return bool(_running)
+
+
 class Overdue(TimeoutError):  # noqa: N818 - a kind of TimeoutError, which keeps its name
     """The deadline passed; as against a TimeoutError of the call itself."""
 
@@ -113,14 +122,27 @@ class Worker:
         while True:
             future, call = self._jobs.get()
             if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(call())
-                except Exception as error:  # noqa: BLE001 - handed to whoever awaits the future
+                result, error = _attempt(call)
+                if error is None:
+                    future.set_result(result)
+                else:
                     future.set_exception(error)
-                except BaseException as error:  # noqa: BLE001 - a library's sys.exit() must not end the event loop
-                    future.set_exception(RuntimeError(f"the call raised {type(error).__name__}"))
+                del result, error
             del future, call
             with self._lock:
                 if self._threads > self._wanted():  # a hung call came back: one thread is enough again
                     self._threads -= 1
                     return
+
+
+def _attempt(call: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """What a call gave, or how it failed. It counts as over before anyone is told."""
+    _running.add(threading.get_ident())
+    try:
+        return call(), None
+    except Exception as error:  # noqa: BLE001 - handed to whoever awaits the future
+        return None, error
+    except BaseException as error:  # noqa: BLE001 - a library's sys.exit() must not end the event loop
+        return None, RuntimeError(f"the call raised {type(error).__name__}")
+    finally:
+        _running.discard(threading.get_ident())

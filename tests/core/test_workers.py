@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from guard.workers import MAX_SPARES, Overdue, Worker
+from guard.workers import MAX_SPARES, Overdue, Worker, busy
 
 
 def test_calls_run_one_at_a_time_on_a_thread_of_their_own() -> None:
@@ -163,6 +163,24 @@ def test_a_call_that_tries_to_end_the_process_fails_alone(error: BaseException) 
 
     with pytest.raises(RuntimeError, match=type(error).__name__):
         asyncio.run(Worker("w").run(leave, 5))
+
+
+def test_whether_anything_runs_is_known_also_when_nobody_waits() -> None:
+    """Who ends the process has to know."""
+    worker, freed = Worker("w"), threading.Event()
+
+    async def script() -> None:
+        with pytest.raises(Overdue):
+            await worker.run(lambda: freed.wait(30), 0.02)
+        assert busy()
+        freed.set()
+        for _ in range(500):
+            if not busy():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("it never ended")
+
+    asyncio.run(script())
 
 
 def test_threads_that_are_not_needed_any_more_end() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,6 +139,51 @@ def test_a_usage_error_exits_with_64(genguard, arguments):
 def test_a_missing_ledger_exits_with_70(genguard):
     """It is not the caller's grammar that is wrong."""
     assert genguard("audit", "verify", "--ledger", "sqlite:///nowhere.db").code == 70
+
+
+def test_an_output_that_cannot_be_written_exits_with_70(genguard):
+    """In one line that names the file."""
+    refused = genguard("check", "-", "--policy", "desk.yaml", "--out", "nowhere/file", given=b"Good morning.")
+    assert refused.code == 70
+    assert refused.err.startswith("genguard: nowhere/file: ")
+
+
+def test_a_check_that_still_runs_does_not_spoil_the_exit_code(tmp_path):
+    """A deadline that is long over: native code on an abandoned thread would abort the interpreter at its end."""
+    (tmp_path / "hasty.yaml").write_text(
+        "policy: hasty\nversion: 1\nstatus: live\nchecks:\n  toxicity: {use: toxicity, deadline_ms: 1}\n"
+        "rules:\n  - {id: rude, when: {toxicity.toxicity: 0.5}, action: block, category: harassment}\n",
+        "utf-8",
+    )
+    text = " ".join(f"word{number} and then" for number in range(3000))
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "check", "-", "--policy", "hasty.yaml"],
+        input=text,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (30, "")
+    assert "no answer within 1 ms" in done.stderr
+    assert "terminate" not in done.stderr
+
+
+def test_what_never_ends_is_not_read_for_ever(genguard):
+    """`check` reads up to its limit."""
+    refused = genguard("check", "/dev/zero", "--policy", "desk.yaml")
+    assert refused.code == 64
+    assert "more than" in refused.err
+
+
+def test_a_file_that_is_no_ledger_is_called_so(genguard, tmp_path):
+    """An empty file is a database to SQLite, and none of ours."""
+    (tmp_path / "empty.db").touch()
+    refused = genguard("audit", "query", "--ledger", "sqlite:///empty.db")
+    assert refused.code == 70
+    assert "not a ledger" in refused.err
 
 
 def test_bytes_that_are_no_content_are_refused(genguard):
