@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from guard.text.reading import Edit, Normalised, rewrite
-from guard.text.words import COMMON, EXPECTED, MASKED, has_masked, of_length, word_ends
+from guard.text.words import EXPECTED, MASKED, has_masked, is_frequent, of_length, word_ends
 
 STANDS_FOR = {
     "@": "a", "4": "a", "8": "b", "(": "c", "¢": "c", "3": "e", "€": "e", "6": "g", "9": "g", "1": "il", "!": "il", "¡": "i",
@@ -76,9 +76,17 @@ def _is_spelled(letters: str) -> bool:
     if letters.isupper():
         return has_masked(lower)
     if len(letters) < _LEAST_LETTERS:
-        return lower in MASKED or lower in COMMON
+        return lower in MASKED or is_frequent(lower)
     steps = {ord(after) - ord(before) for before, after in pairwise(lower)}
     return steps not in ({0}, {1}, {-1})
+
+
+def _is_split(pieces: list[str]) -> bool:
+    """Whether pieces are one word: a masked one, or a frequent one of which not all pieces are words themselves."""
+    word = "".join(pieces)
+    if word in MASKED:
+        return True
+    return len(word) > _LEAST_LETTERS and is_frequent(word) and not all(map(is_frequent, pieces))
 
 
 # Hints begin with the sign, which is rare, and look behind it: a search that begins with a letter stops at every word.
@@ -96,7 +104,7 @@ def split_words(reading: Normalised) -> Normalised:
         if match.end() - match.start() > 2 * _LONGEST_TOKEN:
             continue
         word = match.group()
-        if re.sub("[^A-Za-z]", "", word).lower() in MASKED:
+        if _is_split(re.findall("[a-z]+", word.lower())):
             edits += [
                 (match.start() + place, match.start() + place + 1, "") for place, sign in enumerate(word) if not sign.isalpha()
             ]
@@ -171,13 +179,18 @@ def _listed(token: str) -> str | None:
 def _unlisted(token: str) -> str | None:
     letters = [letter for letter in token if letter.isalpha()]
     signs = len(token) - len(letters)
-    if signs == 0 or len(letters) < 2 * signs or _CODED.fullmatch(token) or not token[-1].isalnum() or token[0] in "@!€¡＠！":
+    if signs == 0 or len(letters) < signs or _CODED.fullmatch(token) or not token[-1].isalnum() or token[0] in "@!€¡＠！":
         return None
     if not ("".join(letters).islower() or "".join(letters).istitle()):
         return None
     if any(sign not in _ALONE and sign not in "!€＠＄！¡" for sign in token if not sign.isalpha()):
         return None
-    return "".join(sign if sign.isalpha() else STANDS_FOR[sign][0] for sign in token)
+    forms = [
+        "".join(sign if sign.isalpha() else STANDS_FOR[sign][choice:][:1] or STANDS_FOR[sign] for sign in token)
+        for choice in (0, 1)
+    ]
+    frequent = next((form for form in forms if len(form) >= _LEAST_LETTERS and is_frequent(form.lower())), None)
+    return frequent or (forms[0] if len(letters) >= 2 * signs else None)
 
 
 _STRETCHED = re.compile(r"([A-Za-z])\1\1+", re.IGNORECASE)

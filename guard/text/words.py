@@ -1,11 +1,14 @@
-"""Words that people disguise, and the few that help to tell where a word ends. The project's own lists.
+"""Words that people disguise, the project's own list, and frequent words, which tell where a word ends.
 
-Being in a list blocks nothing: it only says which word a masked one stands for. What it means is measured by a check.
+`frequent.txt` is made from public-domain books by `training/words/frequent.py`, most frequent first. Being in a list blocks
+nothing: it only says which word a masked one stands for. What it means is measured by a check.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources import files
+from math import log
 
 _STEMS = (
     "fuck shit bitch ass asshole cunt cock dick pussy bastard whore slut nigger nigga faggot fag retard twat crap damn "
@@ -19,21 +22,13 @@ _STEMS = (
 _ENDINGS = ("", "s", "es", "ed", "er", "ers", "ing", "in", "y", "ty", "ting", "ted", "ter")
 EXPECTED = frozenset(("fuck", "shit", "bitch", "cunt", "nigger", "fucking"))
 """What a single letter and stars stand for."""
-_COMMON = (
-    "a i you are is am was were be an the so such that this your yours my me we they them he she his her it its and or but if "
-    "of to in on at for from with by as not no do does did will would can could should shall must have has had get go come "
-    "off up out down over stop shut just like want who what why how when where all every one nobody everyone people man woman "
-    "little big fat old piece sack waste space mouth face head life time again here there now then really very total complete "
-    "absolute know think say said make find leave alone away hell yourself myself face legs break him us our their go sick "
-    "back good bad more most only ever never than too even about into"
-)
-COMMON = frozenset(_COMMON.split())
-"""Frequent short words that stand beside the disguised ones when a whole sentence is spelled out."""
-
 _WORDS = tuple(_STEMS.split())
 MASKED: frozenset[str] = frozenset(stem + ending for stem in _WORDS for ending in _ENDINGS)
-LONGEST = max(map(len, MASKED | COMMON))
+LONGEST = max(map(len, MASKED))
 SHORTEST_INSIDE = 4
+_MASKED_RANK = 2000
+_UNKNOWN = 12.0
+"""What a letter outside of known words costs: more than any word."""
 
 
 @cache
@@ -54,26 +49,42 @@ def has_masked(letters: str) -> bool:
     )
 
 
-def word_ends(letters: str) -> set[int]:
-    """Where words end in lower-case letters written without spaces.
+@cache
+def _costs() -> dict[str, float]:
+    """How surprising a word is: the frequent ones by Zipf's law from their rank, the masked ones as if of middling rank."""
+    ranked = (files("guard.text") / "frequent.txt").read_text("utf-8").split()
+    scale = log(len(ranked))
+    costs = {word: log((rank + 1) * scale) for rank, word in enumerate(ranked)}
+    middling = log(_MASKED_RANK * scale)
+    return costs | {word: min(middling, costs.get(word, middling)) for word in MASKED if len(word) >= SHORTEST_INSIDE}
 
-    As few letters as can be stay outside of known words, then as few words as can be are taken; letters outside stay together.
+
+def is_frequent(word: str) -> bool:
+    """Whether it is among the frequent or the masked words."""
+    return word in _costs()
+
+
+def word_ends(letters: str) -> set[int]:
+    """Where words end in lower-case letters written without spaces: the least surprising words that make them up.
+
+    Letters outside of known words stay together, and so does what is short enough for one word and not made of known ones.
     """
-    best: list[tuple[int, int, int]] = [(0, 0, 0)]  # letters outside, words, where the last piece begins
+    costs = _costs()
+    best: list[tuple[float, int]] = [(0.0, 0)]  # cost so far, and where the last piece begins
     for end in range(1, len(letters) + 1):
-        outside, words, _ = best[end - 1]
-        found = (outside + 1, words + 1, end - 1)
+        found = (best[end - 1][0] + _UNKNOWN, end - 1)
         for start in range(max(0, end - LONGEST), end):
-            piece = letters[start:end]
-            if piece in MASKED or piece in COMMON:
-                found = min(found, (best[start][0], best[start][1] + 1, start))
+            cost = costs.get(letters[start:end])
+            if cost is not None:
+                found = min(found, (best[start][0] + cost, start))
         best.append(found)
     pieces: list[tuple[int, int]] = []
     end = len(letters)
     while end:
-        start = best[end][2]
-        pieces.append((start, end))
-        end = start
+        pieces.append((best[end][1], end))
+        end = best[end][1]
     pieces.reverse()
-    known = [letters[start:end] in MASKED or letters[start:end] in COMMON for start, end in pieces]
+    known = [letters[start:end] in costs for start, end in pieces]
+    if len(letters) <= LONGEST and not all(known):
+        return set()
     return {end for number, (_, end) in enumerate(pieces[:-1]) if known[number] or known[number + 1]}
