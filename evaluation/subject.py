@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from guard.errors import InputError
+from guard.errors import InputError, RegistryError
 from guard.registry import checks
 from guard.rules import AllOf, AnyOf, CheckSpec, Condition, Found, Policy, ScoreAtLeast
 from guard.types import Action, Check, Finding, Modality, Stage
@@ -56,8 +56,8 @@ def registered(name: str, given: Mapping[str, str]) -> Subject:
     """A check by its name in the registry, with its defaults and the `given` parameters.
 
     A parameter `report_from` is 0 unless it is given: weak findings are dropped for policies' sake, and ranking needs them.
-    Raises InputError for an unknown check, a parameter that does not fit and a check that does not read text; RegistryError and
-    ModelError for what the check's factory does not accept.
+    Raises InputError for an unknown check, a parameter that does not fit and a check that does not read text; ModelError for a
+    model that is not there.
     """
     if name not in checks.names():
         raise InputError(f"found no check {name!r}, expected one of: {', '.join(checks.names())}")
@@ -113,7 +113,10 @@ def narrowed(subject: Subject, label: str | None, threshold: float | None) -> Su
 
 
 def _subject(spec: CheckSpec, thresholds: Mapping[str, int], source: str) -> Subject:
-    check = checks.make(spec.use, spec.parameters)
+    try:
+        check = checks.make(spec.use, spec.parameters)
+    except RegistryError as error:  # a policy's own parameters were accepted when it was loaded: these are the caller's
+        raise InputError(str(error), advice=error.advice) from None
     if Modality.TEXT not in check.modalities:
         raise InputError(
             f"check {spec.use!r} reads {', '.join(sorted(check.modalities))}, expected a check that reads text",

@@ -119,6 +119,7 @@ def test_rows_that_were_not_measured_are_told_on_standard_error(genguard, tmp_pa
         (("posts.csv", "--label", "label", "--choose-threshold", "5"), "expected 0 to 1"),
         (("posts.csv", "--label", "label", "--set", "model"), "expected NAME=VALUE"),
         (("posts.csv", "--label", "label", "--set", "colour=red"), "no parameter 'colour'"),
+        (("posts.csv", "--label", "label", "--set", "report_from=2000"), "report_from is 2000"),
         (("posts.csv", "--label", "label", "--plot", "plot.pdf"), "expected .png"),
         (("posts.csv", "--label", "label", "--plot", "no/where.png"), "no folder"),
         (("posts.csv", "--label", "label", "--policy", "desk.yaml"), "no check 'toxicity', expected one of: abuse"),
