@@ -110,6 +110,7 @@ checks: Registry[Check] = Registry(
         "toxicity": "guard.checks.toxicity",
         "pii": "guard.checks.pii",
         "image_match": "guard.checks.image_match",
+        "secrets": "guard.checks.secrets",
     },
 )
 generators: Registry[Generator] = Registry(

@@ -79,6 +79,10 @@ def pii(
     return FakeCheck(PII if entities is None else {name: PII[name] for name in entities}, frozenset({Modality.TEXT}))
 
 
+def secrets(*, kinds: tuple[str, ...] | None = None, min_score: int = 500, allow: tuple[str, ...] = ()) -> FakeCheck:
+    return FakeCheck({"GITHUB_TOKEN": "cyber", "PASSWORD": "cyber"}, frozenset({Modality.TEXT}))
+
+
 def image_match(*, bank: str, methods: tuple[str, ...] = ("pdq",)) -> FakeCheck:
     return FakeCheck({"matched": "intellectual_property"}, frozenset({Modality.IMAGE}))
 
@@ -92,7 +96,7 @@ def _small_parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Stand in for the registered parts, unless a test is marked as one that wants the real ones."""
     if "real_parts" in request.fixturenames:
         return
-    for name, factory in {"toxicity": toxicity, "pii": pii, "image_match": image_match}.items():
+    for name, factory in {"toxicity": toxicity, "pii": pii, "secrets": secrets, "image_match": image_match}.items():
         monkeypatch.setitem(checks._factories, name, factory)
     monkeypatch.setitem(markers._factories, "watermark", watermark)
 
