@@ -41,6 +41,8 @@ def results(context: Context, check: str = "", label: str = "", score: int = 0) 
         (PROMPT, "pii", "CREDIT_CARD", 1000, Action.REDACT, "account-number"),
         (TEXT, "pii", "EMAIL_ADDRESS", 1000, Action.REDACT, "personal-data"),
         (PROMPT, "pii", "EMAIL_ADDRESS", 1000, Action.ALLOW, None),
+        (TEXT, "secrets", "GITHUB_TOKEN", 1000, Action.REDACT, "secret"),
+        (PROMPT, "secrets", "PASSWORD", 600, Action.REDACT, "secret"),
         (IMAGE, "works", "matched", 950, Action.BLOCK, "protected-work"),
     ],
 )
@@ -65,5 +67,5 @@ def test_every_blocking_rule_tells_the_person_in_both_languages() -> None:
 def test_the_pack_loads_with_the_parts_that_genguard_ships(real_parts: None) -> None:
     """Its checks, labels, parameters and mark are the real ones'."""
     policy = load("enterprise")
-    assert [spec.use for spec in policy.checks] == ["pii", "toxicity", "image_match"]
+    assert [spec.use for spec in policy.checks] == ["pii", "secrets", "toxicity", "image_match"]
     assert [mark.use for mark in policy.marks] == ["watermark"]
