@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +22,22 @@ from policies import from_document
 
 _UNIT = {Modality.TEXT: "characters", Modality.IMAGE: "bytes"}
 _STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
+
+
+WIDE = 120
+"""Columns from which a list of decisions shows everything."""
+
+
+def printable(text: str) -> str:
+    """A text that others wrote, without what would steer the terminal: control characters are written as their codes."""
+    return "".join(
+        letter if letter in "\n\t" or not unicodedata.category(letter).startswith("C") else _code(letter) for letter in text
+    )
+
+
+def _code(letter: str) -> str:
+    # Joiners belong to words and emoji; everything else of the kind is invisible, or turns the writing direction.
+    return letter if letter in "\u200c\u200d" else letter.encode("unicode_escape").decode("ascii")
 
 
 def _console() -> Console:
@@ -48,7 +66,8 @@ def print_release(release: Release, out: Path | None) -> None:
     """The output on standard output when it may be shown; why and where it is recorded on standard error."""
     content, verdict = release.content, release.verdict
     if content is not None and content.modality is Modality.TEXT and out is None:
-        sys.stdout.write(content.text.rstrip("\n") + "\n")
+        text = printable(content.text) if sys.stdout.isatty() else content.text  # a file gets what was released
+        sys.stdout.write(text.rstrip("\n") + "\n")
     notes = Console(stderr=True)
     if out is not None and content is not None:
         notes.print(f"Written to {escape(str(out))}", highlight=False)
@@ -65,14 +84,16 @@ def page_fields(page: Page) -> dict[str, Any]:
 
 
 def print_page(page: Page) -> None:
-    """A page of decisions as a table."""
+    """A page of decisions as a table. A narrow terminal gets ids cut to the part that tells them apart."""
     console = _console()
-    table = Table(pad_edge=False)
+    narrow = console.width < WIDE
+    table = Table(pad_edge=False, box=None if narrow else HEAVY_HEAD)
     for header in ("entry", "time", "decision", "stage", "generator", "action", "rules"):
-        table.add_column(header, no_wrap=header != "rules")
+        table.add_column(header, no_wrap=header != "rules", overflow="fold" if header == "rules" else "ellipsis")
     for row in page.rows:
         action = f"[{_STYLE.get(row.action, 'white')}]{row.action}[/]"
-        table.add_row(str(row.idx), row.time[:19], row.decision, row.stage, escape(row.generator), action, ", ".join(row.rules))
+        time, decision = (row.time[11:19], row.decision[:18]) if narrow else (row.time[:19], row.decision)
+        table.add_row(str(row.idx), time, decision, row.stage, escape(row.generator), action, ", ".join(row.rules))
     console.print(table)
     more = f"; the next page: --before {page.older}" if page.older is not None else ""
     console.print(f"{len(page.rows)} of {page.size} entries{more}", highlight=False)
@@ -116,7 +137,7 @@ def print_entry(shown: Shown) -> None:
         console.print_json(data=dict(shown.body))
         return
     for name, value in _facts(decision):
-        console.print(f"{name:<12}{escape(value)}", highlight=False)
+        console.print(f"{name:<12}{escape(printable(value))}", highlight=False)
     if again := rederive(shown):
         console.print(f"{'re-derived':<12}{again}", highlight=False)
     if decision.verdict.fired:
@@ -131,7 +152,8 @@ def print_entry(shown: Shown) -> None:
     for stored in shown.payloads:
         text = _text(stored)
         console.print(
-            f"[bold]{stored.part}[/] {stored.media_type}, {stored.size} bytes: " + escape(text or stored.why or "an image")
+            f"[bold]{stored.part}[/] {stored.media_type}, {stored.size} bytes: "
+            + escape(printable(text or stored.why or "an image"))
         )
 
 

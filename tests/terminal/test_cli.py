@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 import cli
 
@@ -74,6 +75,27 @@ def test_a_decision_can_be_found_explained_revealed_and_verified(genguard):
     assert genguard("audit", "query").code == 0
     verified = genguard("audit", "verify")
     assert (verified.code, verified.out.startswith("sound")) == (0, True)
+
+
+def test_what_others_wrote_does_not_steer_the_terminal(genguard):
+    """A prompt with escape sequences is shown with their codes; files and pipes get it as it is."""
+    checked = genguard("check", "-", "--policy", "desk.yaml", given=b"Good \x1b[2J\xc2\x9b5mmorning.")
+    assert checked.out == "Good \x1b[2J\x9b5mmorning.\n"
+    shown = genguard("audit", "show", "2", "--reveal")
+    assert "\x1b[2J" not in shown.out
+    assert r"Good \x1b[2J\x9b5mmorning." in shown.out
+
+
+def test_a_narrow_terminal_shows_what_identifies_a_decision(genguard, monkeypatch):
+    """In 80 columns: the action in full, the rules, and enough of the id for `audit show`."""
+    checked = genguard("check", "-", "--policy", "desk.yaml", "--json", given=b"Write to maria@example.com.")
+    decision = json.loads(checked.out)["genguard"]["decision"]
+    monkeypatch.setattr("terminal.display._console", lambda: Console(width=80))
+    listed = genguard("audit", "query")
+    line = next(line for line in listed.out.splitlines() if "block" in line)
+    assert "mail" in line
+    assert decision.startswith(line.split()[2])
+    assert genguard("audit", "show", line.split()[2]).code == 0
 
 
 def test_verify_exits_with_2_and_names_the_entry_when_a_byte_was_changed(genguard, tmp_path):
