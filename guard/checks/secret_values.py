@@ -64,10 +64,11 @@ _KEY_STAND_IN = re.compile(r"\.{3}|…|\*|<|x{10}|redacted|placeholder|example|y
 _VARIABLE = re.compile(
     r"[$%#@]?[{<(\[]|\$[A-Za-z_]|%[A-Za-z_]{1,64}%$|__\w{1,64}__$|.{0,64}(?:\{\{|\$\{|\$\(|<%|:=)"  # filled in later
     r"|(?:[A-Za-z_]\w{0,64}(?:\.|->|::|\?\.)){0,8}[A-Za-z_]\w{0,64}[(\[]"  # a call, an index
-    r"|(?:[A-Za-z_]\w{0,64}(?:\.|->|::|\?\.)){1,8}[A-Za-z_]\w{0,64}[;,)]?$"  # an attribute
     r"|[.~]{0,2}/|[A-Za-z]:\\|[a-z][a-z0-9+.-]{1,20}://|arn:|\w+/\w+(?:/\w+)*\.\w{1,5}$",  # a place
     re.ASCII,
 )
+_ATTRIBUTE = re.compile(r"(?:[A-Za-z_]\w{0,64}(?:\.|->|::|\?\.)){1,8}[A-Za-z_]\w{0,64}[;,)]?$", re.ASCII)
+_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{32,128}|[0-9A-F]{32,128})$")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HASH = re.compile(
     r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})$"
@@ -234,11 +235,11 @@ def spoken(match: re.Match[str], score: int) -> int:
 def key(match: re.Match[str], score: int) -> int:
     """Values given to a key, a secret or a token: long, random, and neither words nor UUID."""
     value = match[SECRET]
-    if len(value) < 12 or not _irregular(value) or not any(one.isalpha() for one in value):
+    hexadecimal = _HEXADECIMAL.match(value) is not None
+    if len(value) < 12 or not (hexadecimal or _irregular(value)) or not any(one.isalpha() for one in value):
         return 0
     if _CURSOR.search(match.string[max(0, match.start() - 24) : match.start()]) or is_stand_in(value) or is_ordered(value):
         return 0
-    hexadecimal = re.fullmatch(r"[0-9a-fA-F]{32,128}", value) is not None
     if (_unlikely(value) and not hexadecimal) or _WORDS.match(value) or (len(value) < 16 and _kinds(value) < 3):
         return 0
     bits = entropy(value)
@@ -248,6 +249,7 @@ def key(match: re.Match[str], score: int) -> int:
 def _unlikely(value: str) -> bool:
     return (
         _VARIABLE.match(value) is not None
+        or (_ATTRIBUTE.match(value) is not None and not _irregular(value, 2.9))
         or _UUID.fullmatch(value) is not None
         or _HASH.match(value) is not None
         or _DATED.match(value) is not None
@@ -263,10 +265,10 @@ def _kinds(value: str) -> int:
     )
 
 
-def _irregular(value: str) -> bool:
-    """Whether letters and digits change more often than in words and identifiers: every third character or so."""
+def _irregular(value: str, most: float = 3.3) -> bool:
+    """Whether words, capitals and numbers in it have no more than `most` characters on average: those of identifiers have."""
     sample = value[:96]
-    return len(sample) <= 3.3 * len(_CHUNK.findall(sample))
+    return len(sample) <= most * len(_CHUNK.findall(sample))
 
 
 def _decoded(text: str) -> bytes | None:

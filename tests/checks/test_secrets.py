@@ -163,6 +163,8 @@ BESIDE = (
     ("API_KEY", "X-API-Key: {}", drawn(32, HEX)),
     ("API_KEY", "client_secret: '{}'", drawn(24, BASE62 + "~.")),
     ("API_KEY", 'const apiKey = "{}";', drawn(32)),
+    ("API_KEY", "client_secret: '{}'", drawn(10) + "." + "M" + drawn(13)),
+    ("BEARER_TOKEN", "Authorization: Bearer {}", "A" + drawn(20) + ".b" + drawn(20)),
     ("API_KEY", "密钥：{}。", drawn(24)),
     ("API_KEY", "https://api.example.com/v1?access_token={}&page=2", drawn(40)),
     ("API_KEY", "SECRET_KEY = 'django-insecure-{}'", ""),
