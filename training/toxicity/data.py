@@ -270,9 +270,10 @@ def _groups(texts: list[str], ties: list[str]) -> list[int]:
     seen: dict[str, int] = {}
     for index, (text, tie) in enumerate(zip(texts, ties, strict=True)):
         words = _normal(text).split()
-        edges = {"<" + " ".join(words[:_EDGE_WORDS]), ">" + " ".join(words[-_EDGE_WORDS:])}
-        for key in edges | ({tie} if tie else set()):
-            parent[root(index)] = root(seen.setdefault(key, index))
+        for key in (f"< {' '.join(words[:_EDGE_WORDS])}", f"> {' '.join(words[-_EDGE_WORDS:])}", tie):
+            if key:
+                one, other = root(index), root(seen.setdefault(key, index))
+                parent[max(one, other)] = min(one, other)  # so that the number does not depend on the order of the keys
     return [root(index) for index in range(len(texts))]
 
 
