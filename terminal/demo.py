@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -25,6 +26,7 @@ from guard.pipeline import Guard
 from guard.registry import generators as registry
 from guard.types import Action, CheckResult, Content, Generator, Modality, Release, Request
 from serving.wiring import open_guard
+from terminal.display import WIDE
 
 POLICY = "enterprise"
 TEXTS, IMAGES_DIFFUSION, IMAGES_GAN = 48, 12, 4
@@ -87,7 +89,7 @@ def run_demo(seed: int, out: Path, console: Console) -> int:
         rows = asyncio.run(_generate(guard, seed, released, console))
     finally:
         ledger.close()
-    console.print(_table(rows))
+    console.print(_table(rows, console.width))
     missing = _summary(rows, console)
     sound = _prove(database, rows, console)
     _next_steps(database, rows, console)
@@ -162,26 +164,19 @@ def _reads_back(shown: Shown) -> bool:
 _STYLE = {Action.ALLOW: "green", Action.REDACT: "yellow", Action.BLOCK: "red", Action.REVIEW: "magenta", Action.LABEL: "cyan"}
 
 
-def _table(rows: Sequence[Shown]) -> Table:
-    table = Table(title="Decisions", show_lines=False, pad_edge=False)
-    for header, options in (
-        ("generator", {"no_wrap": True}),
-        ("found", {"max_width": 34}),
-        ("done", {"no_wrap": True}),
-        ("why", {"max_width": 60}),
-        ("decision", {"no_wrap": True}),
-    ):
-        table.add_column(header, **options)
+def _table(rows: Sequence[Shown], width: int) -> Table:
+    """One line a decision; a narrow terminal gets rules by their id alone, and ids folded."""
+    narrow = width < WIDE
+    table = Table(title="Decisions", pad_edge=False, box=SIMPLE_HEAD if narrow else HEAVY_HEAD)
+    table.add_column("generator", no_wrap=True)
+    table.add_column("found", max_width=18 if narrow else 34, overflow="fold")
+    table.add_column("done", no_wrap=True)
+    table.add_column("why", max_width=16 if narrow else 60, overflow="fold")
+    table.add_column("decision", width=18 if narrow else 36, overflow="fold")
     for shown in rows:
-        style = _STYLE[shown.action]
-        done = shown.action.value + (" + mark" if shown.read_back else "")
-        table.add_row(
-            shown.generator,
-            _found(shown.release.decision.results) or "-",
-            f"[{style}]{done}[/]",
-            _why(shown.release),
-            str(shown.release.decision.id),
-        )
+        done = f"[{_STYLE[shown.action]}]{shown.action.value}{' + mark' if shown.read_back else ''}[/]"
+        found = _found(shown.release.decision.results) or "-"
+        table.add_row(shown.generator, found, done, _why(shown.release, short=narrow), str(shown.release.decision.id))
     return table
 
 
@@ -196,9 +191,9 @@ def _found(results: Sequence[CheckResult]) -> str:
     return ", ".join(f"{name} {score / 1000:.2f}" for name, score in strongest)
 
 
-def _why(release: Release) -> str:
+def _why(release: Release, *, short: bool) -> str:
     fired = [rule for rule in release.verdict.fired if rule.action is release.verdict.action]
-    return "; ".join(f"{rule.rule}: {rule.title}" for rule in fired) or "no rule fired"
+    return "; ".join(rule.rule if short else f"{rule.rule}: {rule.title}" for rule in fired) or "no rule fired"
 
 
 def _missing(rows: Sequence[Shown]) -> list[str]:
