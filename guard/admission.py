@@ -12,7 +12,7 @@ from guard.types import Content, Modality, Origin, Request, Stage
 class Limits:
     """What is refused before any check sees it, and how much is judged at once."""
 
-    text: int = 100_000
+    text: int = 50_000
     """Code points of one text."""
     image: int = 20_000_000
     """Bytes of one image file."""

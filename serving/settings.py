@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     port: int = 8000
     api_keys: SecretStr = Field(default=SecretStr(""), description="`name:key` or `name@tenant:key`, separated by commas.")
     max_body: int = Field(default=8_000_000, description="Bytes of one HTTP request body.", ge=1)
-    max_text: int = Field(default=100_000, description="Code points of one text.", ge=1)
+    max_text: int = Field(default=50_000, description="Code points of one text.", ge=1)
     max_image: int = Field(default=5_000_000, description="Bytes of one image file.", ge=1)
 
     @classmethod
