@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
@@ -24,6 +25,9 @@ from serving.wiring import Wired, wire
 GRACE_S = 30
 """Seconds that requests may take to end when the service is stopped."""
 _log = logging.getLogger(__name__)
+
+READY_S = 5.0
+"""How long `/readyz` waits for checks that are loading again."""
 
 
 def create_app(settings: Settings | None = None, *, make: Callable[[Settings], Wired] = wire) -> FastAPI:
@@ -75,6 +79,9 @@ async def _healthz() -> dict[str, str]:
 async def _readyz(http: HttpRequest) -> JSONResponse:
     """Whether every check is loaded and the ledger takes decisions; 503 with the reasons otherwise."""
     wired: Wired = http.app.state.wired
+    if http.app.state.troubles:
+        with suppress(TimeoutError):  # a check that could not be loaded may be ready by now
+            http.app.state.troubles = await asyncio.wait_for(wired.guard.load(), READY_S)
     troubles = dict(http.app.state.troubles)
     if trouble := wired.ledger_trouble():
         troubles["ledger"] = trouble

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,9 @@ QUEUE_WAIT_S = 60.0
 """How long a batch may wait for a check that is busy with others, on top of its deadline: load alone must not block."""
 _PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region}
 _log = logging.getLogger(__name__)
+
+RETRY_S = 30.0
+"""How long after a failed load the next one is tried."""
 
 
 class Chain:
@@ -51,6 +55,7 @@ class Chain:
         self._groups = [list(group) for _, group in groupby(ordered, key=lambda spec: spec.group)]
         self._workers = {name: Worker(f"genguard-{name}") for name in self.checks}
         self._loading: dict[str, Future[None]] = {}
+        self._retry_at: dict[str, float] = {}
         self._lock = threading.Lock()
 
     async def load(self) -> dict[str, str]:
@@ -158,9 +163,11 @@ class Chain:
         return CheckResult(spec.name, spec.use, version, digest, status, findings, scanned, elapsed, error)
 
     async def _load(self, name: str) -> str:
+        """Load a check, once; a load that failed is tried again when RETRY_S have passed. Return what went wrong."""
         with self._lock:
             future = self._loading.get(name)
-            if future is None:
+            if future is None or time.monotonic() >= self._retry_at.get(name, math.inf):
+                self._retry_at.pop(name, None)
                 future = self._loading[name] = self._workers[name].submit(self.checks[name].load)
         try:
             if not future.done():
@@ -169,6 +176,8 @@ class Chain:
         except (Exception, asyncio.CancelledError) as error:
             if _cancelled(error):
                 raise
+            with self._lock:
+                self._retry_at.setdefault(name, time.monotonic() + RETRY_S)
             return describe(error)
         return ""
 

@@ -264,7 +264,7 @@ def test_loading_is_outside_any_deadline_and_happens_once() -> None:
 
 
 def test_a_check_that_cannot_be_loaded_is_recorded_as_failed() -> None:
-    """With the reason; its digest is unknown, and that breaks nothing. It is tried once."""
+    """With the reason; its digest is unknown, and that breaks nothing. It is not tried again at once."""
     check = UnloadableCheck()
     house = chain({"a": check, "b": FakeCheck()})
 
@@ -277,6 +277,25 @@ def test_a_check_that_cannot_be_loaded_is_recorded_as_failed() -> None:
     assert found[0][0].error == "could not be loaded: ModelError: no model folder for 'bundled/none'"
     assert [results[1].status for results in found] == [Status.OK] * 2
     assert check.loads == 1
+
+
+def test_a_load_that_failed_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was missing may have come back: a restart is not needed."""
+    monkeypatch.setattr("guard.chain.RETRY_S", 0.05)
+    check = FakeCheck()
+    mended = check.load
+    check.load = UnloadableCheck().load  # type: ignore[method-assign]
+    house = chain({"a": check})
+
+    async def script() -> list[Status]:
+        first = await house.run([text("x")])
+        check.load = mended  # type: ignore[method-assign]
+        await asyncio.sleep(0.1)
+        second = await house.run([text("x")])
+        return [first[0][0].status, second[0][0].status]
+
+    assert asyncio.run(script()) == [Status.FAILED, Status.OK]
+    assert asyncio.run(house.load()) == {}
 
 
 def test_one_bad_content_does_not_fail_its_neighbours() -> None:
