@@ -126,7 +126,7 @@ def _is_plausible(text: str, entity: str) -> bool:
 
 def _pattern_recognizer(spec: PatternSpec, language: str) -> EntityRecognizer:
     """A Presidio recognizer for one entry of the table."""
-    import regex  # type: ignore[import-untyped]
+    import regex
     from presidio_analyzer import Pattern, PatternRecognizer
 
     class TablePatternRecognizer(PatternRecognizer):  # type: ignore[misc]

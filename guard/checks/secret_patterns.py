@@ -11,9 +11,10 @@ Anthropic, Hugging Face, npm, PyPI, Telegram, Twilio, SendGrid, Discord, and of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import regex as re  # of the standard library, 3.11.2 (Debian 12) gets possessive repetitions wrong
 
 from guard.checks import secret_values as judge
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 import zlib
 from collections import Counter
 from math import log2
 from typing import Any
+
+import regex as re  # of the standard library, 3.11.2 (Debian 12) gets possessive repetitions wrong
 
 SECRET = "secret"  # noqa: S105 - the name of a group
 UNPROVEN = 600

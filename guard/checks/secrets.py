@@ -8,12 +8,13 @@ wrong or its characters stand in a row, 600 to 900 by randomness for what is ass
 from __future__ import annotations
 
 import base64
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+
+import regex as re  # of the standard library, 3.11.2 (Debian 12) gets possessive repetitions wrong
 
 from guard.checks.secret_patterns import KNOWN_EXAMPLES, SPECS, SecretSpec
 from guard.checks.secret_values import SECRET, base62

@@ -119,7 +119,7 @@ def test_a_row_that_fails_is_an_error_and_never_clean():
         "no text": 1,
         "no label": 1,
         "failed: it read only a part": 1,
-        "text of more than 100000 characters": 1,
+        "text of more than 50000 characters": 1,
     }
     assert "secret" not in json.dumps(report.summary)
     assert "secret" not in repr((report, given))
