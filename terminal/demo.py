@@ -34,11 +34,13 @@ TEXTS, IMAGES_DIFFUSION, IMAGES_GAN = 48, 12, 4
 ROUNDS = 3
 BATCH = 16
 
+TOXIC = frozenset({"harassment", "violence", "hate", "sexual"})
+
 KINDS: dict[str, Callable[[Shown], bool]] = {
     "released untouched": lambda shown: shown.action is Action.ALLOW and not shown.marked,
-    "personal data redacted": lambda shown: shown.action is Action.REDACT,
-    "toxic text blocked": lambda shown: shown.action is Action.BLOCK and "toxicity" in shown.checks,
-    "protected work blocked": lambda shown: shown.action is Action.BLOCK and "image_match" in shown.checks,
+    "personal data redacted": lambda shown: shown.action is Action.REDACT and "privacy" in shown.causes,
+    "toxic text blocked": lambda shown: shown.action is Action.BLOCK and not TOXIC.isdisjoint(shown.causes),
+    "protected work blocked": lambda shown: shown.action is Action.BLOCK and "intellectual_property" in shown.causes,
     "image marked, mark read back": lambda shown: shown.read_back,
 }
 """What a worked run has to show, with how to tell."""
@@ -50,7 +52,6 @@ class Shown:
 
     release: Release
     generator: str
-    prompt: int
     file: Path | None = None
     read_back: bool = False
 
@@ -63,9 +64,9 @@ class Shown:
         return bool(self.release.decision.marks)
 
     @property
-    def checks(self) -> frozenset[str]:
-        """Which checks found something that a fired rule names."""
-        return frozenset(result.use for result in self.release.decision.results if result.findings)
+    def causes(self) -> frozenset[str]:
+        """Categories of the rules that brought the action about."""
+        return frozenset(rule.category for rule in self.release.verdict.fired if rule.action is self.action)
 
 
 @dataclass(slots=True)
@@ -104,8 +105,8 @@ async def _generate(guard: Guard, seed: int, released: Path, console: Console) -
         loading = progress.add_task("Loading models", total=1)
         troubles = await guard.load(*made.values())
         progress.advance(loading)
-        for name, why in troubles.items():
-            raise GenguardError(f"check {name} is not ready: {why}")
+        if troubles:
+            raise GenguardError("; ".join(f"{name} is not ready: {why}" for name, why in troubles.items()))
         for number in range(ROUNDS):
             jobs = _jobs(made, seed + 1000 * number)
             task = progress.add_task(f"Round {number + 1}: generate and judge", total=sum(_outputs(job) for job in jobs))
@@ -135,8 +136,8 @@ def _outputs(job: Job) -> int:
 
 async def _work(guard: Guard, job: Job, released: Path) -> AsyncIterator[Shown]:
     request = Request(str(uuid7()), actor="demo")
-    async for index, release in guard.release_many(job.generator, job.prompts, request=request, **job.parameters):
-        shown = Shown(release, job.generator.name, index)
+    async for _, release in guard.release_many(job.generator, job.prompts, request=request, **job.parameters):
+        shown = Shown(release, job.generator.name)
         if release.content is not None:
             shown.file = await asyncio.to_thread(_write, release.content, released, str(release.decision.id))
             shown.read_back = await asyncio.to_thread(_reads_back, shown)
