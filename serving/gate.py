@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 
@@ -23,8 +23,6 @@ BODY_S = 60.0
 """How long a request's body may take to arrive, in seconds."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Paths that answer without a key: they say nothing about content."""
-
-Refuse = Callable[[GenguardError, Request], Awaitable[Release]]
 
 _STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
     (TooLargeError, 413, "input-too-large"),

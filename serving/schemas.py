@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from guard.errors import InputError
-from guard.types import Action, CheckResult, Content, Finding, Modality, Region, Release, Span, Stage
+from guard.types import CheckResult, Content, Finding, Modality, Region, Release, Span, Stage
 
 
 class CheckRequest(BaseModel):
@@ -178,6 +178,4 @@ def message_of(release: Release, language: str = "en") -> str:
     )
 
 
-Positive = Annotated[int, Field(ge=1)]
 STAGES = {"prompt": Stage.PROMPT, "output": Stage.OUTPUT}
-WITHHELD = frozenset({Action.BLOCK, Action.REVIEW})
