@@ -229,7 +229,6 @@ def test_the_marker_is_registered_and_refuses_unknown_methods() -> None:
 
 def test_rivagan_marks_photographs_and_admits_flat_pictures() -> None:
     """The neural method needs texture; it says when it failed."""
-    pytest.importorskip("onnxruntime")
     marker = Watermark("rivaGan")
     marker.load()
     grain = Image.fromarray(np.clip(np.random.default_rng(5).normal(128, 40, (256, 256, 3)), 0, 255).astype(np.uint8))
