@@ -14,19 +14,18 @@ the higher one. Plain text, nearly all of it, is read once.
 from __future__ import annotations
 
 import importlib.metadata
-import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from guard.errors import ModelError, RegistryError
+from guard.errors import ModelError
 from guard.models import locate
 from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, load_folder, load_public
 from guard.registry import checks
-from guard.text.normalise import readings
-from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
+from guard.text import windows
+from guard.text.windows import Window
+from guard.types import CALLER, Check, Content, Examples, Modality, Request, Scan, Stage
 
 _CODE_VERSION = "2"
 CATEGORIES = {
@@ -39,10 +38,6 @@ CATEGORIES = {
     "sexual_explicit": "sexual",
 }
 """Our category for each label that Detoxify's models have."""
-_LEAST_WINDOW = 16
-_TOKENS_A_PASS = 32_768
-"""A pass holds 512 windows of 64 tokens: the activations of a base-size model stay under about half a gigabyte."""
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @checks.register("toxicity")
@@ -62,24 +57,8 @@ def toxicity(
     CUDA when it is there. `report_from`: findings below this score, per mille, are not reported, so no rule can ask for them.
     `normalise`: also read disguised text (`1d10t`, `i d i o t`, look-alike letters) as it is meant; the higher score counts.
     """
-    if window_tokens < _LEAST_WINDOW:
-        raise RegistryError(f"window_tokens is {window_tokens}, expected at least {_LEAST_WINDOW}")
-    if not 0 <= overlap_tokens <= window_tokens // 2:
-        raise RegistryError(f"overlap_tokens is {overlap_tokens}, expected 0 to {window_tokens // 2}, half a window")
-    if not 0 <= report_from <= 1000:
-        raise RegistryError(f"report_from is {report_from}, expected 0 to 1000 per mille")
+    windows.accept(window_tokens, overlap_tokens, report_from)
     return ToxicityCheck(model, window_tokens, overlap_tokens, device, report_from, normalise=normalise)
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """A part of one text: its token numbers, and where it stands in the text."""
-
-    text: int
-    span: Span
-    tokens: list[int]
-    disguised: bool = False
-    """Whether the tokens are another reading of what stands there."""
 
 
 class ToxicityCheck:
@@ -137,64 +116,17 @@ class ToxicityCheck:
         if self._detoxify is None:
             raise ModelError(f"{self._model} is not loaded", advice="Call load() before the first batch.")
         texts = [content.text for content in batch]
-        windows = self._windows(texts) + (self._disguised(texts) if self._normalise else [])
-        scores = self._score(windows)
-        scans = []
-        for index, text in enumerate(texts):
-            mine = [number for number, window in enumerate(windows) if window.text == index]
-            scans.append(Scan(self._findings([windows[n] for n in mine], [scores[n] for n in mine]), Span(0, len(text))))
-        return scans
+        cut = self._windows(texts) + (self._disguised(texts) if self._normalise else [])
+        scores = windows.score(cut, self._forward)
+        columns = list(enumerate(self._detoxify.class_names))
+        return windows.scans(texts, cut, scores, columns, self.labels, self._report_from)
 
-    def _disguised(self, texts: list[str]) -> list[_Window]:
-        """Windows of what texts say beneath a disguise, where it differs from what is written, placed in the original."""
-        found = [(index, reading) for index, text in enumerate(texts) for reading in readings(text)]
-        windows = self._windows([reading.text for _, reading in found])
-        return [
-            _Window(found[window.text][0], found[window.text][1].to_original(window.span), window.tokens, disguised=True)
-            for window in windows
-            if found[window.text][1].alters(window.span)
-        ]
+    def _disguised(self, texts: list[str]) -> list[Window]:
+        return windows.cut_disguised(texts, self._windows)
 
-    def _windows(self, texts: list[str]) -> list[_Window]:
-        """All windows of all texts, in order; a text without a readable character has none."""
-        if not texts:
-            return []
-        # A lone surrogate has no UTF-8; its stand-in is one code point too, so offsets still hold.
-        readable = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
-        with self._tokenizing:  # truncation is a state of the tokenizer, which refuses to be shared while it is set
-            found = self._detoxify.tokenizer(
-                readable,
-                truncation=True,
-                max_length=self._window,
-                stride=self._overlap,
-                return_overflowing_tokens=True,
-                return_offsets_mapping=True,
-            )
-        windows = []
-        for tokens, offsets, text in zip(
-            found["input_ids"], found["offset_mapping"], found["overflow_to_sample_mapping"], strict=True
-        ):
-            places = [(start, end) for start, end in offsets if end > start]
-            if places:
-                span = Span(min(start for start, _ in places), max(end for _, end in places))
-                windows.append(_Window(int(text), span, tokens))
-        return windows
-
-    def _score(self, windows: list[_Window]) -> list[list[float]]:
-        """Probability of each class for each window: one forward pass, padded to the longest window.
-
-        More tokens than `_TOKENS_A_PASS` are split into passes of about that many, so that memory does not grow with the text.
-        """
-        order = sorted(range(len(windows)), key=lambda number: -len(windows[number].tokens))
-        scores: list[list[float]] = [[] for _ in windows]
-        first = 0
-        while first < len(order):
-            longest = len(windows[order[first]].tokens)
-            part = order[first : first + max(1, _TOKENS_A_PASS // longest)]
-            for number, row in zip(part, self._forward([windows[number].tokens for number in part], longest), strict=True):
-                scores[number] = row
-            first += len(part)
-        return scores
+    def _windows(self, texts: list[str]) -> list[Window]:
+        with self._tokenizing:  # the tokenizer refuses to be shared while it truncates
+            return windows.cut(self._detoxify.tokenizer, texts, self._window, self._overlap)
 
     def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
         import torch
@@ -209,18 +141,6 @@ class ToxicityCheck:
             raise ModelError(f"{self._model} answered with something that is no number", advice="Its weights are damaged.")
         rows_found: list[list[float]] = torch.sigmoid(logits).cpu().tolist()
         return rows_found
-
-    def _findings(self, windows: list[_Window], scores: list[list[float]]) -> tuple[Finding, ...]:
-        findings = []
-        written = sum(not window.disguised for window in windows)
-        for column, label in enumerate(self._detoxify.class_names if windows else ()):
-            worst = max(range(len(windows)), key=lambda number: scores[number][column])
-            score = round(scores[worst][column] * 1000)
-            if score >= self._report_from:
-                where = "beneath a disguise" if windows[worst].disguised else f"in window {worst + 1} of {written}"
-                reason = f"scored {score} per mille for {label} {where}"
-                findings.append(Finding(self.labels[label], label, score, windows[worst].span, reason=reason))
-        return tuple(findings)
 
 
 def _category(model: str, label: str) -> str:

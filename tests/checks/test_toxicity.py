@@ -13,12 +13,12 @@ import torch
 import transformers
 from detoxify import detoxify as detoxify_module
 
-from guard.checks import toxicity as module
 from guard.errors import ModelError, RegistryError
 from guard.models import BUNDLED, sha256
 from guard.models.detoxify import load_folder
 from guard.registry import checks
 from guard.taxonomy import CATEGORIES
+from guard.text import windows
 from guard.types import CALLER, Check, Content, Modality, Request, Span, Stage
 
 FOLDER = BUNDLED / "toxicity-en"
@@ -186,7 +186,7 @@ def test_many_windows_are_split_into_passes_with_the_same_scores(tiny, monkeypat
     check = loaded(tiny, report_from=0)
     batch = [content(HARMLESS * 20), content(THREAT), content(HARMLESS)]
     whole = [scores(scan) for scan in check(batch)]
-    monkeypatch.setattr(module, "_TOKENS_A_PASS", 200)
+    monkeypatch.setattr(windows, "TOKENS_A_PASS", 200)
     passes = []
     check._detoxify.model.register_forward_hook(lambda *_: passes.append(1))
     parts = [scores(scan) for scan in check(batch)]
@@ -383,10 +383,9 @@ def test_only_windows_with_a_disguise_are_read_twice(bundled):
     """Plain text has no second reading, and a long text has one where it is disguised."""
     assert bundled._disguised([HARMLESS * 20, "你好，世界", ""]) == []
     text = HARMLESS * 20 + "You 1d10t!"
-    windows = bundled._disguised([text])
-    assert len(windows) == 1
-    assert windows[0].span.start <= text.index("You 1d10t")
-    assert windows[0].span.end == len(text)
+    (window,) = bundled._disguised([text])
+    assert window.span.start <= text.index("You 1d10t")
+    assert window.span.end == len(text)
 
 
 def test_reading_beneath_a_disguise_can_be_switched_off(tiny):
