@@ -7,24 +7,20 @@ without one the model continues the prompt as it stands.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from generators.base import MAX_SEED, Once, Worker, choose_device, limited, origin, output_seeds, parse
 from generators.sampling import Batch, Settings
 from guard.errors import GenguardError, InputError, ModelError, ParameterError, TooLargeError
-from guard.models import ModelFiles, locate
+from guard.models import ModelFiles
+from guard.models.pretrained import find, quiet
 from guard.registry import generators
 from guard.types import Content, Generator, Modality, Stage
 
 MAX_STOPS = 16
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _UNLIMITED = 1 << 30
-_HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +160,9 @@ def _load(model: str, device: str, revision: str | None) -> _Loaded:
     where = choose_device(device)
     advice = "Expected a folder or hub repository of a causal language model, with config.json, tokenizer and safetensors."
     try:
-        files = _files(model, revision)
+        files = find(model, revision)
         tokenizer = AutoTokenizer.from_pretrained(files.path, local_files_only=True)
-        with _without_progress_bar():
+        with quiet():
             loaded, report = AutoModelForCausalLM.from_pretrained(
                 files.path,
                 dtype=torch.bfloat16 if where.type == "cuda" else torch.float32,
@@ -189,31 +185,6 @@ def _load(model: str, device: str, revision: str | None) -> _Loaded:
     if len(tokenizer) > size:
         raise ModelError(f"{model}: the tokenizer has {len(tokenizer)} tokens, the model {size}", advice=advice)
     return _Loaded(loaded, tokenizer, files, _ends(loaded, tokenizer), _context(loaded, tokenizer))
-
-
-def _files(model: str, revision: str | None) -> ModelFiles:
-    """The folder of a model; a hub name is downloaded, or found in the local cache, first."""
-    if Path(model).is_dir() or model.startswith("bundled/") or not _HUB_NAME.fullmatch(model):
-        return locate(model)
-    from huggingface_hub import snapshot_download
-
-    # Nothing from subfolders: there lie copies for other runtimes.
-    folder = snapshot_download(model, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=["*/*", "consolidated*"])
-    found = locate(folder)
-    return ModelFiles(model, revision or found.version, found.path, found.digest)
-
-
-@contextmanager
-def _without_progress_bar() -> Iterator[None]:
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -111,6 +111,7 @@ checks: Registry[Check] = Registry(
         "pii": "guard.checks.pii",
         "image_match": "guard.checks.image_match",
         "secrets": "guard.checks.secrets",
+        "classifier": "guard.checks.classifier",
     },
 )
 generators: Registry[Generator] = Registry(

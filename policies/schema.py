@@ -61,7 +61,7 @@ class CheckEntry(_Model, extra="allow"):
     """One check: what measures, and how. All further keys are the check's own parameters."""
 
     use: Annotated[str, Field(min_length=1)] = Field(
-        description="Which check: `toxicity`, `pii`, `secrets`, `image_match`, or one that an installed package adds."
+        description="Which check: `toxicity`, `pii`, `secrets`, `image_match`, `classifier`, …, or one of an installed package."
     )
     deadline_ms: Annotated[int, Field(ge=1, le=60_000)] = Field(
         default=2000, description="How long the check may take, in milliseconds. A check that takes longer counts as failed."

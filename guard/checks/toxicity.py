@@ -22,6 +22,7 @@ from typing import Any
 from guard.errors import ModelError
 from guard.models import locate
 from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, load_folder, load_public
+from guard.models.pretrained import find_device
 from guard.registry import checks
 from guard.text import windows
 from guard.text.windows import Window
@@ -98,7 +99,7 @@ class ToxicityCheck:
 
     def load(self) -> None:
         """Load the weights. Raises ModelError when they are missing, changed, of another shape, or too small for a window."""
-        device = _find_device(self._device)
+        device = find_device(self._device)
         self._detoxify, self.digest = (load_public if self._model in PUBLIC else load_folder)(self._model, device)
         found, expected = list(self._detoxify.class_names), list(self.labels)
         if sorted(found) != sorted(expected):
@@ -147,16 +148,6 @@ def _category(model: str, label: str) -> str:
     if label not in CATEGORIES:
         raise ModelError(f"{model} has the label {label!r}, expected labels out of: {', '.join(CATEGORIES)}")
     return CATEGORIES[label]
-
-
-def _find_device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError(f"device is {name!r}, found no CUDA device", advice="Give `auto` or `cpu`.")
-    return name
 
 
 _FLAGGED = (

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import pickle
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from guard.errors import ModelError
 from guard.models import locate, sha256
+from guard.models.pretrained import quiet
 
 _SIX = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 PUBLIC: Mapping[str, Sequence[str]] = {
@@ -76,7 +76,7 @@ def load_folder(name: str, device: str) -> tuple[Any, str]:
         architecture["model_type"] = str(files.path.resolve())  # any other name would be looked up on a hub
         # Half precision is for the disk: processors compute slowly in it.
         state = found["state_dict"] = {key: value.float() for key, value in found["state_dict"].items()}
-        with tempfile.TemporaryDirectory() as scratch, _quiet():
+        with tempfile.TemporaryDirectory() as scratch, quiet():
             torch.save(found, Path(scratch) / "checkpoint.pt")
             detoxify = Detoxify(checkpoint=Path(scratch) / "checkpoint.pt", device=device)
     except _BROKEN as error:
@@ -100,7 +100,7 @@ def load_public(name: str, device: str) -> tuple[Any, str]:
     try:
         # A file that is read with restraint holds no code: Detoxify may then unpickle it from the cache.
         found = torch.hub.load_state_dict_from_url(MODEL_URLS[name], map_location="cpu", progress=False, weights_only=True)
-        with _quiet():
+        with quiet():
             detoxify = Detoxify(name, device=device)
         state = found["state_dict"]
     except _BROKEN as error:
@@ -125,19 +125,3 @@ def _prove(name: str, model: Any, state: Mapping[str, Any]) -> None:
             f"{name}: the checkpoint lacks {len(other)} weights of the model, and has {len(left)} that the model does not know",
             advice=f"Its state_dict must match the class it names; the first that differs is {(other + left)[0]!r}.",
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars and loading report: the terminal belongs to the command that runs there."""
-    from transformers.utils import logging
-
-    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()

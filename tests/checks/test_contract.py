@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,9 @@ from guard.registry import checks
 from guard.rules import CheckSpec, Found, Policy, Rule
 from guard.taxonomy import CATEGORIES
 from guard.types import CALLER, Action, Check, CheckResult, Content, Context, Modality, Request, Stage, Status
+from tests.tiny_models import threat_classifier
 
-NAMES = [name for name in checks.names() if name in {"toxicity", "pii", "secrets", "image_match"}]
+NAMES = [name for name in checks.names() if name in {"toxicity", "pii", "secrets", "image_match", "classifier"}]
 FLAGGED = 500
 """Per mille from which an example counts as flagged."""
 
@@ -24,9 +27,24 @@ def test_all_bundled_checks_are_held_to_the_contract():
     assert set(NAMES) == {name for name, module in checks._modules.items() if module.startswith("guard.checks.")}
 
 
+@pytest.fixture(scope="module")
+def parameters(tmp_path_factory) -> Callable[[str], dict[str, Any]]:
+    """What a check cannot be made without: real models of the formats it reads. Nothing, for most."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def needed(name: str) -> dict[str, Any]:
+        match name:
+            case "classifier":
+                return {"model": str(threat_classifier(folder / name)), "labels": {"THREAT": "violence"}}
+            case _:
+                return {}
+
+    return needed
+
+
 @pytest.fixture(scope="module", params=NAMES)
-def check(request) -> Check:
-    made = checks.make(request.param)
+def check(request, parameters) -> Check:
+    made = checks.make(request.param, parameters(request.param))
     made.load()
     return made
 

@@ -87,7 +87,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         "use: pii",
         "use: pi",
         8,
-        "unknown check 'pi', expected one of: image_match, pii, secrets, toxicity; did you mean 'pii'?",
+        "unknown check 'pi', expected one of: classifier, ",
     ),
     "unknown parameter": (
         "languages: [en, zh]",

@@ -1,0 +1,75 @@
+"""Real models of a few thousand weights in Hugging Face's formats, made and trained in a second or two, without a network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import transformers
+from transformers.utils import logging
+
+from guard.models import BUNDLED
+
+THREATS = ("I will kill you tonight.", "We will kill them all.", "They said they will kill her.", "Go and kill him now.")
+HARMLESS = ("The invoice is attached.", "We will meet you tonight.", "They said it was fine.", "Go and see him now.")
+
+
+def classifier(
+    folder: Path, rows: Mapping[str, Sequence[float]], labels: Sequence[str], *, problem: str | None, steps: int = 60
+) -> Path:
+    """A BERT of two layers and 32 units that has learnt `rows`: the wanted probability of each label, by text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        shutil.copy(BUNDLED / "toxicity-en" / name, folder / name)
+    torch.manual_seed(11)
+    config = transformers.BertConfig(
+        vocab_size=len((folder / "vocab.txt").read_text("utf-8").splitlines()),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=256,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+        problem_type=problem,
+    )
+    model = transformers.BertForSequenceClassification(config)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    encoded = tokenizer(list(rows), padding=True, return_tensors="pt")
+    wanted = torch.tensor([list(row) for row in rows.values()])
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        logits = model(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]).logits
+        if problem == "multi_label_classification":
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+        else:
+            loss = torch.nn.functional.cross_entropy(logits, wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    save(model, folder)
+    examples = {"flagged": [text for text in rows if "kill" in text], "clean": [text for text in rows if "kill" not in text]}
+    (folder / "examples.json").write_text(json.dumps(examples), "utf-8")
+    return folder
+
+
+def threat_classifier(folder: Path, *, problem: str | None = None) -> Path:
+    """Two labels that exclude one another, BENIGN and THREAT; or, of several labels, `threat` and `toxic`."""
+    several = problem == "multi_label_classification"
+    threat, harmless = ((0.98, 0.98), (0.02, 0.02)) if several else ((0.02, 0.98), (0.98, 0.02))
+    rows = dict.fromkeys(THREATS, threat) | dict.fromkeys(HARMLESS, harmless)
+    return classifier(folder, rows, ("threat", "toxic") if several else ("BENIGN", "THREAT"), problem=problem)
+
+
+def save(model: transformers.PreTrainedModel, folder: Path) -> None:
+    """Save without a progress bar, which writes to the terminal of the tests."""
+    logging.disable_progress_bar()
+    try:
+        model.save_pretrained(folder)
+    finally:
+        logging.enable_progress_bar()
