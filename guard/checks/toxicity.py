@@ -1,153 +1,134 @@
-"""Toxic language, through `detoxify.Detoxify`: insults, threats, obscenity, attacks on groups.
+"""Toxic language, through `detoxify.Detoxify`: insults, threats, obscenity, attacks on groups, sexism.
 
-A model is a folder of Detoxify's own format (`checkpoint.pt`, and beside it `config.json` and the tokenizer's files): a bundled
-one, an operator's own by path, or one of the variants that Detoxify publishes, by name. Only the last needs a network, and only
-when a policy names it.
+A model is a folder of Detoxify's own format (`checkpoint.pt`, and beside it `config.json` and the tokenizer's files): a
+bundled one, an operator's own by path, or one of the variants that Detoxify publishes, by name. Only the last needs a network,
+and only when a policy names it. `bundled/toxicity` stands for the two bundled ones: the Chinese one reads texts with Chinese
+characters, the English one all others, and what stands in Latin letters beside them; a label's score is the higher one.
 
 Texts longer than a window are read in overlapping windows, and a label's score is that of its worst window. Detoxify's own
 `predict` would cut them off silently, so only its model and tokenizer are used here.
 
-Disguised text (`guard.text`) is read twice, in the same forward pass: as it is written, and as it is meant. A label's score is
-the higher one. Plain text, nearly all of it, is read once.
+Disguised text (`guard.text`) is read twice: as it is written, and as it is meant. A label's score is the higher one. Plain
+text, nearly all of it, is read once.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import threading
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from guard.errors import ModelError
-from guard.models import locate
-from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, load_folder, load_public
-from guard.models.pretrained import find_device
+from guard.checks.toxicity_reader import Reader
 from guard.registry import checks
 from guard.text import windows
-from guard.text.windows import Window
-from guard.types import CALLER, Check, Content, Examples, Modality, Request, Scan, Stage
+from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Stage
 
-_CODE_VERSION = "2"
-CATEGORIES = {
-    "toxicity": "harassment",
-    "severe_toxicity": "harassment",
-    "obscene": "harassment",
-    "insult": "harassment",
-    "threat": "violence",
-    "identity_attack": "hate",
-    "sexual_explicit": "sexual",
-}
-"""Our category for each label that Detoxify's models have."""
+_CODE_VERSION = "3"
+BOTH = "bundled/toxicity"
+_ENGLISH, _CHINESE = "bundled/toxicity-en", "bundled/toxicity-zh"
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003134f]")
+_LATIN_WORD = re.compile(r"[^\W\d_\u3040-\U0003134f]{2}")
+_DEFAULT_OVERLAP = 16
 
 
 @checks.register("toxicity")
 def toxicity(
     *,
-    model: str = "bundled/toxicity-en",
-    window_tokens: int = 64,
-    overlap_tokens: int = 16,
+    model: str = BOTH,
+    window_tokens: int | None = None,
+    overlap_tokens: int = _DEFAULT_OVERLAP,
     device: str = "auto",
+    precision: Literal["auto", "float32", "int8"] = "auto",
+    screen: bool = True,
     report_from: int = 100,
     normalise: bool = True,
 ) -> Check:
     """The check; raises RegistryError for a parameter out of range, ModelError for a model that is not there.
 
-    `model`: `bundled/NAME`, a folder, or `original`, `unbiased`, `multilingual`. `window_tokens`: tokens that are read
-    together, two special ones included; `overlap_tokens`: how many of them the next window reads again. `device`: `auto` takes
-    CUDA when it is there. `report_from`: findings below this score, per mille, are not reported, so no rule can ask for them.
-    `normalise`: also read disguised text (`1d10t`, `i d i o t`, look-alike letters) as it is meant; the higher score counts.
+    `model`: `bundled/toxicity` (English and Chinese), `bundled/NAME`, a folder, or `original`, `unbiased`, `multilingual`.
+    `window_tokens`: tokens that are read together, two special ones included, as the model was trained on when left out;
+    `overlap_tokens`: how many of them the next window reads again. `device`: `auto` takes CUDA when it is there. `precision`:
+    `auto` computes bundled models in 8-bit integers on a processor. `screen`: let the model's fast first stage, where it has
+    one, settle the clear cases. `report_from`: findings below this score, per mille, are not reported, so no rule can ask for
+    them. `normalise`: also read disguised text (`1d10t`, `i d i o t`, look-alike letters) as it is meant; the higher score
+    counts.
     """
-    windows.accept(window_tokens, overlap_tokens, report_from)
-    return ToxicityCheck(model, window_tokens, overlap_tokens, device, report_from, normalise=normalise)
+    windows.accept(window_tokens or windows.LEAST * 2, overlap_tokens, report_from)
+    names = (_ENGLISH, _CHINESE) if model == BOTH else (model,)
+    readers = [Reader(name, window_tokens, overlap_tokens, device, precision, screened=screen) for name in names]
+    return ToxicityCheck(readers, report_from, normalise=normalise)
 
 
 class ToxicityCheck:
-    """Scores texts with one Detoxify model. Safe to call from several threads once it is loaded."""
+    """Scores texts with one Detoxify model, or with one a script. Safe to call from several threads once it is loaded."""
 
     modalities = frozenset({Modality.TEXT})
     blocking = True
 
-    def __init__(
-        self, model: str, window_tokens: int, overlap_tokens: int, device: str, report_from: int, *, normalise: bool = True
-    ) -> None:
-        """Parameters as of the factory `toxicity`; only settings are read here, weights in `load`."""
-        self._model, self._device, self._report_from = model, device, report_from
-        self._window, self._overlap, self._normalise = window_tokens, overlap_tokens, normalise
-        self._folder: Path | None = None
-        if model in PUBLIC:
-            names, made = PUBLIC[model], f"detoxify {importlib.metadata.version('detoxify')}"
-        else:
-            files = locate(model)
-            self._folder = files.path
-            names, made = folder_labels(files.path), files.version or "unversioned"
-        self.labels: Mapping[str, str] = {name: _category(model, name) for name in names}
-        self.version = f"{made}, code {_CODE_VERSION}"
-        self.digest = ""
-        self._detoxify: Any = None
-        self._tokenizing = threading.Lock()
+    def __init__(self, readers: Sequence[Reader], report_from: int, *, normalise: bool = True) -> None:
+        """`readers`: one for all texts, or one for Latin and one for Chinese writing, in this order."""
+        self._readers, self._report_from, self._normalise = readers, report_from, normalise
+        self.labels: Mapping[str, str] = {label: kind for reader in readers for label, kind in reader.labels.items()}
+        self.version = f"{', '.join(reader.version for reader in readers)}, code {_CODE_VERSION}"
+
+    @property
+    def digest(self) -> str:
+        """Of the model; of two models, the SHA-256 of their digests with a line feed between. Empty before `load`."""
+        digests = [reader.digest for reader in self._readers]
+        if len(digests) == 1 or not all(digests):
+            return digests[0] if len(digests) == 1 else ""
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     @property
     def examples(self) -> Examples:
         """What the bundled model must score 500 per mille or more for some label, and what it must not.
 
-        The model's own examples, where its folder has some, otherwise English ones. Raises ModelError when they cannot be read.
+        The models' own examples, where their folders have some, otherwise English ones. Raises ModelError when they cannot be
+        read.
         """
-        own = folder_examples(self._folder) if self._folder else None
-        flagged, clean = own or (_FLAGGED, _CLEAN)
-        return Examples(tuple(map(_example, flagged)), tuple(map(_example, clean)))
+        lists = [reader.examples() or (_FLAGGED, _CLEAN) for reader in self._readers]
+        flagged, clean = ([_example(text) for one in lists for text in one[part]] for part in (0, 1))
+        return Examples(tuple(flagged), tuple(clean))
 
     def load(self) -> None:
         """Load the weights. Raises ModelError when they are missing, changed, of another shape, or too small for a window."""
-        device = find_device(self._device)
-        self._detoxify, self.digest = (load_public if self._model in PUBLIC else load_folder)(self._model, device)
-        found, expected = list(self._detoxify.class_names), list(self.labels)
-        if sorted(found) != sorted(expected):
-            raise ModelError(f"{self._model}: the checkpoint has labels {found}, expected {expected}")
-        limit = min(self._detoxify.tokenizer.model_max_length, self._detoxify.model.config.max_position_embeddings)
-        if self._window > limit:
-            raise ModelError(
-                f"{self._model}: window_tokens is {self._window}, the model reads at most {limit}",
-                advice="Give a smaller window_tokens in the policy.",
-            )
-        self._detoxify.model.eval()
+        for reader in self._readers:
+            reader.load()
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
         """One Scan a text. Raises ModelError when it is not loaded, or the model answers something that is no number."""
-        if self._detoxify is None:
-            raise ModelError(f"{self._model} is not loaded", advice="Call load() before the first batch.")
         texts = [content.text for content in batch]
-        cut = self._windows(texts) + (self._disguised(texts) if self._normalise else [])
-        scores = windows.score(cut, self._forward)
-        columns = list(enumerate(self._detoxify.class_names))
-        return windows.scans(texts, cut, scores, columns, self.labels, self._report_from)
-
-    def _disguised(self, texts: list[str]) -> list[Window]:
-        return windows.cut_disguised(texts, self._windows)
-
-    def _windows(self, texts: list[str]) -> list[Window]:
-        with self._tokenizing:  # the tokenizer refuses to be shared while it truncates
-            return windows.cut(self._detoxify.tokenizer, texts, self._window, self._overlap)
-
-    def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
-        import torch
-
-        padding = self._detoxify.tokenizer.pad_token_id
-        tokens = torch.tensor([row + [padding] * (longest - len(row)) for row in rows], device=self._detoxify.device)
-        lengths = torch.tensor([len(row) for row in rows], device=self._detoxify.device)
-        mask = (torch.arange(longest, device=self._detoxify.device) < lengths[:, None]).long()
-        with torch.inference_mode():
-            logits = self._detoxify.model(input_ids=tokens, attention_mask=mask).logits.float()
-        if not torch.isfinite(logits).all():
-            raise ModelError(f"{self._model} answered with something that is no number", advice="Its weights are damaged.")
-        rows_found: list[list[float]] = torch.sigmoid(logits).cpu().tolist()
-        return rows_found
+        if len(self._readers) == 1:
+            return self._readers[0].read(texts, self._report_from, normalise=self._normalise)
+        latin, chinese = self._readers
+        scans: list[list[Scan]] = [[] for _ in texts]
+        # The other script's characters are not the reader's: it sees spaces in their place, so that positions hold.
+        for reader, mine in (
+            (latin, {n: _HAN.sub(" ", t) for n, t in enumerate(texts) if _is_latin(t)}),
+            (chinese, _chinese(texts)),
+        ):
+            found = reader.read(list(mine.values()), self._report_from, normalise=self._normalise)
+            for number, scan in zip(mine, found, strict=True):
+                scans[number].append(scan)
+        return [_merged(of_text) for of_text in scans]
 
 
-def _category(model: str, label: str) -> str:
-    if label not in CATEGORIES:
-        raise ModelError(f"{model} has the label {label!r}, expected labels out of: {', '.join(CATEGORIES)}")
-    return CATEGORIES[label]
+def _is_latin(text: str) -> bool:
+    return _LATIN_WORD.search(text) is not None or _HAN.search(text) is None
+
+
+def _chinese(texts: Sequence[str]) -> dict[int, str]:
+    return {number: text for number, text in enumerate(texts) if _HAN.search(text)}
+
+
+def _merged(scans: Sequence[Scan]) -> Scan:
+    """One Scan of a text that several readers read: each label's highest finding."""
+    best: dict[str, Finding] = {}
+    for finding in (finding for scan in scans for finding in scan.findings):
+        if finding.label not in best or finding.score > best[finding.label].score:
+            best[finding.label] = finding
+    return Scan(tuple(best.values()), scans[0].scanned)
 
 
 _FLAGGED = (

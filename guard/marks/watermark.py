@@ -123,7 +123,7 @@ def _load(method: Method) -> None:
     except ImportError as error:
         raise ModelError(
             f"watermark method {method} needs {error.name or 'a library'}, which cannot be imported",
-            advice="Install genguard[rivagan] for rivaGan; OpenCV also needs the system's libGL and libglib.",
+            advice="Install genguard again; OpenCV also needs the system's libGL and libglib.",
         ) from error
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from guard.errors import ModelError
 from guard.models import locate, sha256
 from guard.models.pretrained import quiet
+from guard.text.windows import LEAST
 
 _SIX = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 PUBLIC: Mapping[str, Sequence[str]] = {
@@ -28,6 +29,7 @@ PUBLIC: Mapping[str, Sequence[str]] = {
 """Labels of the variants that Detoxify publishes, by the name it loads them under."""
 _RENAMED = {"toxic": "toxicity", "severe_toxic": "severe_toxicity", "identity_hate": "identity_attack"}
 _ARCHITECTURE = {"model_type", "model_name", "tokenizer_name", "num_classes"}
+_WINDOW = 64
 _EXAMPLES = 'Expected an object {"flagged": [texts], "clean": [texts]}, neither empty; without the file, English ones are used.'
 _BROKEN = (OSError, LookupError, TypeError, AttributeError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError)
 
@@ -42,6 +44,16 @@ def folder_labels(folder: Path) -> Sequence[str]:
             f"{folder.name}: cannot read the labels from config.json ({type(error).__name__})",
             advice="The folder needs checkpoint.pt in Detoxify's format, config.json with id2label, and the tokenizer's files.",
         ) from error
+
+
+def folder_window(folder: Path | None) -> int:
+    """How many tokens at a time the model was trained to read: `window_tokens` of `config.json`, 64 when it does not say."""
+    if folder is None:
+        return _WINDOW
+    found = json.loads((folder / "config.json").read_text("utf-8")).get("window_tokens", _WINDOW)
+    if not isinstance(found, int) or found < LEAST:
+        raise ModelError(f"{folder.name}: window_tokens in config.json is {found!r}, expected a number of at least {LEAST}")
+    return found
 
 
 def folder_examples(folder: Path) -> tuple[Sequence[str], Sequence[str]] | None:

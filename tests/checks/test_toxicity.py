@@ -118,12 +118,13 @@ def test_no_example_is_a_sentence_the_model_was_trained_on():
     assert not composed & {example.text.lower() for example in examples.flagged + examples.clean}
 
 
-def test_scores_are_those_of_detoxify_itself(bundled):
+def test_scores_are_those_of_detoxify_itself():
     """On a text of one window nothing but rounding may differ from `Detoxify.predict`."""
+    check = loaded("bundled/toxicity-en", report_from=0, precision="float32", screen=False)
     detoxify, digest = load_folder("bundled/toxicity-en", "cpu")
     expected = {label: round(value * 1000) for label, value in detoxify.predict(THREAT).items()}
-    assert expected == scores(bundled([content(THREAT)])[0])
-    assert digest == bundled.digest
+    assert expected == scores(check([content(THREAT)])[0])
+    assert digest == check.digest
 
 
 def test_nothing_is_fetched_for_the_bundled_model(monkeypatch):
@@ -167,7 +168,7 @@ def test_windows_overlap_and_cover_every_word(tiny):
     """Each window but the first reads the end of the one before it again."""
     check = loaded(tiny, window_tokens=16, overlap_tokens=4)
     text = " ".join(f"word{number}" for number in range(60))
-    spans = [window.span for window in check._windows([text])]
+    spans = [window.span for window in check._readers[0]._cut([text])]
     assert (spans[0].start, spans[-1].end) == (0, len(text))
     assert all(after.start < before.end for before, after in pairwise(spans))
 
@@ -175,7 +176,7 @@ def test_windows_overlap_and_cover_every_word(tiny):
 def test_a_batch_is_one_forward_pass(tiny):
     """All windows of all its texts together."""
     check, passes = loaded(tiny), []
-    check._detoxify.model.register_forward_hook(lambda *_: passes.append(1))
+    check._readers[0]._detoxify.model.register_forward_hook(lambda *_: passes.append(1))
     scans = check([content(text) for text in (HARMLESS * 30, THREAT, "", HARMLESS)])
     assert len(passes) == 1
     assert [scan.scanned.end for scan in scans] == [len(HARMLESS) * 30, len(THREAT), 0, len(HARMLESS)]
@@ -188,7 +189,7 @@ def test_many_windows_are_split_into_passes_with_the_same_scores(tiny, monkeypat
     whole = [scores(scan) for scan in check(batch)]
     monkeypatch.setattr(windows, "TOKENS_A_PASS", 200)
     passes = []
-    check._detoxify.model.register_forward_hook(lambda *_: passes.append(1))
+    check._readers[0]._detoxify.model.register_forward_hook(lambda *_: passes.append(1))
     parts = [scores(scan) for scan in check(batch)]
     assert len(passes) > 1
     assert all(abs(one[label] - other[label]) <= 1 for one, other in zip(whole, parts, strict=True) for label in LABELS)
@@ -381,9 +382,10 @@ def test_a_reason_says_that_a_disguise_was_read(bundled):
 
 def test_only_windows_with_a_disguise_are_read_twice(bundled):
     """Plain text has no second reading, and a long text has one where it is disguised."""
-    assert bundled._disguised([HARMLESS * 20, "你好，世界", ""]) == []
+    cut = bundled._readers[0]._cut
+    assert windows.cut_disguised([HARMLESS * 20, "你好，世界", ""], cut) == []
     text = HARMLESS * 20 + "You 1d10t!"
-    (window,) = bundled._disguised([text])
+    (window,) = windows.cut_disguised([text], cut)
     assert window.span.start <= text.index("You 1d10t")
     assert window.span.end == len(text)
 
@@ -394,7 +396,7 @@ def test_reading_beneath_a_disguise_can_be_switched_off(tiny):
     assert all("disguise" not in finding.reason for finding in off([content("You 1d10t!")])[0].findings)
     assert scores(on([content(HARMLESS)])[0]) == scores(off([content(HARMLESS)])[0])
     passes = []
-    on._detoxify.model.register_forward_hook(lambda *_: passes.append(1))
+    on._readers[0]._detoxify.model.register_forward_hook(lambda *_: passes.append(1))
     on([content("You 1d10t!"), content(HARMLESS)])
     assert len(passes) == 1
 

@@ -3,7 +3,10 @@
 No corpus here knows all six labels, so a target is 1, 0, or NaN for "this corpus does not say"; the loss leaves NaN out. What
 each corpus may teach is decided here and nowhere else, one function a corpus. Three kinds of target are weaker than a rater's
 word, and the model card says so: `obscene` comes from a word list on texts that raters called toxic, part of `threat` from a
-pattern on such texts, and part of `threat` and `insult` from sentences that `grammar.py` composes.
+pattern on such texts, and part of all labels from sentences that `grammar.py`, `functional.py` and `slurs` compose.
+
+The corpora draw the line of toxicity at different places, so what counts is the order inside each: `train.py` gives every
+corpus a threshold of its own while it learns, and none when the model is used.
 
 Rows whose openings or endings agree belong to one group, and a group is never divided between training and test.
 """
@@ -11,18 +14,20 @@ Rows whose openings or endings agree belong to one group, and a group is never d
 from __future__ import annotations
 
 import os
+import random
 import re
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import functional
+import grammar
 import numpy as np
 import pandas as pd
-from grammar import compose
 
-LABELS = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
-"""Detoxify's names, in the order of the model's outputs."""
+LABELS = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack", "sexism")
+"""Detoxify's names and `sexism`, in the order of the model's outputs."""
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("GENGUARD_DATA", ROOT / "../shared/data"))
@@ -47,21 +52,58 @@ def load(folder: Path = DATA) -> pd.DataFrame:
     social = social[social["text"].str.len() > 0].reset_index(drop=True)
     social["split"] = _split(_groups(social["text"].tolist(), social["tie"].tolist()))
     ordinary = pd.concat([_named(reader(folder, words), reader) for reader in _ORDINARY], ignore_index=True)
-    composed = pd.DataFrame(compose(SEED)).assign(source="composed", split="train", weight=1.0)
-    table = pd.concat([social, ordinary, composed], ignore_index=True)
+    table = pd.concat([social, ordinary, composed(folder, SEED)], ignore_index=True)
     return table.reindex(columns=["text", "source", "split", "gold", "weight", *LABELS]).drop_duplicates(
         "text", ignore_index=True
     )
+
+
+def composed(folder: Path, seed: int) -> pd.DataFrame:
+    """All sentences of our own grammars as rows to train on."""
+    plain = [row | {"sexism": 0.0 if row.get("gold") == 0 else np.nan} for row in grammar.compose(seed)]
+    rows = pd.DataFrame([*plain, *functional.compose(seed), *slurs(folder, seed)])
+    return rows.assign(source="composed", split="train", weight=1.0)
+
+
+def slurs(folder: Path, seed: int, count: int = 900) -> list[dict[str, object]]:
+    """Sentences with slurs of the word list, used against someone, and named by someone who rejects them."""
+    terms = _terms(folder)
+    terms = terms[(terms["source"] == "surge-ai/profanity") & (terms["severity"] >= 1.8) & (terms["term"].str.len() > 3)]
+    aimed = terms["category"].isin(["racial / ethnic slurs", "sexual orientation / gender"])
+    draw, pool, rows = random.Random(seed), terms["term"][aimed].tolist(), {}
+    for _ in range(count):
+        term = draw.choice(pool)
+        hateful = (
+            f"you {term}", f"shut up, {term}", f"just another {term}", f"what a {term}", f"I hate that {term}",
+            f"go home, {term}",
+            f"typical {term} behaviour", f"you are nothing but a {term}", f"look at this {term}", f"every {term} should leave",
+        )  # fmt: skip
+        rejected = (
+            f"Calling someone a {term} is never okay.", f'He called me "{term}" and I left.', f'The word "{term}" is a slur.',
+            f"Do not use the word {term} here, please.", f'She was suspended for writing "{term}" on the wall.',
+        )  # fmt: skip
+        if draw.random() < 0.7:
+            rows[draw.choice(hateful)] = functional.HATE | {"insult": 1.0, "threat": 0.0}
+        else:
+            rows[draw.choice(rejected)] = functional.labels(toxicity=0.0, gold=0.0, identity_attack=0.0, threat=0.0, insult=0.0)
+    return [{"text": text, **known} for text, known in rows.items()]
+
+
+def _terms(folder: Path) -> pd.DataFrame:
+    terms = pd.read_parquet(folder / "lexicons" / "terms.parquet")
+    return terms.assign(severity=pd.to_numeric(terms["severity"], errors="coerce").fillna(0.0))
 
 
 class _WordList:
     """Which texts hold profanity, by the corpus `lexicons`: terms of up to three whole words."""
 
     def __init__(self, folder: Path) -> None:
-        terms = pd.read_parquet(folder / "lexicons" / "terms.parquet")
+        terms = _terms(folder)
         terms = terms[(terms["lang"] == "en") & (terms["term"].str.len() > 2)]
         vulgar = terms["source"] == "LDNOOBW"
         self._any = {_normal(term) for term in terms["term"]} - {""}
+        slurs = (terms["category"] == "racial / ethnic slurs") & (terms["severity"] >= 1.8)
+        self._slurs = {_normal(term) for term in terms["term"][slurs]} - {""}
         self._vulgar = {_normal(term) for term in terms["term"][vulgar]} - {""}
 
     def obscene(self, texts: pd.Series) -> np.ndarray:
@@ -72,6 +114,10 @@ class _WordList:
     def holds(self, texts: pd.Series) -> pd.Series:
         """Whether any term of the list stands in each text."""
         return texts.map(lambda text: bool(self._terms(text)))
+
+    def insults(self, texts: pd.Series) -> pd.Series:
+        """Whether a slur of the list stands in each text."""
+        return texts.map(lambda text: bool(self._terms(text) & self._slurs))
 
     def _terms(self, text: str) -> set[str]:
         words = _normal(text).split()
@@ -123,12 +169,14 @@ def civil_toxic_spans(folder: Path, _: _WordList) -> pd.DataFrame:
 
 
 def davidson_hso(folder: Path, words: _WordList) -> pd.DataFrame:
-    """Only unanimous verdicts teach, and a fifth of the offensive ones: the sample has hardly any ordinary text."""
+    """Verdicts count by their majority, and a third of the offensive ones: the sample has hardly any ordinary text."""
     found = pd.read_parquet(folder / "davidson_hso" / "data.parquet")
     hate, offensive = found["label"] == "hate_speech", found["label"] == "offensive"
     sure = np.where(hate, True, np.where(offensive, found["offensive_language"], found["neither"]) == found["count"])
-    kept = sure & (~offensive | (np.random.default_rng(SEED).random(len(found)) < 0.2))
-    rows = _word_labels(_rows(found["text"], np.where(hate | offensive, 1.0, 0.0), weight=kept), words)
+    kept = ~offensive | (np.random.default_rng(SEED).random(len(found)) < 0.33)
+    rows = _word_labels(
+        _rows(found["text"], np.where(hate | offensive, 1.0, 0.0), weight=kept * np.where(sure, 0.8, 0.4)), words
+    )
     rows.loc[hate, "identity_attack"] = 1.0
     rows.loc[offensive & (found["hate_speech"] == 0), ["identity_attack", "severe_toxicity"]] = 0.0
     rows.loc[hate & (found["hate_speech"] == found["count"]), "severe_toxicity"] = 1.0
@@ -136,12 +184,12 @@ def davidson_hso(folder: Path, words: _WordList) -> pd.DataFrame:
 
 
 def hatexplain(folder: Path, words: _WordList) -> pd.DataFrame:
-    """`normal` holds slurs and attacks: as a negative it teaches only where no word of the list stands."""
+    """`normal` holds slurs and attacks: it counts for `toxicity`, and for the other labels where no listed word stands."""
     found = pd.read_parquet(folder / "hatexplain" / "data.parquet")
     normal, hate = found["label"] == "normal", found["label"] == "hatespeech"
-    kept = np.random.default_rng(SEED).random(len(found)) < 0.5
-    weight = kept * np.where(normal & words.holds(found["text"]), 0.0, np.where(found["label"] == "offensive", 0.6, 1.0))
-    rows = _word_labels(_rows(found["text"], np.where(normal, 0.0, 1.0), weight=weight), words)
+    rows = _word_labels(_rows(found["text"], np.where(normal, 0.0, 1.0)), words)
+    unsure = normal & words.holds(found["text"])
+    rows.loc[unsure, [label for label in LABELS if label != "toxicity"]] = np.nan
     rows.loc[hate, "identity_attack"] = 1.0
     return rows
 
@@ -152,7 +200,7 @@ def toxigen_human(folder: Path, _: _WordList) -> pd.DataFrame:
     hate = found["label"] == "hate"
     rows = _rows(found["text"], hate.astype(float))
     rows.loc[hate, "identity_attack"] = 1.0
-    return rows
+    return rows.assign(weight=1.5)
 
 
 def convabuse(folder: Path, words: _WordList) -> pd.DataFrame:
@@ -165,7 +213,9 @@ def convabuse(folder: Path, words: _WordList) -> pd.DataFrame:
     rows.loc[abusive, "identity_attack"] = np.where(groups[abusive] >= 0.5, 1.0, np.where(groups[abusive] == 0, 0.0, np.nan))
     rows.loc[abusive & aimed & (found["frac_sex_harassment"] == 0), "insult"] = 1.0
     rows.loc[abusive, "severe_toxicity"] = (found.loc[abusive, "mean_severity"] <= -2).astype(float)
-    return rows
+    sexist = found[["frac_sex_harassment", "frac_sexist"]].max(axis=1)
+    rows.loc[abusive, "sexism"] = np.where(sexist[abusive] >= 0.5, 1.0, np.where(sexist[abusive] == 0, 0.0, np.nan))
+    return rows.assign(weight=2.0)
 
 
 def surge_toxicity(folder: Path, words: _WordList) -> pd.DataFrame:
@@ -173,15 +223,16 @@ def surge_toxicity(folder: Path, words: _WordList) -> pd.DataFrame:
     return _word_labels(_rows(found["text"], (found["label"] == "Toxic").astype(float), weight=1.5), words)
 
 
-def edos_sexism(folder: Path, _: _WordList) -> pd.DataFrame:
-    """Sexist posts alone: what is "not sexist" here may be abuse of another kind."""
+def edos_sexism(folder: Path, words: _WordList) -> pd.DataFrame:
+    """What is "not sexist" may be abuse of another kind: where a listed word stands, `toxicity` is only less likely, 0.3."""
     found = pd.read_parquet(folder / "edos_sexism" / "data.parquet")
-    found = found[found["label_sexist"] == "sexist"].reset_index(drop=True)
+    sexist = found["label_sexist"] == "sexist"
     threat = found["label_category"].str.startswith("1.")
-    kept = threat | (np.random.default_rng(SEED).random(len(found)) < 0.3)
-    rows = _rows(found["text"], np.nan, weight=np.where(threat, 2.0, 0.7) * kept)
-    rows["toxicity"] = rows["identity_attack"] = 1.0
-    rows["threat"] = threat.astype(float)
+    rows = _rows(found["text"], sexist.astype(float))
+    rows.loc[~sexist, [label for label in LABELS if label != "sexism"]] = np.nan
+    rows.loc[~sexist, "toxicity"] = np.where(words.holds(found["text"][~sexist]), 0.3, 0.0)
+    rows.loc[sexist, ["identity_attack", "sexism"]] = 1.0
+    rows.loc[sexist, "threat"] = threat[sexist].astype(float)
     rows.loc[threat, "severe_toxicity"] = 1.0
     return rows
 
@@ -189,7 +240,7 @@ def edos_sexism(folder: Path, _: _WordList) -> pd.DataFrame:
 def cat_wiki_context(folder: Path, _: _WordList) -> pd.DataFrame:
     """Ordinary talk; rows that an earlier scorer doubts (`api`) are left out of the negatives, and kept for measuring."""
     found = pd.read_parquet(folder / "cat_wiki_context" / "data.parquet")
-    kept = (found["label"] == 1) | ((found["api"] < 0.5) & (np.random.default_rng(SEED).random(len(found)) < 0.4))
+    kept = (found["label"] == 1) | ((found["api"] < 0.5) & (np.random.default_rng(SEED).random(len(found)) < 0.33))
     tie = found["parent"].fillna("").map(_normal)
     return _rows(found["text"], found["label"], tie=tie.where(tie == "", "parent " + tie), weight=kept)
 
@@ -197,13 +248,13 @@ def cat_wiki_context(folder: Path, _: _WordList) -> pd.DataFrame:
 def banking77_benign(folder: Path, _: _WordList) -> pd.DataFrame:
     found = pd.read_parquet(folder / "banking77_benign" / "data.parquet")
     test = (found["official_split"] == "test").to_numpy()
-    kept = test | (np.random.default_rng(SEED).random(len(found)) < 0.2)
+    kept = test | (np.random.default_rng(SEED).random(len(found)) < 0.3)
     return _rows(found["text"], 0.0).assign(split=np.where(test, "test", "train"))[kept]
 
 
 def sgd_dialogues(folder: Path, _: _WordList) -> pd.DataFrame:
     """Single turns of service dialogues, and some whole openings."""
-    found = pd.read_parquet(folder / "sgd_dialogues" / "data.parquet").sample(3000, random_state=SEED)
+    found = pd.read_parquet(folder / "sgd_dialogues" / "data.parquet").sample(5000, random_state=SEED)
     draw, texts = np.random.default_rng(SEED), []
     for text in found["text"]:
         turns = [turn.partition(": ")[2] for turn in text.splitlines() if ": " in turn]
@@ -214,14 +265,14 @@ def sgd_dialogues(folder: Path, _: _WordList) -> pd.DataFrame:
 
 
 def books_public_domain(folder: Path, words: _WordList) -> pd.DataFrame:
-    """Paragraphs of 20 to 90 words without a listed word; a book is in training or in test."""
+    """Paragraphs of 20 to 120 words; a book is in training or in test. Those with a slur teach nothing."""
     draw, rows = np.random.default_rng(SEED), []
     with zipfile.ZipFile(folder / "books_public_domain" / "books.zip") as books:
         for name in sorted(books.namelist()):
             paragraphs = [" ".join(part.split()) for part in books.read(name).decode("utf-8").replace("\r", "").split("\n\n")]
-            fitting = pd.Series([part for part in paragraphs if 20 <= len(part.split()) <= 90])
-            fitting = fitting[~words.holds(fitting)] if len(fitting) else fitting
-            chosen = fitting.sample(min(50, len(fitting)), random_state=int(draw.integers(1 << 30)))
+            fitting = pd.Series([part for part in paragraphs if 20 <= len(part.split()) <= 120], dtype=str)
+            fitting = fitting[~words.insults(fitting)] if len(fitting) else fitting
+            chosen = fitting.sample(min(80, len(fitting)), random_state=int(draw.integers(1 << 30)))
             rows.append(_rows(chosen, 0.0).assign(split=_part(name)))
     return pd.concat(rows)
 

@@ -1,0 +1,139 @@
+"""Reads texts with one model of Detoxify's format: a fast first stage where it has one, then the encoder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from guard.errors import ModelError
+from guard.models import int8, locate
+from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, folder_window, load_folder, load_public
+from guard.models.pretrained import find_device
+from guard.models.screen import Screen, load_screen
+from guard.text import windows
+from guard.text.windows import Window
+from guard.types import Scan
+
+CATEGORIES = {
+    "toxicity": "harassment",
+    "severe_toxicity": "harassment",
+    "obscene": "harassment",
+    "insult": "harassment",
+    "threat": "violence",
+    "identity_attack": "hate",
+    "sexism": "hate",
+    "sexual_explicit": "sexual",
+}
+"""Our category for each label that Detoxify's models, and ours, have."""
+_BUNDLED = "bundled/"
+
+
+class Reader:
+    """Scores windows of texts with one model. Safe to use from several threads once it is loaded."""
+
+    def __init__(
+        self, model: str, window_tokens: int | None, overlap_tokens: int, device: str, precision: str, *, screened: bool = True
+    ) -> None:
+        """Parameters as of the check `toxicity`; only settings are read here, weights in `load`."""
+        self._model, self._device, self._precision, self._screened = model, device, precision, screened
+        self._folder: Path | None = None
+        if model in PUBLIC:
+            names, made = PUBLIC[model], f"detoxify {importlib.metadata.version('detoxify')}"
+        else:
+            files = locate(model)
+            self._folder = files.path
+            names, made = folder_labels(files.path), files.version or "unversioned"
+        self._window = window_tokens or folder_window(self._folder)
+        self._overlap = min(overlap_tokens, self._window // 2)
+        self.labels: Mapping[str, str] = {name: _category(model, name) for name in names}
+        self._rounded = precision == "int8" or (precision == "auto" and model.startswith(_BUNDLED))
+        self.version = made + (" int8" if self._rounded else "") + ("" if screened else " unscreened")
+        self.digest = ""
+        self._detoxify: Any = None
+        self._screen: Screen | None = None
+        self._integers: Callable[[Sequence[int]], list[float]] | None = None
+        self._tokenizing = threading.Lock()
+
+    def examples(self) -> tuple[Sequence[str], Sequence[str]] | None:
+        """Texts that the model's own folder says it flags, and does not; None when it says nothing."""
+        return folder_examples(self._folder) if self._folder else None
+
+    def load(self) -> None:
+        """Load the weights. Raises ModelError when they are missing, changed, of another shape, or too small for a window."""
+        device = find_device(self._device)
+        self._detoxify, self.digest = (load_public if self._model in PUBLIC else load_folder)(self._model, device)
+        found, expected = list(self._detoxify.class_names), list(self.labels)
+        if sorted(found) != sorted(expected):
+            raise ModelError(f"{self._model}: the checkpoint has labels {found}, expected {expected}")
+        limit = min(self._detoxify.tokenizer.model_max_length, self._detoxify.model.config.max_position_embeddings)
+        if self._window > limit:
+            raise ModelError(
+                f"{self._model}: window_tokens is {self._window}, the model reads at most {limit}",
+                advice="Give a smaller window_tokens in the policy.",
+            )
+        self._detoxify.model.eval()
+        if self._screened and self._folder:
+            self._screen = load_screen(self._folder)
+        if self._rounded and device == "cpu":  # an accelerator is fast enough as it is
+            self._integers = int8.quantized(self._detoxify.model)
+
+    def read(self, texts: Sequence[str], report_from: int, *, normalise: bool) -> list[Scan]:
+        """One Scan a text. Raises ModelError when it is not loaded, or the model answers something that is no number."""
+        if self._detoxify is None:
+            raise ModelError(f"{self._model} is not loaded", advice="Call load() before the first batch.")
+        found = self._cut(texts) + (windows.cut_disguised(texts, self._cut) if normalise else [])
+        columns = list(enumerate(self._detoxify.class_names))
+        return windows.scans(texts, found, self._scores(found), columns, self.labels, report_from)
+
+    def _cut(self, texts: Sequence[str]) -> list[Window]:
+        with self._tokenizing:  # the tokenizer refuses to be shared while it truncates
+            return windows.cut(self._detoxify.tokenizer, texts, self._window, self._overlap)
+
+    def _scores(self, found: Sequence[Window]) -> list[list[float]]:
+        """Probability of each label for each window: the screen's where it settles one, else the encoder's."""
+        settled = [self._screen.settled(window.tokens) if self._screen else None for window in found]
+        rest = iter(
+            windows.score([window for window, known in zip(found, settled, strict=True) if known is None], self._forward)
+        )
+        return [next(rest) if known is None else self._harmless(known) for known in settled]
+
+    def _harmless(self, probability: float) -> list[float]:
+        """Scores of a settled window: the screen speaks of toxicity alone."""
+        return [probability if name == "toxicity" else 0.0 for name in self._detoxify.class_names]
+
+    def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
+        if self._integers is None:
+            return self._whole(rows, longest)
+        logits = [self._integers(row) for row in rows]
+        if not all(map(math.isfinite, (value for row in logits for value in row))):
+            raise ModelError(f"{self._model} answered with something that is no number", advice="Its weights are damaged.")
+        return [[_sigmoid(value) for value in row] for row in logits]
+
+    def _whole(self, rows: list[list[int]], longest: int) -> list[list[float]]:
+        """One forward pass over all rows in single precision, padded to the longest."""
+        import torch
+
+        padding = self._detoxify.tokenizer.pad_token_id
+        tokens = torch.tensor([row + [padding] * (longest - len(row)) for row in rows], device=self._detoxify.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self._detoxify.device)
+        mask = (torch.arange(longest, device=self._detoxify.device) < lengths[:, None]).long()
+        with torch.inference_mode():
+            logits = self._detoxify.model(input_ids=tokens, attention_mask=mask).logits.float()
+        if not torch.isfinite(logits).all():
+            raise ModelError(f"{self._model} answered with something that is no number", advice="Its weights are damaged.")
+        rows_found: list[list[float]] = torch.sigmoid(logits).cpu().tolist()
+        return rows_found
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-max(-60.0, min(60.0, value))))
+
+
+def _category(model: str, label: str) -> str:
+    if label not in CATEGORIES:
+        raise ModelError(f"{model} has the label {label!r}, expected labels out of: {', '.join(CATEGORIES)}")
+    return CATEGORIES[label]
