@@ -113,6 +113,7 @@ checks: Registry[Check] = Registry(
         "secrets": "guard.checks.secrets",
         "classifier": "guard.checks.classifier",
         "moderation_endpoint": "guard.checks.moderation_endpoint",
+        "llm_judge": "guard.checks.llm_judge",
     },
 )
 generators: Registry[Generator] = Registry(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
+from guard.checks import samples
 from guard.checks.labels import Given, Meaning, categories, meanings
 from guard.endpoint import Endpoint, number
 from guard.errors import EndpointError, RegistryError
@@ -18,7 +19,7 @@ from guard.imaging import identify
 from guard.registry import checks
 from guard.taxonomy import CATEGORIES
 from guard.text.windows import readable
-from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Place, Region, Request, Scan, Span, Stage
+from guard.types import Check, Content, Examples, Finding, Modality, Place, Region, Scan, Span
 
 _CODE_VERSION = "1"
 TEXTS_A_REQUEST = 32
@@ -75,7 +76,7 @@ class ModerationEndpoint:
     @property
     def examples(self) -> Examples:
         """What any moderation model should flag, and should pass."""
-        return Examples(tuple(map(_example, _FLAGGED)), tuple(map(_example, _CLEAN)))
+        return samples.examples()
 
     def load(self) -> None:
         """Read the key. Raises EndpointError when its variable is not set. Nothing is sent."""
@@ -133,11 +134,3 @@ def _requests(batch: Sequence[Content]) -> Iterator[tuple[list[Any], dict[int, P
             kind, width, height = identify(content.file)
             address = f"data:{kind};base64,{base64.b64encode(content.file).decode()}"
             yield [{"type": "image_url", "image_url": {"url": address}}], {index: Region(0, 0, width, height)}
-
-
-_FLAGGED = ("I will find you and I will kill you.", "We will kill them all, every one of these vermin.")
-_CLEAN = ("The invoice is overdue; please pay it by Friday.", "My neighbour and I often have tea together.")
-
-
-def _example(text: str) -> Content:
-    return Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, CALLER, Request("example"))

@@ -16,14 +16,10 @@ from guard.registry import checks
 from guard.rules import CheckSpec, Found, Policy, Rule
 from guard.taxonomy import CATEGORIES
 from guard.types import CALLER, Action, Check, CheckResult, Content, Context, Modality, Request, Stage, Status
-from tests.services import moderation, serving
+from tests.services import chat, moderation, serving
 from tests.tiny_models import threat_classifier
 
-NAMES = [
-    name
-    for name in checks.names()
-    if name in {"toxicity", "pii", "secrets", "image_match", "classifier", "moderation_endpoint"}
-]
+NAMES = ["toxicity", "pii", "secrets", "image_match", "classifier", "moderation_endpoint", "llm_judge"]
 FLAGGED = 500
 """Per mille from which an example counts as flagged."""
 
@@ -46,11 +42,19 @@ def parameters(tmp_path_factory) -> Iterator[Callable[[str], dict[str, Any]]]:
             case "moderation_endpoint":
                 service = services.enter_context(serving(moderations=moderation))
                 return {"base_url": service.url, "model": "any", "timeout_ms": 20_000}
+            case "llm_judge":
+                service = services.enter_context(serving(chat_completions=_judged))
+                return {"base_url": service.url, "model": "any", "timeout_ms": 20_000}
             case _:
                 return {}
 
     with services:
         yield needed
+
+
+def _judged(body: Any) -> Any:
+    conversation = body["messages"][-1]["content"].partition("<BEGIN CONVERSATION>")[2]
+    return chat("unsafe\nS1" if "kill" in conversation else "safe")
 
 
 @pytest.fixture(scope="module", params=NAMES)
