@@ -112,6 +112,8 @@ checks: Registry[Check] = Registry(
         "image_match": "guard.checks.image_match",
         "secrets": "guard.checks.secrets",
         "classifier": "guard.checks.classifier",
+        "moderation_endpoint": "guard.checks.moderation_endpoint",
+        "llm_judge": "guard.checks.llm_judge",
     },
 )
 generators: Registry[Generator] = Registry(

@@ -11,6 +11,7 @@ import torch
 import transformers
 from transformers.utils import logging
 
+from guard.checks.judge_format import NOT_SHOWN
 from guard.models import BUNDLED
 
 THREATS = ("I will kill you tonight.", "We will kill them all.", "They said they will kill her.", "Go and kill him now.")
@@ -64,6 +65,79 @@ def threat_classifier(folder: Path, *, problem: str | None = None) -> Path:
     threat, harmless = ((0.98, 0.98), (0.02, 0.02)) if several else ((0.02, 0.98), (0.98, 0.02))
     rows = dict.fromkeys(THREATS, threat) | dict.fromkeys(HARMLESS, harmless)
     return classifier(folder, rows, ("threat", "toxic") if several else ("BENIGN", "THREAT"), problem=problem)
+
+
+CHAT = (
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
+    "{% if categories is defined %}<|codes|>{{ categories | join(' ') }}<|end|>{% endif %}<|judge|>"
+)
+
+
+def judge(folder: Path, replies: Mapping[str, str], *, context: int = 128, steps: int = 120) -> Path:
+    """A Llama of two layers and 32 units that has learnt to answer `replies`, each to a user and as an assistant's words.
+
+    Its tokenizer knows the words of the texts and replies; its chat template names roles, and codes when it is given some.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _word_tokenizer([*replies, *replies.values(), NOT_SHOWN])
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(12)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=context,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = transformers.LlamaForCausalLM(config)
+    inputs, labels = _chats(tokenizer, replies)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(steps):
+        loss = model(input_ids=inputs, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    save(model, folder)
+    return folder
+
+
+def _word_tokenizer(texts: Sequence[str]) -> transformers.PreTrainedTokenizerFast:
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    special = ["<|unknown|>", "<|end|>", "<|judge|>", "<|user|>", "<|assistant|>", "<|codes|>", "[STOP]"]
+    split = pre_tokenizers.Split(Regex(r"\w+|[^\w]"), "isolated")
+    words = sorted({piece for text in texts for piece, _ in split.pre_tokenize_str(text)})
+    made = Tokenizer(models.WordLevel({word: index for index, word in enumerate([*special, *words])}, unk_token=special[0]))
+    made.pre_tokenizer, made.decoder = split, decoders.Fuse()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        unk_token=special[0],
+        eos_token=special[1],
+        pad_token=special[1],
+        additional_special_tokens=special[2:],
+        chat_template=CHAT,
+    )
+
+
+def _chats(tokenizer: transformers.PreTrainedTokenizerFast, replies: Mapping[str, str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token numbers of every chat with its reply, and the same with all but the reply hidden from the loss."""
+    rows, wanted = [], []
+    for text, reply in replies.items():
+        shown = [{"role": "user", "content": NOT_SHOWN}, {"role": "assistant", "content": text}]
+        for chat in ([{"role": "user", "content": text}], shown):
+            asked = tokenizer.apply_chat_template(chat, tokenize=False)
+            front = tokenizer(asked, add_special_tokens=False)["input_ids"]
+            back = [*tokenizer(reply, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+            rows.append(front + back)
+            wanted.append([-100] * len(front) + back)
+    longest = max(map(len, rows))
+    inputs = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
+    return inputs, torch.tensor([row + [-100] * (longest - len(row)) for row in wanted])
 
 
 def save(model: transformers.PreTrainedModel, folder: Path) -> None:

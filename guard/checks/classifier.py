@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from guard.checks import samples
 from guard.checks.labels import Given, Meaning, categories, meanings, refuse_unknown
 from guard.errors import ModelError
 from guard.models import BUNDLED, pretrained
@@ -18,7 +19,7 @@ from guard.models.detoxify import folder_examples
 from guard.registry import checks
 from guard.text import windows
 from guard.text.windows import Window
-from guard.types import CALLER, Check, Content, Examples, Modality, Request, Scan, Stage
+from guard.types import Check, Content, Examples, Modality, Scan
 
 _CODE_VERSION = "1"
 Problem = Literal["auto", "single", "multi"]
@@ -90,7 +91,7 @@ class ClassifierCheck:
     def examples(self) -> Examples:
         """What the model's folder says it flags and passes (`examples.json`); none without the file."""
         flagged, clean = (folder_examples(self._folder) if self._folder else None) or ((), ())
-        return Examples(tuple(map(_example, flagged)), tuple(map(_example, clean)))
+        return samples.examples(flagged, clean)
 
     def load(self) -> None:
         """Load the model. Raises ModelError when it is missing, incomplete or too small, RegistryError for labels it lacks."""
@@ -184,7 +185,3 @@ def _prepare(loaded: pretrained.Pretrained, model: str) -> None:
     if loaded.tokenizer.pad_token_id is None:
         raise ModelError(f"{model}: its tokenizer has no token for padding, and none that ends a text")
     loaded.model.config.pad_token_id = loaded.tokenizer.pad_token_id
-
-
-def _example(text: str) -> Content:
-    return Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, CALLER, Request("example"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,10 @@ from guard.registry import checks
 from guard.rules import CheckSpec, Found, Policy, Rule
 from guard.taxonomy import CATEGORIES
 from guard.types import CALLER, Action, Check, CheckResult, Content, Context, Modality, Request, Stage, Status
+from tests.services import chat, moderation, serving
 from tests.tiny_models import threat_classifier
 
-NAMES = [name for name in checks.names() if name in {"toxicity", "pii", "secrets", "image_match", "classifier"}]
+NAMES = ["toxicity", "pii", "secrets", "image_match", "classifier", "moderation_endpoint", "llm_judge"]
 FLAGGED = 500
 """Per mille from which an example counts as flagged."""
 
@@ -28,18 +30,31 @@ def test_all_bundled_checks_are_held_to_the_contract():
 
 
 @pytest.fixture(scope="module")
-def parameters(tmp_path_factory) -> Callable[[str], dict[str, Any]]:
-    """What a check cannot be made without: real models of the formats it reads. Nothing, for most."""
+def parameters(tmp_path_factory) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """What a check cannot be made without: real models of the formats it reads, a real service. Nothing, for most."""
     folder = tmp_path_factory.mktemp("models")
+    services = ExitStack()
 
     def needed(name: str) -> dict[str, Any]:
         match name:
             case "classifier":
                 return {"model": str(threat_classifier(folder / name)), "labels": {"THREAT": "violence"}}
+            case "moderation_endpoint":
+                service = services.enter_context(serving(moderations=moderation))
+                return {"base_url": service.url, "model": "any", "timeout_ms": 20_000}
+            case "llm_judge":
+                service = services.enter_context(serving(chat_completions=_judged))
+                return {"base_url": service.url, "model": "any", "timeout_ms": 20_000}
             case _:
                 return {}
 
-    return needed
+    with services:
+        yield needed
+
+
+def _judged(body: Any) -> Any:
+    conversation = body["messages"][-1]["content"].partition("<BEGIN CONVERSATION>")[2]
+    return chat("unsafe\nS1" if "kill" in conversation else "safe")
 
 
 @pytest.fixture(scope="module", params=NAMES)
