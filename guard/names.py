@@ -37,12 +37,15 @@ HAN = re.compile(rf"[{MARKS}]{{1,3}}{SOMEONE}(?:[{MARKS}]{{2}}){{0,3}}|{SOMEONE}
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _TITLES = frozenset({
     *("mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "doctor", "sir", "madam", "dame", "lord", "lady", "rev"),
-    *("herr", "frau", "monsieur", "madame", "mme", "señor", "señora", "sr", "sra", "jr", "phd", "md"),
+    *("herr", "frau", "monsieur", "madame", "mme", "señor", "señora", "sra"),
 })  # fmt: skip
+_AFTER = frozenset({"jr", "sr", "phd", "md", "esq"})
 _HAN_TITLES = re.compile(
     r"(?:先生|女士|小姐|太太|夫人|老师|教授|博士|医生|大夫|护士|经理|总监|主任|主管|律师|警官|法官|师傅|同学|同志|校长|院长|部长"
-    r"|局长|书记|总裁|总|工)$"
+    r"|局长|书记|总裁)$"
 )
+_AFTER_A_FAMILY_NAME = "总工"
+"""Titles that may also end a given name."""
 _SURNAMES = frozenset(
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗郑梁谢宋唐许韩邓冯曹彭曾肖田董潘袁蔡蒋余于杜叶程魏苏吕丁任卢姚沈钟姜崔谭陆范汪廖石"
     "金韦贾夏付方邹熊白孟秦邱侯江尹薛闫阎段雷黎史龙陶贺顾毛郝龚邵万覃武钱戴严莫孔向常汤康易乔赖施洪樊兰殷翟安倪牛温季俞章鲁葛伍"
@@ -81,12 +84,17 @@ def parts(name: str, given: frozenset[str] = frozenset()) -> tuple[Part, ...]:
     Words of a Latin name are parts alike, so `Keller` and `Maria` are found in `Maria Keller` without knowing which is which.
     """
     found: list[Part] = []
-    for word in re.split(r"[\s·•・‧]+", plain(name)):
+    words = [word for word in re.split(r"[\s·•・‧]+", plain(name)) if word]
+    while words and _bare(words[0]) in _TITLES:
+        words = words[1:]
+    while len(words) > 1 and _bare(words[-1]) in _AFTER:
+        words = words[:-1]
+    for word in words:
         if HAN.fullmatch(untitled(word)):
             found.append(Part("invented", untitled(word)))
         elif is_han(word):
             found += _han_parts(word, given)
-        elif (bare := _bare(word)) and bare not in _TITLES:
+        elif bare := _bare(word):
             found.append(Part("name", bare))
     return tuple(found)
 
@@ -100,6 +108,8 @@ def _bare(word: str) -> str:
 
 def untitled(word: str) -> str:
     """A Chinese name without the title after it."""
+    if len(word) > 1 and word[-1] in _AFTER_A_FAMILY_NAME and word[:-1] in _SURNAMES | _COMPOUND:
+        return word[:-1]
     return _HAN_TITLES.sub("", word) if len(word) > 1 else word
 
 

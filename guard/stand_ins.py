@@ -8,9 +8,10 @@ nothing can be guessed without the key, and another conversation gets others. Wh
   name is used, and a relative keeps the family name. In Chinese a given name alone is known as one when the full name stands
   in the same text, or when it does not begin with a family name.
 - Within one text two values never share a stand-in: the later one draws again. Between texts two values share one by chance
-  only, and a value that drew again in one text has its first draw in another: of twenty words
-  of names, once in 300 conversations; of two Chinese family names, once in 80 pairs.
-- Stand-ins are left as they are, so that a reply that repeats them is not redacted into others.
+  only, and a value that drew again in one text has its first draw in another: of twenty words of names, once in 300
+  conversations; of two Chinese family names, once in 80 pairs.
+- Stand-ins are left as they are, so that a reply that repeats them is not redacted into others. Invented Latin names and tags
+  end in a keyed check, so that nobody can write a value that passes for one.
 
 Reserved for fiction, and so nobody's: example.org (RFC 2606), 555-0100 to 555-0199 in every area of the North American
 numbering plan. China has no such range; no Chinese number begins with 000.
@@ -31,7 +32,7 @@ _TRIES = 1000
 _PURPOSE = "pseudonymise"
 _MAIL = re.compile(r"(?<![A-Za-z0-9._+-])person-[0-9]{6,9}@example\.org(?![A-Za-z0-9_-])", re.IGNORECASE)
 _PHONE = re.compile(r"(?<![A-Za-z0-9+])(?:\+1 [2-7][0-9]{2}-555-01[0-9]{2}|000-[0-9]{4}-[0-9]{4})(?![0-9])")
-_TAG = re.compile(r"\[[^\[\]:\s]{1,80}-[0-9a-f]{6}\]")
+_TAG = re.compile(r"\[([A-Z][A-Z0-9_]{0,79})-([0-9a-f]{6})([0-9a-f]{2})\]")
 _AREAS = [area for area in range(201, 800) if area % 100 not in {0, 11}]  # geographic ones: no x00, no x11, no toll-free
 _GROUPED = re.compile(r"(?:CARD|NUMBER|CODE|SSN|ITIN|NINO|NHS|PASSPORT|PLATE)$")
 """Labels of values that are written in groups: separators do not count."""
@@ -71,17 +72,19 @@ class StandIns:
             return known if _MAIL.fullmatch(known) else self._draw("mail", known, _mail)
         if label.startswith("PHONE"):
             return _fictitious(known) or self._draw("phone", known, _cn_phone if _is_cn(known) else _us_phone)
-        name_of = shown(label)
-        return self._draw(f"tag {name_of}", known, lambda number, _: f"[{name_of}-{number % 16**6:06x}]")
+        return self._draw(f"tag {label}", known, lambda number, _: self._tag(shown(label), f"{number % 16**6:06x}"))
 
     def places(self, text: str) -> Iterator[Span]:
         """Where stand-ins of this conversation already are."""
         for found in LATIN.finditer(text):
             if self._ours(found):
                 yield Span(*found.span())
-        for found in HAN.finditer(text):
-            yield Span(*found.span())
-        yield from _elsewhere(text)
+        for found in _TAG.finditer(text):
+            if found[0] == self._tag(found[1], found[2]):
+                yield Span(*found.span())
+        for form in (HAN, _MAIL, _PHONE):
+            for found in form.finditer(text):
+                yield Span(*found.span())
 
     def _part(self, part: Part) -> str:
         if part.kind == "invented":
@@ -114,17 +117,16 @@ class StandIns:
         return (base + self._ending(base)).title()
 
     def _ending(self, base: str) -> str:
-        return ENDINGS[self._key.mac("stand-in-check", *self._scope, base)[0] % len(ENDINGS)]
+        return ENDINGS[self._check(base)[0] % len(ENDINGS)]
+
+    def _tag(self, label: str, digits: str) -> str:
+        return f"[{label}-{digits}{self._check(label, digits)[:1].hex()}]"
+
+    def _check(self, *parts: str) -> bytes:
+        return self._key.mac("stand-in-check", *self._scope, *parts)
 
     def _ours(self, found: re.Match[str]) -> bool:
         return found[2].casefold() == self._ending(found[1].casefold())
-
-
-def _elsewhere(text: str) -> Iterator[Span]:
-    """Stand-ins that need no key to be known: nobody's address, nobody's number, a tag."""
-    for form in (_MAIL, _PHONE, _TAG):
-        for found in form.finditer(text):
-            yield Span(*found.span())
 
 
 def _join(name: Iterable[tuple[Part, str]]) -> str:

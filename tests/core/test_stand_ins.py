@@ -51,15 +51,15 @@ def person(value: str, keyed: Keyed = HERE) -> str:
         ("PERSON", "小明", f"某[{MARKS}]{{2}}"),
         ("PERSON", "王先生", f"[{MARKS}]某"),
         ("PERSON", "玛丽亚·凯勒", f"某[{MARKS}]{{2}}·某[{MARKS}]{{2}}"),
-        ("PERSON", "...", r"\[PERSON-[0-9a-f]{6}\]"),
-        ("PERSON", "Dr.", r"\[PERSON-[0-9a-f]{6}\]"),
+        ("PERSON", "...", r"\[PERSON-[0-9a-f]{8}\]"),
+        ("PERSON", "Dr.", r"\[PERSON-[0-9a-f]{8}\]"),
         ("EMAIL_ADDRESS", "maria@mail.example", r"person-[0-9]{6}@example\.org"),
         ("PHONE_NUMBER", "+1 212 867 5309", r"\+1 [2-7][0-9]{2}-555-01[0-9]{2}"),
         ("PHONE_NUMBER", "+44 20 7946 0958", r"\+1 [2-7][0-9]{2}-555-01[0-9]{2}"),
         ("PHONE_NUMBER", "13812345678", r"000-[0-9]{4}-[0-9]{4}"),
         ("PHONE_NUMBER", "＋86 138 1234 5678", r"000-[0-9]{4}-[0-9]{4}"),
-        ("CREDIT_CARD", "4111 1111 1111 1111", r"\[CREDIT_CARD-[0-9a-f]{6}\]"),
-        ("matched [x]:y", "some words", r"\[matched__x__y-[0-9a-f]{6}\]"),
+        ("CREDIT_CARD", "4111 1111 1111 1111", r"\[CREDIT_CARD-[0-9a-f]{8}\]"),
+        ("matched [x]:y", "some words", r"\[matched__x__y-[0-9a-f]{8}\]"),
     ],
 )
 def test_a_stand_in_fits_the_type_and_the_script(label: str, value: str, form: str) -> None:
@@ -141,6 +141,10 @@ def test_a_chinese_given_name_is_known_where_the_full_name_stands_too() -> None:
         ("Maria de la Cruz", ["name maria", "name de", "name la", "name cruz"]),
         ("Anna-Lena O'Brien's", ["name anna-lena", "name o'brien"]),
         ("Prof. Dr. Weber", ["name weber"]),
+        ("Jack Lord", ["name jack", "name lord"]),
+        ("Harry Connick, Jr.", ["name harry", "name connick"]),
+        ("王总", ["family 王"]),
+        ("王建工", ["family 王", "given 建工"]),
         ("", []),
     ],
 )
@@ -228,6 +232,15 @@ def test_a_name_that_only_looks_like_a_stand_in_gets_one() -> None:
     assert sum(person(name) == name for name in shapes) == 1
     made = person("Keller")
     assert person(made, ELSEWHERE) != made or person("Maria Keller", ELSEWHERE).split()[1] == made
+
+
+@pytest.mark.parametrize("form", ["[{}-21f31b07]", "[MARIA-{}]", "person-{}@example.org", "某{}", "000-{}"])
+def test_nothing_hides_in_the_form_of_a_stand_in(form: str) -> None:
+    """Whoever writes a value inside what looks like one has it replaced."""
+    for number, value in enumerate(("Maria", "MARIA", "maria@mail.example", "王小明", "4111 1111 1111 1111")):
+        text = form.format(value)
+        out = pseudonymised(text, (("PERSON", "PERSON", "EMAIL_ADDRESS", "PERSON", "CREDIT_CARD")[number], value))
+        assert value not in out
 
 
 @given(
