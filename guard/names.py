@@ -26,7 +26,7 @@ LATIN = re.compile(
 """What may be an invented name: syllables, ending."""
 
 MARKS = (
-    "岚霁汐岩溪川峰泽湖星月辰虹霜雪露霖松竹菊荷莲枫桐杉槐榕樱茶禾穗稻苔芦蓝青紫橙银铜玉琥珀珊瑚砚墨笔琴弦笛鼓帆舟桨锚岛礁港"
+    "岚霁汐岩溪川峰泽湖星月辰虹霜雪露霖松竹菊荷莲枫桐杉槐榕樱茶禾穗稻苔芦黛青紫橙银铜玉琥珀珊瑚砚墨笔琴弦笛鼓帆舟桨锚岛礁港"
     "桥塔亭阁窗灯烛鹤鹭雁鸥鹰鹿麟鲸鲤蝶蝉萤"
 )
 """Characters of invented names: things of nature and of the house, none of them a usual family name."""

@@ -77,6 +77,12 @@ def test_invented_names_can_be_told_apart() -> None:
         assert len(set(pieces)) == len(pieces)
 
 
+def test_no_chinese_family_name_is_a_mark_of_an_invented_one() -> None:
+    """`蓝某` in a report is a person whose family name was left: it is no stand-in."""
+    assert not [one for one in MARKS if [part.kind for part in parts(one)] != ["given"]]
+    assert person("蓝某") != "蓝某"
+
+
 # --- the same, and different -------------------------------------------------------------------------------------------
 
 
