@@ -1,7 +1,8 @@
-"""The terminal: `genguard demo | serve | generate | check | eval | policy … | audit …`.
+"""The terminal: `genguard demo | serve | generate | check | reveal | eval | policy … | audit …`.
 
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
-`audit verify`: 0 sound, 2 tampered; 64 a usage error or an input that cannot be read, 70 a failure of ours.
+`audit verify`: 0 sound, 2 tampered; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open; 64 a usage error or
+an input that cannot be read, 70 a failure of ours.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, TooLargeError
-from guard.types import Action, Modality, Release
+from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 
 USAGE, FAILURE = 64, 70
+NOTHING, CLOSED = 1, 2
+"""What `reveal` ends with when there is nothing to open, and when something does not open."""
 MAX_FILE = 64_000_000
 """Bytes that `check` reads at most; what of it may be judged is the guard's to say."""
 _UsageError: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -42,6 +46,14 @@ app.add_typer(audit_app, name="audit")
 Policies = Annotated[list[str] | None, typer.Option("--policy", help=f"Policy file or pack name. Default: {DEFAULT_POLICY}.")]
 LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
+RedactionKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--redaction-key-file",
+        envvar="GENGUARD_REDACTION_KEY_FILE",
+        help="Key of hashes, stand-ins and encrypted values; beside the ledger by default.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
@@ -86,6 +98,7 @@ def generate(
     model: Annotated[str | None, typer.Option(help="Model folder or name; the bundled one by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the released output here. Images need it.")] = None,
     key_file: KeyFile = None,
+    redaction_key_file: RedactionKeyFile = None,
     as_json: Json = False,
 ) -> None:
     """Generate one output and show it, if the policy lets it out."""
@@ -96,7 +109,8 @@ def generate(
     if made.modality is Modality.IMAGE and out is None:
         raise typer.BadParameter("an image needs a file: --out FILE", param_hint="--out")
     parameters = {} if seed is None else {"seed": seed}
-    release = _with_guard(policy, ledger, key_file, lambda guard: guard.release_sync(made, prompt, **parameters))
+    keys = (key_file, redaction_key_file)
+    release = _with_guard(policy, ledger, keys, lambda guard: guard.release_sync(made, prompt, **parameters))
     _show(release, out, as_json=as_json)
 
 
@@ -106,14 +120,46 @@ def check(
     policy: Policies = None,
     ledger: LedgerUrl = DEFAULT_LEDGER,
     out: Annotated[Path | None, typer.Option(help="Write the released content here.")] = None,
+    conversation: Annotated[
+        str, typer.Option(help="Which texts belong together: within one, a person gets one stand-in. Recorded.")
+    ] = "",
     key_file: KeyFile = None,
+    redaction_key_file: RedactionKeyFile = None,
     as_json: Json = False,
 ) -> None:
     """Take a file through the policy: 0 allowed, 10 edited, 20 held for review, 30 blocked."""
+    from guard.ids import uuid7
+
     _quiet()
     data = _read(file)
-    release = _with_guard(policy, ledger, key_file, lambda guard: guard.check_sync(data))
+    request = Request(str(uuid7()), conversation=conversation)
+    keys = (key_file, redaction_key_file)
+    release = _with_guard(policy, ledger, keys, lambda guard: guard.check_sync(data, request=request))
     _show(release, out, as_json=as_json)
+
+
+@app.command()
+def reveal(
+    file: Annotated[str, typer.Argument(help="A text file with encrypted values, or - for standard input.")],
+    ledger: LedgerUrl = DEFAULT_LEDGER,
+    redaction_key_file: RedactionKeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Open the values that the operator `encrypt` sealed: 0 all opened, 1 found none, 2 some do not open."""
+    from guard.sealed import reveal as open_values
+    from serving.redaction import find_redaction_key
+    from terminal import display
+
+    key = find_redaction_key(ledger, redaction_key_file)
+    text = _read(file)
+    if isinstance(text, bytes):
+        raise InputError(f"{file}: found an image, expected a text")
+    revealed = open_values(text, key)
+    if as_json:
+        _print_json(asdict(revealed) | {"found": revealed.found})
+    else:
+        display.print_revealed(revealed)
+    raise typer.Exit(CLOSED if revealed.closed else 0 if revealed.found else NOTHING)
 
 
 @app.command("eval")
@@ -241,10 +287,14 @@ def audit_verify(ledger: LedgerUrl = DEFAULT_LEDGER, key_file: KeyFile = None, a
     raise typer.Exit(report.exit_code)
 
 
-def _with_guard(policies: list[str] | None, ledger: str, key_file: Path | None, work: Callable[[Any], Release]) -> Release:
+def _with_guard(
+    policies: list[str] | None, ledger: str, keys: tuple[Path | None, Path | None], work: Callable[[Any], Release]
+) -> Release:
+    """`keys`: files of the master key and of the redaction key."""
     from serving.wiring import open_guard
 
-    guard, opened = open_guard(policies or [DEFAULT_POLICY], ledger, key_file=key_file)
+    named = policies or [DEFAULT_POLICY]
+    guard, opened = open_guard(named, ledger, key_file=keys[0], redaction_key_file=keys[1])
     try:
         return work(guard)
     finally:

@@ -50,7 +50,7 @@ def decision_body(decision: Decision, payloads: Mapping[str, Mapping[str, Any]])
         "kind": DECISION,
         "id": str(decision.id),
         "time": time_string(decision.time),
-        "request": _fields(decision.request, ("id", "tenant", "actor", "subject", "language")),
+        "request": _request(decision.request),
         "context": _context(decision.context),
         "results": [_result(result) for result in decision.results],
         "verdict": _verdict(decision.verdict),
@@ -149,6 +149,11 @@ def time_from(text: str) -> datetime:
 
 def _fields(value: object, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names}
+
+
+def _request(request: Request) -> dict[str, Any]:
+    record = _fields(request, ("id", "tenant", "actor", "subject", "language"))
+    return record | ({"conversation": request.conversation} if request.conversation else {})
 
 
 def _context(context: Context) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from pathlib import Path
 
 from audit.vault import KEY_SIZE
 from guard.errors import LedgerError
+from guard.keyfile import decode_key, write_new_key
 
 ENVIRONMENT = "GENGUARD_MASTER_KEY"
 
@@ -54,20 +53,8 @@ def make_master_key(database: Path, key_file: Path | None) -> bytes:
     if key is not None:
         return key
     path = key_file or default_key_file(database)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(base64.b64encode(os.urandom(KEY_SIZE)) + b"\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.link(draft, path)  # unlike a rename, never replaces a key that another process has just made
-        finally:
-            draft.unlink(missing_ok=True)
-        sync_folder(path.parent)
-    except FileExistsError:
-        pass
+        write_new_key(path)
     except OSError as error:
         raise LedgerError(
             f"cannot write the key file {path}: {_why(error)}", advice="Choose a folder that exists and is writable."
@@ -75,21 +62,9 @@ def make_master_key(database: Path, key_file: Path | None) -> bytes:
     return need_master_key(database, path)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _decode(text: str, where: str) -> bytes:
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEY_SIZE:
+    key = decode_key(text)
+    if key is None:
         raise LedgerError(
             f"{where} does not hold a master key, expected {KEY_SIZE} bytes as base64",
             advice="Make one: openssl rand -base64 32",

@@ -15,10 +15,11 @@ from audit import merkle
 from audit.body import config_body
 from audit.canonical import dumps
 from audit.database import clear_errors
-from audit.keys import make_master_key, need_master_key, sync_folder
+from audit.keys import make_master_key, need_master_key
 from audit.models import SCHEMA_VERSION, TRIGGERS, metadata, project, tables, terms
 from audit.vault import Key, Sealed, Vault
 from guard.errors import LedgerError
+from guard.keyfile import sync_folder
 
 NIL = UUID(int=0)
 

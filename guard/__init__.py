@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import GenguardError
@@ -9,13 +10,28 @@ from guard.types import Action, Content, Decision, Modality, Release, Request, V
 
 if TYPE_CHECKING:
     from guard.pipeline import Guard
+    from guard.redaction_key import RedactionKey
+    from guard.sealed import reveal
 
-__all__ = ["Action", "Content", "Decision", "GenguardError", "Guard", "Modality", "Release", "Request", "Verdict"]
+__all__ = [
+    "Action",
+    "Content",
+    "Decision",
+    "GenguardError",
+    "Guard",
+    "Modality",
+    "RedactionKey",
+    "Release",
+    "Request",
+    "Verdict",
+    "reveal",
+]
+
+_LATER = {"Guard": "guard.pipeline", "RedactionKey": "guard.redaction_key", "reveal": "guard.sealed"}
+"""Loaded when first used: a guard starts worker threads and an event loop, the others need cryptography."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Guard":  # loaded when first used: it starts worker threads and an event loop
-        from guard.pipeline import Guard
-
-        return Guard
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

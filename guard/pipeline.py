@@ -24,7 +24,8 @@ from guard.decide import REDACTION, decide, refuse, settle
 from guard.errors import GenerationError, GenguardError, InputError, PolicyError, describe
 from guard.generation import generate
 from guard.ids import uuid7
-from guard.redact import redact
+from guard.redact import keyed_rules, redact
+from guard.redaction_key import RedactionKey
 from guard.registry import markers as registry
 from guard.rules import MarkSpec, Policy
 from guard.sync import run_sync
@@ -66,13 +67,18 @@ class Guard:
         *,
         chains: Mapping[str, Chain] | None = None,
         limits: Limits | None = None,
+        redaction_key: RedactionKey | None = None,
     ) -> None:
         """`policy`: one or several; the first that covers generator and tenant judges. `chains`: built ones by policy id.
 
-        Raises PolicyError for no policy, a policy that is not `live`, or two of one id.
+        Raises PolicyError for no policy, a policy that is not `live`, two of one id, or one whose rules hash, pseudonymise or
+        encrypt when there is no `redaction_key`.
         """
         self.policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
         _require_live(self.policies)
+        if redaction_key is None:
+            _require_no_key(self.policies)
+        self._redaction_key = redaction_key
         self.ledger = ledger
         self.limits = limits or Limits()
         self.chains = {one.id: (chains or {}).get(one.id) or Chain(one) for one in self.policies}
@@ -289,7 +295,7 @@ class Guard:
     ) -> tuple[Content | None, tuple[Mark, ...]]:
         """Apply edits, then marks. What fails is a mark that is not verified; `settle` takes it into the verdict."""
         try:
-            content = redact(content, edits)
+            content = redact(content, edits, self._redaction_key)
         except Exception as error:  # noqa: BLE001 - nothing may leave half-redacted, whatever went wrong
             return None, (Mark(REDACTION, "", "", verified=False, error=describe(error)),)
         marks: list[Mark] = []
@@ -390,3 +396,14 @@ def _require_live(policies: Sequence[Policy]) -> None:
             )
         if ids.count(policy.id) > 1:
             raise PolicyError(f"found {ids.count(policy.id)} policies with the id {policy.id!r}, expected one")
+
+
+def _require_no_key(policies: Sequence[Policy]) -> None:
+    for policy in policies:
+        rules = keyed_rules(policy)
+        if rules:
+            raise PolicyError(
+                f"policy {policy.id!r}: found no redaction key, expected one for {', '.join(map(repr, rules))}, "
+                "which hashes, pseudonymises or encrypts",
+                advice="Give one: Guard(…, redaction_key=RedactionKey.read(path)), or GENGUARD_REDACTION_KEY for the service.",
+            )

@@ -1,41 +1,82 @@
-"""Applies edits to one original: overlapping places are merged once, and no edit sees another's result."""
+"""Applies edits to one original: overlapping places are merged once, and no edit sees another's result.
+
+`hash`, `pseudonymise` and `encrypt` need the redaction key (`guard.redaction_key`); what is to be done where is decided without
+it, so a verdict derives again for those who do not hold the key.
+"""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from guard.types import Content, Edit, Modality, Region, Span
+from guard.redaction_key import RedactionKey
+from guard.rules import Policy
+from guard.types import Content, Edit, Modality, Region, Request, Span
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pixels
 
+    from guard.stand_ins import StandIns
+
 MASK = "*"
-TEXT_OPERATORS = ("mask", "replace", "remove")
-"""Weakest first: where edits overlap, the strictest one decides for all of them."""
+TEXT_OPERATORS = ("mask", "encrypt", "hash", "pseudonymise", "replace", "remove")
+"""Weakest first, by what they leave to be learnt: characters, by anyone; the value, by holders of the key; that two texts hold
+the same value, anywhere or within one conversation; what kind of value it was; nothing. Where edits overlap, the strictest one
+decides for all of them."""
+KEYED_OPERATORS = frozenset({"encrypt", "hash", "pseudonymise"})
+"""Operators that need the redaction key."""
+TYPE = "{type}"
+"""In the text that `replace` puts in, stands for the label."""
+_HASH_DIGITS = 20
+"""80 bits, hexadecimal: of a billion values two share a hash once in two million times."""
 IMAGE_OPERATORS = ("pixelate", "blur", "fill")
 """Weakest first."""
 
 
-def redact(content: Content, edits: Sequence[Edit]) -> Content:
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """The redaction key with whose text and which conversation it is used for."""
+
+    key: RedactionKey
+    tenant: str
+    conversation: str
+
+    @classmethod
+    def of(cls, key: RedactionKey, request: Request) -> Keyed:
+        """A conversation is what the caller calls one, else all that one subject says, else one request with its answers."""
+        kinds = (("conversation", request.conversation), ("subject", request.subject), ("request", request.id))
+        kind, name = next(pair for pair in kinds if pair[1] or pair[0] == "request")
+        return cls(key, request.tenant, f"{kind} {name}")
+
+
+def keyed_rules(policy: Policy) -> tuple[str, ...]:
+    """The rules of a policy that cannot be applied without a redaction key."""
+    return tuple(rule.id for rule in policy.rules if rule.operator in KEYED_OPERATORS)
+
+
+def redact(content: Content, edits: Sequence[Edit], key: RedactionKey | None = None) -> Content:
     """Return the content with all edits applied; the same content when there are none.
 
-    Raises ValueError for an edit whose place or operator does not fit the content: nothing may leave half-redacted.
+    Raises ValueError for an edit whose place or operator does not fit the content, or that needs a key when there is none:
+    nothing may leave half-redacted.
     """
     if not edits:
         return content
     if content.modality is Modality.TEXT:
-        return replace(content, data=redact_text(content.text, edits))
+        return replace(content, data=redact_text(content.text, edits, Keyed.of(key, content.request) if key else None))
     return _redact_image(content, edits)
 
 
-def redact_text(text: str, edits: Sequence[Edit]) -> str:
+def redact_text(text: str, edits: Sequence[Edit], keyed: Keyed | None = None) -> str:
     """Apply edits with Span places (code points) to a text."""
+    merged = _merge(text, edits)
+    apply = _Apply(text, merged, keyed)
     pieces, position = [], 0
-    for span, group in _merge(text, edits):
-        pieces += [text[position : span.start], _edited(text[span.start : span.end], group)]
+    for span, group in merged:
+        pieces += [text[position : span.start], apply(span, group)]
         position = span.end
     return "".join([*pieces, text[position:]])
 
@@ -66,15 +107,100 @@ def _span(edit: Edit, length: int) -> Span:
     return where
 
 
-def _edited(original: str, group: Sequence[Edit]) -> str:
-    strictest = max(group, key=lambda edit: (TEXT_OPERATORS.index(edit.operator), _length(edit)))
-    parameters = dict(strictest.parameters)
-    if strictest.operator == "remove":
-        return ""
-    if strictest.operator == "replace":
-        widest = max(group, key=_length)
-        return parameters.get("text", f"[{widest.label}]")
-    return mask(original, min(int(dict(edit.parameters).get("keep_last", "0")) for edit in group))
+class _Apply:
+    """Edits the merged places of one text, from left to right."""
+
+    def __init__(self, text: str, merged: Sequence[tuple[Span, Sequence[Edit]]], keyed: Keyed | None) -> None:
+        self._text = text
+        self._keyed = keyed
+        self._sealed = _Places(())  # what holders of the key can read, and nobody else: there is nothing in it to cut
+        self._standing = _Places(())  # stand-ins that an earlier text of the conversation got
+        self._stand_ins: StandIns | None = None
+        if keyed is None:
+            return
+        from guard.sealed import tokens
+        from guard.stand_ins import StandIns
+
+        self._sealed = _Places(tokens(text, keyed.key))
+        values = [
+            (_widest(group).label, text[span.start : span.end])
+            for span, group in merged
+            if _strictest(group).operator == "pseudonymise"
+        ]
+        if values:
+            self._stand_ins = StandIns(keyed.key, keyed.tenant, keyed.conversation, values)
+            self._standing = _Places(self._stand_ins.places(text))
+
+    def __call__(self, span: Span, group: Sequence[Edit]) -> str:
+        original = self._text[span.start : span.end]
+        if span in self._sealed:
+            return original
+        strictest, label = _strictest(group), _widest(group).label
+        parameters = dict(strictest.parameters)
+        match strictest.operator:
+            case "remove":
+                return ""
+            case "replace":
+                return parameters.get("text", f"[{TYPE}]").replace(TYPE, label)
+            case "mask":
+                return mask(original, _least(group, "keep_last"), _least(group, "keep_first"))
+            case operator:
+                return self._with_key(operator, span, label, strictest.rule)
+
+    def _with_key(self, operator: str, span: Span, label: str, rule: str) -> str:
+        if self._keyed is None:
+            raise ValueError(f"rule {rule!r}: found operator {operator!r} and no redaction key, expected one")
+        original = self._text[span.start : span.end]
+        if operator == "pseudonymise" and self._stand_ins is not None:
+            return original if span in self._standing else self._stand_ins.of(label, original)
+        if operator == "hash":
+            return hashed(self._keyed.key, self._keyed.tenant, label, original)
+        from guard.sealed import seal
+
+        return seal(self._keyed.key, self._keyed.tenant, self._keyed.conversation, label, original)
+
+
+def hashed(key: RedactionKey, tenant: str, label: str, value: str) -> str:
+    """`[EMAIL_ADDRESS:9f3ac1…]`: the same for a value in whatever text of one tenant, so that records can be joined by it.
+
+    HMAC-SHA-256 under a subkey, cut to 80 bits. Without the key nobody can try values until one fits, which an unkeyed hash of
+    a telephone number would allow in seconds; with the key anyone can, so it is kept like the values themselves.
+    """
+    from guard.sealed import shown
+    from guard.stand_ins import same
+
+    return f"[{shown(label)}:{key.mac('hash', tenant, label, same(label, value)).hex()[:_HASH_DIGITS]}]"
+
+
+class _Places:
+    """Ranges of a text; those that overlap count as one."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for span in sorted(spans, key=lambda one: one.start):
+            if self._ends and span.start < self._ends[-1]:
+                self._ends[-1] = max(self._ends[-1], span.end)
+            else:
+                self._starts.append(span.start)
+                self._ends.append(span.end)
+
+    def __contains__(self, span: Span) -> bool:
+        """Whether one of the ranges covers a whole span."""
+        index = bisect_right(self._starts, span.start) - 1
+        return index >= 0 and span.end <= self._ends[index]
+
+
+def _strictest(group: Sequence[Edit]) -> Edit:
+    return max(group, key=lambda edit: (TEXT_OPERATORS.index(edit.operator), _length(edit)))
+
+
+def _widest(group: Sequence[Edit]) -> Edit:
+    return max(group, key=_length)
+
+
+def _least(group: Sequence[Edit], parameter: str) -> int:
+    return min(int(dict(edit.parameters).get(parameter, "0")) for edit in group)
 
 
 def _tie(edit: Edit) -> tuple[Any, ...]:
@@ -86,15 +212,21 @@ def _length(edit: Edit) -> int:
     return edit.where.end - edit.where.start if isinstance(edit.where, Span) else 0
 
 
-def mask(original: str, keep_last: int = 0) -> str:
-    """Replace letters, their combining marks and digits by `*`, leaving separators and the last `keep_last` letters or digits.
+def mask(original: str, keep_last: int = 0, keep_first: int = 0) -> str:
+    """Replace letters, their combining marks and digits by `*`, leaving separators and some letters or digits at the ends.
 
-    Never leaves more than half of the letters and digits, so that a short value does not stay readable.
+    Never leaves more than half of the letters and digits, so that a short value does not stay readable; where both ends ask for
+    more than that, the last ones come first.
     """
     positions = [index for index, character in enumerate(original) if character.isalnum()]
-    kept = max(0, min(keep_last, len(positions) // 2))
-    clear = positions[-kept] if kept else len(original)
-    return "".join(MASK if index < clear and _readable(character) else character for index, character in enumerate(original))
+    budget = len(positions) // 2
+    last = max(0, min(keep_last, budget))
+    first = max(0, min(keep_first, budget - last))
+    start = positions[first] if first else 0
+    end = positions[-last] if last else len(original)
+    return "".join(
+        MASK if start <= index < end and _readable(character) else character for index, character in enumerate(original)
+    )
 
 
 def _readable(character: str) -> bool:

@@ -98,6 +98,8 @@ class Request:
     """Whose data it is, as an opaque id: erasure works by subject. Empty: nobody in particular."""
     language: str = "und"
     """BCP 47 tag of the text's language, `und` when unknown."""
+    conversation: str = ""
+    """Which texts belong together, as an opaque id: within one, a person gets one stand-in. Empty: the caller did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ class Edit:
 
     where: Place
     operator: str
-    """`mask`, `replace`, `remove` for text; `fill`, `blur`, `pixelate` for images."""
+    """`mask`, `encrypt`, `hash`, `pseudonymise`, `replace`, `remove` for text; `fill`, `blur`, `pixelate` for images."""
     label: str
     rule: str
     parameters: tuple[tuple[str, str], ...] = ()

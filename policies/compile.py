@@ -21,7 +21,7 @@ from policies.wording import note
 
 _Broken = set[tuple[str | int, ...]]
 _OPERATORS = {Modality.TEXT: TEXT_OPERATORS, Modality.IMAGE: IMAGE_OPERATORS}
-_PARAMETERS = {"keep_last": "mask", "text": "replace"}
+_PARAMETERS = {"keep_first": "mask", "keep_last": "mask", "text": "replace"}
 """Parameters of a redaction, with the one operator that reads each."""
 
 

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from guard.redact import TYPE
 from guard.taxonomy import CATEGORIES
 
 FILE = Path(__file__).parent / "policy.schema.json"
@@ -80,17 +82,30 @@ class CheckEntry(_Model, extra="allow"):
     )
 
 
+def _known_fields(text: str) -> str:
+    unknown = [found for found in re.findall(r"\{\s*\w+\s*\}", text) if found != TYPE]
+    if unknown:
+        raise PydanticCustomError("wording", "{text}", {"text": f"found {unknown[0]!r} in 'text', expected {TYPE!r} or none"})
+    return text
+
+
 class Redaction(_Model):
     """How a `redact` rule changes the places that its checks found."""
 
-    operator: Literal["mask", "replace", "remove", "fill", "blur", "pixelate"] = Field(
-        description="Text: `mask` (stars), `replace` (a name in place of it), `remove`. Images: `fill`, `blur`, `pixelate`."
+    operator: Literal["mask", "encrypt", "hash", "pseudonymise", "replace", "remove", "fill", "blur", "pixelate"] = Field(
+        description="Text: `mask` (stars), `encrypt` (readable with the key), `hash` (the same for the same value), "
+        "`pseudonymise` (a stand-in, the same within a conversation), `replace` (its type in place of it), `remove`. Images: "
+        "`fill`, `blur`, `pixelate`."
+    )
+    keep_first: Annotated[int, Field(ge=0, le=32)] | None = Field(
+        default=None, description="With `mask`: how many characters at the beginning stay readable."
     )
     keep_last: Annotated[int, Field(ge=0, le=32)] | None = Field(
         default=None, description="With `mask`: how many characters at the end stay readable."
     )
-    text: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        default=None, description="With `replace`: what is put in. Default: the label in brackets, such as [EMAIL_ADDRESS]."
+    text: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_known_fields)] | None = Field(
+        default=None,
+        description="With `replace`: what is put in; {type} stands for the label. Default: [{type}], such as [EMAIL_ADDRESS].",
     )
 
 

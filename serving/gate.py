@@ -120,6 +120,7 @@ def _request(headers: Headers, caller: Caller | None) -> Request:
         actor=caller.name if caller else "anonymous",
         subject=headers.get("x-genguard-subject", "")[:200],
         language=headers.get("x-genguard-language", "und")[:35],
+        conversation=headers.get("x-genguard-conversation", "")[:200],
     )
 
 

@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     policies: Names = Field(default=(DEFAULT_POLICY,), description="Policy files or names of bundled packs.")
     ledger: str = Field(default=DEFAULT_LEDGER, description="Where decisions are kept: an SQLAlchemy URL.")
     key_file: Path | None = Field(default=None, description="Master key of the payloads; beside the ledger when left out.")
+    redaction_key_file: Path | None = Field(
+        default=None, description="Key of hashes, stand-ins and encrypted values; beside the ledger when left out."
+    )
     generators: Names = Field(
         default=("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
     )

@@ -9,9 +9,11 @@ from pathlib import Path
 from audit.ledger import SqlLedger, open_ledger
 from guard.admission import Limits
 from guard.pipeline import Guard
+from guard.redact import keyed_rules
 from guard.registry import generators as registry
 from guard.types import Generator
 from policies import load
+from serving.redaction import need_redaction_key
 from serving.settings import Settings
 
 
@@ -37,12 +39,13 @@ class Wired:
 def wire(settings: Settings) -> Wired:
     """Open the ledger, load the policies, and build the generators. Models load later, when first used.
 
-    Raises PolicyError, LedgerError or RegistryError: nothing half-built stays behind.
+    Raises PolicyError, LedgerError, SettingsError or RegistryError: nothing half-built stays behind.
     """
     guard, ledger = open_guard(
         settings.policies,
         settings.ledger,
         key_file=settings.key_file,
+        redaction_key_file=settings.redaction_key_file,
         limits=Limits(text=settings.max_text, image=settings.max_image),
     )
     try:
@@ -53,13 +56,24 @@ def wire(settings: Settings) -> Wired:
 
 
 def open_guard(
-    policies: Iterable[str], ledger_url: str, *, key_file: Path | None = None, limits: Limits | None = None
+    policies: Iterable[str],
+    ledger_url: str,
+    *,
+    key_file: Path | None = None,
+    redaction_key_file: Path | None = None,
+    limits: Limits | None = None,
 ) -> tuple[Guard, SqlLedger]:
-    """A guard over policy files (or pack names) and a ledger; the caller closes the ledger."""
+    """A guard over policy files (or pack names) and a ledger; the caller closes the ledger.
+
+    A redaction key is looked for, and made beside a ledger that never had one, only when a rule needs it. Raises SettingsError
+    when it is missing or cannot be used.
+    """
     compiled = [load(one) for one in policies]
     ledger = open_ledger(ledger_url, key_file=key_file)
     try:
-        return Guard(compiled, ledger, limits=limits), ledger
+        keyed = any(keyed_rules(one) for one in compiled)
+        key = need_redaction_key(ledger_url, redaction_key_file) if keyed else None
+        return Guard(compiled, ledger, limits=limits, redaction_key=key), ledger
     except BaseException:
         ledger.close()
         raise

@@ -17,6 +17,7 @@ from audit.query import Page, Shown, Stored
 from audit.verify import Report
 from guard.decide import decide, settle
 from guard.errors import GenguardError
+from guard.sealed import Revealed
 from guard.types import CheckResult, Decision, Finding, Modality, Release, Span
 from policies import from_document
 
@@ -73,6 +74,16 @@ def print_release(release: Release, out: Path | None) -> None:
         notes.print(f"Written to {escape(str(out))}", highlight=False)
     notes.print(f"[{_STYLE[verdict.action.value]}]{verdict.action.value}[/] {escape(verdict.explanation)}", highlight=False)
     notes.print(f"decision {release.decision.id}, entry {release.receipt.index}", highlight=False)
+
+
+def print_revealed(revealed: Revealed) -> None:
+    """A text with its values opened on standard output; how many were, and which were not and why, on standard error."""
+    text = printable(revealed.text) if sys.stdout.isatty() else revealed.text
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    notes = Console(stderr=True)
+    notes.print(f"{revealed.opened} of {revealed.found} encrypted values opened", highlight=False)
+    for one in revealed.closed:
+        notes.print(f"at {one.start}: {escape(printable(one.label))}: {one.why}", highlight=False)
 
 
 # --- the ledger --------------------------------------------------------------------------------------------------------
@@ -167,7 +178,7 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
         ("time", decision.time.isoformat()),
         ("what", what),
         ("who", who),
-        ("request", request.id),
+        ("request", request.id + (f", conversation {request.conversation}" if request.conversation else "")),
         *([("prompt", f"decision {decision.parent}")] if decision.parent else []),
         ("action", verdict.action.value),
         ("why", verdict.explanation),

@@ -36,6 +36,16 @@ def test_a_decision_without_content_or_parent_comes_back():
     assert {"content", "released", "origin", "parent"}.isdisjoint(body)
 
 
+def test_a_conversation_is_recorded_where_the_caller_names_one():
+    """What is absent is left out, so entries of callers who name none look as before."""
+    made = decision()
+    assert "conversation" not in decision_body(made, PAYLOADS)["request"]
+    named = replace(made, request=replace(made.request, conversation="chat-7"))
+    body = canonical.loads(canonical.dumps(decision_body(named, PAYLOADS)))
+    assert body["request"]["conversation"] == "chat-7"
+    assert decision_from(body).request == named.request
+
+
 def test_a_body_holds_no_content_and_no_bare_hash_of_it():
     """A guess at the content cannot be tested against the log."""
     made = decision()

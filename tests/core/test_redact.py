@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,12 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.imaging import decode
-from guard.redact import IMAGE_OPERATORS, mask, redact, redact_text
+from guard.redact import IMAGE_OPERATORS, TEXT_OPERATORS, Keyed, mask, redact, redact_text
+from guard.redaction_key import RedactionKey
+from guard.sealed import reveal
 from guard.types import Edit, Place, Region, Span
 from tests.fakes import image, text
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pixels
+
+
+KEYED = Keyed(RedactionKey(bytes(range(32))), "default", "conversation 1")
+VALUE = "From maria@keller.example today."
 
 
 def edit(where: Place, operator: str = "mask", label: str = "PERSON", **parameters: str) -> Edit:
@@ -54,9 +61,31 @@ def test_mask_hides_letters_marks_and_digits(original: str, keep_last: int, expe
 
 
 @pytest.mark.parametrize(
+    ("original", "keep_first", "keep_last", "expected"),
+    [
+        ("4111 1111 1111 1234", 4, 0, "4111 **** **** ****"),
+        ("4111 1111 1111 1234", 4, 4, "4111 **** **** 1234"),
+        ("4111 1111 1111 1234", 6, 4, "4111 **** **** 1234"),  # half of sixteen, and the end comes first
+        ("4111 1111 1111 1234", 6, 8, "**** **** 1111 1234"),
+        ("(1234) 5", 2, 0, "(12**) *"),
+        ("王小明", 1, 1, "**明"),
+        ("ab", 1, 0, "a*"),
+        ("a", 1, 1, "*"),
+        ("", 1, 1, ""),
+        ("abcd", -1, 0, "****"),
+    ],
+)
+def test_mask_keeps_both_ends_and_never_more_than_half(original: str, keep_first: int, keep_last: int, expected: str) -> None:
+    """Where both ends ask for more than half, the last ones come first."""
+    assert mask(original, keep_last, keep_first) == expected
+
+
+@pytest.mark.parametrize(
     ("operator", "parameters", "expected"),
     [
         ("mask", {}, "I am **** *****."),
+        ("mask", {"keep_first": "2"}, "I am An** *****."),
+        ("replace", {"text": "<{type}>"}, "I am <PERSON>."),
         ("mask", {"keep_last": "2"}, "I am **** ***ss."),
         ("replace", {}, "I am [PERSON]."),
         ("replace", {"text": "X"}, "I am X."),
@@ -92,6 +121,22 @@ def test_overlapping_masks_keep_what_the_strictest_keeps() -> None:
     assert redact_text("abcdefghij", edits) == "*********j"
 
 
+@pytest.mark.parametrize(("weaker", "stricter"), list(pairwise(TEXT_OPERATORS)))
+def test_the_stricter_of_two_operators_decides_for_the_whole_place(weaker: str, stricter: str) -> None:
+    """Whichever covers more: the outcome is that of the stricter one alone on the merged place."""
+    wide, narrow = Span(5, 22), Span(10, 15)
+    for first, second in ((wide, narrow), (narrow, wide)):
+        both = redact_text(VALUE, [edit(first, weaker), edit(second, stricter)], KEYED)
+        assert both == redact_text(VALUE, [edit(wide, stricter)], KEYED)
+
+
+def test_overlapping_masks_keep_at_both_ends_what_the_strictest_keeps() -> None:
+    """A mask that keeps nothing in front makes the other one keep nothing there."""
+    edits = [edit(Span(0, 8), keep_first="3", keep_last="3"), edit(Span(4, 10), keep_first="1"), edit(Span(9, 10))]
+    assert redact_text("abcdefghij", edits[:2]) == "a*********"
+    assert redact_text("abcdefghij", edits) == "**********"
+
+
 def test_code_points_are_counted_not_bytes() -> None:
     """Characters outside the basic plane count as one."""
     assert redact_text("😀王小明!", [edit(Span(1, 4), "replace")]) == "😀[PERSON]!"
@@ -108,6 +153,9 @@ def test_code_points_are_counted_not_bytes() -> None:
         edit(Span(0, 3), "fill"),
         edit(Span(0, 3), ""),
         edit(Span(0, 3), keep_last="four"),
+        edit(Span(0, 3), "hash"),  # without a key
+        edit(Span(0, 3), "encrypt"),
+        edit(Span(0, 3), "pseudonymise"),
     ],
 )
 def test_an_edit_that_does_not_fit_raises(wrong: Edit) -> None:
@@ -126,11 +174,11 @@ def edited(draw: st.DrawFn) -> tuple[str, list[Edit]]:
     original = draw(LETTERS)
     bounds = st.tuples(st.integers(0, len(original)), st.integers(0, len(original))).filter(lambda pair: pair[0] < pair[1])
     edits = st.builds(
-        lambda pair, operator, label, keep: edit(Span(*pair), operator, label, keep_last=str(keep)),
+        lambda pair, operator, label, keep: edit(Span(*pair), operator, label, keep_first=str(keep[0]), keep_last=str(keep[1])),
         bounds,
-        st.sampled_from(("mask", "replace", "remove")),
-        st.sampled_from(("PERSON", "EMAIL")),
-        st.integers(0, 4),
+        st.sampled_from(TEXT_OPERATORS),
+        st.sampled_from(("PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN")),
+        st.tuples(st.integers(0, 4), st.integers(0, 4)),
     )
     return original, draw(st.lists(edits, max_size=4))
 
@@ -144,8 +192,9 @@ def test_what_is_outside_all_places_stays_and_what_is_inside_goes(case: tuple[st
     private = "".join(
         "\u2170" if index in inside and character.isalnum() else character for index, character in enumerate(original)
     )
-    after = redact_text(private, edits)
-    kept = sum(int(dict(one.parameters)["keep_last"]) for one in edits if one.operator == "mask")
+    after = redact_text(private, edits, KEYED)
+    masks = [dict(one.parameters) for one in edits if one.operator == "mask"]
+    kept = sum(int(one["keep_first"]) + int(one["keep_last"]) for one in masks)
     assert after.count("\u2170") <= min(kept, private.count("\u2170") // 2)
     outside = "".join(character for index, character in enumerate(private) if index not in inside)
     rest = iter(after)
@@ -158,16 +207,50 @@ def test_the_order_of_edits_does_not_matter(case: tuple[str, list[Edit]], random
     original, edits = case
     shuffled = list(edits)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert redact_text(original, edits) == redact_text(original, shuffled)
-    assert redact_text(original, edits) == redact_text(original, [*edits, *edits])
+    assert redact_text(original, edits, KEYED) == redact_text(original, shuffled, KEYED)
+    assert redact_text(original, edits, KEYED) == redact_text(original, [*edits, *edits], KEYED)
 
 
-@given(LETTERS, st.integers(0, 40))
-def test_mask_never_leaves_more_than_half(original: str, keep_last: int) -> None:
+@given(edited())
+def test_each_place_is_edited_as_if_it_were_alone(case: tuple[str, list[Edit]]) -> None:
+    """Edits never shift one another: what comes out for a merged place does not depend on the other places.
+
+    Stand-ins are left out: they depend on the text's other values when two of them draw the same one.
+    """
+    original, edits = case
+    edits = [one for one in edits if one.operator != "pseudonymise"]
+    places = sorted({(one.where.start, one.where.end) for one in edits if isinstance(one.where, Span)})
+    merged: list[tuple[int, int]] = []
+    for start, end in places:
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    expected, position = "", 0
+    for start, end in merged:
+        mine = [one for one in edits if isinstance(one.where, Span) and start <= one.where.start < end]
+        alone = redact_text(original, mine, KEYED)
+        expected += original[position:start] + alone[start : len(alone) - (len(original) - end)]
+        position = end
+    assert redact_text(original, edits, KEYED) == expected + original[position:]
+
+
+@given(edited())
+def test_holders_of_the_key_get_back_what_was_encrypted_and_nothing_else(case: tuple[str, list[Edit]]) -> None:
+    """With `encrypt` alone the whole text comes back; nobody else sees a character of its places."""
+    original, edits = case
+    edits = [Edit(one.where, "encrypt", one.label, one.rule) for one in edits]
+    revealed = reveal(redact_text(original, edits, KEYED), KEYED.key)
+    assert revealed.text == original
+    assert not revealed.closed
+
+
+@given(LETTERS, st.integers(0, 40), st.integers(0, 40))
+def test_mask_never_leaves_more_than_half(original: str, keep_last: int, keep_first: int) -> None:
     """And never changes the length or a separator."""
-    masked = mask(original, keep_last)
+    masked = mask(original, keep_last, keep_first)
     readable = sum(character.isalnum() for character in original)
-    assert sum(character.isalnum() for character in masked) <= min(keep_last, readable // 2)
+    assert sum(character.isalnum() for character in masked) <= min(keep_last + keep_first, readable // 2)
     assert len(masked) == len(original)
     assert all(after in (before, "*") for before, after in zip(original, masked, strict=True))
 

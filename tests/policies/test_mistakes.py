@@ -210,7 +210,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         WITH,
         "with: {operator: blur}",
         19,
-        "operator 'blur' for text, expected one of: mask, replace, remove",
+        "operator 'blur' for text, expected one of: mask, encrypt, hash, pseudonymise, replace, remove",
     ),
     "keep_last out of range": (
         WITH,
@@ -229,7 +229,38 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         WITH,
         "with: {operator: mask, keep: 4}",
         19,
-        "unknown key 'keep', expected one of: operator, keep_last, text",
+        "unknown key 'keep', expected one of: operator, keep_first, keep_last, text",
+    ),
+    "keep_first out of range": (
+        WITH,
+        "with: {operator: mask, keep_first: -1}",
+        19,
+        "-1 for 'keep_first', expected a number of at least 0",
+    ),
+    "keep_first with encrypt": (
+        WITH,
+        "with: {operator: encrypt, keep_first: 4}",
+        19,
+        "'keep_first' with operator 'encrypt', expected it with operator 'mask' only",
+    ),
+    "text with pseudonymise": (
+        WITH,
+        "with: {operator: pseudonymise, text: x}",
+        19,
+        "'text' with operator 'pseudonymise', expected it with operator 'replace'",
+    ),
+    "pseudonymize": (WITH, "with: {operator: pseudonymize}", 19, "did you mean 'pseudonymise'?"),
+    "unknown field in the text": (
+        WITH,
+        "with: {operator: replace, text: 'a {Type}'}",
+        19,
+        "found '{Type}' in 'text', expected '{type}' or none",
+    ),
+    "keyed operator of images": (
+        WORK + "\n    action: block",
+        WORK + "\n    action: redact\n    with: {operator: hash}",
+        23,
+        "operator 'hash' for image, expected one of: pixelate, blur, fill",
     ),
     "nothing to cut": (
         "when: {pii: [CREDIT_CARD]}",
