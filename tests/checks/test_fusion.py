@@ -215,7 +215,7 @@ def test_a_member_that_cannot_be_loaded_fails_the_load() -> None:
 
 def run(check: Check, *contents: Content, on_failure: Action = Action.BLOCK) -> list[tuple[CheckResult, Action]]:
     """What the chain records, and the verdict, under one rule on `threat`."""
-    spec = CheckSpec("it", "fusion", on_failure=on_failure, modalities=check.modalities)
+    spec = CheckSpec("it", "fusion", deadline_ms=30_000, on_failure=on_failure, modalities=check.modalities)
     rules = (
         PolicyRule("threat", ScoreAtLeast("it", "threat", 500), Action.BLOCK, "violence"),
         PolicyRule("missed", Found("it", frozenset({MEMBER_FAILED})), Action.REVIEW, "operation"),
