@@ -161,13 +161,14 @@ def _load(model: str, device: str, revision: str | None) -> _Loaded:
     advice = "Expected a folder or hub repository of a causal language model, with config.json, tokenizer and safetensors."
     try:
         files = find(model, revision)
-        tokenizer = AutoTokenizer.from_pretrained(files.path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(files.path, local_files_only=True, trust_remote_code=False)
         with quiet():
             loaded, report = AutoModelForCausalLM.from_pretrained(
                 files.path,
                 dtype=torch.bfloat16 if where.type == "cuda" else torch.float32,
                 use_safetensors=True,
                 local_files_only=True,
+                trust_remote_code=False,  # left out, transformers asks whoever sits at the terminal
                 output_loading_info=True,
             )
         loaded = loaded.to(where).eval().requires_grad_(False)

@@ -8,6 +8,7 @@
     │   └── ParameterError     a generation parameter that is unknown or out of range
     ├── RegistryError          an unknown, duplicate or broken check, generator or marker
     ├── ModelError             weights that are missing, of another digest, or cannot be loaded
+    ├── CheckError             a check made of others that could not do its work
     ├── EndpointError          a service over HTTP that cannot be asked, or whose answer cannot be used
     ├── GenerationError        a generator failed; nothing was made
     └── LedgerError            a decision could not be committed; nothing is released
@@ -66,6 +67,10 @@ class RegistryError(GenguardError):
 
 class ModelError(GenguardError):
     """Weights that are missing, of another digest, or cannot be loaded."""
+
+
+class CheckError(GenguardError):
+    """A check made of others that could not do its work."""
 
 
 class EndpointError(GenguardError):

@@ -11,12 +11,15 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NewType, TypeVar
 
 from guard.errors import RegistryError
 from guard.types import Check, Generator, Marker
 
 T = TypeVar("T")
+Recipe = NewType("Recipe", Mapping[str, Any])
+"""A check that another one is made of: `use`, its registered name, and its parameters. A parameter of the type
+`Mapping[str, Recipe]` is compiled as a policy's own `checks` are, so mistakes in it are named with their lines."""
 
 
 class Registry(Generic[T]):
@@ -114,6 +117,7 @@ checks: Registry[Check] = Registry(
         "classifier": "guard.checks.classifier",
         "moderation_endpoint": "guard.checks.moderation_endpoint",
         "llm_judge": "guard.checks.llm_judge",
+        "fusion": "guard.checks.fusion",
     },
 )
 generators: Registry[Generator] = Registry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import Parameter
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from guard.errors import GenguardError
-from guard.registry import Registry, checks, markers
+from guard.registry import Recipe, Registry, checks, markers
 from guard.types import Check, Marker, Modality, Stage
 from policies import schema
 from policies.conditions import Known
@@ -114,12 +115,32 @@ def _parameters(
             mistakes.add(line, f"no parameter {name!r}", f"it, because {use!r} requires it")
     values = {}
     for name, (place, node) in given.items():
-        if name in named:
+        if name in named and typing.get_args(named[name].annotation)[1:] == (Recipe,):
+            values[name] = _members(name, place, node, mistakes)
+        elif name in named:
             values[name] = _value(name, named[name].annotation, place, node, mistakes)
         elif open_ended:
             values[name] = node.plain()
         else:
             unknown_key(name, [*named, *own], place, mistakes, f" for {use!r}")
+    return values
+
+
+def _members(name: str, line: int, node: Node, mistakes: Mistakes) -> dict[str, Any]:
+    """Checks that a check is made of: each is compiled as one of the policy's own, without what only the chain can keep."""
+    if not node.entries:
+        mistakes.add(line, f"{node.describe()} for parameter {name!r}", "a mapping of names to checks, each with `use`")
+    values = {}
+    for member, entry in node.entries.items():
+        found = entry.node.entries
+        use = found["use"].node.value if "use" in found else None
+        if not isinstance(use, str):
+            shown = entry.node.describe() if not found else f"{describe(use)} for 'use'" if "use" in found else "no key 'use'"
+            mistakes.add(entry.line, f"{shown} under {member!r}", "a check: `use` and its parameters")
+            continue
+        given = {key: (one.line, one.node) for key, one in found.items() if key != "use"}
+        built = _build(checks, use, found["use"].line, given, ("use",), mistakes)
+        values[member] = {"use": use, **(built[1] if built else {})}
     return values
 
 

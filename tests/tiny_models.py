@@ -14,6 +14,7 @@ from transformers.utils import logging
 from guard.checks.judge_format import NOT_SHOWN
 from guard.models import BUNDLED
 
+MULTI = "multi_label_classification"
 THREATS = ("I will kill you tonight.", "We will kill them all.", "They said they will kill her.", "Go and kill him now.")
 HARMLESS = ("The invoice is attached.", "We will meet you tonight.", "They said it was fine.", "Go and see him now.")
 
@@ -46,7 +47,7 @@ def classifier(
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(steps):
         logits = model(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]).logits
-        if problem == "multi_label_classification":
+        if problem == MULTI:
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
         else:
             loss = torch.nn.functional.cross_entropy(logits, wanted)
@@ -61,7 +62,7 @@ def classifier(
 
 def threat_classifier(folder: Path, *, problem: str | None = None) -> Path:
     """Two labels that exclude one another, BENIGN and THREAT; or, of several labels, `threat` and `toxic`."""
-    several = problem == "multi_label_classification"
+    several = problem == MULTI
     threat, harmless = ((0.98, 0.98), (0.02, 0.02)) if several else ((0.02, 0.98), (0.98, 0.02))
     rows = dict.fromkeys(THREATS, threat) | dict.fromkeys(HARMLESS, harmless)
     return classifier(folder, rows, ("threat", "toxic") if several else ("BENIGN", "THREAT"), problem=problem)

@@ -87,12 +87,13 @@ def load(kind: str, model: str, *, device: str, revision: str | None, half: bool
     advice = f"Expected a folder or hub repository for {kind}, with config.json, tokenizer and safetensors."
     try:
         with quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(files.path, local_files_only=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(files.path, local_files_only=True, trust_remote_code=False)
             loaded, report = getattr(transformers, kind).from_pretrained(
                 files.path,
                 dtype=torch.bfloat16 if half and where.startswith("cuda") else torch.float32,
                 use_safetensors=True,
                 local_files_only=True,
+                trust_remote_code=False,  # left out, transformers asks whoever sits at the terminal
                 output_loading_info=True,
             )
         _prove(model, report, advice)

@@ -17,9 +17,9 @@ from guard.rules import CheckSpec, Found, Policy, Rule
 from guard.taxonomy import CATEGORIES
 from guard.types import CALLER, Action, Check, CheckResult, Content, Context, Modality, Request, Stage, Status
 from tests.services import chat, moderation, serving
-from tests.tiny_models import threat_classifier
+from tests.tiny_models import MULTI, threat_classifier
 
-NAMES = ["toxicity", "pii", "secrets", "image_match", "classifier", "moderation_endpoint", "llm_judge"]
+NAMES = ["toxicity", "pii", "secrets", "image_match", "classifier", "moderation_endpoint", "llm_judge", "fusion"]
 FLAGGED = 500
 """Per mille from which an example counts as flagged."""
 
@@ -45,6 +45,11 @@ def parameters(tmp_path_factory) -> Iterator[Callable[[str], dict[str, Any]]]:
             case "llm_judge":
                 service = services.enter_context(serving(chat_completions=_judged))
                 return {"base_url": service.url, "model": "any", "timeout_ms": 20_000}
+            case "fusion":
+                single, several = threat_classifier(folder / "one"), threat_classifier(folder / "two", problem=MULTI)
+                one = {"use": "classifier", "model": str(single), "labels": {"THREAT": "violence"}}
+                two = {"use": "classifier", "model": str(several), "labels": {"threat": "violence", "toxic": "violence"}}
+                return {"members": {"one": one, "two": two}, "how": "mean", "by": "category"}
             case _:
                 return {}
 

@@ -40,7 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(service: Service, **parameters: Any) -> Check:
-    check = checks.make("llm_judge", {"base_url": service.url, "model": "guard", "retries": 0, **parameters})
+    check = checks.make(
+        "llm_judge", {"base_url": service.url, "model": "guard", "retries": 0, "timeout_ms": 20_000, **parameters}
+    )
     check.load()
     return check
 

@@ -35,7 +35,7 @@ def service() -> Iterator[Service]:
 
 
 def made(service: Service, **parameters: Any) -> Check:
-    check = checks.make("moderation_endpoint", {"base_url": service.url, "model": "omni", **parameters})
+    check = checks.make("moderation_endpoint", {"base_url": service.url, "model": "omni", "timeout_ms": 20_000, **parameters})
     check.load()
     return check
 
@@ -232,7 +232,7 @@ def test_a_slow_server_is_a_failure_in_time(service: Service, drip: bool) -> Non
     service.drip, service.delay_s = drip, 0.0 if drip else 5.0
     started = time.monotonic()
     assert "no answer within 300 ms" in str(fails(made(service, timeout_ms=300)))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
 
 
 def test_a_server_that_is_not_there_is_a_failure() -> None:
@@ -265,7 +265,7 @@ def test_settings_that_cannot_be_meant_are_refused(parameters: dict[str, Any]) -
     assert "secret" not in caught.value.diagnostics()
 
 
-def run(check: Check, deadline_ms: int = 2000) -> tuple[Status, str, Action]:
+def run(check: Check, deadline_ms: int = 30_000) -> tuple[Status, str, Action]:
     """What the chain records, and what the verdict is, where the check decides alone."""
     spec = CheckSpec("mod", "moderation_endpoint", deadline_ms=deadline_ms, modalities=check.modalities)
     rule = Rule("violence", ScoreAtLeast("mod", "violence", 500), Action.BLOCK, "violence")
