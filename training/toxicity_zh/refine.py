@@ -8,8 +8,7 @@ Version 1 is what `train.py` made from nothing, on COLD's own labels. Here its f
 units (those that least move their layer's output), each traditional character gets the vector of the simplified one, and a
 pass follows over the table of `corpora`, with COLD's training labels cleaned by `relabel`. The running average of the weights
 is taken back a quarter of the way to the start: that costs nothing on second labels, and much of what COLD's own labels taught
-stays. A short last pass reads the composed sentences and what was read again. The seed fixes data and order; the weights may
-still differ in their last bits between processors.
+stays. The seed fixes data and order; the weights may still differ in their last bits between processors.
 """
 
 from __future__ import annotations
@@ -39,8 +38,6 @@ LICENCE = "Apache-2.0 (weights); text sources as listed in MODEL_CARD.md"
 COMMAND = "python training/toxicity_zh/refine.py --start build/toxicity-zh-1, then calibrate.py"
 SHARE = {"cold_zh": 0.5, "swsr_zh_sexism": 0.2, "ner_zh_uner": 0.3, "composed": 0.6}
 """How often a row of a corpus is in the pass, on average; a row of COLD that was read again stands in it 2.5 times."""
-SECOND_RATE, SECOND_SHARE = 3e-4, {"cold_zh": 0.0, "swsr_zh_sexism": 0.05, "ner_zh_uner": 0.15, "composed": 0.7}
-"""Of the short last pass; a row of COLD that was read again stands in it once."""
 
 
 def narrow(model: BertForSequenceClassification, tokens: torch.Tensor, mask: torch.Tensor) -> BertForSequenceClassification:
@@ -102,16 +99,14 @@ def targets_of(rows: pd.DataFrame) -> torch.Tensor:
     return torch.tensor(rows["target"].to_numpy(np.float32)) * (1 - 2 * SMOOTHING) + SMOOTHING
 
 
-def tune(
-    model: BertForSequenceClassification, ids: list[list[int]], targets: torch.Tensor, *, peak: float = RATE, held: float = HELD
-) -> None:
-    """One pass in place; the model ends between the running average of its weights and, by the share `held`, its start."""
+def tune(model: BertForSequenceClassification, ids: list[list[int]], targets: torch.Tensor) -> None:
+    """One pass in place; the model ends between the running average of its weights and, by the share `HELD`, its start."""
     order, noise = np.random.default_rng(SEED), torch.Generator().manual_seed(SEED)
     plan = batches(np.array([len(row) for row in ids]), order)
     decayed = [value for name, value in model.named_parameters() if value.dim() > 1 and "embeddings" not in name]
     plain = [value for name, value in model.named_parameters() if value.dim() <= 1 or "embeddings" in name]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=True)
     start = {name: value.detach().clone() for name, value in model.state_dict().items()}
     average = {name: value.clone() for name, value in start.items()}
     running, began = 0.0, time.process_time()
@@ -119,7 +114,7 @@ def tune(
     for step, batch in enumerate(plan):
         share = (step + 1) / len(plan)
         for group in optimizer.param_groups:
-            group["lr"] = peak * min(share / WARM_UP, (1 - share) / (1 - WARM_UP) + 0.02)
+            group["lr"] = RATE * min(share / WARM_UP, (1 - share) / (1 - WARM_UP) + 0.02)
         tokens, mask = pad([ids[row] for row in batch])
         hidden = (torch.rand(tokens.shape, generator=noise) < MASKED) & (tokens >= len(SPECIAL))
         with torch.autocast("cpu", torch.bfloat16):
@@ -135,7 +130,7 @@ def tune(
         running += (loss.item() - running) / min(step + 1, 50)
         if step % 25 == 0 or step + 1 == len(plan):
             print(f"step {step + 1}/{len(plan)} loss {running:.3f} cpu {time.process_time() - began:.0f} s", flush=True)
-    kept = {name: value.lerp(start[name], held) if value.is_floating_point() else value for name, value in average.items()}
+    kept = {name: value.lerp(start[name], HELD) if value.is_floating_point() else value for name, value in average.items()}
     model.load_state_dict(kept)
     model.eval()
 
@@ -152,7 +147,6 @@ def main() -> None:
     table = load()
     rows = table[table["split"] == "train"].sample(frac=1, random_state=SEED)[: given.rows]
     first = chosen(rows, np.where(rows["read"], rows["weight"], rows["source"].map(SHARE)), SEED)
-    last = chosen(rows, np.where(rows["read"], 1.0, rows["source"].map(SECOND_SHARE)), SEED + 1)
     model = BertForSequenceClassification(BertConfig.from_pretrained(given.start))
     model.load_state_dict(torch.load(given.start / "checkpoint.pt", weights_only=True)["state_dict"])
     pieces = widen(model, (given.start / "vocab.txt").read_text("utf-8").split("\n")[:-1])
@@ -162,8 +156,6 @@ def main() -> None:
         model = narrow(model.eval(), *pad(ids[:200]))
         print(f"{len(first)} rows, {len(pieces)} pieces, {model.num_parameters()} parameters", flush=True)
         tune(model, ids, targets_of(first))
-        ids = tokenizer(drawn(last["text"].tolist(), random.Random(SEED + 1)))["input_ids"]
-        tune(model, ids, targets_of(last), peak=SECOND_RATE, held=0.0)
         pack(model, Path(scratch))
         shutil.copy(Path(__file__).parent / "examples.json", scratch)
         given.out.mkdir(parents=True, exist_ok=True)
