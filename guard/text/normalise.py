@@ -22,6 +22,8 @@ STAGES: tuple[Stage, ...] = (
     letters.spelled_out,
     letters.split_words,
     letters.leetspeak,
+    chinese.taken_apart,
+    chinese.by_sound,
     chinese.parted,
     chinese.stand_ins,
 )

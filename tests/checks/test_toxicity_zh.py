@@ -122,6 +122,21 @@ def test_every_common_character_has_a_token():
     assert set(INSULT + HARMLESS + "abcxyz0189，。！？") <= tokens
 
 
+def test_traditional_characters_have_tokens_of_their_own():
+    """They were given the vectors of the simplified ones."""
+    tokens = set((FOLDER / "vocab.txt").read_text("utf-8").split("\n"))
+    assert set("這個國家沒見過說話殺豬滾騙媽賤黨") - tokens <= {"黨"}
+
+
+def test_no_second_label_stands_in_two_tables():
+    """What is trained on, what sets the bias and what measures are different texts."""
+    tables = [ROOT / f"training/toxicity_zh/{name}.csv" for name in ("relabelled", "reread_spare", "reread_dev")]
+    rows = [line.split(",") for table in tables for line in table.read_text("utf-8").splitlines()[1:]]
+    assert len({text for text, _ in rows}) == len(rows)
+    assert {label for _, label in rows} == {"0", "1", "2"}
+    assert all(len(text) == 12 for text, _ in rows)
+
+
 def test_the_chinese_folder_stays_small():
     """The repository's size counts."""
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 8 << 20

@@ -16,15 +16,35 @@ _PHRASES = tomllib.loads((Path(__file__).parent / "phrases.toml").read_text("utf
 _GROUPS: dict[str, list[str]] = _PHRASES["groups"]
 _PLAIN: dict[str, list[str]] = _PHRASES["plain"]
 _FOUL: dict[str, list[str]] = _PHRASES["foul"]
+_HATE: dict[str, list[str]] = _PHRASES["hate"]
+_MILD: dict[str, list[str]] = _PHRASES["mild"]
+_KIND_WORDS: dict[str, list[str]] = _PHRASES["kind"]
+_SERVE: dict[str, list[str]] = _PHRASES["serve"]
+_PAIRS: str = _PHRASES["forms"]["traditional"]
+_TRADITIONAL = str.maketrans(_PAIRS[::2], _PAIRS[1::2])
 _ALL_GROUPS = [group for kind in _GROUPS.values() for group in kind]
 _KIND = {group: kind for kind, groups in _GROUPS.items() for group in groups}
+MILD = 0.15
+"""The target of rude words that are aimed at nobody, or at a thing."""
 _NAMED = re.compile("|".join(sorted(map(re.escape, _ALL_GROUPS), key=len, reverse=True)))
 
 
 def compose(seed: int) -> list[tuple[str, float]]:
     """(text, toxicity 0 or 1), each text once; the same seed gives the same rows."""
     draw = random.Random(seed)
-    plan = ((_insult, 900, 1.0), (_threat, 350, 1.0), (_attack, 900, 1.0), (_neutral, 2000, 0.0), (_ordinary, 1100, 0.0))
+    plan = (
+        (_insult, 700, 1.0),
+        (_threat, 350, 1.0),
+        (_attack, 500, 1.0),
+        (_hate, 1600, 1.0),
+        (_slur, 400, 1.0),
+        (_neutral, 1400, 0.0),
+        (_kind, 1300, 0.0),
+        (_quoted, 800, 0.0),
+        (_ordinary, 900, 0.0),
+        (_service, 2200, 0.0),
+        (_mild, 300, MILD),
+    )
     return [(text, label) for make, count, label in plan for text in _distinct(draw, make, count)]
 
 
@@ -35,6 +55,16 @@ def exchange_groups(text: str, draw: random.Random) -> str:
     """
     chosen: dict[str, str] = {}
     return _NAMED.sub(lambda found: chosen.setdefault(found[0], draw.choice(_GROUPS[_KIND[found[0]]])), text)
+
+
+def traditional(text: str) -> str:
+    """The text with its commonest simplified characters as they are written in Taiwan and Hong Kong."""
+    return text.translate(_TRADITIONAL)
+
+
+def variants() -> list[tuple[str, str]]:
+    """Each of those characters: simplified, traditional."""
+    return list(zip(_PAIRS[::2], _PAIRS[1::2], strict=True))
 
 
 def _distinct(draw: random.Random, make: Callable[[random.Random], str], count: int) -> list[str]:
@@ -106,3 +136,37 @@ def _ordinary(draw: random.Random) -> str:
     body = draw.choice(_PLAIN["violent"] if draw.random() < 0.5 else _PLAIN["service"])
     more = "，" + draw.choice(_PLAIN["service"]) if draw.random() < 0.3 else ""
     return draw.choice(_PLAIN["openings"]) + body + more + draw.choice(_PLAIN["endings"])
+
+
+def _hate(draw: random.Random) -> str:
+    kind = draw.choice([kind for kind in _HATE if kind not in ("slurs", "named")])
+    said = draw.choice(_HATE[kind]).format(g=draw.choice(_ALL_GROUPS))
+    return draw.choice(_PLAIN["openings"][:4]) + said + draw.choice(("", "", "。", "！", "，真的。", "，别不承认"))
+
+
+def _slur(draw: random.Random) -> str:
+    return draw.choice(_HATE["named"]).format(s=draw.choice(_HATE["slurs"])) + draw.choice(
+        ("", "。", "！", "，" + draw.choice(_FOUL["curses"]))
+    )
+
+
+def _kind(draw: random.Random) -> str:
+    words = draw.choice(_KIND_WORDS[draw.choice(("love", "negated", "report"))]).format(g=draw.choice(_ALL_GROUPS))
+    return draw.choice(_PLAIN["openings"][:4]) + words + draw.choice(_PLAIN["endings"][:4])
+
+
+def _quoted(draw: random.Random) -> str:
+    said = draw.choice((_attack, _hate, _hate, _slur, _insult))(draw).rstrip("。！？")
+    return draw.choice(_KIND_WORDS["reject"]).format(q=said) + draw.choice(("", "。"))
+
+
+def _service(draw: random.Random) -> str:
+    body = draw.choice(_SERVE["who"]) + "的" + draw.choice(_SERVE["thing"]) + draw.choice(_SERVE["act"])
+    if draw.random() < 0.35:
+        body = draw.choice(_SERVE["plain"])
+    return draw.choice(_PLAIN["openings"][:8]) + body + draw.choice(_PLAIN["endings"])
+
+
+def _mild(draw: random.Random) -> str:
+    more = draw.choice(("", "", "，" + draw.choice(_PLAIN["service"])))
+    return draw.choice(_MILD[draw.choice(("objects", "oaths"))]) + more + draw.choice(("", "。", "！", "啊", "，哈哈"))

@@ -38,6 +38,11 @@ def write_tokenizer(texts: list[str], folder: Path) -> BertTokenizer:
     kept = [character for character, count in sorted(characters.items()) if count >= _LEAST and character not in _ASCII]
     latin = [word for word, count in sorted(words.items()) if len(word) > 1 and count >= _LEAST_WORD and word.isascii()]
     pieces = list(dict.fromkeys([*SPECIAL, *_ASCII, *("##" + mark for mark in _ASCII if mark.isalnum()), *latin, *kept]))
+    return write_fast(pieces, folder)
+
+
+def write_fast(pieces: list[str], folder: Path) -> BertTokenizer:
+    """Write the tokenizer's files for a vocabulary, in its order."""
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", "utf-8")
     fast = BertWordPieceTokenizer(str(folder / "vocab.txt"), lowercase=True, handle_chinese_chars=True)
     fast.save(str(folder / "tokenizer.json"), pretty=False)

@@ -1,4 +1,4 @@
-"""Trains the bundled Chinese toxicity model from nothing and packs it in Detoxify's own checkpoint format.
+"""Trains a Chinese toxicity model from nothing, the start of `refine.py`, and packs it in Detoxify's own checkpoint format.
 
     python training/toxicity_zh/train.py
 
@@ -27,15 +27,14 @@ from network import SPECIAL, WIDTH, begin, pack, write_tokenizer
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, gelu, layer_norm
 from transformers import BertForSequenceClassification, BertTokenizer
 
-sys.path.insert(0, str(ROOT / "training/toxicity"))
-from train import batches, pad  # of the English model
-
+sys.path.insert(0, str(ROOT))
 from guard.models import write_manifest
 
 OUT = ROOT / "guard/models/bundled/toxicity-zh"
 READING_PASSES, PASSES, RATE, WARM_UP = 2, 4, 1e-3, 0.04
 MASKED_READING, MASKED_LATER, READING_WEIGHT = 0.15, 0.06, 0.5
 MAX_CHARACTERS, EXCHANGED, SMOOTHING, AVERAGE = 62, 0.3, 0.03, 0.998
+TOKENS_A_STEP = 2048
 MASK = SPECIAL.index("[MASK]")
 
 
@@ -65,6 +64,25 @@ def masked(tokens: torch.Tensor, share: float, draw: torch.Generator) -> tuple[t
     """The tokens with a share of the ordinary ones masked, and where."""
     where = (torch.rand(tokens.shape, generator=draw) < share) & (tokens >= len(SPECIAL))
     return tokens.masked_fill(where, MASK), where
+
+
+def batches(lengths: np.ndarray, draw: np.random.Generator) -> list[np.ndarray]:
+    """Row numbers in batches of about `TOKENS_A_STEP` padded tokens, of like lengths, in random order."""
+    found: list[list[int]] = [[]]
+    for row in np.argsort(lengths + draw.random(len(lengths)) * 6):
+        if found[-1] and (len(found[-1]) + 1) * max(lengths[row], lengths[found[-1][-1]]) > TOKENS_A_STEP:
+            found.append([])
+        found[-1].append(int(row))
+    draw.shuffle(found)
+    return [np.array(batch) for batch in found]
+
+
+def pad(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token numbers and attention mask, (rows, longest), padded with 0."""
+    longest = max(map(len, rows))
+    tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return tokens, mask
 
 
 def train(model: BertForSequenceClassification, tokenizer: BertTokenizer, rows: pd.DataFrame, passes: int) -> None:
