@@ -39,6 +39,8 @@ NAME_SCORE = 0.85
 _MOST = 0.99  # names of a tagger score their probability, but never like a number with a right checksum
 _IS_HAN = re.compile(f"[{HAN}]")
 _WORD = re.compile(rf"[^\W\d_{HAN}]+")
+_TITLE = re.compile("先生|女士|小姐|老师|医生|大夫|经理|律师|教授|主任|太太|师傅|同学|阿姨|叔叔")
+_FORM = re.compile(r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam|P\.S)\b\.?[ ]+(?=\w)", re.IGNORECASE)
 _LINE = re.compile(r"[^\n]+")
 
 
@@ -178,11 +180,28 @@ def read(tagger: NameTagger, text: str) -> list[Name]:
     if tagger.lang == "zh":
         if not _IS_HAN.search(text):
             return []
-        names = tagger(text)
+        names = [_without_title(one, text) for one in tagger(text)]
         return [one for one in names if _IS_HAN.search(text, one.start_char, one.end_char) or _within(one, chinese)]
     for start, end in chinese:
         text = text[:start] + " " * (end - start) + text[end:]
-    return tagger(text) if _WORD.search(text) else []
+    return [_without_form(one, text) for one in tagger(text)] if _WORD.search(text) else []
+
+
+def _without_title(name: Name, text: str) -> Name:
+    """A Chinese person's full name ends before a form of address; a surname alone takes it in (张先生)."""
+    if name.label_ != "PERSON":
+        return name
+    for title in _TITLE.finditer(text, name.start_char + 1, name.end_char + 2):
+        if title.start() <= name.end_char <= title.end():
+            end = title.start() if title.start() - name.start_char > 1 else title.end()
+            return replace(name, end_char=end)
+    return name
+
+
+def _without_form(name: Name, text: str) -> Name:
+    """A person's name begins behind a form of address ("Dr. Batool")."""
+    form = _FORM.match(text, name.start_char, name.end_char) if name.label_ == "PERSON" else None
+    return replace(name, start_char=form.end()) if form else name
 
 
 def _chinese_lines(text: str) -> list[tuple[int, int]]:

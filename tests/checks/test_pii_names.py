@@ -56,6 +56,7 @@ def _found(check, text):
 @pytest.mark.parametrize(("text", "label", "value"), [
     ("My name is Maria Gonzalez.", "PERSON", "Maria Gonzalez"),
     ("i spoke to priya sharma about the refund", "PERSON", "priya sharma"),
+    ("The appointment with DR. DABROWSKI is on Monday.", "PERSON", "DABROWSKI"),
     ("Dear Mr. Johnson, your claim was received.", "PERSON", "Johnson"),
     ("Best regards,\nAoife O'Brien\nSenior Accountant", "PERSON", "Aoife O'Brien"),
     ("The parcel for Nguyen Thi Lan was left with a neighbour.", "PERSON", "Nguyen Thi Lan"),
@@ -78,6 +79,8 @@ def test_english_names_are_found_whole(both, text, label, value):
     ("昨天李晓明和王芳一起去了北京。", "PERSON", "王芳"),
     ("收件人：欧阳静怡，电话13812345678", "PERSON", "欧阳静怡"),
     ("球员克里斯蒂亚诺·罗纳尔多打进两球。", "PERSON", "克里斯蒂亚诺·罗纳尔多"),
+    ("尊敬的刘淑芬女士，您的保单已经生效。", "PERSON", "刘淑芬"),
+    ("黄先生预订了今晚七点的位子。", "PERSON", "黄先生"),
     ("请联系John Smith处理退款。", "PERSON", "John Smith"),
     ("我住在北京市海淀区中关村大街27号1101室", "STREET_ADDRESS", "北京市海淀区中关村大街27号1101室"),
     ("寄到深圳市南山区科技园路8号阳光花园3栋502室，谢谢", "STREET_ADDRESS", "深圳市南山区科技园路8号阳光花园3栋502室"),

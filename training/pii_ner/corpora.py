@@ -230,7 +230,7 @@ def training_set(language: str, seed: int, count: int) -> list[Marked]:
     return examples
 
 
-def held_out_sets(language: str, seed: int, count: int = 2000) -> dict[str, list[Marked]]:
+def held_out_sets(language: str, seed: int, count: int = 1000) -> dict[str, list[Marked]]:
     """What training never saw."""
     sets = {name: split(tagged(name), name)[1] for name in CORPORA[language]}
     if language == "en":

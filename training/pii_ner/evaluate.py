@@ -109,15 +109,15 @@ def clean_sets(language: str) -> dict[str, list[str]]:
     """Held-out texts with few or no names."""
     rng = random.Random(5)
     if language == "zh":
-        return {"COLD, SWSR, JailBench (persons and places do occur)": rng.sample(chinese_posts(held_out=True), 2000)}
+        return {"COLD, SWSR, JailBench (persons and places do occur)": rng.sample(chinese_posts(held_out=True), 1000)}
     dialogues = pd.read_parquet(DATA / "sgd_dialogues" / "data.parquet")
     turns = [
         line.split(": ", 1)[-1] for text in dialogues.text[dialogues.official_split == "test"] for line in text.split("\n")
     ]
     return {
-        "banking77 (no names)": questions(held_out=True)[:2000],
-        "Schema-Guided Dialogue turns (places and businesses do occur)": rng.sample(turns, 3000),
-        "book paragraphs (many names are right)": rng.sample(paragraphs(held_out=True), 1500),
+        "banking77 (no names)": questions(held_out=True)[:1000],
+        "Schema-Guided Dialogue turns (places and businesses do occur)": rng.sample(turns, 2000),
+        "book paragraphs (many names are right)": rng.sample(paragraphs(held_out=True), 500),
     }
 
 
