@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from guard.checks.name_tagger import NameTagger
 from guard.checks.pii_names import MODEL_LABELS, nlp_engine
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_CONTEXT, PHONE_REGIONS, PatternSpec
 from guard.errors import ModelError
@@ -23,8 +24,6 @@ from guard.errors import ModelError
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerResult
     from spacy.language import Language
-
-    from guard.checks.name_tagger import NameTagger
 
 _TIMEOUT_S = 2.0
 _BOOST, _BOOSTED_AT_LEAST = 0.35, 0.4  # as in Presidio's LemmaContextAwareEnhancer
@@ -40,7 +39,7 @@ def build(
 ) -> AnalyzerEngine:
     """An engine with each language's recognizers; those for every language belong to the first one alone.
 
-    `models` maps languages to the model that finds their names; Chinese names are found by pattern where there is none.
+    `models` maps languages to the model that finds their names; Chinese names are found by patterns where no tagger does.
     """
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
@@ -48,7 +47,7 @@ def build(
 
     recognizers: list[EntityRecognizer] = [_pattern_recognizer(spec, languages[0]) for spec in GENERIC]
     for language in languages:
-        specs = [spec for spec in BY_LANGUAGE.get(language, ()) if spec.entity != "PERSON" or language not in models]
+        specs = [spec for spec in BY_LANGUAGE.get(language, ()) if not _is_found_by(models.get(language), spec)]
         recognizers += [_pattern_recognizer(spec, language) for spec in specs]
         regions = (*PHONE_REGIONS[language], *(phone_regions if language == languages[0] else ()))
         recognizers.append(_phone_recognizer(language, tuple(dict.fromkeys(regions))))
@@ -61,6 +60,11 @@ def build(
         supported_languages=list(languages),
         context_aware_enhancer=LemmaContextAwareEnhancer(context_matching_mode="whole_word"),
     )
+
+
+def _is_found_by(model: Language | NameTagger | None, spec: PatternSpec) -> bool:
+    """Whether a Chinese pattern is left out: the tagger sees where a name or an address begins, the pattern guesses."""
+    return isinstance(model, NameTagger) and model.lang == "zh" and spec.entity in {"PERSON", "STREET_ADDRESS"}
 
 
 def _pattern_recognizer(spec: PatternSpec, language: str) -> EntityRecognizer:
