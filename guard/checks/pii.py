@@ -1,7 +1,7 @@
-"""The `pii` check: personal data in text, found by Presidio with patterns, checksums and a small language model for names.
+"""The `pii` check: personal data in text, found by Presidio with patterns, checksums and small models for names.
 
-Everything runs offline. Scores, per mille: 1000 for a number with a valid checksum, 850 for a name that the model found, 50 to
-950 for a pattern by how telling it is; a word such as "passport" before it raises a pattern's score by 350.
+Everything runs offline. Scores, per mille: 1000 for a number with a valid checksum, 500 to 990 for a name by how sure its model
+is, 50 to 950 for a pattern by how telling it is; a word such as "passport" before it raises a pattern's score by 350.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.errors import ModelError, RegistryError
-from guard.models import ModelFiles, locate
 from guard.registry import checks
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
@@ -25,9 +23,10 @@ if TYPE_CHECKING:
 
 _NAMES = ("PERSON", "LOCATION", "ORGANIZATION", "DATE_TIME", "NRP")
 _LEFT_OUT = frozenset({"ORGANIZATION", "DATE_TIME", "NRP"})  # no personal data by themselves: only on request
-_DEFAULT_MODEL = "bundled/pii-ner-en"
 # A tokenizer takes quadratic time for thousands of characters without a space; it alone sees these runs broken up.
 _LONG_RUN = re.compile(r"([^\s\u4e00-\u9fff]{63})[^\s\u4e00-\u9fff]")
+_ADDRESS, _PLACES = "STREET_ADDRESS", {"STREET_ADDRESS", "LOCATION"}
+_BETWEEN = re.compile(r"[ ,，.]{0,3}(?:\n[ ]{0,8})?")
 _WINDOW, _OVERLAP = 4000, 250
 _BATCH = 32
 
@@ -60,7 +59,12 @@ class PiiCheck:
     modalities = frozenset({Modality.TEXT})
 
     def __init__(
-        self, languages: tuple[str, ...], model: str, entities: frozenset[str], min_score: int, phone_regions: tuple[str, ...]
+        self,
+        languages: tuple[str, ...],
+        model: str | None,
+        entities: frozenset[str],
+        min_score: int,
+        phone_regions: tuple[str, ...],
     ) -> None:
         self._languages = languages
         self._model = model
@@ -91,26 +95,20 @@ class PiiCheck:
         return _examples(self._languages, self._entities)
 
     def load(self) -> None:
-        """Load the pipeline and build the engine.
+        """Load the models and build the engine.
 
-        Raises ModelError for a pipeline that is missing, altered, or made for a language that is not listed.
+        Raises ModelError for a model that is missing, altered, or made for a language that is not listed.
         """
-        from guard.checks.pii_engine import build, load_pipeline
+        from guard.checks.pii_engine import build
+        from guard.checks.pii_names import load_names
 
-        files = _find_pipeline(self._model)
-        pipeline = load_pipeline(str(files.path))
-        pipelines = {pipeline.lang: pipeline} if pipeline.lang in self._languages else {}
-        if not pipelines and self._model != _DEFAULT_MODEL:
-            raise ModelError(
-                f"pii: {self._model!r} is a pipeline for {pipeline.lang!r}, expected one of: {', '.join(self._languages)}",
-                advice="List its language under `languages`, or name another pipeline.",
-            )
-        engine = build(self._languages, pipelines, self._phone_regions)
+        models, digest = load_names(self._languages, self._model)
+        engine = build(self._languages, models, self._phone_regions)
         self._wanted = {
             language: sorted(self._entities.intersection(engine.get_supported_entities(language)))
             for language in self._languages
         }
-        self._digest = files.digest if pipelines else ""
+        self._digest = digest
         self._engine = engine
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
@@ -124,7 +122,7 @@ class PiiCheck:
                 for index, hit in self._hits(texts, language, entities):
                     hits[index].append(hit)
         return [
-            Scan(tuple(_finding(hit) for hit in merge(found)), Span(0, len(text)))
+            Scan(tuple(_finding(hit) for hit in join_addresses(text, merge(found))), Span(0, len(text)))
             for text, found in zip(texts, hits, strict=True)
         ]
 
@@ -184,6 +182,24 @@ def _merge_group(hits: list[_Hit]) -> list[_Hit]:
     return sorted(kept, key=lambda one: (one.start, one.end))
 
 
+def join_addresses(text: str, hits: Iterable[_Hit]) -> list[_Hit]:
+    """A street address takes in the addresses and places next to it, so that a whole address is one finding.
+
+    Across a line break only what fills its line to the end: a place that begins a sentence is another matter.
+    """
+    joined: list[_Hit] = []
+    for hit in hits:
+        last = joined[-1] if joined else hit
+        between = text[last.end : hit.start]
+        near = _BETWEEN.fullmatch(between) and ("\n" not in between or text[hit.end : hit.end + 1] in {"", "\n", ","})
+        if near and _ADDRESS in {last.entity, hit.entity} <= _PLACES:
+            stronger = max((last, hit), key=lambda one: (one.entity == _ADDRESS, one.rank))
+            joined[-1:] = [replace(stronger, start=last.start, end=max(last.end, hit.end))]
+        else:
+            joined.append(hit)
+    return joined
+
+
 def _finding(hit: _Hit) -> Finding:
     return Finding(
         category="privacy",
@@ -192,26 +208,6 @@ def _finding(hit: _Hit) -> Finding:
         where=Span(hit.start, hit.end),
         reason=f"{hit.entity} found by {hit.recognizer}",
     )
-
-
-def _find_pipeline(model: str) -> ModelFiles:
-    """The folder of a bundled pipeline, of an installed one, or a local folder. Raises ModelError; downloads nothing."""
-    import spacy
-
-    if model.startswith("bundled/") or Path(model).is_dir():
-        return locate(model)
-
-    if not spacy.util.is_package(model):
-        raise ModelError(
-            f"pii: no spaCy pipeline {model!r}, expected a bundled one, the name of an installed package, or a folder",
-            advice=f"Install the package, correct the path, or use {_DEFAULT_MODEL}. Nothing is downloaded while running.",
-        )
-    found = sorted(spacy.util.get_package_path(model).glob("*/config.cfg"))
-    if len(found) != 1:
-        raise ModelError(
-            f"pii: package {model!r} holds {len(found)} spaCy pipelines, expected 1", advice="Give its folder's path."
-        )
-    return locate(str(found[0].parent))
 
 
 def _examples(languages: tuple[str, ...], entities: frozenset[str]) -> Examples:
@@ -240,17 +236,18 @@ def _text(text: str) -> Content:
 def pii(
     *,
     languages: tuple[str, ...] = ("en",),
-    model: str = _DEFAULT_MODEL,
+    model: str | None = None,
     entities: tuple[str, ...] | None = None,
     min_score: int = 400,
     phone_regions: tuple[str, ...] = (),
 ) -> Check:
     """Personal data in text.
 
-    `languages`: ISO 639-1 codes whose patterns are searched for; the first is the main one. `model`: the spaCy pipeline that
-    finds names of people and places in its own language: bundled, an installed package, or a folder. `entities`: the types to
-    report; by default all but ORGANIZATION, DATE_TIME and NRP. `min_score`: per mille; weaker findings are left out.
-    `phone_regions`: ISO 3166-1 codes of further regions whose national telephone numbers are searched for.
+    `languages`: ISO 639-1 codes whose patterns are searched for; the first is the main one. `model`: the only model that finds
+    names, in its own language: a bundled one, an installed spaCy pipeline, or a folder; by default English and Chinese have
+    their bundled ones. `entities`: the types to report; by default all but ORGANIZATION, DATE_TIME and NRP. `min_score`: per
+    mille; weaker findings are left out. `phone_regions`: ISO 3166-1 codes of further regions whose national telephone numbers
+    are searched for.
 
     Raises RegistryError for a language, an entity type or a score that cannot be.
     """

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from guard.checks.name_tagger import NameTagger
+from guard.checks.pii_names import MODEL_LABELS, nlp_engine
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_CONTEXT, PHONE_REGIONS, PatternSpec
 from guard.errors import ModelError
 
@@ -23,16 +25,6 @@ if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerResult
     from spacy.language import Language
 
-MODEL_LABELS = {
-    **dict.fromkeys(("PERSON", "PER"), "PERSON"),
-    **dict.fromkeys(("LOCATION", "LOC", "GPE", "FAC"), "LOCATION"),
-    **dict.fromkeys(("ORGANIZATION", "ORG"), "ORGANIZATION"),
-    **dict.fromkeys(("DATE", "TIME", "DATE_TIME"), "DATE_TIME"),
-    **dict.fromkeys(("NORP", "NRP"), "NRP"),
-}
-"""Labels of spaCy pipelines with the entity types of Presidio; other labels are left out."""
-NAME_SCORE = 0.85
-"""Score of every name that a pipeline finds: spaCy's entity recognizer has no confidence of its own."""
 _TIMEOUT_S = 2.0
 _BOOST, _BOOSTED_AT_LEAST = 0.35, 0.4  # as in Presidio's LemmaContextAwareEnhancer
 _PHONE = re.compile(r"(?<![0-9A-Za-z+.,$€£#-])[(]?[0-9](?:[ ()/.-]{0,2}[0-9]){6,13}(?![0-9A-Za-z]|[.,][0-9])")
@@ -42,86 +34,37 @@ _DATE_LIKE = re.compile(
 )
 
 
-def load_pipeline(path: str) -> Language:
-    """Load a spaCy pipeline from its folder. Raises ModelError when spaCy cannot."""
-    import spacy
-
-    try:
-        pipeline = spacy.load(path)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(
-            f"the spaCy pipeline cannot be loaded: {type(error).__name__}",
-            advice="Check that it was made for the installed spaCy, and that the packages its components need are installed.",
-        ) from error
-    pipeline.max_length = 10**9  # the check cuts texts into windows itself
-    return pipeline
-
-
-def build(languages: Sequence[str], pipelines: Mapping[str, Language], phone_regions: Sequence[str]) -> AnalyzerEngine:
+def build(
+    languages: Sequence[str], models: Mapping[str, Language | NameTagger], phone_regions: Sequence[str]
+) -> AnalyzerEngine:
     """An engine with each language's recognizers; those for every language belong to the first one alone.
 
-    `pipelines` maps languages to the spaCy pipeline that finds their names; the others get a bare tokenizer.
+    `models` maps languages to the model that finds their names; Chinese names are found by patterns where no tagger does.
     """
-    import spacy
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
     from presidio_analyzer.predefined_recognizers import SpacyRecognizer
 
-    bare = spacy.blank("xx")
-    bare.max_length = 10**9
     recognizers: list[EntityRecognizer] = [_pattern_recognizer(spec, languages[0]) for spec in GENERIC]
     for language in languages:
-        recognizers += [_pattern_recognizer(spec, language) for spec in BY_LANGUAGE.get(language, ())]
+        specs = [spec for spec in BY_LANGUAGE.get(language, ()) if not _is_found_by(models.get(language), spec)]
+        recognizers += [_pattern_recognizer(spec, language) for spec in specs]
         regions = (*PHONE_REGIONS[language], *(phone_regions if language == languages[0] else ()))
         recognizers.append(_phone_recognizer(language, tuple(dict.fromkeys(regions))))
-        if language in pipelines:
+        if language in models:
             entities = sorted(set(MODEL_LABELS.values()))
             recognizers.append(SpacyRecognizer(supported_language=language, supported_entities=entities, name="NameModel"))
     return AnalyzerEngine(
         registry=RecognizerRegistry(recognizers=recognizers, supported_languages=list(languages)),
-        nlp_engine=_nlp_engine({language: pipelines.get(language, bare) for language in languages}),
+        nlp_engine=nlp_engine(languages, models),
         supported_languages=list(languages),
         context_aware_enhancer=LemmaContextAwareEnhancer(context_matching_mode="whole_word"),
     )
 
 
-def _nlp_engine(pipelines: Mapping[str, Language]) -> Any:
-    """Presidio's spaCy engine over pipelines that are already loaded."""
-    from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
-
-    class LoadedSpacyEngine(SpacyNlpEngine):  # type: ignore[misc]
-        """Never downloads; gives words as lemmas where the pipeline has none; drops names that cannot be any."""
-
-        def _get_entities(self, doc: Any) -> list[Any]:
-            return [span for span in doc.ents if _is_plausible(span.text, MODEL_LABELS.get(span.label_, ""))]
-
-        def _get_scores_for_entities(self, doc: Any) -> list[float]:
-            return [NAME_SCORE] * len(self._get_entities(doc))
-
-        def _doc_to_nlp_artifact(self, doc: Any, language: str) -> NlpArtifacts:
-            entities, scores = self._get_updated_entities(self._get_entities(doc), self._get_scores_for_entities(doc))
-            return NlpArtifacts(
-                entities=entities,
-                tokens=doc,
-                tokens_indices=[token.idx for token in doc],
-                lemmas=[token.lemma_ or token.lower_ for token in doc],
-                nlp_engine=self,
-                language=language,
-                scores=scores,
-            )
-
-    engine = LoadedSpacyEngine(
-        ner_model_configuration=NerModelConfiguration(model_to_presidio_entity_mapping=MODEL_LABELS, default_score=NAME_SCORE)
-    )
-    engine.nlp = dict(pipelines)
-    return engine
-
-
-def _is_plausible(text: str, entity: str) -> bool:
-    """Whether a span that a pipeline marked can be such a name: letters, and no digits in a person's."""
-    if not entity or sum(character.isalpha() for character in text) < 2:  # a single Chinese character is no name either
-        return False
-    return entity != "PERSON" or not any(character.isdigit() or character in "@/\\" for character in text)
+def _is_found_by(model: Language | NameTagger | None, spec: PatternSpec) -> bool:
+    """Whether a Chinese pattern is left out: the tagger sees where a name or an address begins, the pattern guesses."""
+    return isinstance(model, NameTagger) and model.lang == "zh" and spec.entity in {"PERSON", "STREET_ADDRESS"}
 
 
 def _pattern_recognizer(spec: PatternSpec, language: str) -> EntityRecognizer:

@@ -1,7 +1,8 @@
-"""Examples for the English name finder: four corpora of people's own sentences, and invented service conversations.
+"""What the name finders learn from, and what they are measured on: people's own sentences, and invented ones.
 
-An example is (text, [(start, end, label)], unknown), offsets in code points; `unknown` holds ranges about which nothing is
-known, so that they teach neither "name" nor "no name". Labels: PERSON, LOCATION, ORG.
+Each language has `training_set` (new invented sentences with each seed), `held_out_sets` and `background` (plain text for
+counting words). Held out are one sentence in ten of a corpus of people's own sentences, one template in five of invented
+sentences, with names of inventories that training never draws from, and every fifth book and plain text.
 """
 
 from __future__ import annotations
@@ -11,49 +12,50 @@ import os
 import random
 import re
 import string
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
-from templates import MARKED, NEUTRAL, PERSONAL, PINYIN_SURNAMES, PINYIN_SYLLABLES, PRODUCTS
+from marked import Marked, fill, join, kept, recase, templates
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("GENGUARD_DATA", ROOT / "../shared/data"))
 LABELS = {
     **dict.fromkeys(("PER", "person", "PERSON"), "PERSON"),
-    **dict.fromkeys(("LOC", "location", "LOCATION", "ADDRESS", "STREET_ADDRESS", "GPE"), "LOCATION"),
+    **dict.fromkeys(("LOC", "location", "LOCATION", "GPE"), "LOCATION"),
+    **dict.fromkeys(("ADDRESS", "STREET_ADDRESS"), "ADDRESS"),
     **dict.fromkeys(("ORG", "corporation", "group", "ORGANIZATION"), "ORG"),
 }
-LOCALES = ("en_US", "en_GB", "en_IN", "es_MX", "de_DE", "fr_FR", "it_IT", "pt_BR", "nl_NL", "pl_PL", "tr_TR", "id_ID", "en_US")
-_GAP = re.compile(r"\{(\w+)\}")
+CORPORA = {"en": ("btc_twitter", "wikigold", "wnut17_train_dev"), "zh": ("uner",)}
+"""`sec_filings` is left out: it marks "Borrower" and "Lender", seven in ten of its persons, as names."""
+_GLUED = re.compile(r"[.,:;!?%)\]]+|'(s|m|re|ve|ll|d|t)|n't")
+_BETWEEN = re.compile(r"[\s,.;>?|\\-]{1,8}")
 
 
-class Marked(NamedTuple):
-    """One text with its names."""
-
-    text: str
-    entities: list[tuple[int, int, str]]
-    unknown: list[tuple[int, int]]
-
-
-def tagged(name: str) -> list[Marked]:
-    """A corpus of tokens with BIO tags (`btc_twitter`, `wikigold`, `wnut17_train_dev`), set as running text."""
+@cache
+def tagged(name: str) -> tuple[Marked, ...]:
+    """A corpus of tokens with BIO tags, set as running text."""
+    if name == "uner":
+        table = pd.read_parquet(DATA / "ner_zh_uner" / "train.parquet")
+        return tuple(_set(list(tokens), list(tags), "") for tokens, tags in zip(table.tokens, table.ner_tags, strict=True))
     table = pd.read_parquet(DATA / "ner_en" / f"{name}.parquet")
-    return [_join(list(tokens), list(tags)) for tokens, tags in zip(table.tokens, table.ner_tags, strict=True)]
+    return tuple(_set(list(tokens), list(tags), " ") for tokens, tags in zip(table.tokens, table.ner_tags, strict=True))
 
 
-def _join(tokens: Sequence[str], tags: Sequence[str]) -> Marked:
+def _set(tokens: Sequence[str], tags: Sequence[str], blank: str) -> Marked:
     text, entities, unknown, quoted = "", [], [], False
     for token, tag in zip(tokens, tags, strict=True):
-        glue = not text or text.endswith(("(", "[", "$", "#")) or re.fullmatch(r"[.,:;!?%)\]]+|'(s|m|re|ve|ll|d|t)|n't", token)
+        glue = not text or not blank or text.endswith(("(", "[", "$", "#")) or _GLUED.fullmatch(token)
         if token == '"':  # noqa: S105
             glue = glue or quoted
             quoted = not quoted
         elif text.endswith('"') and quoted:
             glue = True
         start = len(text) + (not glue)
-        text += ("" if glue else " ") + token
+        text += ("" if glue else blank) + token
         if token.startswith(("@", "#")) or text[:start].endswith("@ "):  # a handle: the corpora disagree about what it is
             unknown.append((start, len(text)))
             continue
@@ -65,22 +67,23 @@ def _join(tokens: Sequence[str], tags: Sequence[str]) -> Marked:
     return Marked(text, entities, unknown)
 
 
+@cache
 def synthetic() -> tuple[list[Marked], list[Marked]]:
-    """The Presidio evaluation sentences, as (for training, held out by template)."""
+    """The Presidio evaluation sentences, as (for training, held out by template). Neighbouring parts of an address are one."""
     table = pd.read_parquet(DATA / "presidio_synth" / "data.parquet")
     sides: tuple[list[Marked], list[Marked]] = ([], [])
     keys = {key: rank for rank, key in enumerate(sorted(table.template_key.unique()))}
     for row in table.itertuples():
         entities = []
         for span in json.loads(row.spans):
-            label = LABELS.get(span["entity_type"])
+            label = "ADDRESS" if span["entity_type"] == "ZIP_CODE" else LABELS.get(span["entity_type"])
             start, end = span["start_position"], span["end_position"]
             inner = row.text[start:end]
             start, end = start + len(inner) - len(inner.lstrip()), end - len(inner) + len(inner.rstrip())
             if label and start < end:
                 entities.append((start, end, label))
         entities = [one for one in entities if not any(_inside(one, other) for other in entities)]
-        sides[is_held_out(keys[row.template_key])].append(Marked(row.text, entities, []))
+        sides[keys[row.template_key] % 5 == 4].append(Marked(row.text, _whole_addresses(row.text, sorted(entities)), []))
     return sides
 
 
@@ -88,201 +91,153 @@ def _inside(one: tuple[int, int, str], other: tuple[int, int, str]) -> bool:
     return one != other and other[0] <= one[0] and one[1] <= other[1]
 
 
-def is_held_out(rank: int) -> bool:
-    """Whether the template of that rank is kept for the evaluation: one in five."""
-    return rank % 5 == 4
+def _whole_addresses(text: str, entities: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    merged: list[tuple[int, int, str]] = []
+    for start, end, label in entities:
+        goes_on = merged and label in {"ADDRESS", "LOCATION"} and merged[-1][2] == "ADDRESS"
+        if goes_on and _BETWEEN.fullmatch(text[merged[-1][1] : start]):
+            merged[-1] = (merged[-1][0], end, "ADDRESS")
+        else:
+            merged.append((start, end, label))
+    return merged
 
 
-def plain(count: int, rng: random.Random) -> list[Marked]:
-    """Service conversation without marks: lower-case words are no names, capitalised ones inside a sentence may be."""
-    dialogues = pd.read_parquet(DATA / "sgd_dialogues" / "data.parquet").text.sample(count, random_state=rng.randrange(2**31))
-    questions = pd.read_parquet(DATA / "banking77_benign" / "data.parquet").text.sample(
-        count // 4, random_state=rng.randrange(2**31)
-    )
+def plain(count: int, rng: random.Random, *, held_out: bool = False) -> list[Marked]:
+    """Service talk and books without marks: lower-case words are no names, capitalised ones inside a sentence may be."""
+    table = pd.read_parquet(DATA / "sgd_dialogues" / "data.parquet")
+    dialogues = table.text[(table.official_split != "train") == held_out].sample(count, random_state=rng.randrange(2**31))
     texts = []
     for dialogue in dialogues:
         lines = dialogue.split("\n")
         first = rng.randrange(len(lines))
         chosen = lines[first : first + rng.choice((1, 1, 2, 3))]
-        texts.append(
-            "\n".join(chosen) if rng.random() < 0.3 else " ".join(re.sub(r"^(USER|AGENT): ", "", one) for one in chosen)
-        )
-    texts += list(questions)
-    common = {word for text in texts for word in re.findall(r"\b[a-z]+\b", text)} | {"user", "agent", "i", "ok"}
+        bare = " ".join(re.sub(r"^(USER|AGENT): ", "", one) for one in chosen)
+        texts.append("\n".join(chosen) if rng.random() < 0.3 else bare)
+    texts += rng.sample(questions(held_out=held_out), count // 4)
+    texts += rng.sample(paragraphs(held_out=held_out), count // 3)
+    common = _lower_case_words()
     return [Marked(text, [], _doubtful(text, common)) for text in texts]
+
+
+@cache
+def questions(*, held_out: bool) -> list[str]:
+    """Customers' questions to a bank, without names."""
+    texts = pd.read_parquet(DATA / "banking77_benign" / "data.parquet").text
+    return [text for text in texts if (zlib.crc32(text.encode()) % 5 == 4) == held_out]
+
+
+@cache
+def paragraphs(*, held_out: bool) -> list[str]:
+    """Paragraphs of public-domain books, 20 to 600 characters; every fifth book is held out."""
+    found = []
+    with zipfile.ZipFile(DATA / "books_public_domain" / "books.zip") as archive:
+        for rank, name in enumerate(sorted(archive.namelist())):
+            if (rank % 5 == 4) == held_out:
+                parts = re.split(r"\n\s*\n", archive.read(name).decode("utf-8"))
+                found += [" ".join(part.split()) for part in parts if 20 <= len(part) <= 600 and not part.startswith("#")]
+    return found
+
+
+@cache
+def _lower_case_words() -> set[str]:
+    return {word for text in background("en") for word in re.findall(r"\b[a-z]+\b", text)} | {"user", "agent", "i", "ok"}
 
 
 def _doubtful(text: str, common: set[str]) -> list[tuple[int, int]]:
     found = []
     for match in re.finditer(r"\S*[A-Z]\S*|#?\d\S*", text):
-        word = match.group().strip(string.punctuation).lower()
-        starts_sentence = not text[: match.start()].strip() or text[: match.start()].rstrip()[-1] in ".?!:\n"
-        if word.split("'")[0] not in common or not starts_sentence:
+        word = match.group().strip(string.punctuation + "“”‘’").lower()
+        before = text[: match.start()].rstrip()
+        if re.split("['’]", word)[0] not in common or (before and before[-1] not in '.?!:\n"“'):
             found.append(match.span())
     return found
 
 
-class Inventor:
-    """Invents people, places and numbers. `side` 0 draws the listed identities used for training, 1 the others."""
-
-    def __init__(self, seed: int, side: int) -> None:
-        from faker import Faker
-
-        self.rng = random.Random(seed)
-        self._fakers = []
-        for number, locale in enumerate(LOCALES):
-            faker = Faker(locale)
-            faker.seed_instance(seed + number)
-            self._fakers.append(faker)
-        columns = ["GivenName", "Surname", "City", "StateFull", "StreetAddress", "Company", "EmailAddress", "TelephoneNumber"]
-        identities = pd.read_parquet(DATA / "presidio_synth" / "fake_identities.parquet")[columns].dropna()
-        self._identities: list[dict[str, str]] = identities.iloc[side::2].to_dict("records")
-        self._places = sorted({
-            text[start:end] for text, entities, _ in tagged("wikigold") for start, end, label in entities
-            if label == "LOCATION" and text[start:end].istitle()
-        })[side::2]  # fmt: skip
-
-    def __call__(self, kind: str) -> str:  # noqa: C901 - one case a kind
-        rng, english = self.rng, self._fakers[0]
-        person = rng.choice(self._identities)
-        match kind:
-            case "first":
-                return self._names()[0]
-            case "last":
-                return self._names()[1]
-            case "person":
-                first, last = self._names()
-                middle = f" {rng.choice(string.ascii_uppercase)}." if rng.random() < 0.1 else ""
-                return f"{first}{middle} {last}"
-            case "city":
-                return rng.choice((person["City"], english.city(), rng.choice(self._fakers).city(), rng.choice(self._places)))
-            case "state":
-                return rng.choice((english.state(), english.state_abbr(), person["StateFull"]))
-            case "country":
-                return rng.choice((english.country(), self._fakers[1].country()))
-            case "street":
-                street = rng.choice((person["StreetAddress"], english.street_address(), self._fakers[1].street_address()))
-                return str(street).replace("\n", ", ")
-            case "address":
-                return rng.choice((english.address(), rng.choice(self._fakers).address())).replace(
-                    "\n", rng.choice((", ", ", ", "\n"))
-                )
-            case "company":
-                return rng.choice((english.company(), str(person["Company"]), rng.choice(self._fakers).company()))
-            case "email":
-                return rng.choice((person["EmailAddress"], english.email(), english.company_email()))
-            case "phone":
-                return rng.choice(
-                    (english.phone_number(), rng.choice(self._fakers).phone_number(), str(person["TelephoneNumber"]))
-                )
-            case "card":
-                number = english.credit_card_number()
-                return number if rng.random() < 0.5 else " ".join(number[at : at + 4] for at in range(0, len(number), 4))
-            case "iban":
-                return self._fakers[1].iban()
-            case "ssn":
-                return english.ssn()
-            case "expiry":
-                return english.credit_card_expire()
-            case "cvv":
-                return str(rng.randrange(100, 9999))
-            case "ip":
-                return english.ipv4()
-            case "date":
-                return english.date(rng.choice(("%Y-%m-%d", "%d %B %Y", "%B %d, %Y", "%m/%d/%Y", "%B %d")))
-            case "time":
-                return rng.choice(("%H:%M", "%I:%M %p", "%I %p")).replace("%H:%M", english.time("%H:%M")).replace(
-                    "%I:%M %p", english.time("%I:%M %p")).replace("%I %p", english.time("%I %p"))  # fmt: skip
-            case "day":
-                return rng.choice(
-                    (english.day_of_week(), "tomorrow", "today", "the " + rng.choice(("1st", "3rd", "8th")), "next week")
-                )
-            case "amount":
-                return rng.choice(("$", "€", "£", "USD ")) + f"{rng.randrange(5, 9000)}" + rng.choice(("", ".50", ".99"))
-            case "number":
-                return str(rng.randrange(2, 60))
-            case "version":
-                return ".".join(str(rng.randrange(30)) for _ in range(rng.choice((2, 3))))
-            case "order":
-                return rng.choice(("", "#", "ORD-", "A-")) + str(rng.randrange(10**4, 10**8))
-            case "code":
-                letters = "".join(rng.choices(string.ascii_uppercase, k=rng.randrange(1, 4)))
-                return letters + rng.choice(("", "-")) + str(rng.randrange(10**6))
-            case "product":
-                return rng.choice(PRODUCTS)
-        raise KeyError(kind)
-
-    def _names(self) -> tuple[str, str]:
-        rng = self.rng
-        source = rng.random()
-        if source < 0.4:
-            person = rng.choice(self._identities)
-            return person["GivenName"], person["Surname"]
-        if source < 0.5:
-            given = "".join(rng.choices(PINYIN_SYLLABLES, k=rng.choice((1, 2, 2)))).title()
-            return given, rng.choice(PINYIN_SURNAMES)
-        faker = rng.choice(self._fakers)
-        return faker.first_name(), faker.last_name()
+@cache
+def background(language: str) -> tuple[str, ...]:
+    """Plain text for counting words; nothing that is held out."""
+    if language == "en":
+        dialogues = pd.read_parquet(DATA / "sgd_dialogues" / "data.parquet")
+        own = [one.text for name in CORPORA["en"] for one in split(tagged(name), name)[0]]
+        spoken = dialogues.text[dialogues.official_split == "train"][:3000]
+        return (*paragraphs(held_out=False), *questions(held_out=False), *spoken, *own)
+    own = [one.text for one in split(tagged("uner"), "uner")[0]]
+    return (*own, *chinese_posts(held_out=False))
 
 
-def conversations(count: int, invent: Inventor, *, held_out: bool) -> list[Marked]:
-    """`count` filled templates, three personal to one neutral; `held_out` picks the templates kept for the evaluation."""
-    rng = invent.rng
-    personal = [one for rank, one in enumerate(PERSONAL) if is_held_out(rank) == held_out]
-    neutral = [one for rank, one in enumerate(NEUTRAL) if is_held_out(rank) == held_out]
-    made = []
-    for _ in range(count):
-        parts = [rng.choice(personal if rng.random() < 0.75 else neutral) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
-        made.append(_recase(fill(rng.choice((" ", " ", "\n")).join(parts), invent), rng))
-    return made
+@cache
+def chinese_posts(*, held_out: bool) -> list[str]:
+    """Chinese posts about regions and people, and prompts: hardly a person's name or an address in them."""
+    files = ("cold_zh/data", "swsr_zh_sexism/data", "jailbench_zh/seed_questions")
+    texts = [str(text) for file in files for text in pd.read_parquet(DATA / f"{file}.parquet").text]
+    return [text for text in texts if (zlib.crc32(text.encode()) % 5 == 4) == held_out]
 
 
-def fill(template: str, invent: Inventor) -> Marked:
-    """Put invented values into the gaps of a template."""
-    text, entities, last = "", [], 0
-    for gap in _GAP.finditer(template):
-        text += template[last : gap.start()]
-        value = invent(gap.group(1))
-        label = MARKED.get(gap.group(1))
-        if label == "PERSON" and entities and entities[-1][1:] == (len(text) - 1, label) and text.endswith(" "):
-            entities[-1] = (entities[-1][0], len(text) + len(value), label)  # first and last name are one
-        elif label:
-            entities.append((len(text), len(text) + len(value), label))
-        text, last = text + value, gap.end()
-    return Marked(text + template[last:], entities, [])
-
-
-def _recase(example: Marked, rng: random.Random) -> Marked:
-    """Now and then all lower or all upper case, as people type; texts whose length would change stay as they are."""
-    chance = rng.random()
-    text = example.text.lower() if chance < 0.07 else example.text.upper() if chance < 0.10 else example.text
-    return example._replace(text=text) if len(text) == len(example.text) else example
-
-
-def split(examples: Iterable[Marked], rng: random.Random, share: float = 0.1) -> tuple[list[Marked], list[Marked]]:
+def split(examples: Iterable[Marked], name: str, share: float = 0.1) -> tuple[list[Marked], list[Marked]]:
     """(for training, held out), at random."""
-    sides: tuple[list[Marked], list[Marked]] = ([], [])
+    rng, sides = random.Random(name), ([], [])
     for example in examples:
         sides[rng.random() < share].append(example)
     return sides
 
 
-def training_set(seed: int) -> list[Marked]:
-    """Everything to train on, shuffled."""
+def invented(language: str, count: int, seed: int, *, held_out: bool) -> list[Marked]:
+    """`count` texts of one to three filled templates, about a third of them without a name."""
+    rng, invent = random.Random(seed), inventor(language, seed, held_out=held_out)
+    personal, neutral = (kept(lines, held_out=held_out) for lines in templates(language))
+    made = []
+    for _ in range(count):
+        chosen = [rng.choice(personal if rng.random() < 0.68 else neutral) for _ in range(rng.choice((1, 1, 1, 1, 2, 3)))]
+        parts = [fill(template, invent) for template in chosen]
+        if language == "en":
+            made.append(recase(join(parts, rng.choice((" ", " ", "\n"))), rng))
+        else:
+            glue = (
+                rng.choice(("", "", "\n", " "))
+                if all(part.text[-1] in "。？！：" for part in parts[:-1])
+                else rng.choice("\n，。 ")
+            )
+            made.append(join(parts, glue))
+    return made
+
+
+def inventor(language: str, seed: int, *, held_out: bool):
+    """The inventor of values for a language."""
+    if language == "en":
+        from english import EnglishInventor
+
+        return EnglishInventor(seed, held_out=held_out)
+    from chinese import ChineseInventor
+
+    return ChineseInventor(seed, held_out=held_out)
+
+
+def training_set(language: str, seed: int, count: int) -> list[Marked]:
+    """What one epoch trains on, shuffled: `count` new invented texts, every other tweet (they are many and marked loosely)."""
     rng = random.Random(seed)
-    examples: list[Marked] = []
-    for name in ("btc_twitter", "wikigold", "wnut17_train_dev"):
-        examples += split(tagged(name), random.Random(name))[0]
-    examples += synthetic()[0]
-    examples += plain(4000, rng)
-    examples += conversations(7000, Inventor(seed, 0), held_out=False)
+    kept_whole = [name for name in CORPORA[language] if name != "btc_twitter"]
+    examples = [one for name in kept_whole for one in split(tagged(name), name)[0]]
+    examples += (
+        [one for one in split(tagged("btc_twitter"), "btc_twitter")[0] if rng.random() < 0.5] if language == "en" else []
+    )
+    examples += invented(language, count, seed, held_out=False)
+    if language == "en":
+        examples += synthetic()[0] + [recase(one, rng) for one in plain(count // 8, rng)]
+    else:
+        examples += examples[: len(tagged("uner"))]
+        examples += [Marked(text, [], [], weak=True) for text in rng.sample(chinese_posts(held_out=False), count // 5)]
     rng.shuffle(examples)
     return examples
 
 
-def held_out_sets(seed: int) -> dict[str, list[Marked]]:
-    """What the model never saw: sentences of each corpus, and whole templates with names of the other half."""
-    sets = {name: split(tagged(name), random.Random(name))[1] for name in ("btc_twitter", "wikigold", "wnut17_train_dev")}
-    sets["presidio_synth"] = synthetic()[1]
-    sets["conversations"] = conversations(800, Inventor(seed + 1000, 1), held_out=True)
+def held_out_sets(language: str, seed: int, count: int = 1000) -> dict[str, list[Marked]]:
+    """What training never saw."""
+    sets = {name: split(tagged(name), name)[1] for name in CORPORA[language]}
+    if language == "en":
+        sets["presidio_synth"] = synthetic()[1]
+    else:
+        table = pd.read_parquet(DATA / "ner_zh_uner" / "dev.parquet")
+        pairs = zip(table.tokens, table.ner_tags, strict=True)
+        sets["uner_dev"] = [_set(list(tokens), list(tags), "") for tokens, tags in pairs]
+    sets["invented"] = invented(language, count, seed + 1000, held_out=True)
     return sets

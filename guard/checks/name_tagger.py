@@ -1,0 +1,244 @@
+"""Finds names of people, places, organisations and postal addresses: a small convolutional tagger, run with numpy alone.
+
+A text is cut into words (Latin and the like), single Chinese characters, runs of digits, marks and line breaks. Each is looked
+up in six small vocabularies (the word, its beginning and ends or its neighbours, its shape, how the word is usually written);
+gated convolutions mix the neighbourhood (Dauphin et al. 2017, dilated as in Strubell et al. 2017); Viterbi picks the best
+sequence of BIOES tags. One code for all languages: the folder of a model holds `config.json` and `model.safetensors`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from guard.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+MODEL_TYPE = "genguard-name-tagger"
+LABELS = ("PERSON", "LOCATION", "ORG", "ADDRESS")
+TAGS = ("O", *(f"{place}-{label}" for label in LABELS for place in "BIES"))
+FEATURES = ("word", "front", "back", "tail", "shape", "usage")
+DILATIONS = (1, 2, 4, 1, 2, 1)
+HAN = r"々〇\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_LETTER = rf"[^\W\d_{HAN}]"
+_TOKEN = re.compile(rf"(?:[^\S\n]*\n)+|[{HAN}]|{_LETTER}(?:{_LETTER}|[\u0300-\u036f])*|\d+|[^\s]")
+_IS_HAN = re.compile(f"[{HAN}]")
+_NONE, _UNKNOWN = "", "?"
+_CERTAIN = 0.995
+_CACHED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One name, in code points of the text. Has the attributes that Presidio reads from spaCy's spans."""
+
+    start_char: int
+    end_char: int
+    label_: str
+    score: float
+    """Mean probability, from 0 to 1, that its words belong to a name of that kind."""
+
+
+def tokens(text: str) -> list[tuple[int, int]]:
+    """Where each token of a text begins and ends."""
+    return [match.span() for match in _TOKEN.finditer(text)]
+
+
+def features(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Of each token: the word, its front, back and tail, and its shape with what stands before it.
+
+    A Chinese character has the pairs it makes with its neighbours as front and back, and its two followers as tail.
+    """
+    words = ["\n" if "\n" in text[start:end] else text[start:end] for start, end in spans]
+    padded = [_NONE, *words, _NONE, _NONE]
+    before = 0
+    for place, (word, (start, end)) in enumerate(zip(words, spans, strict=True)):
+        gap = _NONE if start == before and start else " "
+        before = end
+        if _IS_HAN.match(word):
+            following = padded[place + 2]
+            yield word, padded[place] + word, word + following, word + following + padded[place + 3], f"h{gap}"
+        else:
+            yield (*_spelling(word), _shape(word) + gap)
+
+
+@lru_cache(maxsize=_CACHED)
+def _spelling(word: str) -> tuple[str, str, str, str]:
+    low = word.lower()
+    return (f"0{min(len(low), 9)}" if low[0].isdigit() else low), low[:3] + "_", "_" + low[-3:], "_" + low[-4:]
+
+
+@lru_cache(maxsize=_CACHED)
+def _shape(word: str) -> str:
+    if word[0].isdigit():
+        return f"d{min(len(word), 7)}"
+    if not word[0].isalpha():
+        return "m"
+    if word.islower():
+        return "x"
+    if word.isupper():
+        return f"X{min(len(word), 4)}"
+    return "Xx" if word[0].isupper() and word[1:].islower() else "xX"
+
+
+class Vocabulary:
+    """Numbers of what is looked up; 0 stands for all that is unknown."""
+
+    def __init__(self, entries: Mapping[str, Sequence[str]], usage: Mapping[str, str]) -> None:
+        self.entries = entries
+        self.usage = usage
+        self._numbers = [{entry: place + 1 for place, entry in enumerate(entries[name])} for name in FEATURES[:-1]]
+        classes = {entry: place + 1 for place, entry in enumerate(usage)}
+        self._usage = {word: classes[name] for name, words in usage.items() for word in words.split(" ")}
+
+    def sizes(self) -> tuple[int, ...]:
+        """How many rows each feature's table has."""
+        return (*(len(numbers) + 1 for numbers in self._numbers), len(self.usage) + 1)
+
+    def numbers(self, text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
+        """One row of six numbers for each token."""
+        word, front, back, tail, shape = (numbers.get for numbers in self._numbers)
+        usage = self._usage.get
+        return [
+            (word(a, 0), front(b, 0), back(c, 0), tail(d, 0), shape(e, 0), usage(a, 0))
+            for a, b, c, d, e in features(text, spans)
+        ]
+
+
+class NameTagger:
+    """A trained tagger. `lang` is the ISO 639-1 code of the language it reads."""
+
+    def __init__(
+        self, lang: str, vocabulary: Vocabulary, weights: Mapping[str, Floats], thresholds: Mapping[str, float]
+    ) -> None:
+        import numpy as np
+
+        self.lang = lang
+        self._vocabulary = vocabulary
+        self._weights = weights
+        self._least = thresholds
+        allowed = np.array([[may_follow(one, other) for other in TAGS] for one in TAGS])
+        self._steps = np.where(allowed, 0.0, -1e4).astype(np.float32)
+        self._ends = np.array([0.0 if tag[0] in "OES" else -1e4 for tag in TAGS], np.float32)
+        self._begins = np.array([0.0 if tag[0] in "OBS" else -1e4 for tag in TAGS], np.float32)
+
+    @classmethod
+    def load(cls, folder: Path) -> NameTagger:
+        """Read a model's folder. Raises ModelError when its files do not belong together."""
+        import numpy as np
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            config = json.loads((folder / "config.json").read_text("utf-8"))
+            weights = {name: array.astype(np.float32) for name, array in load_file(folder / "model.safetensors").items()}
+            for name in FEATURES:  # whole numbers from -127 to 127, with one factor a row
+                weights[f"tables.{name}"] *= weights.pop(f"scales.{name}")
+            vocabulary = Vocabulary(config["vocabulary"], config["usage"])
+            tagger = cls(config["language"], vocabulary, weights, config["thresholds"])
+            found = tuple(len(weights[f"tables.{name}"]) for name in FEATURES)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ModelError(
+                f"the name tagger cannot be loaded: {type(error).__name__}",
+                advice="Its folder holds config.json and model.safetensors, made by training/pii_ner/train.py.",
+            ) from error
+        if found != vocabulary.sizes():
+            raise ModelError(
+                f"the name tagger has tables of {found} rows, expected {vocabulary.sizes()} as in its config.json",
+                advice="The two files are of different trainings: take both from one.",
+            )
+        return tagger
+
+    def __call__(self, text: str) -> list[Name]:
+        """The names in one text, in order of place."""
+        import numpy as np
+
+        spans = tokens(text)
+        if not spans:
+            return []
+        logits = self._logits(np.array(self._vocabulary.numbers(text, spans)))
+        logits -= logits.max(axis=1, keepdims=True)
+        likely = np.exp(logits)
+        likely /= likely.sum(axis=1, keepdims=True)
+        return list(self._names(spans, np.log(likely + 1e-9), likely))
+
+    def _logits(self, numbers: NDArray[np.int64]) -> Floats:
+        import numpy as np
+
+        weights = self._weights
+        mixed = np.concatenate([weights[f"tables.{name}"][numbers[:, place]] for place, name in enumerate(FEATURES)], axis=1)
+        x = mixed @ weights["mix.weight"].T + weights["mix.bias"]
+        for layer, dilation in enumerate(DILATIONS):
+            normal = _normal(x, weights[f"layers.{layer}.norm.weight"], weights[f"layers.{layer}.norm.bias"])
+            around = np.pad(normal, ((dilation, dilation), (0, 0)))
+            wide = np.concatenate([around[: -2 * dilation], normal, around[2 * dilation :]], axis=1)
+            value, gate = np.split(wide @ weights[f"layers.{layer}.wide.weight"].T + weights[f"layers.{layer}.wide.bias"], 2, 1)
+            x = x + value / (1 + np.exp(-gate))
+        x = _normal(x, weights["norm.weight"], weights["norm.bias"])
+        logits: Floats = x @ weights["out.weight"].T + weights["out.bias"]
+        return logits
+
+    def _names(self, spans: Sequence[tuple[int, int]], scores: Floats, likely: Floats) -> Iterator[Name]:
+        """Names of each stretch between words that are certainly none."""
+        certain = likely[:, 0] > _CERTAIN
+        first = 0
+        while first < len(spans):
+            if certain[first]:
+                first += 1
+                continue
+            last = first
+            while last < len(spans) and not certain[last]:
+                last += 1
+            for start, end, place in self._decode(scores[first:last]):
+                label = LABELS[place]
+                score = float(likely[first + start : first + end, 4 * place + 1 : 4 * place + 5].sum(axis=1).mean())
+                if score >= self._least.get(label, 0.5):
+                    yield Name(spans[first + start][0], spans[first + end - 1][1], label, score)
+            first = last
+
+    def _decode(self, scores: Floats) -> list[tuple[int, int, int]]:
+        """(first token, token behind the last, label's place) of the names in the most likely sequence of tags."""
+        import numpy as np
+
+        best, back = scores[0] + self._begins, []
+        for row in scores[1:]:
+            paths = best[:, None] + self._steps
+            back.append(paths.argmax(axis=0))
+            best = paths.max(axis=0) + row
+        tag = int(np.argmax(best + self._ends))
+        path = [tag]
+        for step in reversed(back):
+            tag = int(step[tag])
+            path.append(tag)
+        found, start = [], 0
+        for place, tag in enumerate(reversed(path)):
+            kind = TAGS[tag][0]
+            start = place if kind in "BS" else start
+            if kind in "ES":
+                found.append((start, place + 1, (tag - 1) // 4))
+        return found
+
+
+def may_follow(one: str, other: str) -> bool:
+    """Whether a BIOES tag may stand behind another."""
+    if one[0] in "BI":
+        return other[0] in "IE" and one[2:] == other[2:]
+    return other[0] in "OBS"
+
+
+def _normal(x: Floats, weight: Floats, bias: Floats) -> Any:
+    """Layer normalisation (Ba et al. 2016)."""
+    import numpy as np
+
+    centred = x - x.mean(axis=1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5) * weight + bias

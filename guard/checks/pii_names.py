@@ -1,0 +1,218 @@
+"""Names of people, places and organisations for the `pii` check: which model reads what, as Presidio's NLP engine.
+
+Bundled models are `guard.checks.name_tagger`s; any spaCy pipeline can take a bundled one's place. Each line of a text belongs
+to Chinese when it has at least as many Chinese characters as Latin words, otherwise to the others: the Chinese tagger reads
+texts with a Chinese character in them, the others read texts with letters outside Chinese lines, so that neither is paid for
+in vain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from guard.checks.name_tagger import HAN, MODEL_TYPE, Name, NameTagger
+from guard.errors import ModelError
+from guard.models import ModelFiles, locate
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+BUNDLED = {"en": "bundled/pii-ner-en", "zh": "bundled/pii-ner-zh"}
+"""The model that finds a language's names unless another is named."""
+MODEL_LABELS = {
+    **dict.fromkeys(("PERSON", "PER"), "PERSON"),
+    **dict.fromkeys(("LOCATION", "LOC", "GPE", "FAC"), "LOCATION"),
+    **dict.fromkeys(("ORGANIZATION", "ORG"), "ORGANIZATION"),
+    **dict.fromkeys(("ADDRESS", "STREET_ADDRESS"), "STREET_ADDRESS"),
+    **dict.fromkeys(("DATE", "TIME", "DATE_TIME"), "DATE_TIME"),
+    **dict.fromkeys(("NORP", "NRP"), "NRP"),
+}
+"""Labels of models with the entity types of Presidio; other labels are left out."""
+NAME_SCORE = 0.85
+"""Score of every name that a spaCy pipeline finds: its entity recognizer has no confidence of its own."""
+_MOST = 0.99  # names of a tagger score their probability, but never like a number with a right checksum
+_IS_HAN = re.compile(f"[{HAN}]")
+_WORD = re.compile(rf"[^\W\d_{HAN}]+")
+_TITLE = re.compile("先生|女士|小姐|老师|医生|大夫|经理|律师|教授|主任|太太|师傅|同学|阿姨|叔叔")
+_FORM = re.compile(r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam|P\.S)\b\.?[ ]+(?=\w)", re.IGNORECASE)
+_LINE = re.compile(r"[^\n]+")
+
+
+def load_names(languages: Sequence[str], model: str | None) -> tuple[dict[str, Language | NameTagger], str]:
+    """The models by language, and one digest for all of them, "" for none.
+
+    `model` names the only one to load; by default each of the languages has its bundled one, where there is one. Raises
+    ModelError for a model that is missing, altered, or made for a language that is not listed.
+    """
+    wanted = [BUNDLED[language] for language in languages if language in BUNDLED] if model is None else [model]
+    files = [_find(one) for one in wanted]
+    models = [load_model(one.path) for one in files]
+    for one in models:
+        if one.lang not in languages:
+            raise ModelError(
+                f"pii: {model!r} is a pipeline for {one.lang!r}, expected one of: {', '.join(languages)}",
+                advice="List its language under `languages`, or name another pipeline.",
+            )
+    digests = [one.digest for one in files]
+    joint = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest() if digests else ""
+    return {one.lang: one for one in models}, joint
+
+
+def _find(model: str) -> ModelFiles:
+    """The folder of a bundled model, of an installed pipeline, or a local folder. Raises ModelError; downloads nothing."""
+    import spacy
+
+    if model.startswith("bundled/") or Path(model).is_dir():
+        return locate(model)
+
+    if not spacy.util.is_package(model):
+        raise ModelError(
+            f"pii: no spaCy pipeline {model!r}, expected a bundled one, the name of an installed package, or a folder",
+            advice=f"Install the package, correct the path, or use {BUNDLED['en']}. Nothing is downloaded while running.",
+        )
+    found = sorted(spacy.util.get_package_path(model).glob("*/config.cfg"))
+    if len(found) != 1:
+        raise ModelError(
+            f"pii: package {model!r} holds {len(found)} spaCy pipelines, expected 1", advice="Give its folder's path."
+        )
+    return locate(str(found[0].parent))
+
+
+def load_model(folder: Path) -> Language | NameTagger:
+    """A tagger or a spaCy pipeline from its folder. Raises ModelError when it cannot be loaded."""
+    import spacy
+
+    if _is_tagger(folder):
+        return NameTagger.load(folder)
+    try:
+        pipeline = spacy.load(folder)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"the spaCy pipeline cannot be loaded: {type(error).__name__}",
+            advice="Check that it was made for the installed spaCy, and that the packages its components need are installed.",
+        ) from error
+    pipeline.max_length = 10**9  # the check cuts texts into windows itself
+    return pipeline
+
+
+def _is_tagger(folder: Path) -> bool:
+    config = folder / "config.json"
+    try:
+        return config.is_file() and json.loads(config.read_text("utf-8")).get("model_type") == MODEL_TYPE
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTagger]) -> Any:
+    """Presidio's spaCy engine over models that are already loaded; languages without one get a bare tokenizer."""
+    import spacy
+    from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
+
+    class LoadedEngine(SpacyNlpEngine):  # type: ignore[misc]
+        """Never downloads; gives words as lemmas where the pipeline has none; drops names that cannot be any."""
+
+        def process_batch(self, texts: Iterable[str], language: str, batch_size: int = 1, **_: Any) -> Iterator[Any]:
+            model = models.get(language)
+            if isinstance(model, NameTagger):
+                for text in texts:
+                    names = _plausible(read(model, text), text)
+                    yield (
+                        text,
+                        self._artifacts(self.nlp[language].make_doc(text), names, [one.score for one in names], language),
+                    )
+            else:
+                for doc in self.nlp[language].pipe(texts, batch_size=batch_size):
+                    names = [Name(one.start_char, one.end_char, one.label_, NAME_SCORE) for one in doc.ents]
+                    names = _plausible(names, doc.text)
+                    yield doc.text, self._artifacts(doc, names, [NAME_SCORE] * len(names), language)
+
+        def process_text(self, text: str, language: str) -> NlpArtifacts:
+            ((_, artifacts),) = self.process_batch([text], language)
+            return artifacts
+
+        def _artifacts(self, doc: Any, names: list[Name], scores: list[float], language: str) -> NlpArtifacts:
+            return NlpArtifacts(
+                entities=names,
+                tokens=doc,
+                tokens_indices=[token.idx for token in doc],
+                lemmas=[token.lemma_ or token.lower_ for token in doc],
+                nlp_engine=self,
+                language=language,
+                scores=scores,
+            )
+
+    engine = LoadedEngine(
+        ner_model_configuration=NerModelConfiguration(model_to_presidio_entity_mapping=MODEL_LABELS, default_score=NAME_SCORE)
+    )
+    engine.nlp = {language: _tokenizer(spacy, language, models.get(language)) for language in languages}
+    return engine
+
+
+def _tokenizer(spacy: Any, language: str, model: Language | NameTagger | None) -> Any:
+    if model is not None and not isinstance(model, NameTagger):
+        return model
+    bare = spacy.blank("en" if language == "en" else "xx")
+    bare.max_length = 10**9
+    return bare
+
+
+def _plausible(names: Iterable[Name], text: str) -> list[Name]:
+    """Those that can be such a name, under Presidio's types: letters, and no digits in a person's."""
+    found = []
+    for name in names:
+        entity, written = MODEL_LABELS.get(name.label_, ""), text[name.start_char : name.end_char]
+        if not entity or sum(character.isalpha() for character in written) < 2:  # a single Chinese character is no name either
+            continue
+        if entity != "PERSON" or not any(character.isdigit() or character in "@/\\" for character in written):
+            found.append(replace(name, label_=entity, score=min(name.score, _MOST)))
+    return found
+
+
+def read(tagger: NameTagger, text: str) -> list[Name]:
+    """The names that a tagger finds in the parts of a text that are its own."""
+    chinese = _chinese_lines(text)
+    if tagger.lang == "zh":
+        if not _IS_HAN.search(text):
+            return []
+        names = [_without_title(one, text) for one in tagger(text)]
+        return [one for one in names if _IS_HAN.search(text, one.start_char, one.end_char) or _within(one, chinese)]
+    for start, end in chinese:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return [_without_form(one, text) for one in tagger(text)] if _WORD.search(text) else []
+
+
+def _without_title(name: Name, text: str) -> Name:
+    """A Chinese person's full name ends before a form of address; a surname alone takes it in (张先生)."""
+    if name.label_ != "PERSON":
+        return name
+    for title in _TITLE.finditer(text, name.start_char + 1, name.end_char + 2):
+        if title.start() <= name.end_char <= title.end():
+            end = title.start() if title.start() - name.start_char > 1 else title.end()
+            return replace(name, end_char=end)
+    return name
+
+
+def _without_form(name: Name, text: str) -> Name:
+    """A person's name begins behind a form of address ("Dr. Batool")."""
+    form = _FORM.match(text, name.start_char, name.end_char) if name.label_ == "PERSON" else None
+    return replace(name, start_char=form.end()) if form else name
+
+
+def _chinese_lines(text: str) -> list[tuple[int, int]]:
+    if not _IS_HAN.search(text):
+        return []
+    return [
+        line.span()
+        for line in _LINE.finditer(text)
+        if 0 < len(_IS_HAN.findall(line.group())) >= len(_WORD.findall(line.group()))
+    ]
+
+
+def _within(name: Name, ranges: Iterable[tuple[int, int]]) -> bool:
+    return any(start <= name.start_char and name.end_char <= end for start, end in ranges)
