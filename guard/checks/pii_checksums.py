@@ -27,8 +27,8 @@ def luhn(text: str) -> bool:
 
 
 def card(text: str) -> bool | None:
-    """The same for card numbers; with 12 or 13 digits, as barcodes have, a right check digit proves little."""
-    if not luhn(text):
+    """The same for card numbers, Chinese resident IDs aside; with 12 or 13 digits, as barcodes have, it proves little."""
+    if not luhn(text) or (len(text) == 18 and text.isdecimal() and cn_resident_id(text)):
         return False
     return True if sum(character.isdecimal() for character in text) > 13 else None
 

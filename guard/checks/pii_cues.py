@@ -68,9 +68,14 @@ _BIRTH = r"born|d\.?o\.?b\.?|date[ ]of[ ]birth|birth[ -]?dates?|birthday|day[ ]o
 _PHONE = r"tele?phones?|phones?|tel|mobiles?|mob|cell(?:phone)?s?|fax|landline|whatsapp|hotline|ph|sms|handy|telefon|call-?back"
 _CALL = (
     r"(?:call(?:ed|ing)?|text(?:ed|ing)?|dial(?:led|ed)?|ring|rang|reach(?:ed|able)?|contact(?:ed)?|message|phone)"
-    r"(?:[ ][a-z']{1,12}){0,4}?[ ](?:on|at|under|via|by)|(?:call|dial|text|ring)(?:[ ](?:me|us|him|her|them|back))?"
+    r"(?:[ ][a-z']{1,12}){0,4}?[ ](?:on|at|under|via|by)|answer(?:ing|ed|s)?[ ](?:at|on)|messages?[ ](?:to|on|at)"
+    r"|(?:call|dial|text|ring)(?:[ ](?:me|us|him|her|them|back))?"
 )
-_PHONE_VALUE = r"(?!(?:[0-9]{1,3}\.){3}[0-9])[+(]?[0-9](?:[ ()/.-]{0,2}[0-9]){5,12}[0-9]"
+_NO_IP = r"(?!(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9]|\.[0-9]))"
+_EXTENSION = r"(?:[ ,]{0,2}(?:x|ext\.?)[ ]?[0-9]{1,6})?"
+_PHONE_VALUE = rf"{_NO_IP}[+(]?[0-9](?:[ ()/.-]{{0,2}}[0-9]){{5,12}}[0-9]{_EXTENSION}"
+_PHONE_GROUPS = rf"{_NO_IP}(?!{DATE}|(?:[0-9]{{4}}[ .-]){{3}})[+(]?[0-9]{{2,4}}[)]?(?:[ .-][0-9]{{2,8}}){{1,4}}{_EXTENSION}"
+_LINES = r"(?:office|fax|mobile|cell|desk|home|work|landline|direct|phone|tel)"
 _ACCOUNT = (
     r"(?:bank|checking|chequing|savings|current|deposit|beneficiary|payee|payroll|brokerage|loan|giro|member|wire)?[ ]?"
     r"(?:account|acct|a/c|acc)[ ]?\.?[ ]?(?:numbers?|no\.?|nr\.?|num\.?|#|id)"
@@ -136,7 +141,8 @@ ENGLISH_CUES = (
     _cue(
         "PHONE_NUMBER",
         "PhoneCue",
-        "phone tel mobile mob cell fax landline whatsapp hotline ph sms handy call text dial ring rang reach contact message",
+        "phone tel mobile mob cell fax landline whatsapp hotline ph sms handy call text dial ring rang reach contact message"
+        " answer number registered office desk home work direct",
         (_after(_PHONE, r"[^0-9\n]{0,24}?", _PHONE_VALUE), 0.6),
         (_after(_CALL, r"[: ]{1,2}", _PHONE_VALUE), 0.6),
         (
@@ -147,7 +153,9 @@ ENGLISH_CUES = (
             ),
             0.6,
         ),
-        digits=7,
+        (_after(rf"number|numbers|registered|{_LINES}", r"(?:[ ](?:is|was|on|at|to))?[ :]{1,2}", _PHONE_GROUPS), 0.5),
+        (rf"(?<![0-9A-Za-z+])(?P<value>{_PHONE_GROUPS}|[0-9]{{9,11}})[ -]{{1,2}}[(]?(?i:{_LINES})(?![A-Za-z])", 0.5),
+        digits=6,
         validate=sums.not_a_date,
     ),
     _cue(
@@ -163,7 +171,10 @@ ENGLISH_CUES = (
         "AccountCue",
         "account acct a/c acc sort",
         (_after(_ACCOUNT, _FAR, _ACCOUNT_VALUE), 0.65),
-        (_after(r"accounts?|acct|a/c|acc", _NEAR, rf"(?!{DATE})[A-Za-z]{{0,5}}[0-9]{{8,18}}[A-Za-z]?"), 0.5),
+        (
+            _after(r"accounts?|acct|a/c|acc", _NEAR, rf"(?!{DATE})(?:[A-Za-z]{{0,5}}[0-9]{{8,18}}[A-Za-z]?|{_GROUPED % 9})"),
+            0.62,
+        ),
         (_after(r"sort[ ]code", _NEAR, r"[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{2}"), 0.6),
         digits=6,
     ),
@@ -417,7 +428,6 @@ CHINESE_CUES = (
             0.5,
         ),
         digits=4,
-        validate=sums.not_a_date,
     ),
     _cue(
         "LICENSE_PLATE",

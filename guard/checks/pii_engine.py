@@ -36,6 +36,8 @@ MODEL_LABELS = {
 NAME_SCORE = 0.85
 """Score of every name that a pipeline finds: spaCy's entity recognizer has no confidence of its own."""
 _TIMEOUT_S = 2.0
+_TIE_BREAK = 1e-6
+"""What a recognizer's scores lose for its place in the table: of two equal results Presidio keeps either one by chance."""
 _BOOST, _BOOSTED_AT_LEAST = 0.35, 0.4  # as in Presidio's LemmaContextAwareEnhancer
 _PHONE = re.compile(r"(?<![0-9A-Za-z+.,$€£#-])[(]?[0-9](?:[ ()/.-]{0,2}[0-9]){6,13}(?![0-9A-Za-z]|[.,][0-9])")
 _NATIONAL_NEEDS = Needs(run=7)  # of what `_PHONE` finds
@@ -50,8 +52,9 @@ _CODE_WORD = re.compile(
 )
 _CODE_WORD_REACH = 40
 _GAP = re.compile(r"[ ()/.-]+(?=[0-9])")
-_DATE_LIKE = re.compile(
-    r"(?:19|20)[0-9]{2}[ ./-][0-9]{1,2}[ ./-][0-9]{1,2}\b|[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-](?:19|20)[0-9]{2}\b"
+_NO_PHONE = re.compile(  # dates, numbers that begin with a year, digits spelled one by one
+    r"(?:(?:19|20)[0-9]{2}[ ./-][0-9]{1,2}[ ./-][0-9]{1,2}|[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-](?:19|20)[0-9]{2})(?:[ ].*)?"
+    r"|(?:19|20)[0-9]{2}(?:[01][0-9][0-3][0-9])?-[0-9]{1,6}|(?:[0-9] ){3}.*"
 )
 
 
@@ -90,6 +93,8 @@ def build(languages: Sequence[str], pipelines: Mapping[str, Language], phone_reg
         if language in pipelines:
             entities = sorted(set(MODEL_LABELS.values()))
             recognizers.append(SpacyRecognizer(supported_language=language, supported_entities=entities, name="NameModel"))
+    for place, recognizer in enumerate(recognizers):
+        recognizer.handicap = place * _TIE_BREAK
     return AnalyzerEngine(
         registry=RecognizerRegistry(recognizers=recognizers, supported_languages=list(languages)),
         nlp_engine=_nlp_engine({language: pipelines.get(language, bare) for language in languages}),
@@ -230,7 +235,7 @@ def _national_numbers(text: str, regions: tuple[str, ...]) -> Iterator[tuple[int
         ends = [end, *(start + gap.start() for gap in reversed(list(_GAP.finditer(match.group()))))]
         for shorter in ends[:4]:
             written = text[start:shorter]
-            if _DATE_LIKE.fullmatch(written) or _is_code(text, start, shorter):
+            if _NO_PHONE.fullmatch(written) or _CODE_WORD.search(text, max(0, start - _CODE_WORD_REACH), start):
                 continue
             if _is_national_number(written, regions):
                 yield start, shorter, 0.3 if written.isdecimal() and not written.startswith("0") else 0.45
@@ -243,6 +248,10 @@ def _is_national_number(written: str, regions: tuple[str, ...]) -> bool:
     import phonenumbers
 
     for region in regions:
+        if region == "CN" and written.startswith(
+            tuple("235679")
+        ):  # without the 0 before the area code: too many codes look like that
+            continue
         try:
             if phonenumbers.is_valid_number_for_region(phonenumbers.parse(written, region), region):
                 return True
@@ -258,7 +267,7 @@ def _result(recognizer: Any, start: int, end: int, score: float) -> RecognizerRe
         entity_type=recognizer.supported_entities[0],
         start=start,
         end=end,
-        score=score,
+        score=score - getattr(recognizer, "handicap", 0),
         analysis_explanation=AnalysisExplanation(recognizer=recognizer.name, original_score=score),
         recognition_metadata={
             RecognizerResult.RECOGNIZER_NAME_KEY: recognizer.name,
