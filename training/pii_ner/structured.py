@@ -191,6 +191,10 @@ def _cn_id(draw: random.Random) -> str:
     return completed(lambda one: area + _date("%Y%m%d")(one) + shape("999")(one), _resident, _DIGITS + "X")(draw)
 
 
+def _company(draw: random.Random) -> str:
+    return draw.choice(("91110108MA", "92310115MA", "9144030071", "52500000MJ")) + shape("9999999")(draw)
+
+
 _CARD = completed(either("4" + "9" * 14, "51" + "9" * 13, "22218" + "9" * 10, "6011" + "9" * 11), _luhn)
 _UNION = completed(either("62" + "9" * 13, "62" + "9" * 16), _luhn)
 _PLATE = "京沪粤浙苏川鄂湘鲁豫"
@@ -251,7 +255,7 @@ MAKERS: dict[str, Maker] = {
     "policy": either("AA-899999", "AAA8999999", "8999-9999-99", "A899999999"),
     "policy:zh": either("8999999999", "A89999999", "PZ8999999999"),
     "cnid": _cn_id,
-    "uscc": completed(either("91110108M999999M9", "92310115999999999", "91440300MB9999999"), _credit_code, _CODE),
+    "uscc": completed(_company, _credit_code, _CODE),
     "order": either("89999", "8999999", "8999999999", "202389999"),
     "amount": either("$89.99", "8,999.99 EUR", "£899"),
     "date": either(_date("%d/%m/%Y"), _date("%Y-%m-%d"), _date("%B %d")),
