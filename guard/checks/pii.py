@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from guard.checks.pii_lists import Terms
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
+from guard.checks.pii_prefilter import Prefilter
 from guard.errors import ModelError, RegistryError
 from guard.registry import checks
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
@@ -27,12 +29,14 @@ _LEFT_OUT = frozenset({"ORGANIZATION", "DATE_TIME", "NRP"})  # no personal data 
 _LONG_RUN = re.compile(r"([^\s\u4e00-\u9fff]{63})[^\s\u4e00-\u9fff]")
 _ADDRESS, _PLACES = "STREET_ADDRESS", {"STREET_ADDRESS", "LOCATION"}
 _BETWEEN = re.compile(r"[ ,，.]{0,3}(?:\n[ ]{0,8})?")
+_DENIED = "DenyList"
 _WINDOW, _OVERLAP = 4000, 250
 _BATCH = 32
 
 # One character for one, so that positions hold: lone surrogates (spaCy refuses them), full-width forms, odd spaces and dashes.
 _PLAIN: dict[int, str] = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
 _PLAIN |= {code + 0xFEE0: chr(code) for code in range(0x21, 0x7F) if chr(code).isalnum() or chr(code) in "@.-+()_"}
+_PLAIN |= {0x017F: "s", 0x212A: "K", 0x0130: "I", 0x0131: "i"}  # equal to these letters where capitals do not count
 _PLAIN |= dict.fromkeys((0xA0, 0x2007, 0x202F, 0x3000), " ") | dict.fromkeys(range(0x2010, 0x2014), "-") | {0x2019: "'"}
 
 
@@ -47,9 +51,9 @@ class _Hit:
     recognizer: str
 
     @property
-    def rank(self) -> tuple[bool, float, int]:
-        """Order of precedence, the strongest last: patterns say more than names, then score, then length."""
-        return self.entity not in _NAMES, self.score, self.end - self.start
+    def rank(self) -> tuple[bool, bool, float, int]:
+        """Order of precedence, the strongest last: denied terms, patterns say more than names, then score, then length."""
+        return self.recognizer == _DENIED, self.entity not in _NAMES, self.score, self.end - self.start
 
 
 class PiiCheck:
@@ -65,22 +69,26 @@ class PiiCheck:
         entities: frozenset[str],
         min_score: int,
         phone_regions: tuple[str, ...],
+        deny: Mapping[str, Terms],
+        allow: Terms,
     ) -> None:
         self._languages = languages
         self._model = model
         self._entities = entities
         self._min_score = min_score
         self._phone_regions = phone_regions
+        self._deny = deny
+        self._allow = allow
         self._engine: AnalyzerEngine | None = None
         self._digest = ""
-        self._wanted: dict[str, list[str]] = {}
+        self._wanted: dict[str, Prefilter] = {}
         # A pipeline's vocabulary is written to while it reads; one batch at a time keeps that safe and bounded.
         self._lock = threading.Lock()
 
     @property
     def version(self) -> str:
         libraries = ("presidio-analyzer", "spacy", "phonenumbers")
-        return " ".join(("1.0", *(f"{library} {version(library)}" for library in libraries)))
+        return " ".join(("2.0", *(f"{library} {version(library)}" for library in libraries)))
 
     @property
     def digest(self) -> str:
@@ -88,7 +96,7 @@ class PiiCheck:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        return dict.fromkeys(sorted(self._entities), "privacy")
+        return dict.fromkeys(sorted(self._entities | self._deny.keys()), "privacy")
 
     @property
     def examples(self) -> Examples:
@@ -99,14 +107,16 @@ class PiiCheck:
 
         Raises ModelError for a model that is missing, altered, or made for a language that is not listed.
         """
-        from guard.checks.pii_engine import build
+        from guard.checks.pii_engine import build, prefilter
         from guard.checks.pii_names import load_names
 
         models, digest = load_names(self._languages, self._model)
         engine = build(self._languages, models, self._phone_regions)
         self._wanted = {
-            language: sorted(self._entities.intersection(engine.get_supported_entities(language)))
-            for language in self._languages
+            language: prefilter(
+                language, place == 0, sorted(self._entities.intersection(engine.get_supported_entities(language))), models
+            )
+            for place, language in enumerate(self._languages)
         }
         self._digest = digest
         self._engine = engine
@@ -118,24 +128,34 @@ class PiiCheck:
         texts = [content.text.translate(_PLAIN) for content in batch]
         hits: list[list[_Hit]] = [[] for _ in texts]
         with self._lock:
-            for language, entities in self._wanted.items():
-                for index, hit in self._hits(texts, language, entities):
+            for language, possible in self._wanted.items():
+                for index, hit in self._hits(texts, language, possible):
                     hits[index].append(hit)
         return [
-            Scan(tuple(_finding(hit) for hit in join_addresses(text, merge(found))), Span(0, len(text)))
+            Scan(tuple(_finding(hit) for hit in join_addresses(text, merge(self._listed(text, found)))), Span(0, len(text)))
             for text, found in zip(texts, hits, strict=True)
         ]
 
-    def _hits(self, texts: Sequence[str], language: str, entities: list[str]) -> Iterator[tuple[int, _Hit]]:
+    def _listed(self, text: str, hits: Iterable[_Hit]) -> Iterator[_Hit]:
+        """The hits without those that the policy allows, and with the terms that it denies."""
+        hits = list(hits)
+        allowed = list(self._allow.texts_in(text))
+        allowed += [(hit.start, hit.end) for hit in hits if self._allow.is_expressed_by(text[hit.start : hit.end])]
+        yield from (hit for hit in hits if not any(start <= hit.start and hit.end <= end for start, end in allowed))
+        for label, terms in self._deny.items():
+            yield from (_Hit(start, end, label, 1.0, _DENIED) for start, end in terms.found_in(text))
+
+    def _hits(self, texts: Sequence[str], language: str, prefilter: Prefilter) -> Iterator[tuple[int, _Hit]]:
         assert self._engine is not None
-        windows = [(index, start, text[start:end]) for index, text in enumerate(texts) for start, end in cut(text)]
-        if not entities or not windows:
+        cuts = [(index, start, text[start:end]) for index, text in enumerate(texts) for start, end in cut(text)]
+        windows = [(*one, possible) for one in cuts if (possible := prefilter.possible(one[2]))]
+        if not windows:
             return
         pipeline = self._engine.nlp_engine.get_nlp(language)
         with pipeline.memory_zone():  # forgets the words of these texts again
-            broken = [_LONG_RUN.sub(r"\1 ", text) for *_, text in windows]
+            broken = [_LONG_RUN.sub(r"\1 ", text) for _, _, text, _ in windows]
             artifacts = self._engine.nlp_engine.process_batch(broken, language, batch_size=_BATCH)
-            for (index, offset, text), (_, artifact) in zip(windows, artifacts, strict=True):
+            for (index, offset, text, entities), (_, artifact) in zip(windows, artifacts, strict=True):
                 for result in self._engine.analyze(text, language, entities, nlp_artifacts=artifact):
                     if round(result.score * 1000) >= self._min_score:
                         name = result.recognition_metadata["recognizer_name"]
@@ -240,6 +260,8 @@ def pii(
     entities: tuple[str, ...] | None = None,
     min_score: int = 400,
     phone_regions: tuple[str, ...] = (),
+    deny: Mapping[str, tuple[str, ...]] | None = None,
+    allow: tuple[str, ...] = (),
 ) -> Check:
     """Personal data in text.
 
@@ -247,9 +269,11 @@ def pii(
     names, in its own language: a bundled one, an installed spaCy pipeline, or a folder; by default English and Chinese have
     their bundled ones. `entities`: the types to report; by default all but ORGANIZATION, DATE_TIME and NRP. `min_score`: per
     mille; weaker findings are left out. `phone_regions`: ISO 3166-1 codes of further regions whose national telephone numbers
-    are searched for.
+    are searched for. `deny`: labels, your own or the check's, with terms that are always found, at a score of 1000. `allow`:
+    terms that are never reported, nor is what lies inside them; what `deny` says goes first. A term between slashes is a
+    regular expression; one of `allow` has to match the whole of what was found.
 
-    Raises RegistryError for a language, an entity type or a score that cannot be.
+    Raises RegistryError for a language, an entity type, a score, a label or a term that cannot be.
     """
     spoken = tuple(dict.fromkeys(languages))
     if not spoken or not set(spoken) <= PHONE_REGIONS.keys():
@@ -266,4 +290,24 @@ def pii(
         )
     if not 0 <= min_score <= 1000:
         raise RegistryError(f"check 'pii': min_score is {min_score}, expected 0 to 1000 per mille")
-    return PiiCheck(spoken, model, wanted, min_score, tuple(phone_regions))
+    return PiiCheck(
+        spoken, model, wanted, min_score, tuple(phone_regions), _denied(deny or {}, allow), Terms("allow", allow, _PLAIN)
+    )
+
+
+def _denied(deny: Mapping[str, tuple[str, ...]], allow: Iterable[str]) -> dict[str, Terms]:
+    """The deny list, compiled. Raises RegistryError for a label or a term that cannot be."""
+    for label, terms in deny.items():
+        if not re.fullmatch("[A-Z][A-Z0-9_]{0,63}", label):
+            raise RegistryError(
+                f"check 'pii': `deny` holds the label {label!r}, expected capitals, digits and _ with a letter in front",
+                advice="Write it like the others, such as PROJECT_NAME.",
+            )
+        if not terms:
+            raise RegistryError(f"check 'pii': `deny` holds no term for {label!r}, expected at least one")
+        if both := sorted({term.strip().lower() for term in terms}.intersection(term.strip().lower() for term in allow)):
+            raise RegistryError(
+                f"check 'pii': {len(both)} terms stand in `allow` and under {label!r} in `deny`, expected each in one of them",
+                advice="Take them out of one of the lists: what is denied is always found.",
+            )
+    return {label: Terms(f"deny.{label}", terms, _PLAIN) for label, terms in sorted(deny.items())}

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from guard.checks.name_tagger import NameTagger
 from guard.checks.pii_names import MODEL_LABELS, nlp_engine
-from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_CONTEXT, PHONE_REGIONS, PatternSpec
+from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_CONTEXT, PHONE_REGIONS
+from guard.checks.pii_prefilter import Prefilter
+from guard.checks.pii_spec import Needs, PatternSpec
 from guard.errors import ModelError
 
 if TYPE_CHECKING:
@@ -26,11 +28,25 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
 _TIMEOUT_S = 2.0
+_TIE_BREAK = 1e-6
+"""What a recognizer's scores lose for its place in the table: of two equal results Presidio keeps either one by chance."""
 _BOOST, _BOOSTED_AT_LEAST = 0.35, 0.4  # as in Presidio's LemmaContextAwareEnhancer
 _PHONE = re.compile(r"(?<![0-9A-Za-z+.,$€£#-])[(]?[0-9](?:[ ()/.-]{0,2}[0-9]){6,13}(?![0-9A-Za-z]|[.,][0-9])")
+_NATIONAL_NEEDS = Needs(run=7)  # of what `_PHONE` finds
+_CODE_WORD = re.compile(
+    r"(?i:(?<![a-z])(?:(?:purchase |sales |work )?orders?|invoices?|tracking|shipment|parcel|consignment|waybill|awb|tickets?"
+    r"|case|booking|confirmation|transaction|serial|sn|isbn(?:-1[03])?|issn|doi|sku|upc|ean(?:-13)?|gtin|asin|parts?|items?"
+    r"|products?|models?|version|build|commit|revision|job|request|batch|lot|po|receipt|barcode|error|pmid|timestamp|epoch|issue"
+    r"|bug|patent|catalogu?e|stock|inventory|article|coupon|voucher|promo|flight|train|event|session|process|pid|port|trace|log)"
+    r"(?:[ ](?:number|numbers|no|nr|num|code|id|ref|reference))?|订单|运单|快递单?|物流单?|流水|交易|发票|序列|产品|批次|条形码"
+    r"|条码|合同|凭证|工单|编码|货号|型号|版本|票号|单号|取件码|验证码)"
+    r"(?:编?号码?)?[\s.:\uff1a#=/是为()\uff08-]{0,4}(?:(?:is|was)[ ]{1,2})?[#]?\Z"
+)
+_CODE_WORD_REACH = 40
 _GAP = re.compile(r"[ ()/.-]+(?=[0-9])")
-_DATE_LIKE = re.compile(
-    r"(?:19|20)[0-9]{2}[ ./-][0-9]{1,2}[ ./-][0-9]{1,2}\b|[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-](?:19|20)[0-9]{2}\b"
+_NO_PHONE = re.compile(  # dates, numbers that begin with a year, digits spelled one by one
+    r"(?:(?:19|20)[0-9]{2}[ ./-][0-9]{1,2}[ ./-][0-9]{1,2}|[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-](?:19|20)[0-9]{2})(?:[ ].*)?"
+    r"|(?:19|20)[0-9]{2}(?:[01][0-9][0-3][0-9])?-[0-9]{1,6}|(?:[0-9] ){3}.*"
 )
 
 
@@ -54,6 +70,8 @@ def build(
         if language in models:
             entities = sorted(set(MODEL_LABELS.values()))
             recognizers.append(SpacyRecognizer(supported_language=language, supported_entities=entities, name="NameModel"))
+    for place, recognizer in enumerate(recognizers):
+        recognizer.handicap = place * _TIE_BREAK
     return AnalyzerEngine(
         registry=RecognizerRegistry(recognizers=recognizers, supported_languages=list(languages)),
         nlp_engine=nlp_engine(languages, models),
@@ -80,10 +98,12 @@ def _pattern_recognizer(spec: PatternSpec, language: str) -> EntityRecognizer:
             found = []
             for expression, score in compiled:
                 try:
+                    group = "value" if "value" in expression.groupindex else 0
                     for match in expression.finditer(text, timeout=_TIMEOUT_S):
-                        valid = spec.validate(match.group()) if spec.validate else None
-                        if valid is not False:
-                            found.append(_result(self, match.start(), match.end(), 1.0 if valid else score))
+                        start, end = match.span(group)
+                        valid = spec.validate(match.group(group)) if spec.validate else None
+                        if valid is not False and not (spec.not_after_code and _is_code(text, start, end)):
+                            found.append(_result(self, start, end, 1.0 if valid else score))
                 except TimeoutError:
                     raise ModelError(
                         f"{spec.name} took longer than {_TIMEOUT_S} s, expected milliseconds",
@@ -105,6 +125,22 @@ def _pattern_recognizer(spec: PatternSpec, language: str) -> EntityRecognizer:
         patterns=[Pattern(f"{spec.name}{place}", pattern, score) for place, (pattern, score) in enumerate(spec.patterns)],
         context=[word for word in spec.context if word.isascii()] or None,
     )
+
+
+def _is_code(text: str, start: int, end: int) -> bool:
+    """Whether bare digits are the number of an order, a ticket, a product: what the words right before them say."""
+    return text[start:end].isdecimal() and _CODE_WORD.search(text, max(0, start - _CODE_WORD_REACH), start) is not None
+
+
+def prefilter(language: str, main: bool, entities: Iterable[str], models: Mapping[str, Language | NameTagger]) -> Prefilter:
+    """What a text must have for each entity type in one language; the main one has those of every language, too.
+
+    What a model finds needs nothing: it decides for itself which texts it reads.
+    """
+    specs = (*(GENERIC if main else ()), *BY_LANGUAGE.get(language, ()))
+    named = sorted(set(MODEL_LABELS.values())) if language in models else []
+    needs = [(spec.entity, spec.needs) for spec in specs] + [(entity, Needs()) for entity in named]
+    return Prefilter([*needs, ("PHONE_NUMBER", _NATIONAL_NEEDS)], entities)
 
 
 def _phone_recognizer(language: str, regions: tuple[str, ...]) -> EntityRecognizer:
@@ -147,7 +183,9 @@ def _national_numbers(text: str, regions: tuple[str, ...]) -> Iterator[tuple[int
         ends = [end, *(start + gap.start() for gap in reversed(list(_GAP.finditer(match.group()))))]
         for shorter in ends[:4]:
             written = text[start:shorter]
-            if not _DATE_LIKE.fullmatch(written) and _is_national_number(written, regions):
+            if _NO_PHONE.fullmatch(written) or _CODE_WORD.search(text, max(0, start - _CODE_WORD_REACH), start):
+                continue
+            if _is_national_number(written, regions):
                 yield start, shorter, 0.3 if written.isdecimal() and not written.startswith("0") else 0.45
                 place = shorter
                 break
@@ -158,6 +196,10 @@ def _is_national_number(written: str, regions: tuple[str, ...]) -> bool:
     import phonenumbers
 
     for region in regions:
+        if region == "CN" and written.startswith(
+            tuple("235679")
+        ):  # without the 0 before the area code: too many codes look like that
+            continue
         try:
             if phonenumbers.is_valid_number_for_region(phonenumbers.parse(written, region), region):
                 return True
@@ -173,7 +215,7 @@ def _result(recognizer: Any, start: int, end: int, score: float) -> RecognizerRe
         entity_type=recognizer.supported_entities[0],
         start=start,
         end=end,
-        score=score,
+        score=score - getattr(recognizer, "handicap", 0),
         analysis_explanation=AnalysisExplanation(recognizer=recognizer.name, original_score=score),
         recognition_metadata={
             RecognizerResult.RECOGNIZER_NAME_KEY: recognizer.name,

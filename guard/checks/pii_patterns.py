@@ -1,130 +1,19 @@
-r"""Patterns and checksums of personal numbers and addresses, as plain data; `guard.checks.pii_engine` runs them.
+r"""Patterns of personal numbers and addresses, as plain data; `guard.checks.pii_engine` runs them.
 
-All borders are look-arounds over ASCII letters and digits, never a `\b`: Chinese characters count as word characters, so that
-`\b` finds no border between them and a number. Every repetition is bounded, so that no text makes a pattern slow.
+Here are those that their form gives away, perhaps with a word near them; `guard.checks.pii_cues` has those that mean nothing
+without a word before them. All borders are look-arounds over ASCII letters and digits, never a `\b`: Chinese characters count
+as word characters, so that `\b` finds no border between them and a number. Every repetition is bounded, so that no text makes a
+pattern slow.
 
-Sources: ISO/IEC 7812-1 (card numbers, Luhn), ISO 13616 (IBAN, lengths from the SWIFT registry), GB 11643-1999 (Chinese resident
-ID; check digit ISO 7064 MOD 11-2), SSA rules for SSN, HMRC rules for NINO, UIDAI (Verhoeff), NHS Data Dictionary (modulus 11).
+Sources: ISO 13616 (IBAN, lengths from the SWIFT registry), GB 11643-1999 (Chinese resident ID), GB 32100-2015 (unified social
+credit code), GA 36-2018 (Chinese plates), SSA rules for SSN, HMRC rules for NINO, DVLA rules for plates and driver numbers.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date
-from hashlib import sha256
-
-
-@dataclass(frozen=True, slots=True)
-class PatternSpec:
-    """One kind of personal data that a pattern finds."""
-
-    entity: str
-    name: str
-    """Names the recognizer in findings."""
-    patterns: tuple[tuple[str, float], ...]
-    """Regular expressions of the `regex` module, each with its score from 0 to 1."""
-    context: tuple[str, ...] = ()
-    """Words before (Chinese: around) a match that raise its score by 0.35, to 0.4 at least."""
-    validate: Callable[[str], bool | None] | None = None
-    """True: certain, score 1. False: not that. None: the pattern's score stands."""
-    ignore_case: bool = False
-
-
-def luhn(text: str) -> bool:
-    """Whether the digits of a card number have a valid check digit (ISO/IEC 7812-1)."""
-    digits = [int(character) for character in reversed(text) if character.isdecimal()]
-    doubled = (digit * 2 for digit in digits[1::2])
-    return len(set(digits)) > 1 and (sum(digits[::2]) + sum(value - 9 * (value > 9) for value in doubled)) % 10 == 0
-
-
-def iban(text: str) -> bool:
-    """Whether an IBAN's check digits are right (ISO 7064 MOD 97-10)."""
-    compact = "".join(character for character in text.upper() if character.isalnum())
-    return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1
-
-
-def cn_resident_id(text: str) -> bool:
-    """Whether 18 characters are a Chinese resident ID: region, date of birth, check digit (GB 11643-1999)."""
-    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    check = "10X98765432"[sum(weight * int(digit) for weight, digit in zip(weights, text[:17], strict=True)) % 11]
-    return _is_date(text[6:14]) and text[17].upper() == check
-
-
-def cn_resident_id_old(text: str) -> bool | None:
-    """Rules out 15-digit resident IDs (before 1999, no check digit) without a date of birth."""
-    return None if _is_date("19" + text[6:12]) else False
-
-
-def ssn(text: str) -> bool | None:
-    """Rules out social security numbers that are never issued, and those printed in advertisements."""
-    digits = "".join(character for character in text if character.isdecimal())
-    return False if digits in {"078051120", "219099999"} or len(set(digits)) == 1 else None
-
-
-def nhs(text: str) -> bool | None:
-    """Rules out numbers whose NHS check digit (modulus 11) is wrong; a right one is common among telephone numbers."""
-    digits = [int(character) for character in text if character.isdecimal()]
-    remainder = 11 - sum(weight * digit for weight, digit in zip(range(10, 1, -1), digits[:9], strict=True)) % 11
-    return None if remainder % 11 == digits[9] and remainder != 10 else False
-
-
-def aadhaar(text: str) -> bool | None:
-    """Rules out numbers whose Verhoeff check digit is wrong; one number in ten has a right one by chance."""
-    state = 0
-    for place, character in enumerate(reversed([one for one in text if one.isdecimal()])):
-        digit = int(character)
-        for _ in range(place % 8):
-            digit = _VERHOEFF_TURN[digit]
-        state = _dihedral(state, digit)
-    return None if state == 0 else False
-
-
-def dea(text: str) -> bool | None:
-    """Rules out DEA registration numbers whose check digit is wrong."""
-    digits = [int(character) for character in text[2:]]
-    return None if (sum(digits[0:6:2]) + 2 * sum(digits[1:6:2])) % 10 == digits[6] else False
-
-
-def ipv6(text: str) -> bool | None:
-    """Rules out what only looks like an IPv6 address, such as times and scopes in source code."""
-    try:
-        address = ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return None if text.count(":") > 2 and address.packed.count(0) < 15 and any(one.isdigit() for one in text) else False
-
-
-def base58check(text: str) -> bool:
-    """Whether a Bitcoin address has the right checksum (first four bytes of the double SHA-256)."""
-    alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-    number = 0
-    for character in text:
-        number = number * 58 + alphabet.index(character)
-    if number.bit_length() > 200:
-        return False
-    raw = number.to_bytes(25, "big")
-    return sha256(sha256(raw[:21]).digest()).digest()[:4] == raw[21:]
-
-
-def _is_date(digits: str) -> bool:
-    try:
-        date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-    except ValueError:
-        return False
-    return True
-
-
-_VERHOEFF_TURN = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)
-
-
-def _dihedral(left: int, right: int) -> int:
-    """Product in the dihedral group of order ten."""
-    if left < 5:
-        return (left + right) % 5 + 5 * (right >= 5)
-    return (left - right) % 5 + 5 * (right < 5)
-
+from guard.checks import pii_checksums as sums
+from guard.checks.pii_cues import CHINESE_CUES, CUES, ENGLISH_CUES
+from guard.checks.pii_spec import Needs, PatternSpec
 
 _NOT_AFTER_WORD, _NOT_BEFORE_WORD = r"(?<![0-9A-Za-z])", r"(?![0-9A-Za-z])"
 _IBAN_LENGTHS = {
@@ -153,8 +42,14 @@ _EMAIL = (
     r"(?:[\p{Latin}0-9](?:[\p{Latin}0-9-]{0,61}[\p{Latin}0-9])?\.){1,6}[A-Za-z]{2,24}(?![\p{Latin}0-9-])"
 )
 _IPV4 = (
-    rf"(?<![0-9A-Za-z]|[0-9A-Za-z][.-])(?<!(?:version|release|firmware|build|版本)[ :：]{{0,2}})"
+    rf"(?<![0-9A-Za-z]|[0-9A-Za-z][.-])"
+    rf"(?<!(?:version|release|firmware|build|sections?|clause|chapter|oid|driver|kernel|revision|rev|版本|固件|章节)"
+    rf"[ :：号v]{{0,2}})"
     rf"(?:{_OCTET}\.){{3}}{_OCTET}(?![0-9A-Za-z]|\.[0-9])"
+)
+_URL_CREDENTIALS = (
+    r"(?<![0-9A-Za-z])[a-z][a-z0-9+.-]{1,20}://[^\s/@:<>${}]{1,64}:[^\s/@<>${}]{1,128}@"
+    r"[\p{Latin}0-9_.\[\]:-]{1,253}(?:[/?#][!-~]{0,512}(?<![.,;:!?'\")\]}>]))?"
 )
 _INTERNATIONAL = (
     r"(?<![0-9A-Za-z+])(?:\+|(?<![0-9][ -])00(?=[1-9][0-9]{0,2}[ .(/-]))[1-9](?:[ .()/-]{0,2}[0-9]){7,14}"
@@ -167,46 +62,97 @@ GENERIC = (
         "EmailPattern",
         ((_EMAIL, 0.95),),
         ignore_case=True,
+        needs=Needs(words=("@",)),
     ),
     PatternSpec(
         "CREDIT_CARD",
         "CardPattern",
         tuple((f"(?<![0-9A-Za-z]|[0-9][.-]){card}(?![0-9A-Za-z]|[.-][0-9])", 0.3) for card in _CARD),
-        validate=luhn,
+        (
+            "card",
+            "cards",
+            "visa",
+            "mastercard",
+            "amex",
+            "maestro",
+            "debit",
+            "credit",
+            "cc",
+            "卡号",
+            "银行卡",
+            "信用卡",
+            "储蓄卡",
+        ),
+        sums.card,
+        needs=Needs(run=12),
+        not_after_code=True,
     ),
     PatternSpec(
-        "IBAN_CODE", "IbanPattern", ((f"{_NOT_AFTER_WORD}(?:{_IBAN}){_NOT_BEFORE_WORD}", 0.5),), validate=iban, ignore_case=True
+        "IBAN_CODE",
+        "IbanPattern",
+        ((f"{_NOT_AFTER_WORD}(?:{_IBAN}){_NOT_BEFORE_WORD}", 0.5),),
+        validate=sums.iban,
+        ignore_case=True,
+        needs=Needs(digits=2),
+    ),
+    PatternSpec(
+        "URL_CREDENTIALS", "UrlCredentialsPattern", ((_URL_CREDENTIALS, 0.98),), ignore_case=True, needs=Needs(words=("://",))
     ),
     PatternSpec(
         "IP_ADDRESS",
         "Ipv4Pattern",
         ((_IPV4, 0.6),),
         ignore_case=True,
+        needs=Needs(run=4),
     ),
     PatternSpec(
         "IP_ADDRESS",
         "Ipv6Pattern",
         ((r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![0-9A-Za-z:])", 0.6),),
-        validate=ipv6,
+        validate=sums.ipv6,
+        needs=Needs(words=(":",)),
     ),
     PatternSpec(
         "MAC_ADDRESS",
         "MacPattern",
         ((r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Za-z:-])", 0.6),),
+        needs=Needs(words=(":", "-")),
+    ),
+    PatternSpec(
+        "MAC_ADDRESS",
+        "CiscoMacPattern",
+        ((r"(?<![0-9A-Za-z.])(?=[0-9.]{0,13}[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![0-9A-Za-z.])", 0.5),),
+        ignore_case=True,
+        needs=Needs(words=(".",)),
     ),
     PatternSpec(
         "CRYPTO",
         "BitcoinPattern",
-        ((f"{_NOT_AFTER_WORD}[13][1-9A-HJ-NP-Za-km-z]{{25,33}}{_NOT_BEFORE_WORD}", 0.5),),
-        validate=base58check,
+        ((f"{_NOT_AFTER_WORD}[13LMDT][1-9A-HJ-NP-Za-km-z]{{25,33}}{_NOT_BEFORE_WORD}", 0.5),),
+        validate=sums.base58check,
     ),
-    PatternSpec("CRYPTO", "Bech32Pattern", ((f"{_NOT_AFTER_WORD}bc1[02-9ac-hj-np-z]{{11,71}}{_NOT_BEFORE_WORD}", 0.7),)),
+    PatternSpec(
+        "CRYPTO",
+        "Bech32Pattern",
+        ((f"{_NOT_AFTER_WORD}(?:bc1|ltc1)[02-9ac-hj-np-z]{{11,71}}{_NOT_BEFORE_WORD}", 0.7),),
+        validate=sums.bech32,
+        ignore_case=True,
+        needs=Needs(words=("bc1", "ltc1")),
+    ),
+    PatternSpec(
+        "CRYPTO",
+        "EthereumPattern",
+        ((f"{_NOT_AFTER_WORD}0[xX][0-9A-Fa-f]{{40}}{_NOT_BEFORE_WORD}", 0.7),),
+        needs=Needs(words=("0x",)),
+    ),
     PatternSpec(
         "PHONE_NUMBER",
         "InternationalPhonePattern",
         ((_INTERNATIONAL, 0.6),),
         ignore_case=True,
+        needs=Needs(run=8),
     ),
+    *CUES,
 )
 """For every language."""
 
@@ -217,8 +163,20 @@ _NORTH_AMERICAN = (
     r"[0-9]{3}[ .-][0-9]{4}(?:[ ,]{0,2}(?:x|ext\.?)[ ]?[0-9]{1,6})?(?![0-9A-Za-z]|[.-][0-9])"
 )
 _NINO = (
-    rf"{_NOT_AFTER_WORD}(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?"
-    rf"[0-9]{{2}} ?[0-9]{{2}} ?[0-9]{{2}} ?[A-D]{_NOT_BEFORE_WORD}"
+    rf"{_NOT_AFTER_WORD}(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z][ -]?"
+    rf"[0-9]{{2}}[ -]?[0-9]{{2}}[ -]?[0-9]{{2}}[ -]?[A-D]{_NOT_BEFORE_WORD}"
+)
+
+_BRITISH = (
+    r"(?<![0-9A-Za-z+.,$€£#-])(?=[(]?(?:[0-9][ )-]{0,2}){9,10}[0-9](?![0-9]))"
+    r"(?:[(]0[1-37-9][0-9]{1,4}[)]|0[1-37-9][0-9]{1,4})[ -]{1,2}[0-9]{3,8}(?:[ -][0-9]{3,4}){0,2}(?![0-9A-Za-z]|[ .-][0-9])"
+)
+_BRITISH_DRIVER = (
+    rf"{_NOT_AFTER_WORD}[A-Z9]{{5}} ?[0-9][0156][0-9][0-3][0-9]{{2}} ?[A-Z9]{{2}}[A-Z0-9]? ?[A-Z0-9]{{2}}{_NOT_BEFORE_WORD}"
+)
+_EUROPEAN_PLATE = (
+    rf"{_NOT_AFTER_WORD}(?:[A-HJ-PR-Y][A-HJ-PR-Y](?:0[1-9]|[1-7][0-9]) ?[A-HJ-PR-Z]{{3}}|[A-HJ-PR-TV-Z][0-9]{{1,3}} ?[A-Z]{{3}}"
+    rf"|[A-HJ-NP-TV-Z]{{2}}-[0-9]{{3}}-[A-HJ-NP-TV-Z]{{2}}|[A-ZÄÖÜ]{{1,3}}-[A-Z]{{1,2}} ?[0-9]{{2,4}}){_NOT_BEFORE_WORD}"
 )
 
 ENGLISH = (
@@ -231,61 +189,148 @@ ENGLISH = (
         ),
         _PHONE_WORDS,
         ignore_case=True,
+        needs=Needs(run=7),
+        not_after_code=True,
+    ),
+    PatternSpec(
+        "PHONE_NUMBER",
+        "EuropeanPhonePattern",
+        (
+            (_BRITISH, 0.45),
+            (r"(?<![0-9A-Za-z+.,-])0[1-9](?:\.[0-9]{2}){4}(?![0-9A-Za-z]|[.-][0-9])", 0.5),  # France
+            (r"(?<![0-9A-Za-z+.,-])0[1-9](?:[ -][0-9]{2}){4}(?![0-9A-Za-z]|[ .-][0-9])", 0.3),
+        ),
+        _PHONE_WORDS,
+        needs=Needs(run=10),
     ),
     PatternSpec(
         "US_SSN",
         "SsnPattern",
         (
-            (r"(?<![0-9A-Za-z.-])(?!000|666|9)[0-9]{3}([ -])(?!00)[0-9]{2}\1(?!0000)[0-9]{4}(?![0-9A-Za-z]|[.-][0-9])", 0.5),
+            (r"(?<![0-9A-Za-z.-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![0-9A-Za-z]|[.-][0-9])", 0.5),
+            (r"(?<![0-9A-Za-z.-])(?!000|666|9)[0-9]{3} (?!00)[0-9]{2} (?!0000)[0-9]{4}(?![0-9A-Za-z]|[.-][0-9])", 0.3),
             (f"{_NOT_AFTER_WORD}(?!000|666|9)[0-9]{{3}}(?!00)[0-9]{{2}}(?!0000)[0-9]{{4}}{_NOT_BEFORE_WORD}", 0.05),
         ),
         ("social", "ssn", "ssns", "ssid", "ss#"),
-        ssn,
+        sums.ssn,
+        needs=Needs(run=9),
     ),
     PatternSpec(
         "US_ITIN",
         "ItinPattern",
         ((r"(?<![0-9A-Za-z.-])9[0-9]{2}-(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])-[0-9]{4}(?![0-9A-Za-z]|[.-][0-9])", 0.5),),
         ("itin", "taxpayer", "tax"),
+        needs=Needs(run=9),
     ),
     PatternSpec(
-        "US_PASSPORT", "UsPassportPattern", ((f"{_NOT_AFTER_WORD}[A-Z0-9][0-9]{{8}}{_NOT_BEFORE_WORD}", 0.1),), ("passport",)
+        "US_PASSPORT",
+        "UsPassportPattern",
+        ((f"{_NOT_AFTER_WORD}[A-Z0-9][0-9]{{8}}{_NOT_BEFORE_WORD}", 0.1),),
+        ("passport", "passports"),
+        needs=Needs(run=8),
     ),
     PatternSpec(
         "US_BANK_NUMBER",
         "UsBankPattern",
         ((f"{_NOT_AFTER_WORD}[0-9]{{8,17}}{_NOT_BEFORE_WORD}", 0.05),),
         ("bank", "routing", "checking", "savings", "aba"),
+        needs=Needs(run=8),
     ),
     PatternSpec(
         "UK_NINO",
         "NinoPattern",
         ((_NINO, 0.5),),
         ("insurance", "nino", "ni"),
+        ignore_case=True,
+        needs=Needs(digits=6),
     ),
     PatternSpec(
-        "UK_NHS", "NhsPattern", ((r"(?<![0-9A-Za-z])[0-9]{3}([ -]?)[0-9]{3}\1[0-9]{4}(?![0-9A-Za-z])", 0.2),), ("nhs",), nhs
+        "UK_NHS",
+        "NhsPattern",
+        ((r"(?<![0-9A-Za-z])[0-9]{3}([ -]?)[0-9]{3}\1[0-9]{4}(?![0-9A-Za-z])", 0.2),),
+        ("nhs",),
+        sums.nhs,
+        needs=Needs(run=10),
+        not_after_code=True,
     ),
     PatternSpec(
         "IN_AADHAAR",
         "AadhaarPattern",
         ((r"(?<![0-9A-Za-z]|[0-9][ -])[2-9][0-9]{3}([ -]?)[0-9]{4}\1[0-9]{4}(?![0-9A-Za-z]|[ -][0-9])", 0.3),),
         ("aadhaar", "aadhar", "uidai"),
-        aadhaar,
+        sums.aadhaar,
+        needs=Needs(run=12),
+        not_after_code=True,
     ),
     PatternSpec(
         "IN_PAN",
         "PanPattern",
         ((f"{_NOT_AFTER_WORD}[A-Z]{{3}}[ABCFGHLJPT][A-Z][0-9]{{4}}[A-Z]{_NOT_BEFORE_WORD}", 0.3),),
         ("pan", "permanent", "tax"),
+        needs=Needs(run=4),
     ),
     PatternSpec(
         "MEDICAL_LICENSE",
         "DeaPattern",
         ((f"{_NOT_AFTER_WORD}[ABCDEFGHJKLMPRSTUX][A-Z9][0-9]{{7}}{_NOT_BEFORE_WORD}", 0.3),),
         ("dea", "medical", "license", "certificate", "prescriber"),
-        dea,
+        sums.dea,
+        needs=Needs(run=7),
     ),
+    PatternSpec(
+        "DRIVER_LICENSE",
+        "BritishDriverPattern",
+        ((_BRITISH_DRIVER, 0.5),),
+        ("licence", "license", "driving", "driver", "driver's", "dvla"),
+        needs=Needs(digits=6),
+    ),
+    PatternSpec(
+        "LICENSE_PLATE",
+        "EuropeanPlatePattern",
+        ((_EUROPEAN_PLATE, 0.2),),
+        (
+            "plate",
+            "plates",
+            "registration",
+            "registered",
+            "reg",
+            "vehicle",
+            "car",
+            "van",
+            "truck",
+            "lorry",
+            "motorbike",
+            "motorcycle",
+            "taxi",
+            "parked",
+            "driving",
+            "drives",
+            "vrm",
+            "sedan",
+            "suv",
+            "hatchback",
+            "bmw",
+            "audi",
+            "ford",
+            "vauxhall",
+            "volvo",
+            "toyota",
+            "tesla",
+            "honda",
+            "volkswagen",
+            "mercedes",
+        ),
+        needs=Needs(digits=1),
+    ),
+    PatternSpec(
+        "TAX_ID",
+        "FiscalCodePattern",
+        ((f"{_NOT_AFTER_WORD}[A-Z]{{6}}[0-9]{{2}}[A-EHLMPRST][0-9]{{2}}[A-Z][0-9]{{3}}[A-Z]{_NOT_BEFORE_WORD}", 0.6),),
+        ("fiscale", "fiscal", "tax"),
+        ignore_case=True,
+        needs=Needs(digits=7),
+    ),
+    *ENGLISH_CUES,
 )
 
 _PROVINCE = r"(?:1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3]|91)"
@@ -297,9 +342,16 @@ _SURNAME = (
 _NAME_CUE = "姓名|名字|联系人|收件人|收货人|户名|持卡人|乘客|患者|投保人|申请人|我叫|名叫|叫做|他叫|她叫|客户[:：]|本人"
 _AFTER_NAME = r"(?=[^\p{Han}]|$|[的是今先女小在来住和也有电手身已将于联与])"
 _NOT_IN_ADDRESS = "我你他她它在是住到于的请往寄送为址"
+_PLATE_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _PLATE = (
-    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z]"
-    r"[·. ]?[A-HJ-NP-Z0-9]{4,5}[A-HJ-NP-Z0-9挂学警](?![0-9A-Za-z])"
+    rf"(?:[{_PLATE_PROVINCES}][A-HJ-NP-Z][·•・.\- ]?(?!DP[0-9]{{4}}|[BC]2[BC])"
+    r"(?:(?=(?:[A-Z]{0,2}[0-9]){3})[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳]|[A-HJK][A-HJ-NP-Z0-9][0-9]{4}|[0-9]{5}[A-HJK])"
+    r"|[京沪粤][A-Z]?[0-9]{5}使|使[0-9]{6})(?![0-9A-Za-z年])"
+)
+_CN_MOBILE = r"(?<![0-9A-Za-z+]|[0-9][.-])(?:(?:00)?86[ )-]{0,2})?1[3-9][0-9]([ -]?)[0-9]{4}\1[0-9]{4}(?![0-9A-Za-z]|[.-][0-9])"
+_SOCIAL_CREDIT = (
+    rf"{_NOT_AFTER_WORD}[1-9ANY][1-9]"
+    rf"{_PROVINCE}[0-9]{{4}}[0-9A-HJ-NPQRTUWXY]{{10}}{_NOT_BEFORE_WORD}"
 )
 _CN_ADDRESS = (
     rf"(?:(?![{_NOT_IN_ADDRESS}])\p{{Han}}){{2,24}}(?:路|街|道|巷|胡同|弄)[0-9]{{1,5}}[号弄]"
@@ -352,20 +404,25 @@ CHINESE = (
             ),
         ),
         ("身份证", "证件"),
-        cn_resident_id,
+        sums.cn_resident_id,
+        needs=Needs(run=17),
     ),
     PatternSpec(
         "CN_ID_CARD",
         "CnOldResidentIdPattern",
         ((rf"{_NOT_AFTER_WORD}{_PROVINCE}[0-9]{{13}}{_NOT_BEFORE_WORD}", 0.2),),
         ("身份证", "证件"),
-        cn_resident_id_old,
+        sums.cn_resident_id_old,
+        needs=Needs(run=15),
+        not_after_code=True,
     ),
     PatternSpec(
         "PHONE_NUMBER",
         "CnMobilePattern",
-        ((r"(?<![0-9A-Za-z+]|[0-9][.-])(?:86[ -]?)?1[3-9][0-9]([ -]?)[0-9]{4}\1[0-9]{4}(?![0-9A-Za-z]|[.-][0-9])", 0.6),),
+        ((_CN_MOBILE, 0.6),),
         ("手机", "电话", "联系", "致电", "拨打", "微信"),
+        needs=Needs(run=11),
+        not_after_code=True,
     ),
     PatternSpec(
         "PHONE_NUMBER",
@@ -378,19 +435,33 @@ CHINESE = (
             (r"(?<![0-9A-Za-z+-])0(?:10|2[0-9]|[3-9][0-9]{2})[2-8][0-9]{6,7}(?![0-9A-Za-z])", 0.2),
         ),
         ("电话", "座机", "固话", "联系", "致电", "拨打", "传真"),
+        needs=Needs(run=9),
+        not_after_code=True,
     ),
     PatternSpec(
         "CN_PASSPORT",
         "CnPassportPattern",
         ((rf"{_NOT_AFTER_WORD}(?:E[A-HJ-NP-Z]|[EGDSPH])[0-9]{{7,8}}{_NOT_BEFORE_WORD}", 0.2),),
-        ("护照", "通行证"),
+        ("护照", "通行证", "passport"),
         ignore_case=True,
+        needs=Needs(run=7),
     ),
     PatternSpec(
         "CN_LICENSE_PLATE",
         "CnPlatePattern",
         ((_PLATE, 0.6),),
+        ignore_case=True,
+        needs=Needs(digits=3, words=(*_PLATE_PROVINCES, "使")),
     ),
+    PatternSpec(
+        "CN_SOCIAL_CREDIT_CODE",
+        "CnSocialCreditCodePattern",
+        ((_SOCIAL_CREDIT, 0.5),),
+        validate=sums.social_credit_code,
+        ignore_case=True,
+        needs=Needs(digits=7),
+    ),
+    *CHINESE_CUES,
     PatternSpec(
         "PERSON",
         "CnNamePattern",

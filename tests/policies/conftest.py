@@ -19,9 +19,13 @@ TOXICITY = {
     "insult": "harassment",
     "identity_attack": "hate",
 }
-NUMBERS = ("CN_ID_CARD", "CN_PASSPORT", "CREDIT_CARD", "IBAN_CODE", "UK_NHS", "UK_NINO", "US_BANK_NUMBER", "US_ITIN", "US_SSN")
-OTHERS = ("CN_LICENSE_PLATE", "EMAIL_ADDRESS", "IP_ADDRESS", "PERSON", "PHONE_NUMBER", "STREET_ADDRESS", "US_PASSPORT")
-PII = dict.fromkeys((*NUMBERS, *OTHERS), "privacy")
+PII_LABELS = """
+ABA_ROUTING_NUMBER BANK_ACCOUNT CN_ID_CARD CN_LICENSE_PLATE CN_PASSPORT CREDIT_CARD CRYPTO DATE_OF_BIRTH DRIVER_LICENSE
+EMAIL_ADDRESS IBAN_CODE ID_NUMBER INSURANCE_NUMBER IN_AADHAAR IN_PAN IP_ADDRESS LICENSE_PLATE MAC_ADDRESS MEDICAL_RECORD
+PASSPORT PERSON PHONE_NUMBER STREET_ADDRESS TAX_ID UK_NHS UK_NINO UK_PASSPORT URL_CREDENTIALS US_BANK_NUMBER US_ITIN
+US_PASSPORT US_SSN
+"""
+PII = dict.fromkeys(PII_LABELS.split(), "privacy")
 
 
 @dataclass
@@ -73,10 +77,13 @@ def pii(
     entities: Sequence[str] | None = None,
     min_score: int = 400,
     weight: float = 1.0,
+    deny: Mapping[str, tuple[str, ...]] | None = None,
+    allow: tuple[str, ...] = (),
 ) -> FakeCheck:
     if "xx" in languages:
         raise ValueError("found language 'xx', expected one of: en, zh")
-    return FakeCheck(PII if entities is None else {name: PII[name] for name in entities}, frozenset({Modality.TEXT}))
+    labels = {**PII, **dict.fromkeys(deny or {}, "privacy")} if entities is None else {name: PII[name] for name in entities}
+    return FakeCheck(labels, frozenset({Modality.TEXT}))
 
 
 def secrets(*, kinds: tuple[str, ...] | None = None, min_score: int = 500, allow: tuple[str, ...] = ()) -> FakeCheck:

@@ -1,0 +1,60 @@
+"""Which kinds of personal data a text can hold at all: one cheap pass, so that no pattern runs that cannot match.
+
+The answer leaves nothing out: each kind's needs (`guard.checks.pii_spec.Needs`) follow from its patterns, and a test compares
+the findings with those of all recognizers over thousands of texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from guard.checks.pii_spec import Needs
+
+_RUN = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9])*")
+_DIGITS = frozenset("0123456789")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is asked of a text."""
+
+    lower: str
+    digits: int
+    run: int
+
+    def meet(self, needs: Needs) -> bool:
+        """Whether the text has all that this kind of data needs."""
+        return (
+            self.digits >= needs.digits
+            and self.run >= needs.run
+            and (not needs.words or any(word in self.lower for word in needs.words))
+        )
+
+
+def traits(text: str) -> Traits:
+    """The traits of a text; its runs of digits are looked for only where it has digits."""
+    if _DIGITS.isdisjoint(text):
+        return Traits(text.lower(), 0, 0)
+    runs = [sum(map(_DIGITS.__contains__, run)) for run in _RUN.findall(text)]
+    return Traits(text.lower(), sum(runs), max(runs))
+
+
+class Prefilter:
+    """Knows, by entity type, what the recognizers of one language need."""
+
+    def __init__(self, needs: Iterable[tuple[str, Needs]], entities: Iterable[str]) -> None:
+        """`needs`: entity types with the needs of each of their recognizers; `entities`: those that are asked for."""
+        known: dict[str, list[Needs]] = {}
+        for entity, one in needs:
+            known.setdefault(entity, []).append(one)
+        self._needs: Mapping[str, tuple[Needs, ...]] = {
+            entity: () if Needs() in known.get(entity, [Needs()]) else tuple(dict.fromkeys(known[entity]))
+            for entity in entities
+        }
+
+    def possible(self, text: str) -> list[str]:
+        """The entity types that may be found in the text; those without needs are always among them."""
+        found = traits(text)
+        return [entity for entity, needs in self._needs.items() if not needs or any(map(found.meet, needs))]
