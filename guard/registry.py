@@ -111,6 +111,8 @@ checks: Registry[Check] = Registry(
         "pii": "guard.checks.pii",
         "image_match": "guard.checks.image_match",
         "secrets": "guard.checks.secrets",
+        "invisible_characters": "guard.checks.invisible_characters",
+        "prompt_leakage": "guard.checks.prompt_leakage",
     },
 )
 generators: Registry[Generator] = Registry(

@@ -14,7 +14,10 @@ from guard.rules import CheckSpec, Found, Policy, Rule
 from guard.taxonomy import CATEGORIES
 from guard.types import CALLER, Action, Check, CheckResult, Content, Context, Modality, Request, Stage, Status
 
-NAMES = [name for name in checks.names() if name in {"toxicity", "pii", "secrets", "image_match"}]
+BUNDLED = {"toxicity", "pii", "secrets", "image_match", "invisible_characters", "prompt_leakage"}
+NAMES = [name for name in checks.names() if name in BUNDLED]
+NEEDED = {"prompt_leakage": {"system_prompts": ("You are the shop's assistant and answer questions on orders only.",)}}
+"""Parameters that a check cannot do without."""
 FLAGGED = 500
 """Per mille from which an example counts as flagged."""
 
@@ -26,7 +29,7 @@ def test_all_bundled_checks_are_held_to_the_contract():
 
 @pytest.fixture(scope="module", params=NAMES)
 def check(request) -> Check:
-    made = checks.make(request.param)
+    made = checks.make(request.param, NEEDED.get(request.param))
     made.load()
     return made
 
