@@ -111,6 +111,7 @@ checks: Registry[Check] = Registry(
         "pii": "guard.checks.pii",
         "image_match": "guard.checks.image_match",
         "secrets": "guard.checks.secrets",
+        "prompt_injection": "guard.checks.prompt_injection",
         "invisible_characters": "guard.checks.invisible_characters",
         "prompt_leakage": "guard.checks.prompt_leakage",
     },

@@ -14,7 +14,7 @@ from guard.rules import CheckSpec, Found, Policy, Rule
 from guard.taxonomy import CATEGORIES
 from guard.types import CALLER, Action, Check, CheckResult, Content, Context, Modality, Request, Stage, Status
 
-BUNDLED = {"toxicity", "pii", "secrets", "image_match", "invisible_characters", "prompt_leakage"}
+BUNDLED = {"toxicity", "pii", "secrets", "image_match", "prompt_injection", "invisible_characters", "prompt_leakage"}
 NAMES = [name for name in checks.names() if name in BUNDLED]
 NEEDED = {"prompt_leakage": {"system_prompts": ("You are the shop's assistant and answer questions on orders only.",)}}
 """Parameters that a check cannot do without."""
