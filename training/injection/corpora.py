@@ -38,8 +38,12 @@ _OUT_OF_PLACE = {
     "Programming Help",
 }
 """Kinds of BIPIA's attacks that are ordinary requests: only their place makes them attacks; measured, not learnt."""
-_ROLE = re.compile(r"I want you to act as|Act as an? |Pretend to be an? ", re.IGNORECASE)
+_ROLE = re.compile(
+    r"I want you to (?:act|pretend|be )|\b(?:act as|pretend to be) an? |I will (?:provide|give) you", re.IGNORECASE
+)
 """Ordinary role prompts among deepset's positives: measured, not learnt."""
+_ROLES_WEIGH = 4.0
+"""Weight of role prompts that people wrote: nothing else harmless looks so much like a jailbreak."""
 _WEAK = 0.3
 """Weight of sets whose labels say other things, too: deepset's positives hold ordinary requests."""
 
@@ -109,7 +113,7 @@ def _attacks() -> Iterator[Row]:
     for text, label in zip(deepset["text"], deepset["label"], strict=True):
         attack = str(label) == "1"
         name, weight = ("injection", _WEAK) if attack else ("", 1.0)
-        if attack and _ROLE.match(text):
+        if attack and _ROLE.search(text):
             weight = 0.0
         yield Row(text, name, "deepset_prompt_injections", "deepset", _style("deepset"), weight)
 
@@ -185,7 +189,7 @@ def _harmless() -> Iterator[Row]:
     prompts = pd.read_parquet(DATA / "benign_prompts_awesome/data.parquet")
     for text, vintage in zip(prompts["text"], prompts["vintage"], strict=True):
         if not _JAILBREAK_LIKE.search(text):
-            yield Row(text, "", f"awesome {vintage}", "awesome", _fold(text[:60]))
+            yield Row(text, "", f"awesome {vintage}", "awesome", _fold(text[:60]), _ROLES_WEIGH)
     banking = pd.read_parquet(DATA / "banking77_benign/data.parquet")["text"]
     dialogues = pd.read_parquet(DATA / "sgd_dialogues/data.parquet")["text"]
     cold = pd.read_parquet(DATA / "cold_zh/data.parquet")["text"]
