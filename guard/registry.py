@@ -118,6 +118,9 @@ checks: Registry[Check] = Registry(
         "moderation_endpoint": "guard.checks.moderation_endpoint",
         "llm_judge": "guard.checks.llm_judge",
         "fusion": "guard.checks.fusion",
+        "prompt_injection": "guard.checks.prompt_injection",
+        "invisible_characters": "guard.checks.invisible_characters",
+        "prompt_leakage": "guard.checks.prompt_leakage",
     },
 )
 generators: Registry[Generator] = Registry(

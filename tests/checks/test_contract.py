@@ -19,7 +19,19 @@ from guard.types import CALLER, Action, Check, CheckResult, Content, Context, Mo
 from tests.services import chat, moderation, serving
 from tests.tiny_models import MULTI, threat_classifier
 
-NAMES = ["toxicity", "pii", "secrets", "image_match", "classifier", "moderation_endpoint", "llm_judge", "fusion"]
+NAMES = [
+    "toxicity",
+    "pii",
+    "secrets",
+    "image_match",
+    "prompt_injection",
+    "invisible_characters",
+    "prompt_leakage",
+    "classifier",
+    "moderation_endpoint",
+    "llm_judge",
+    "fusion",
+]
 FLAGGED = 500
 """Per mille from which an example counts as flagged."""
 
@@ -39,6 +51,8 @@ def parameters(tmp_path_factory) -> Iterator[Callable[[str], dict[str, Any]]]:
         match name:
             case "classifier":
                 return {"model": str(threat_classifier(folder / name)), "labels": {"THREAT": "violence"}}
+            case "prompt_leakage":
+                return {"system_prompts": ("You are the shop's assistant and answer questions on orders only.",)}
             case "moderation_endpoint":
                 service = services.enter_context(serving(moderations=moderation))
                 return {"base_url": service.url, "model": "any", "timeout_ms": 20_000}

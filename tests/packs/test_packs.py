@@ -18,19 +18,19 @@ PACKS = sorted((Path(policies.__file__).parent / "packs").glob("*.yaml"))
 
 @pytest.mark.parametrize("pack", PACKS, ids=lambda pack: pack.stem)
 def test_every_rule_fires_on_what_it_flags_and_not_on_what_it_passes(pack):
-    """All texts of the pack in one batch, as outputs."""
+    """All texts of the pack in one batch, as prompts where a rule is on prompts alone, otherwise as outputs."""
     policy = policies.load(str(pack))
     cases = [
-        (rule["id"], kind, text)
+        (rule["id"], kind, text, Stage.PROMPT if rule["when"].get("stage") == "prompt" else Stage.OUTPUT)
         for rule in yaml.safe_load(pack.read_text("utf-8"))["rules"]
         for test in rule.get("tests", ())
         for kind, text in test.items()
     ]
     assert cases
-    contents = [Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, CALLER, Request("1")) for _, _, text in cases]
+    contents = [Content(Modality.TEXT, text, "text/plain", stage, CALLER, Request("1")) for _, _, text, stage in cases]
     measured = asyncio.run(Chain(policy).run(contents))
     wrong = []
-    for (rule, kind, text), content, results in zip(cases, contents, measured, strict=True):
+    for (rule, kind, text, _), content, results in zip(cases, contents, measured, strict=True):
         fired = {one.rule for one in decide(policy, results, context_of(content)).fired}
         if (rule in fired) is not (kind == "flags"):
             wrong.append((rule, kind, text, sorted(fired)))

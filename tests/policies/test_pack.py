@@ -43,6 +43,10 @@ def results(context: Context, check: str = "", label: str = "", score: int = 0) 
         (PROMPT, "pii", "EMAIL_ADDRESS", 1000, Action.ALLOW, None),
         (TEXT, "secrets", "GITHUB_TOKEN", 1000, Action.REDACT, "secret"),
         (PROMPT, "secrets", "PASSWORD", 600, Action.REDACT, "secret"),
+        (PROMPT, "injection", "jailbreak", 800, Action.BLOCK, "prompt-injection"),
+        (PROMPT, "injection", "injection", 400, Action.ALLOW, None),
+        (PROMPT, "unseen", "tags", 1000, Action.REDACT, "hidden-characters"),
+        (TEXT, "unseen", "bidi", 500, Action.REDACT, "hidden-characters"),
         (IMAGE, "works", "matched", 950, Action.BLOCK, "protected-work"),
     ],
 )
@@ -67,5 +71,6 @@ def test_every_blocking_rule_tells_the_person_in_both_languages() -> None:
 def test_the_pack_loads_with_the_parts_that_genguard_ships(real_parts: None) -> None:
     """Its checks, labels, parameters and mark are the real ones'."""
     policy = load("enterprise")
-    assert [spec.use for spec in policy.checks] == ["pii", "secrets", "toxicity", "image_match"]
+    uses = ["prompt_injection", "pii", "secrets", "toxicity", "invisible_characters", "image_match"]
+    assert [spec.use for spec in policy.checks] == uses
     assert [mark.use for mark in policy.marks] == ["watermark"]
