@@ -40,7 +40,7 @@ def toxicity(
     overlap_tokens: int = _DEFAULT_OVERLAP,
     device: str = "auto",
     precision: Literal["auto", "float32", "int8"] = "auto",
-    screen: bool = True,
+    ngrams: bool = True,
     report_from: int = 100,
     normalise: bool = True,
 ) -> Check:
@@ -49,14 +49,14 @@ def toxicity(
     `model`: `bundled/toxicity` (English and Chinese), `bundled/NAME`, a folder, or `original`, `unbiased`, `multilingual`.
     `window_tokens`: tokens that are read together, two special ones included, as the model was trained on when left out;
     `overlap_tokens`: how many of them the next window reads again. `device`: `auto` takes CUDA when it is there. `precision`:
-    `auto` computes bundled models in 8-bit integers on a processor. `screen`: let the model's fast first stage, where it has
-    one, settle the clear cases. `report_from`: findings below this score, per mille, are not reported, so no rule can ask for
-    them. `normalise`: also read disguised text (`1d10t`, `i d i o t`, look-alike letters) as it is meant; the higher score
-    counts.
+    `auto` computes bundled models in 8-bit integers on a processor. `ngrams`: let the model's n-gram part, where it has one,
+    settle the clear cases and correct the encoder's score for `toxicity`. `report_from`: findings below this score, per mille,
+    are not reported, so no rule can ask for them. `normalise`: also read disguised text (`1d10t`, `i d i o t`, look-alike
+    letters) as it is meant; the higher score counts.
     """
     windows.accept(window_tokens or windows.LEAST * 2, overlap_tokens, report_from)
     names = (_ENGLISH, _CHINESE) if model == BOTH else (model,)
-    readers = [Reader(name, window_tokens, overlap_tokens, device, precision, screened=screen) for name in names]
+    readers = [Reader(name, window_tokens, overlap_tokens, device, precision, ngrams=ngrams) for name in names]
     return ToxicityCheck(readers, report_from, normalise=normalise)
 
 

@@ -1,4 +1,4 @@
-"""Reads texts with one model of Detoxify's format: a fast first stage where it has one, then the encoder."""
+"""Reads texts with one model of Detoxify's format: its n-gram part where it has one, then the encoder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from guard.errors import ModelError
 from guard.models import int8, locate
 from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, folder_window, load_folder, load_public
+from guard.models.ngrams import Blend, Screen, load_ngrams
 from guard.models.pretrained import find_device
-from guard.models.screen import Screen, load_screen
 from guard.text import windows
 from guard.text.windows import Window
 from guard.types import Scan
@@ -30,16 +30,18 @@ CATEGORIES = {
 }
 """Our category for each label that Detoxify's models, and ours, have."""
 _BUNDLED = "bundled/"
+_CORRECTED = "toxicity"
+"""The label that the n-gram part speaks of."""
 
 
 class Reader:
     """Scores windows of texts with one model. Safe to use from several threads once it is loaded."""
 
     def __init__(
-        self, model: str, window_tokens: int | None, overlap_tokens: int, device: str, precision: str, *, screened: bool = True
+        self, model: str, window_tokens: int | None, overlap_tokens: int, device: str, precision: str, *, ngrams: bool = True
     ) -> None:
         """Parameters as of the check `toxicity`; only settings are read here, weights in `load`."""
-        self._model, self._device, self._precision, self._screened = model, device, precision, screened
+        self._model, self._device, self._precision, self._ngrams = model, device, precision, ngrams
         self._folder: Path | None = None
         if model in PUBLIC:
             names, made = PUBLIC[model], f"detoxify {importlib.metadata.version('detoxify')}"
@@ -51,10 +53,11 @@ class Reader:
         self._overlap = min(overlap_tokens, self._window // 2)
         self.labels: Mapping[str, str] = {name: _category(model, name) for name in names}
         self._rounded = precision == "int8" or (precision == "auto" and model.startswith(_BUNDLED))
-        self.version = made + (" int8" if self._rounded else "") + ("" if screened else " unscreened")
+        self.version = made + (" int8" if self._rounded else "") + ("" if ngrams else " encoder alone")
         self.digest = ""
         self._detoxify: Any = None
         self._screen: Screen | None = None
+        self._blend: Blend | None = None
         self._integers: Callable[[Sequence[int]], list[float]] | None = None
         self._tokenizing = threading.Lock()
 
@@ -76,8 +79,8 @@ class Reader:
                 advice="Give a smaller window_tokens in the policy.",
             )
         self._detoxify.model.eval()
-        if self._screened and self._folder:
-            self._screen = load_screen(self._folder)
+        if self._ngrams and self._folder:
+            self._screen, self._blend = load_ngrams(self._folder)
         if self._rounded and device == "cpu":  # an accelerator is fast enough as it is
             self._integers = int8.quantized(self._detoxify.model)
 
@@ -103,18 +106,24 @@ class Reader:
 
     def _harmless(self, probability: float) -> list[float]:
         """Scores of a settled window: the screen speaks of toxicity alone."""
-        return [probability if name == "toxicity" else 0.0 for name in self._detoxify.class_names]
+        return [probability if name == _CORRECTED else 0.0 for name in self._detoxify.class_names]
 
     def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
-        if self._integers is None:
-            return self._whole(rows, longest)
-        logits = [self._integers(row) for row in rows]
-        if not all(map(math.isfinite, (value for row in logits for value in row))):
+        found = [self._integers(row) for row in rows] if self._integers else self._whole(rows, longest)
+        if not all(map(math.isfinite, (value for row in found for value in row))):
             raise ModelError(f"{self._model} answered with something that is no number", advice="Its weights are damaged.")
-        return [[_sigmoid(value) for value in row] for row in logits]
+        return [self._probabilities(row, logits) for row, logits in zip(rows, found, strict=True)]
+
+    def _probabilities(self, tokens: Sequence[int], logits: list[float]) -> list[float]:
+        corrected = {_CORRECTED: self._blend.corrected} if self._blend else {}
+        names = self._detoxify.class_names
+        return [
+            _sigmoid(corrected[name](value, tokens) if name in corrected else value)
+            for name, value in zip(names, logits, strict=True)
+        ]
 
     def _whole(self, rows: list[list[int]], longest: int) -> list[list[float]]:
-        """One forward pass over all rows in single precision, padded to the longest."""
+        """Logits of one forward pass over all rows in single precision, padded to the longest."""
         import torch
 
         padding = self._detoxify.tokenizer.pad_token_id
@@ -123,9 +132,7 @@ class Reader:
         mask = (torch.arange(longest, device=self._detoxify.device) < lengths[:, None]).long()
         with torch.inference_mode():
             logits = self._detoxify.model(input_ids=tokens, attention_mask=mask).logits.float()
-        if not torch.isfinite(logits).all():
-            raise ModelError(f"{self._model} answered with something that is no number", advice="Its weights are damaged.")
-        rows_found: list[list[float]] = torch.sigmoid(logits).cpu().tolist()
+        rows_found: list[list[float]] = logits.cpu().tolist()
         return rows_found
 
 

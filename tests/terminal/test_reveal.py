@@ -28,7 +28,7 @@ rules:
 """
 TEXT = (
     "Maria Keller (maria.keller@mail.example, +1 212 867 5309) asked about card 4111 1111 1111 1111. Her account is "
-    "DE89 3704 0044 0532 0130 00, her SSN is 536-22-8726; Maria wrote from 81.2.69.142. "
+    "DE89 3704 0044 0532 0130 00, her SSN is 536-22-8726; Mrs Keller wrote from 81.2.69.142. "
     "手机号是13812345678. password: Kq7xPz29vv"
 )
 

@@ -164,16 +164,16 @@ def civil_toxic_spans(folder: Path, _: _WordList) -> pd.DataFrame:
         share = found[f"frac_{column}"]
         rows[label] = np.where(share >= least, 1.0, np.where(share == 0, 0.0, np.nan))
     rare = (rows[["obscene", "threat", "identity_attack"]] == 1).any(axis=1)
-    kept = rare | (np.random.default_rng(SEED).random(len(rows)) < 0.45)
+    kept = rare | (np.random.default_rng(SEED).random(len(rows)) < 0.25)
     return rows.assign(weight=kept * np.where(rows["threat"] == 1, 2.0, 0.7))
 
 
 def davidson_hso(folder: Path, words: _WordList) -> pd.DataFrame:
-    """Verdicts count by their majority, and a third of the offensive ones: the sample has hardly any ordinary text."""
+    """Half of the verdicts, and a tenth of the offensive ones: the sample has hardly any ordinary text."""
     found = pd.read_parquet(folder / "davidson_hso" / "data.parquet")
     hate, offensive = found["label"] == "hate_speech", found["label"] == "offensive"
     sure = np.where(hate, True, np.where(offensive, found["offensive_language"], found["neither"]) == found["count"])
-    kept = ~offensive | (np.random.default_rng(SEED).random(len(found)) < 0.33)
+    kept = np.random.default_rng(SEED).random(len(found)) < np.where(offensive, 0.1, 0.5)
     rows = _word_labels(
         _rows(found["text"], np.where(hate | offensive, 1.0, 0.0), weight=kept * np.where(sure, 0.8, 0.4)), words
     )
@@ -240,7 +240,7 @@ def edos_sexism(folder: Path, words: _WordList) -> pd.DataFrame:
 def cat_wiki_context(folder: Path, _: _WordList) -> pd.DataFrame:
     """Ordinary talk; rows that an earlier scorer doubts (`api`) are left out of the negatives, and kept for measuring."""
     found = pd.read_parquet(folder / "cat_wiki_context" / "data.parquet")
-    kept = (found["label"] == 1) | ((found["api"] < 0.5) & (np.random.default_rng(SEED).random(len(found)) < 0.33))
+    kept = (found["label"] == 1) | ((found["api"] < 0.5) & (np.random.default_rng(SEED).random(len(found)) < 0.25))
     tie = found["parent"].fillna("").map(_normal)
     return _rows(found["text"], found["label"], tie=tie.where(tie == "", "parent " + tie), weight=kept)
 

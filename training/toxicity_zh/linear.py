@@ -45,18 +45,34 @@ class Grams:
 class Regression:
     """A logistic regression with a ridge; targets may be any share from 0 to 1."""
 
-    def __init__(self, rows: sparse.csr_matrix, targets: np.ndarray, strength: float = _STRENGTH, steps: int = 150) -> None:
+    def __init__(
+        self,
+        rows: sparse.csr_matrix,
+        targets: np.ndarray,
+        strength: float = _STRENGTH,
+        steps: int = 150,
+        *,
+        constant: float | None = None,
+    ) -> None:
+        """`constant`: the logit of a row with nothing in it, where it is not to be learnt."""
         turned = rows.T.tocsr()
 
         def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
             logits = rows @ point[:-1].astype(np.float32) + point[-1]
             missed = 1 / (1 + np.exp(-logits)) - targets
-            slope = np.append(turned @ missed.astype(np.float32) + point[:-1] / strength, missed.sum())
+            free = missed.sum() if constant is None else 0.0
+            slope = np.append(turned @ missed.astype(np.float32) + point[:-1] / strength, free)
             value = (np.logaddexp(0, logits) - targets * logits).sum() + (point[:-1] ** 2).sum() / (2 * strength)
             return float(value), slope.astype(np.float64)
 
-        start = np.zeros(rows.shape[1] + 1)
+        start = np.append(np.zeros(rows.shape[1]), constant or 0.0)
         self._point = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": steps}).x
+
+    @property
+    def weights(self) -> np.ndarray:
+        """One a column, without the constant."""
+        found: np.ndarray = self._point[:-1]
+        return found
 
     def logits(self, rows: sparse.csr_matrix) -> np.ndarray:
         """One a row; above zero means likelier than not."""

@@ -1,0 +1,124 @@
+"""The n-gram part of a toxicity model: a linear model over hashed runs of pieces, beside the encoder.
+
+It does two things, each of them where the folder has it:
+
+- **It settles** a window that is harmless with near certainty, so that the encoder, a hundred times as slow, need not read it:
+  its score stays under a limit. A window of words that it does not know is not settled: what is not known adds nothing, and the
+  bias alone is above the limit.
+- **It corrects** the encoder's score for `toxicity`: the logits of both are weighed and added. A linear model over words and a
+  network err in different places.
+
+`ngrams.safetensors` holds `screen` and `limit`, `blend` and `mixture`; hashing and scaling are those of `features`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guard.errors import ModelError
+
+FILE = "ngrams.safetensors"
+SCREEN_LONGEST, BLEND_LONGEST = 2, 3
+"""The longest run of pieces that is a feature."""
+SCREEN_BIAS = -1.0
+_FACTOR, _SHIFT = 2_654_435_761, 15
+"""Knuth's multiplicative hashing: 2**32 over the golden ratio."""
+
+
+def features(tokens: Any, buckets: int, longest: int) -> Any:
+    """Distinct buckets of a window's token numbers (without the special ones at its ends) and of their runs.
+
+    `tokens`: integers, (n,); `buckets`: a power of two; `longest`: of a run, in tokens. Returns integers, at most longest * n.
+    """
+    import numpy as np
+
+    factor, tokens = np.uint64(_FACTOR), np.asarray(tokens, np.uint64)
+    keys, run = [], np.zeros(len(tokens) + 1, np.uint64)
+    for size in range(1, min(longest, len(tokens)) + 1):
+        run = (run[: len(tokens) - size + 1] + tokens[size - 1 :] + np.uint64(1)) * factor
+        keys.append(run)
+    if not keys:
+        return np.zeros(0, np.int64)
+    return np.unique((np.concatenate(keys) >> np.uint64(_SHIFT)) & np.uint64(buckets - 1)).astype(np.int64)
+
+
+def logit(weights: Any, tokens: Sequence[int], longest: int) -> float:
+    """Sum of the weights of a window's features over the root of their number; 0 for none. `tokens`: with both special ones."""
+    found = features(tokens[1:-1], len(weights), longest)
+    return float(weights[found].sum()) / math.sqrt(max(1, len(found)))
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Settles clear cases."""
+
+    weights: Any
+    """Single precision, (buckets,)."""
+    limit: float
+    """Windows whose logit is under this are settled."""
+
+    def settled(self, tokens: Sequence[int]) -> float | None:
+        """The probability that a settled window is toxic; None for one that the encoder has to read."""
+        found = SCREEN_BIAS + logit(self.weights, tokens, SCREEN_LONGEST)
+        return 1 / (1 + math.exp(-found)) if found < self.limit else None
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """Corrects the encoder."""
+
+    weights: Any
+    """Single precision, (buckets,)."""
+    encoder: float
+    own: float
+    bias: float
+
+    def corrected(self, encoder: float, tokens: Sequence[int]) -> float:
+        """The logit of both together."""
+        return self.encoder * encoder + self.own * logit(self.weights, tokens, BLEND_LONGEST) + self.bias
+
+
+def load_ngrams(folder: Path) -> tuple[Screen | None, Blend | None]:
+    """What the folder has of the two. Raises ModelError for a file of another shape."""
+    path = folder / FILE
+    if not path.exists():
+        return None, None
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(path)
+        screen = Screen(_weights(found["screen"]), _limit(found["limit"])) if "screen" in found else None
+        blend = Blend(_weights(found["blend"]), *map(_number, found["mixture"])) if "blend" in found else None
+    except Exception as error:  # the library raises its own class, and NumPy others
+        raise ModelError(
+            f"{folder.name}: {FILE} cannot be read ({error})",
+            advice="Expected what the training scripts of this project write.",
+        ) from error
+    return screen, blend
+
+
+def _weights(found: Any) -> Any:
+    import numpy as np
+
+    buckets = len(found) if found.ndim == 1 else 0
+    if buckets < 2 or buckets & (buckets - 1) or not np.isfinite(found).all():
+        raise ValueError(f"weights of shape {found.shape}, expected a power of two of finite numbers")
+    return found.astype(np.float32)
+
+
+def _limit(found: Any) -> float:
+    value = _number(found)
+    if value >= SCREEN_BIAS:
+        raise ValueError(f"limit is {value}, expected less than {SCREEN_BIAS}")
+    return value
+
+
+def _number(found: Any) -> float:
+    value = float(found.item())
+    if not math.isfinite(value):
+        raise ValueError(f"found {value}, expected a finite number")
+    return value
