@@ -142,6 +142,6 @@ def test_places_are_in_order_and_inside(text):
 )
 def test_no_text_makes_it_slow(piece):
     """Time grows with the length alone."""
-    start = time.perf_counter()
+    start = time.process_time()
     list(find(piece * 50_000))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -162,6 +162,6 @@ def test_what_cannot_be_told_from_ordinary_text_is_refused(given):
 @pytest.mark.parametrize("piece", ["you are nora ", "a", "4a ", "QUJD", "你", "a-"])
 def test_no_text_makes_it_slow(check, piece):
     """50,000 characters in seconds."""
-    start = time.perf_counter()
+    start = time.process_time()
     scan(check, (piece * 50_000)[:50_000])
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
