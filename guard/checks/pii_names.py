@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guard.checks.name_tagger import HAN, MODEL_TYPE, Name, NameTagger
+from guard.checks.pii_plausible import plausible
 from guard.errors import ModelError
 from guard.models import ModelFiles, locate
 
@@ -163,13 +164,11 @@ def _tokenizer(spacy: Any, language: str, model: Language | NameTagger | None) -
 
 
 def _plausible(names: Iterable[Name], text: str) -> list[Name]:
-    """Those that can be such a name, under Presidio's types: letters, and no digits in a person's."""
+    """Those that can be such a name, under Presidio's types."""
     found = []
     for name in names:
-        entity, written = MODEL_LABELS.get(name.label_, ""), text[name.start_char : name.end_char]
-        if not entity or sum(character.isalpha() for character in written) < 2:  # a single Chinese character is no name either
-            continue
-        if entity != "PERSON" or not any(character.isdigit() or character in "@/\\" for character in written):
+        entity = MODEL_LABELS.get(name.label_, "")
+        if entity and plausible(entity, text[name.start_char : name.end_char]):
             found.append(replace(name, label_=entity, score=min(name.score, _MOST)))
     return found
 

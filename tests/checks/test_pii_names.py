@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from guard.checks import pii, pii_names
 from guard.checks.name_tagger import TAGS, Name, NameTagger, Vocabulary, features, may_follow, tokens
+from guard.checks.pii_plausible import plausible
 from guard.errors import ModelError
 from guard.models import BUNDLED
 from guard.registry import checks
 from guard.types import CALLER, Content, Modality, Request, Stage
+from tests.checks import pii_negatives
 
 ALL = ["PERSON", "STREET_ADDRESS", "LOCATION", "ORGANIZATION"]
 
@@ -253,3 +255,45 @@ def test_the_bundled_taggers_are_small_and_free_of_pickles():
     files = [entry for name in ("pii-ner-en", "pii-ner-zh") for entry in Path(BUNDLED / name).rglob("*") if entry.is_file()]
     assert sum(entry.stat().st_size for entry in files) <= 9_000_000
     assert {entry.suffix for entry in files} == {".json", ".md", ".safetensors"}
+
+
+def test_nothing_in_the_negative_table_is_redacted_by_the_bundled_pack(both):
+    """Codes, versions, hashes, books and orders, with the models of names too; Fibonacci was a person."""
+    redacted = {"PERSON", "STREET_ADDRESS"}
+    found = {
+        text: hits
+        for text in (*pii_negatives.ENGLISH, *pii_negatives.CHINESE)
+        if (hits := [hit for hit in _found(both, text) if hit[0] in redacted and hit[1] != "Fibonacci"])
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("entity", "written", "expected"),
+    [
+        ("PERSON", "Li", True),
+        ("PERSON", "LEE", True),
+        ("PERSON", "PO", False),
+        ("PERSON", "int", False),
+        ("PERSON", "R2D2", False),
+        ("PERSON", "王", False),
+        ("PERSON", "王伟", True),
+        ("LOCATION", "UK", True),
+        ("LOCATION", "KMS", False),
+        ("LOCATION", "Ulm", True),
+        ("STREET_ADDRESS", "12 rue de la Paix", True),
+        ("STREET_ADDRESS", "221b baker street", True),
+        ("STREET_ADDRESS", "Hauptstraße 5, 80331 München", True),
+        ("STREET_ADDRESS", "1350 per tonne", False),
+        ("STREET_ADDRESS", "495991b7852b85", False),
+        ("STREET_ADDRESS", "Apache License 2.0, GPL-3", False),
+        ("STREET_ADDRESS", "杭州市西湖区文三路5号", True),
+        ("STREET_ADDRESS", "阳光小区3号楼", True),
+        ("STREET_ADDRESS", "约翰福音3章16节", False),
+        ("STREET_ADDRESS", "国际标准书号978-7-115-", False),
+        ("ORGANIZATION", "IBM", True),
+    ],
+)
+def test_what_cannot_be_a_name_is_none(entity, written, expected):
+    """By form alone, whatever the model's probability."""
+    assert plausible(entity, written) is expected

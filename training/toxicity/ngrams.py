@@ -7,9 +7,9 @@ Both are logistic regressions with a ridge over hashed runs of pieces (`guard/mo
 - **The correction** learns `toxicity` from the training text, each corpus with a threshold of its own, as the encoder did. The
   weight of each part is the one with the best mean ROC AUC over the held-out parts of the corpora; the bias is the highest, up
   to the encoder's own, at which at most `ALARMS` of the held-out harmless texts reach one half.
-- **The screen** learns the highest score of any label that the encoder gives a window, from a sample of the training text; where
-  raters called a text toxic, at least 0.9. Its bias is fixed, so that text it knows nothing of is never settled. Its limit is
-  the highest at which at most `MISSED` of the held-out windows that the encoder alarms at are settled.
+- **The screen** learns the highest score of any label that the encoder gives a window, from a sample of the training text;
+  where raters called a text toxic, at least 0.9. Its bias is fixed, so that text it knows nothing of is never settled. Its
+  limit is the highest at which at most `MISSED` of the held-out windows that the encoder alarms at are settled.
 """
 
 from __future__ import annotations
