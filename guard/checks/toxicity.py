@@ -28,6 +28,7 @@ _CODE_VERSION = "3"
 BOTH = "bundled/toxicity"
 _ENGLISH, _CHINESE = "bundled/toxicity-en", "bundled/toxicity-zh"
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003134f]")
+_CHINESE_WRITING = re.compile(_HAN.pattern[:-1] + "\u3000-\u303f，。！？；：（）、《》“”]")
 _LATIN_WORD = re.compile(r"[^\W\d_\u3040-\U0003134f]{2}")
 _DEFAULT_OVERLAP = 16
 
@@ -105,7 +106,7 @@ class ToxicityCheck:
         scans: list[list[Scan]] = [[] for _ in texts]
         # The other script's characters are not the reader's: it sees spaces in their place, so that positions hold.
         for reader, mine in (
-            (latin, {n: _HAN.sub(" ", t) for n, t in enumerate(texts) if _is_latin(t)}),
+            (latin, {n: _CHINESE_WRITING.sub(" ", t) for n, t in enumerate(texts) if _is_latin(t)}),
             (chinese, _chinese(texts)),
         ):
             found = reader.read(list(mine.values()), self._report_from, normalise=self._normalise)

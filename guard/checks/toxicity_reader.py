@@ -88,7 +88,10 @@ class Reader:
         """One Scan a text. Raises ModelError when it is not loaded, or the model answers something that is no number."""
         if self._detoxify is None:
             raise ModelError(f"{self._model} is not loaded", advice="Call load() before the first batch.")
-        found = self._cut(texts) + (windows.cut_disguised(texts, self._cut) if normalise else [])
+        found = self._cut(texts)
+        if normalise:
+            disguised = windows.cut_disguised(texts, self._cut)
+            found = [window for window in found if not windows.is_spelled_out(window, texts, disguised)] + disguised
         columns = list(enumerate(self._detoxify.class_names))
         return windows.scans(texts, found, self._scores(found), columns, self.labels, report_from)
 

@@ -15,6 +15,8 @@ from guard.errors import RegistryError
 from guard.text.normalise import readings
 from guard.types import Finding, Scan, Span
 
+_SPELLED, _LOOSE = 4, 1.5
+"""So many pieces, of so many letters on average, are a text that is spelled out."""
 LEAST = 16
 """The smallest window, in tokens."""
 TOKENS_A_PASS = 32_768
@@ -82,6 +84,17 @@ def cut_disguised(texts: Sequence[str], cutting: Callable[[list[str]], list[Wind
         for window in cutting([reading.text for _, reading in found])
         if found[window.text][1].alters(window.span)
     ]
+
+
+def is_spelled_out(window: Window, texts: Sequence[str], disguised: Sequence[Window]) -> bool:
+    """Whether a window is written in loose letters that another window reads as words: as it is written it says nothing."""
+    words = texts[window.text][window.span.start : window.span.end].split()
+    if len(words) < _SPELLED or sum(map(len, words)) > _LOOSE * len(words):
+        return False
+    return any(
+        other.text == window.text and other.span.start <= window.span.start and window.span.end <= other.span.end
+        for other in disguised
+    )
 
 
 def score(windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]]) -> list[list[float]]:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import shutil
 import socket
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,7 @@ from guard.types import CALLER, Check, Content, Modality, Request, Span, Stage
 FOLDER = BUNDLED / "toxicity-en"
 ROOT = Path(__file__).parents[2]
 LABELS = ["toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack"]
+OURS = [*LABELS, "sexism"]
 THREAT = "I will find you and I will kill you."
 HARMLESS = "The parcel will arrive on Tuesday, and the invoice is attached to this message. "
 
@@ -84,7 +86,7 @@ def test_the_check_keeps_the_protocol_and_knows_its_labels_before_it_is_loaded()
     """A policy can be linted without loading a model."""
     check = checks.make("toxicity")
     assert isinstance(check, Check)
-    assert list(check.labels) == LABELS
+    assert list(check.labels) == OURS
     assert set(check.labels.values()) <= set(CATEGORIES)
     assert check.version
     assert check.digest == ""
@@ -109,18 +111,22 @@ def test_every_flagged_example_is_flagged_and_every_clean_one_is_not(bundled):
 
 def test_no_example_is_a_sentence_the_model_was_trained_on():
     """The composed part of the training text can be made again here."""
-    spec = importlib.util.spec_from_file_location("grammar", ROOT / "training/toxicity/grammar.py")
-    grammar = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(grammar)
-    composed = {row["text"].lower() for seed in (20, 21) for row in grammar.compose(seed)}
+    composed = set()
+    for name, seeds in (("grammar", (20, 21)), ("functional", (20, 21, 22))):
+        spec = importlib.util.spec_from_file_location(name, ROOT / f"training/toxicity/{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        composed |= {row["text"].lower() for seed in seeds for row in module.compose(seed)}
     examples = checks.make("toxicity").examples
+    probes = tomllib.loads((ROOT / "training/toxicity/probes.toml").read_text("utf-8"))
     assert composed
+    assert not composed & {text.lower() for group in probes.values() for text in group["texts"]}
     assert not composed & {example.text.lower() for example in examples.flagged + examples.clean}
 
 
 def test_scores_are_those_of_detoxify_itself():
     """On a text of one window nothing but rounding may differ from `Detoxify.predict`."""
-    check = loaded("bundled/toxicity-en", report_from=0, precision="float32", screen=False)
+    check = loaded("bundled/toxicity-en", report_from=0, precision="float32", ngrams=False)
     detoxify, digest = load_folder("bundled/toxicity-en", "cpu")
     expected = {label: round(value * 1000) for label, value in detoxify.predict(THREAT).items()}
     assert expected == scores(check([content(THREAT)])[0])
@@ -143,7 +149,7 @@ def test_nothing_is_fetched_for_the_bundled_model(monkeypatch):
 
 def test_the_bundled_folder_stays_small():
     """The repository's size counts."""
-    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 20 << 20
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 25_000_000
 
 
 def test_a_threat_at_the_end_of_a_long_text_is_found_where_it_stands(bundled):
@@ -358,7 +364,7 @@ def rename(checkpoint, folder):
 def test_the_configuration_names_the_labels_in_order():
     """They are read from it without opening the weights."""
     names = json.loads((FOLDER / "config.json").read_text("utf-8"))["id2label"]
-    assert [names[str(index)] for index in range(len(names))] == LABELS
+    assert [names[str(index)] for index in range(len(names))] == OURS
 
 
 @pytest.mark.parametrize(

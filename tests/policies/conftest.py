@@ -18,6 +18,7 @@ TOXICITY = {
     "threat": "violence",
     "insult": "harassment",
     "identity_attack": "hate",
+    "sexism": "hate",
 }
 PII_LABELS = """
 ABA_ROUTING_NUMBER BANK_ACCOUNT CN_ID_CARD CN_LICENSE_PLATE CN_PASSPORT CREDIT_CARD CRYPTO DATE_OF_BIRTH DRIVER_LICENSE

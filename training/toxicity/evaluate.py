@@ -138,8 +138,8 @@ def latency_ms(check: Check, text: str, runs: int = 60) -> float:
 
 def speed(parameters: dict[str, object], ordinary: Sequence[str]) -> None:
     """Processor time a text: one the first stage settles, one it does not, and ordinary ones in a row."""
-    for name, screen in (("with the first stage", True), ("without it", False)):
-        check = checks.make("toxicity", {**parameters, "screen": screen})
+    for name, ngrams in (("with the n-gram part", True), ("without it", False)):
+        check = checks.make("toxicity", {**parameters, "ngrams": ngrams})
         check.load()
         began = time.process_time()
         score(check, ordinary)

@@ -6,7 +6,8 @@ Both are logistic regressions with a ridge over hashed runs of pieces (`guard/mo
 
 - **The correction** learns `toxicity` from the training text, each corpus with a threshold of its own, as the encoder did. The
   weight of each part is the one with the best mean ROC AUC over the held-out parts of the corpora; the bias is the highest, up
-  to the encoder's own, at which at most `ALARMS` of the held-out harmless texts reach one half.
+  to the encoder's own, at which at most `ALARMS` of the held-out harmless texts and `DISPUTED` of the held-out comments that
+  raters passed reach one half.
 - **The screen** learns the highest score of any label that the encoder gives a window, from a sample of the training text;
   where raters called a text toxic, at least 0.9. Its bias is fixed, so that text it knows nothing of is never settled. Its
   limit is the highest at which at most `MISSED` of the held-out windows that the encoder alarms at are settled.
@@ -39,7 +40,8 @@ from linear import Regression  # the ridge regression of the Chinese scripts
 FOLDER = ROOT / "guard/models/bundled/toxicity-en"
 BLEND_BUCKETS, SCREEN_BUCKETS = 1 << 19, 1 << 17
 BLEND_STRENGTH, SCREEN_STRENGTH = 1.0, 10.0
-SAMPLE, ALARMED, MISSED, ALARMS = 30_000, 0.3, 0.002, 0.005
+SAMPLE, ALARMED, MISSED, ALARMS, DISPUTED = 30_000, 0.3, 0.002, 0.005, 0.06
+COMMENTS = "jigsaw_wiki_binary"
 HARMLESS = ("banking77_benign", "sgd_dialogues", "books_public_domain")
 _MIXTURES = np.linspace(0, 0.6, 13)
 Rows = Sequence[Sequence[int]]
@@ -111,7 +113,8 @@ def mixture(deep: np.ndarray, wide: np.ndarray, found: Sequence[windows.Window],
     both = of_texts((1 - share) * deep + share * wide, found, len(test))
     scale = np.std(of_texts(deep, found, len(test))) / np.std(both)
     harmless = both[test["source"].isin(HARMLESS).to_numpy()]
-    bias = min(0.0, -float(np.quantile(harmless, 1 - ALARMS)) * scale)
+    clean = both[((test["source"] == COMMENTS) & (test["gold"] == 0)).to_numpy()]
+    bias = min(0.0, *(-float(np.quantile(some, 1 - most)) * scale for some, most in ((harmless, ALARMS), (clean, DISPUTED))))
     return np.array([scale * (1 - share), scale * share, bias], np.float32)
 
 
