@@ -1,6 +1,6 @@
 """Runs `genguard eval` over every held-out file of the bundled detectors and prints the table of docs/quality/detectors.md.
 
-    python training/toxicity/heldout.py && python benchmarks/detectors.py
+    python training/toxicity/heldout.py && python training/toxicity_zh/heldout.py && python benchmarks/detectors.py
 
 Each line is one command, printed beneath the tables, and each can be run by itself. `$DATA` is GENGUARD_DATA, `build/heldout`
 is written by the `heldout.py` scripts of the training folders. A file that is not there is named and left out.
@@ -48,10 +48,8 @@ TOXICITY = [
     Line("banking77, dialogues and books, held out, all harmless", f"toxicity build/heldout/harmless.parquet {TEXTS}"),
     Line("stormfront_hate, never seen", f"toxicity $DATA/stormfront_hate/data.parquet {TEXTS} --positive hate"),
     Line("cold_zh, development part", f"toxicity build/heldout/cold_zh.parquet {TEXTS}"),
+    Line("ner_zh_uner, development part, all harmless", f"toxicity build/heldout/ner_zh_uner.parquet {TEXTS}"),
     Line("swsr_zh_sexism, held out", f"toxicity build/heldout/swsr_zh_sexism.parquet {TEXTS}"),
-]
-INJECTION = [
-    Line("attacks and benign prompts, held out", f"prompt_injection build/heldout/injection.parquet {TEXTS}"),
 ]
 PII = [
     Line(
@@ -114,7 +112,6 @@ def main() -> None:
     parser.parse_args()
     for title, lines, table in (
         ("Toxicity", TOXICITY, of_classes),
-        ("Prompt injection", INJECTION, of_classes),
         ("Personal data", PII, of_spans),
     ):
         print(f"\n## {title}\n")

@@ -32,6 +32,8 @@ CATEGORIES = {
 _BUNDLED = "bundled/"
 _CORRECTED = "toxicity"
 """The label that the n-gram part speaks of."""
+_APART = {"sexism", "sexual_explicit"}
+"""Labels that are no kind of toxicity: they may be told politely."""
 
 
 class Reader:
@@ -118,10 +120,13 @@ class Reader:
         return [self._probabilities(row, logits) for row, logits in zip(rows, found, strict=True)]
 
     def _probabilities(self, tokens: Sequence[int], logits: list[float]) -> list[float]:
-        corrected = {_CORRECTED: self._blend.corrected} if self._blend else {}
+        """The encoder's, or those of both parts: then no kind of toxicity is likelier than toxicity itself."""
+        if self._blend is None:
+            return [_sigmoid(value) for value in logits]
         names = self._detoxify.class_names
+        toxic = self._blend.corrected(logits[names.index(_CORRECTED)], tokens)
         return [
-            _sigmoid(corrected[name](value, tokens) if name in corrected else value)
+            _sigmoid(toxic if name == _CORRECTED else value if name in _APART else min(value, toxic))
             for name, value in zip(names, logits, strict=True)
         ]
 

@@ -25,6 +25,8 @@ FILE = "ngrams.safetensors"
 SCREEN_LONGEST, BLEND_LONGEST = 2, 3
 """The longest run of pieces that is a feature."""
 SCREEN_BIAS = -1.0
+SETTLED_SCALE = 1 / 50
+"""The screen was taught the highest score of any label, before the bias: its settled windows must not rank above read ones."""
 _FACTOR, _SHIFT = 2_654_435_761, 15
 """Knuth's multiplicative hashing: 2**32 over the golden ratio."""
 
@@ -62,9 +64,9 @@ class Screen:
     """Windows whose logit is under this are settled."""
 
     def settled(self, tokens: Sequence[int]) -> float | None:
-        """The probability that a settled window is toxic; None for one that the encoder has to read."""
+        """The score of a settled window, under those that the encoder gives; None for one that the encoder has to read."""
         found = SCREEN_BIAS + logit(self.weights, tokens, SCREEN_LONGEST)
-        return 1 / (1 + math.exp(-found)) if found < self.limit else None
+        return SETTLED_SCALE / (1 + math.exp(-found)) if found < self.limit else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from guard.errors import ModelError
 from guard.models import int8, locate
 from guard.models.detoxify import folder_window
-from guard.models.ngrams import FILE, SCREEN_BIAS, Blend, Screen, features, load_ngrams
+from guard.models.ngrams import FILE, SCREEN_BIAS, SETTLED_SCALE, Blend, Screen, features, load_ngrams
 from guard.registry import checks
 from guard.types import CALLER, Content, Modality, Request, Span, Stage
 
@@ -142,7 +142,7 @@ def test_a_screen_settles_only_what_it_knows_to_be_harmless():
     weights = np.zeros(1024, np.float32)
     weights[features([5, 6], 1024, 2)] = -4
     screen = Screen(weights, limit=-3.0)
-    assert screen.settled([1, 5, 6, 2]) == pytest.approx(1 / (1 + math.exp(-SCREEN_BIAS + 12 / math.sqrt(3))))
+    assert screen.settled([1, 5, 6, 2]) == pytest.approx(SETTLED_SCALE / (1 + math.exp(-SCREEN_BIAS + 12 / math.sqrt(3))))
     assert screen.settled([1, 900, 2]) is None
     assert screen.settled([1, 2]) is None
 

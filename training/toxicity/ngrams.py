@@ -10,7 +10,8 @@ Both are logistic regressions with a ridge over hashed runs of pieces (`guard/mo
   raters passed reach one half.
 - **The screen** learns the highest score of any label that the encoder gives a window, from a sample of the training text;
   where raters called a text toxic, at least 0.9. Its bias is fixed, so that text it knows nothing of is never settled. Its
-  limit is the highest at which at most `MISSED` of the held-out windows that the encoder alarms at are settled.
+  limit is the highest at which at most `MISSED` of the held-out windows that the encoder alarms at are settled, and half that
+  share of the windows of texts that raters called toxic.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from linear import Regression  # the ridge regression of the Chinese scripts
 FOLDER = ROOT / "guard/models/bundled/toxicity-en"
 BLEND_BUCKETS, SCREEN_BUCKETS = 1 << 19, 1 << 17
 BLEND_STRENGTH, SCREEN_STRENGTH = 1.0, 10.0
-SAMPLE, ALARMED, MISSED, ALARMS, DISPUTED = 30_000, 0.3, 0.002, 0.005, 0.06
+SAMPLE, ALARMED, MISSED, ALARMS, DISPUTED = 30_000, 0.3, 0.002, 0.005, 0.10
 COMMENTS = "jigsaw_wiki_binary"
 HARMLESS = ("banking77_benign", "sgd_dialogues", "books_public_domain")
 _MIXTURES = np.linspace(0, 0.6, 13)
@@ -120,7 +121,9 @@ def mixture(deep: np.ndarray, wide: np.ndarray, found: Sequence[windows.Window],
 
 def limit_of(found: np.ndarray, highest: np.ndarray, gold: np.ndarray, sources: np.ndarray) -> float:
     """The screen's limit; prints what it settles."""
-    limit = min(float(np.quantile(found[highest >= ALARMED], MISSED)), SCREEN_BIAS - 0.5)
+    limit = min(
+        float(np.quantile(found[highest >= ALARMED], MISSED)), float(np.quantile(found[gold], MISSED / 2)), SCREEN_BIAS - 0.5
+    )
     settled = found < limit
     print(
         f"limit {limit:.2f}: settles {settled[highest >= ALARMED].mean():.2%} of the windows the encoder alarms at, "
