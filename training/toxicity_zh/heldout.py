@@ -21,9 +21,9 @@ def main() -> None:
     test = load(cleaned=False)
     test = test[test["split"] == "test"]
     for source, rows in test.groupby("source"):
-        rows = rows.assign(label=rows["target"].astype(int))[["text", "label"]]
-        rows.to_parquet(given.out / f"{source}.parquet", index=False)
-        print(f"{source}: {len(rows)} rows, {rows['label'].sum()} of them 1")
+        labelled = rows.assign(label=rows["target"].astype(int))[["text", "label"]]
+        labelled.to_parquet(given.out / f"{source}.parquet", index=False)
+        print(f"{source}: {len(labelled)} rows, {labelled['label'].sum()} of them 1")
 
 
 if __name__ == "__main__":
