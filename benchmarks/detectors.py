@@ -53,7 +53,7 @@ TOXICITY = [
 ]
 PII = [
     Line(
-        "pii_nano_en, never seen",
+        "pii_nano_en, read while the patterns were written",
         "pii $DATA/pii_nano_en/data.parquet --text text --label spans"
         " --map EMAIL=EMAIL_ADDRESS --map SSN=US_SSN --map PHONE=PHONE_NUMBER --map IBAN=IBAN_CODE --map PAN=IN_PAN"
         " --map AADHAR=IN_AADHAAR --map PASSPORT=US_PASSPORT --map PASSPORT_NUM=US_PASSPORT"
