@@ -233,7 +233,7 @@ def edos_sexism(folder: Path, words: _WordList) -> pd.DataFrame:
     rows.loc[~sexist, "toxicity"] = np.where(words.holds(found["text"][~sexist]), 0.3, 0.0)
     rows.loc[sexist, ["identity_attack", "sexism"]] = 1.0
     rows.loc[sexist, "threat"] = threat[sexist].astype(float)
-    rows.loc[threat, "severe_toxicity"] = 1.0
+    rows.loc[sexist, "severe_toxicity"] = threat[sexist].astype(float)
     return rows
 
 
