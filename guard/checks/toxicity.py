@@ -55,9 +55,10 @@ def toxicity(
     are not reported, so no rule can ask for them. `normalise`: also read disguised text (`1d10t`, `i d i o t`, look-alike
     letters) as it is meant; the higher score counts.
     """
-    windows.accept(window_tokens or windows.LEAST * 2, overlap_tokens, report_from)
     names = (_ENGLISH, _CHINESE) if model == BOTH else (model,)
     readers = [Reader(name, window_tokens, overlap_tokens, device, precision, ngrams=ngrams) for name in names]
+    for reader in readers:
+        windows.accept(reader.window, overlap_tokens, report_from)
     return ToxicityCheck(readers, report_from, normalise=normalise)
 
 
@@ -71,14 +72,20 @@ class ToxicityCheck:
         """`readers`: one for all texts, or one for Latin and one for Chinese writing, in this order."""
         self._readers, self._report_from, self._normalise = readers, report_from, normalise
         self.labels: Mapping[str, str] = {label: kind for reader in readers for label, kind in reader.labels.items()}
-        self.version = f"{', '.join(reader.version for reader in readers)}, code {_CODE_VERSION}"
+
+    @property
+    def version(self) -> str:
+        """Of each model with how it is computed, and of this code."""
+        return f"{', '.join(reader.version for reader in self._readers)}, code {_CODE_VERSION}"
 
     @property
     def digest(self) -> str:
         """Of the model; of two models, the SHA-256 of their digests with a line feed between. Empty before `load`."""
         digests = [reader.digest for reader in self._readers]
-        if len(digests) == 1 or not all(digests):
-            return digests[0] if len(digests) == 1 else ""
+        if len(digests) == 1:
+            return digests[0]
+        if not all(digests):
+            return ""
         return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     @property

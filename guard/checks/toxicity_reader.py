@@ -43,7 +43,7 @@ class Reader:
         self, model: str, window_tokens: int | None, overlap_tokens: int, device: str, precision: str, *, ngrams: bool = True
     ) -> None:
         """Parameters as of the check `toxicity`; only settings are read here, weights in `load`."""
-        self._model, self._device, self._precision, self._ngrams = model, device, precision, ngrams
+        self._model, self._device, self._ngrams = model, device, ngrams
         self._folder: Path | None = None
         if model in PUBLIC:
             names, made = PUBLIC[model], f"detoxify {importlib.metadata.version('detoxify')}"
@@ -51,17 +51,22 @@ class Reader:
             files = locate(model)
             self._folder = files.path
             names, made = folder_labels(files.path), files.version or "unversioned"
-        self._window = window_tokens or folder_window(self._folder)
-        self._overlap = min(overlap_tokens, self._window // 2)
+        self.window = folder_window(self._folder) if window_tokens is None else window_tokens
+        self._overlap = overlap_tokens
         self.labels: Mapping[str, str] = {name: _category(model, name) for name in names}
         self._rounded = precision == "int8" or (precision == "auto" and model.startswith(_BUNDLED))
-        self.version = made + (" int8" if self._rounded else "") + ("" if ngrams else " encoder alone")
+        self._made = made
         self.digest = ""
         self._detoxify: Any = None
         self._screen: Screen | None = None
         self._blend: Blend | None = None
         self._integers: Callable[[Sequence[int]], list[float]] | None = None
         self._tokenizing = threading.Lock()
+
+    @property
+    def version(self) -> str:
+        """The weights' own, and how they are computed: on an accelerator, once that is known, in whole precision."""
+        return self._made + (" int8" if self._rounded else "") + ("" if self._ngrams else " encoder alone")
 
     def examples(self) -> tuple[Sequence[str], Sequence[str]] | None:
         """Texts that the model's own folder says it flags, and does not; None when it says nothing."""
@@ -75,15 +80,16 @@ class Reader:
         if sorted(found) != sorted(expected):
             raise ModelError(f"{self._model}: the checkpoint has labels {found}, expected {expected}")
         limit = min(self._detoxify.tokenizer.model_max_length, self._detoxify.model.config.max_position_embeddings)
-        if self._window > limit:
+        if self.window > limit:
             raise ModelError(
-                f"{self._model}: window_tokens is {self._window}, the model reads at most {limit}",
+                f"{self._model}: window_tokens is {self.window}, the model reads at most {limit}",
                 advice="Give a smaller window_tokens in the policy.",
             )
         self._detoxify.model.eval()
         if self._ngrams and self._folder:
             self._screen, self._blend = load_ngrams(self._folder)
-        if self._rounded and device == "cpu":  # an accelerator is fast enough as it is
+        self._rounded = self._rounded and device == "cpu"  # an accelerator is fast enough as it is
+        if self._rounded:
             self._integers = int8.quantized(self._detoxify.model)
 
     def read(self, texts: Sequence[str], report_from: int, *, normalise: bool) -> list[Scan]:
@@ -91,15 +97,14 @@ class Reader:
         if self._detoxify is None:
             raise ModelError(f"{self._model} is not loaded", advice="Call load() before the first batch.")
         found = self._cut(texts)
-        if normalise:
-            disguised = windows.cut_disguised(texts, self._cut)
+        if normalise and (disguised := windows.cut_disguised(texts, self._cut)):
             found = [window for window in found if not windows.is_spelled_out(window, texts, disguised)] + disguised
         columns = list(enumerate(self._detoxify.class_names))
         return windows.scans(texts, found, self._scores(found), columns, self.labels, report_from)
 
     def _cut(self, texts: Sequence[str]) -> list[Window]:
         with self._tokenizing:  # the tokenizer refuses to be shared while it truncates
-            return windows.cut(self._detoxify.tokenizer, texts, self._window, self._overlap)
+            return windows.cut(self._detoxify.tokenizer, texts, self.window, self._overlap)
 
     def _scores(self, found: Sequence[Window]) -> list[list[float]]:
         """Probability of each label for each window: the screen's where it settles one, else the encoder's."""

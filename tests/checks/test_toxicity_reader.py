@@ -9,7 +9,7 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 
-from guard.errors import ModelError
+from guard.errors import ModelError, RegistryError
 from guard.models import int8, locate
 from guard.models.detoxify import folder_window
 from guard.models.ngrams import FILE, SCREEN_BIAS, SETTLED_SCALE, Blend, Screen, features, load_ngrams
@@ -202,3 +202,10 @@ def test_a_folder_may_have_either_part_or_none(tmp_path):
     assert blend is None
     assert None not in load_ngrams(locate("bundled/toxicity-en").path)
     assert load_ngrams(locate("bundled/toxicity-zh").path)[1] is not None
+
+
+def test_an_overlap_is_measured_against_the_models_own_window():
+    """Half of 64 tokens for the Chinese model, of 96 for the English one; both have to bear it."""
+    assert checks.make("toxicity", {"model": "bundled/toxicity-en", "overlap_tokens": 48})
+    with pytest.raises(RegistryError, match="overlap_tokens is 48, expected 0 to 32"):
+        checks.make("toxicity", {"overlap_tokens": 48})
