@@ -197,8 +197,15 @@ def _finding(finding: Finding) -> dict[str, Any]:
     if finding.where is not None:
         record["where"] = _place(finding.where)
     if finding.match is not None:
-        record["match"] = _fields(finding.match, ("bank", "work", "title", "method", "distance", "limit"))
+        record["match"] = _match(finding.match)
     return record
+
+
+def _match(match: Match) -> dict[str, Any]:
+    """What is not known of a match is left out, as in bodies that were written before it could be known."""
+    record = _fields(match, ("bank", "work", "title", "method", "distance", "limit"))
+    record |= {name: value for name, value in _fields(match, ("chance", "transform")).items() if value}
+    return record | ({"source": _place(match.source)} if match.source is not None else {})
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
@@ -259,8 +266,13 @@ def _result_from(record: Mapping[str, Any]) -> CheckResult:
 
 def _finding_from(record: Mapping[str, Any]) -> Finding:
     where = _place_from(record["where"]) if "where" in record else None
-    match = Match(**record["match"]) if "match" in record else None
+    match = _match_from(record["match"]) if "match" in record else None
     return Finding(**{**record, "where": where, "match": match})
+
+
+def _match_from(record: Mapping[str, Any]) -> Match:
+    source = _place_from(record["source"]) if "source" in record else None
+    return Match(**{**record, "source": source})
 
 
 def _verdict_from(record: Mapping[str, Any]) -> Verdict:

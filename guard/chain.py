@@ -157,6 +157,7 @@ class Chain:
         self, spec: CheckSpec, status: Status, *, scan: Scan | None = None, error: str = "", started: float | None = None
     ) -> CheckResult:
         version, digest = _identity(self.checks[spec.name])
+        digest = (scan.digest if scan else "") or digest
         elapsed = 0 if started is None else round((time.perf_counter() - started) * 1e6)
         findings = tuple(scan.findings) if scan else ()
         scanned = scan.scanned if scan else None

@@ -167,6 +167,12 @@ class Match:
     """In the method's own unit: differing bits for a hash."""
     limit: int
     """The largest distance that still counts as a match."""
+    chance: str = ""
+    """How many works of this bank would match this closely by chance, such as `3e-09`; empty where nobody can say."""
+    transform: str = ""
+    """How the output shows the work, in words: `mirrored, turned by 90 degrees, cropped`; empty for as it is."""
+    source: Place | None = None
+    """Where in the registered work; None: all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,8 @@ class Scan:
 
     findings: tuple[Finding, ...]
     scanned: Place | None
+    digest: str = ""
+    """Digest of what it was compared with, where that changes while the check is in use; empty: the check's own."""
 
 
 @dataclass(frozen=True, slots=True)
