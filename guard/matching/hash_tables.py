@@ -124,6 +124,7 @@ class HashTables:
     """For each chunk and value where in `ids` its rows begin."""
     ids: np.ndarray[Any, Any] = field(repr=False)
     """(chunks - 1, distinct) rows by the value of a chunk; the first chunk needs none, since rows stand in its order."""
+    cut: Layout = field(init=False, repr=False, compare=False)
     copies: dict[Path, str] = field(default_factory=dict, repr=False, compare=False)
     """Folders it was saved to or opened from, with its name there."""
 
@@ -143,6 +144,7 @@ class HashTables:
         """Arrays that several versions share are never written to."""
         for array in (self.codes, self.starts, self.numbers, self.offsets, self.ids):
             array.setflags(write=False)
+        object.__setattr__(self, "cut", layout(len(self.codes)))
 
     def near(self, queries: np.ndarray[Any, Any], radius: int) -> Near:
         """Work numbers of entries within the radius; a work may be there several times."""
@@ -162,7 +164,7 @@ class HashTables:
         """Rows within the radius: by the tables where that is cheaper than to compare every row, query by query."""
         import numpy as np
 
-        cut = layout(len(self.codes))
+        cut = self.cut
         if not len(cut.widths):
             return compare(self.codes, queries, radius)
         from guard.matching import kernels

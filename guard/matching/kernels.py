@@ -48,7 +48,7 @@ def compiled(signature: object, **options: bool) -> Callable[[Callable[..., Any]
         for cache in (True, False):
             try:
                 return numba.njit(signature, nogil=True, cache=cache, **options)(function)  # type: ignore[no-any-return]
-            except RuntimeError:  # No folder can be written: a read-only system without a home.
+            except (RuntimeError, OSError):  # No folder can be written: a read-only system without a home, a full disk.
                 if not cache:
                     raise
         raise AssertionError

@@ -432,3 +432,52 @@ def test_another_version_method_or_altered_facts_are_refused(tmp_path: Path) -> 
     facts.write_text("[]", "utf-8")
     with pytest.raises(ModelError, match="another version"):
         HammingIndex.open("pdq", folder)
+
+
+# --- compiled code ---------------------------------------------------------------------------------------------------
+
+
+def test_kernels_are_compiled_without_a_cache_where_none_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a read-only system without a home."""
+    import numba
+
+    from guard.matching import kernels
+
+    real, asked_for = numba.njit, []
+
+    def njit(signature: object, *, cache: bool, **options: bool) -> object:
+        asked_for.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(signature, cache=False, **options)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    assert kernels.compiled("int64(int64)")(lambda number: number + 1)(41) == 42
+    assert asked_for == [True, False]
+
+
+@pytest.mark.slow
+def test_a_million_hashes() -> None:
+    """Near and unrelated queries at many radii, by tables and with changes, against a scan by numpy."""
+    draw = np.random.default_rng(12)
+    codes = draw.integers(0, 1 << 64, (1_000_000, WORDS), np.uint64)
+    codes[500_000:520_000] = codes[7]
+    for row in range(520_000, 560_000):
+        codes[row] = codes[row % 50]
+        codes[row, row % 4] ^= np.uint64(1 << (row % 64)) | np.uint64(1 << (row // 64 % 64))
+    numbers = np.arange(1, len(codes) + 1)
+    index = HammingIndex.from_arrays("pdq", codes[:900_000], numbers[:900_000])
+    index = index.joined(codes[900_000:], numbers[900_000:]).without(range(1, 1000, 3))
+    kept = np.ones(len(codes), bool)
+    kept[0:999:3] = False
+    for version in (index, index.compacted()):
+        assert len(version) == kept.sum()
+        for radius in (0, 5, 16, 31, 40, 48, 64, 100):
+            for row in (7, 123, 600_000, 950_000):
+                query = flipped(codes[row].tobytes(), draw.choice(BITS, radius, replace=False).tolist())
+                distances = np.bitwise_count(codes ^ np.frombuffer(query, np.uint64)).sum(axis=1, dtype=np.int64)
+                rows = np.flatnonzero((distances <= radius) & kept)
+                found = version.near([query], radius)
+                order = np.lexsort((rows, distances[rows]))
+                assert np.array_equal(found.where, numbers[rows[order]])
+                assert np.array_equal(found.distances, distances[rows[order]])
