@@ -100,12 +100,14 @@ def _collected(kernel: Callable[[np.ndarray[Any, Any]], int]) -> Near:
     while True:
         found = np.empty((room, 3), np.int64)
         room = kernel(found)
+        if room < 0:
+            raise _damaged()
         if room <= len(found):
-            return Near(*found[: max(room, 0)].T) if room >= 0 else _damaged()
+            return Near(*found[:room].T)
 
 
-def _damaged() -> Near:
-    raise ModelError(
+def _damaged() -> ModelError:
+    return ModelError(
         "the tables of an index of hashes point outside of it: its files are damaged", advice="Delete it; it is built again."
     )
 
@@ -156,7 +158,7 @@ class HashTables:
         begins = self.starts[found.where].astype(np.int64)
         counts = self.starts[found.where + 1].astype(np.int64) - begins
         if len(counts) and (counts.min() < 1 or int((begins + counts).max()) > len(self.numbers)):
-            _damaged()
+            raise _damaged()
         entries = np.arange(counts.sum()) + np.repeat(begins - (np.cumsum(counts) - counts), counts)
         return Near(self.numbers[entries], np.repeat(found.distances, counts), np.repeat(found.queries, counts))
 
@@ -189,7 +191,12 @@ class HashTables:
         """The hash of every entry, beside `numbers`."""
         import numpy as np
 
-        return np.repeat(self.codes, np.diff(self.starts), axis=0) if len(self.starts) else self.codes
+        if not len(self.starts):
+            return self.codes
+        counts = np.diff(self.starts.astype(np.int64))
+        if counts.min() < 1 or counts.sum() != len(self.numbers):
+            raise _damaged()
+        return np.repeat(self.codes, counts, axis=0)
 
 
 def member(numbers: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -349,6 +349,28 @@ def test_saving_over_itself_writes_what_changed_and_leaves_no_other_files(tmp_pa
 
 
 @pytest.mark.usefixtures("small_tables")
+def test_a_reader_finds_a_whole_version_while_others_are_saved(tmp_path: Path) -> None:
+    folder = tmp_path / "pdq"
+    index, entries = saved(folder)
+    number, query = entries[-2]
+
+    def write() -> None:
+        for turn in range(15):
+            index.extended([(9000 + turn, bytes(32))]).compacted().save(folder)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        opened = 0
+        while not writing.done():
+            found = HammingIndex.open("pdq", folder).search([query], 0)
+            assert Hit(number, 0, 0) in found
+            opened += 1
+        writing.result()
+    assert opened > 5
+    assert len(list(folder.iterdir())) == 3
+
+
+@pytest.mark.usefixtures("small_tables")
 def test_a_copy_in_another_folder_stands_alone(tmp_path: Path) -> None:
     index, entries = saved(tmp_path / "one")
     HammingIndex.open("pdq", tmp_path / "one").save(tmp_path / "two")
@@ -412,6 +434,9 @@ def test_tables_that_point_outside_are_reported_not_followed(tmp_path: Path, nam
     damaged = HammingIndex.open("pdq", folder)
     with pytest.raises(ModelError, match="damaged"):
         damaged.search([data for _, data in entries[:20]], 3)
+    if name == "starts":
+        with pytest.raises(ModelError, match="damaged"):
+            damaged.compacted()
 
 
 def test_another_version_method_or_altered_facts_are_refused(tmp_path: Path) -> None:
