@@ -3,8 +3,9 @@
     python benchmarks/hash_index.py [--sizes 1000000 10000000] [--queries 1000] [--seed 4]
 
 Hashes are drawn by a seeded generator that mimics PDQ of photographs: bits are balanced and follow their neighbour a little, so
-that distances of unrelated hashes have the spread that was measured on 209 photographs (128 +- 8.1); one hash in ten is an edit
-of an earlier one, 0 to 40 bits away. Half of the queries are unrelated to all hashes, the others 0 to 40 bits away from one.
+that distances of unrelated hashes spread as between photographs (printed too, where the set photos_cid22 is there); one hash in
+ten is an edit of an earlier one, 0 to 40 bits away. Half of the queries are unrelated to all hashes, the others 0 to 40 bits
+away from one.
 
 Each part runs in a process of its own, on one thread. Processor time is what one core spends on a query; elapsed time includes
 waiting for the processor on a busy machine. Memory is that of a process that mapped the saved index and answered all queries.
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,7 +105,8 @@ def build(size: int, folder: Path, seed: int) -> None:
 
     codes = hashes(size, seed)
     codes.tofile(folder / "codes.bin")
-    HammingIndex.from_arrays("pdq", codes[: 1 << 15], np.arange(1, (1 << 15) + 1))  # Compiles, or loads what was compiled.
+    few = codes[: 1 << 15]
+    HammingIndex.from_arrays("pdq", few, np.arange(1, len(few) + 1))  # Compiles, or loads what was compiled.
     made: list[HammingIndex] = []
     spent, elapsed = timed(lambda: made.append(HammingIndex.from_arrays("pdq", codes, np.arange(1, size + 1))))
     writing, written = timed(lambda: made[0].save(folder / "index"))
@@ -189,6 +192,47 @@ def spread(seed: int) -> str:
     return f"{distances.mean():.1f} +- {distances.std():.1f}"
 
 
+def photographs() -> None:
+    """Mean and deviation of the distances of PDQ between photographs, where they are there."""
+    archive = Path(os.environ.get("GENGUARD_DATA", "../shared/data")) / "photos_cid22" / "cid22_training.zip"
+    if not archive.is_file():
+        return
+    from guard.imaging import open_picture
+    from guard.matching.hashes import PDQ
+
+    with zipfile.ZipFile(archive) as files:
+        names = [name for name in files.namelist() if name.endswith((".png", ".jpg"))]
+        codes = [PDQ()(open_picture(files.read(name)).convert("RGB")).orientations[0] for name in names]
+    words = np.frombuffer(b"".join(codes), np.uint64).reshape(-1, 4)
+    distances = np.bitwise_count(words[:, None] ^ words).sum(axis=2)[np.triu_indices(len(words), 1)]
+    print(f"Distances of PDQ between {len(words)} photographs {distances.mean():.1f} +- {distances.std():.1f}.", flush=True)
+
+
+def skewed(seed: int, size: int = 1_000_000) -> None:
+    """Hashes as an adversary would choose them, at radius 31."""
+    from guard.matching.hamming import HammingIndex
+
+    draw = np.random.default_rng(seed)
+    shared = drawn(draw, size)
+    shared[:, 0] = 12345
+    far = draw.random((size, 256), np.float32) < 0.2
+    around = np.packbits(far, axis=1).view(np.uint64)
+    sets = {
+        "all share 64 bits with each other and the query": (
+            shared,
+            shared[:50] ^ np.array([0, *drawn(draw, 1)[0, 1:]], np.uint64),
+        ),
+        "all lie about 51 bits from the query": (around, np.zeros((10, 4), np.uint64)),
+        "all lie about 51 bits from one centre, a member is asked for": (around, around[:50]),
+        "all are the query": (np.zeros((size, 4), np.uint64), np.zeros((5, 4), np.uint64)),
+    }
+    print(f"\n## {size:,} skewed hashes\n\n{HEAD}")
+    for name, (codes, queries) in sets.items():
+        index = HammingIndex.from_arrays("pdq", codes, np.arange(1, size + 1))
+        index.near([queries[0].tobytes()], 31)
+        print(row(name, [timed(lambda q=one, i=index: i.near([q.tobytes()], 31)) for one in queries]))
+
+
 def machine() -> str:
     names = [
         line.partition(":")[2].strip()
@@ -203,13 +247,17 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=4)
-    parser.add_argument("--part", choices=["build", "search", "others"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=["build", "search", "others", "photographs", "skewed"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part == "build":
         build(args.sizes[0], args.folder, args.seed)
     elif args.part == "search":
         search(args.sizes[0], args.folder, args.seed, args.queries)
+    elif args.part == "photographs":
+        photographs()
+    elif args.part == "skewed":
+        skewed(args.seed)
     elif args.part == "others":
         others(args.folder, args.seed, args.queries)
     else:
@@ -218,16 +266,22 @@ def main() -> None:
 
 def whole(args: argparse.Namespace) -> None:
     """Every part for every size, one after the other."""
-    print(f"{machine()}. Distances of unrelated hashes {spread(args.seed)}. Seed {args.seed}.")
-    single = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    print(f"{machine()}. Distances of unrelated hashes {spread(args.seed)}. Seed {args.seed}.", flush=True)
+    part("photographs", args, 0, "")
     for size in args.sizes:
         print(f"\n## {size:,} hashes\n", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            for part in ("build", "search", "others"):
-                command = [sys.executable, __file__, "--part", part, "--folder", folder, "--sizes", str(size)]
-                command += ["--queries", str(args.queries), "--seed", str(args.seed)]
-                subprocess.run(command, env=single, check=True)
-                sys.stdout.flush()
+            for name in ("build", "search", "others"):
+                part(name, args, size, folder)
+    part("skewed", args, 0, "")
+
+
+def part(name: str, args: argparse.Namespace, size: int, folder: str) -> None:
+    """In a process of its own."""
+    single = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, __file__, "--part", name, "--folder", folder, "--sizes", str(size)]
+    command += ["--queries", str(args.queries), "--seed", str(args.seed)]
+    subprocess.run(command, env=single, check=True)
 
 
 if __name__ == "__main__":
