@@ -21,8 +21,8 @@ HEAVY = {
     "PIL", "cv2", "detoxify", "diffusers", "faiss", "httpx", "imagehash", "imwatermark", "matplotlib", "numba", "numpy", "onnxruntime", "pandas",
     "pdqhash", "presidio_analyzer", "pyarrow", "ray", "safetensors", "scipy", "spacy", "thinc", "torch", "transformers",
 }  # fmt: skip
-HEAVY_AT_HOME = {"generators/mlp_gan.py"}
-"""Networks as classes: their base class is torch's. Imported by name, when a GAN is built."""
+HEAVY_AT_HOME = {"generators/mlp_gan.py", "guard/matching/kernels.py"}
+"""Networks as classes: their base class is torch's. Loops that numba compiles. Each imported when it is first needed."""
 
 
 @cache
