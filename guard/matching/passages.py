@@ -12,7 +12,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from guard.errors import InputError, RegistryError
+from guard.matching import overlap
 from guard.matching.letters import MOST_BETWEEN, Reader, letters
+from guard.matching.overlap import Overlap, OverlapIndex, OverlapSearch
+from guard.matching.postings import NOTHING
 from guard.matching.runs import GUARANTEED, Run, RunIndex, RunSearch, encode
 from guard.matching.snapshot import Snapshot
 from guard.matching.text_kernels import GRAM
@@ -21,7 +24,10 @@ from guard.types import Span
 
 SHORTEST_RUN = 60
 """The least `min_run`: so many characters of prose have the letters of which a shared hash is certain."""
-RUNS = "runs"
+SIMILARITY = 0.25
+"""The least similarity that is reported; docs/quality/passages.md says what lower ones find, and find wrongly."""
+LEAST_SIMILARITY = 0.15
+RUNS, OVERLAP = "runs", "overlap"
 _APART = 60
 """Passages of one work that are no farther apart than so many characters, in the text and in the work, are one."""
 _BLOCK = 1 << 17
@@ -68,25 +74,34 @@ def fingerprints(text: str, *, keep_text: bool, part: str = "") -> tuple[Fingerp
             f"found a text of {size} letters, expected at least {GUARANTEED}: a shorter one cannot be recognised",
             advice="Register the passage with what stands around it.",
         )
-    return (Fingerprint(RUNS, encode(text, keep_text=keep_text, part=part), part),)
+    return (
+        Fingerprint(RUNS, encode(text, keep_text=keep_text, part=part), part),
+        Fingerprint(OVERLAP, overlap.encode(text, keep_text=keep_text, part=part), part),
+    )
 
 
 class PassageMatcher:
     """Finds what a text copies from the works of a snapshot. Safe for threads; each text has a follower of its own."""
 
-    def __init__(self, snapshot: Snapshot, min_run: int = 150) -> None:
-        """`min_run`: characters of the shortest verbatim run that is reported.
+    def __init__(self, snapshot: Snapshot, min_run: int = 150, similarity: float = SIMILARITY) -> None:
+        """`min_run`: characters of the shortest passage that is reported. `similarity`: the least of a reworded one; 0: none.
 
-        Raises RegistryError for a `min_run` below what is certain to be found.
+        Raises RegistryError for a `min_run` below what is certain to be found, or a similarity at which everything matches.
         """
         if min_run < SHORTEST_RUN:
             raise RegistryError(
                 f"min_run is {min_run}, expected at least {SHORTEST_RUN} characters",
                 advice=f"Runs of fewer than {GUARANTEED} letters are not certain to be found, and are often common phrases.",
             )
-        self.min_run = min_run
-        index = snapshot.indexes.get(RUNS)
-        self.runs = index if isinstance(index, RunIndex) else RunIndex.empty(RUNS)
+        if similarity and not LEAST_SIMILARITY <= similarity <= 1:
+            raise RegistryError(
+                f"similarity is {similarity}, expected {LEAST_SIMILARITY} to 1, or 0 for verbatim runs alone",
+                advice="Unrelated texts share a few word sequences in a hundred.",
+            )
+        self.min_run, self.similarity = min_run, similarity
+        runs, overlaps = snapshot.indexes.get(RUNS), snapshot.indexes.get(OVERLAP)
+        self.runs = runs if isinstance(runs, RunIndex) else RunIndex.empty(RUNS)
+        self.overlaps = overlaps if isinstance(overlaps, OverlapIndex) else OverlapIndex.empty(OVERLAP)
 
     def match(self, text: str) -> list[Passage]:
         """The passages of a whole text, in order of place."""
@@ -101,29 +116,35 @@ class Follower:
         self._matcher = matcher
         self._reader = Reader()
         self._runs = RunSearch(matcher.runs, max(GRAM, -(-matcher.min_run // (MOST_BETWEEN + 1))))
+        wanted = matcher.overlaps if matcher.similarity else OverlapIndex.empty(OVERLAP)
+        self._overlaps = OverlapSearch(wanted, matcher.similarity)
         self._held: list[Passage] = []
 
     def feed(self, piece: str) -> list[Passage]:
         """Read on. Returns the passages that are certain by now and were not returned before."""
         for start in range(0, len(piece), _BLOCK):
             found = self._reader.read(piece[start : start + _BLOCK])
-            self._held += self._long_enough(self._runs.feed(found))
-        return self._settled(self._runs.settled)
+            self._held += self._long_enough(self._runs.feed(found), self._overlaps.feed(found))
+        return self._settled(min(self._runs.settled, self._overlaps.settled))
 
     def finish(self) -> list[Passage]:
         """The text has ended: all that was not returned before."""
-        self._held += self._long_enough(self._runs.finish(self._reader.trailing))
-        return self._settled(self._reader.length + _APART + 1)
+        rest = self._overlaps.feed(Reader().read(""), ending=True)
+        self._held += self._long_enough(self._runs.finish(self._reader.trailing), rest)
+        return self._settled(NOTHING)
 
     @property
     def growing(self) -> list[Passage]:
         """Passages that are long enough already and go on, or may still be joined with what follows, as they are by now."""
-        return _joined([*self._held, *self._long_enough(self._runs.growing())])
+        return _joined([*self._held, *self._long_enough(self._runs.growing(), self._overlaps.growing())])
 
-    def _long_enough(self, runs: Iterable[Run]) -> Iterator[Passage]:
+    def _long_enough(self, runs: Iterable[Run], overlaps: Iterable[Overlap]) -> Iterator[Passage]:
         for run in runs:
             if run.length >= self._matcher.min_run:
-                yield Passage(run.number, Kind.VERBATIM, run.span, run.source, run.length, part=run.part)
+                yield Passage(run.number, Kind.VERBATIM, run.span, run.source, run.length, 1.0, run.part)
+        for one in overlaps:
+            if one.length >= self._matcher.min_run:
+                yield Passage(one.number, Kind.NEAR, one.span, one.source, one.length, one.similarity, one.part)
 
     def _settled(self, frontier: int) -> list[Passage]:
         """Take from what is held the clusters that nothing which begins at or after `frontier` can belong to."""

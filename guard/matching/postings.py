@@ -7,14 +7,17 @@ merged.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from guard.errors import ModelError
 from guard.matching import shelf
+from guard.matching.text_kernels import MIXING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +25,36 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 VERSION = 1
+LARGEST = 1 << 30
+"""Bytes that a fingerprint may unpack to."""
+NOTHING = 1 << 62
+"""A place farther than any text goes: nothing is waited for."""
 _TABLE = ("numbers", "starts", "lengths", "exact")
 _ENTRIES = ("hashes", "docs", "offsets")
+
+
+@cache
+def mixing() -> tuple[Any, ...]:
+    """The numbers of the rolling hash as the kernels take them."""
+    import numpy as np
+
+    return tuple(map(np.uint64, MIXING))
+
+
+def pack(form: bytes, part: str, body: bytes) -> bytes:
+    """A fingerprint: four bytes that name its form and version; compressed, which text of the work it is, and the rest."""
+    name = part.encode("utf-8", "surrogatepass")
+    return form + zlib.compress(struct.pack("<H", len(name)) + name + body, 9)
+
+
+def unpack(data: bytes, forms: Collection[bytes]) -> tuple[bytes, str, bytes]:
+    """Form, part and the rest. Raises ValueError, struct.error or zlib.error for what `pack` did not make."""
+    unpacker = zlib.decompressobj()
+    body = unpacker.decompress(data[4:], LARGEST)
+    if not unpacker.eof or data[:4] not in forms:
+        raise ValueError("it is cut off, too large, or of another form")
+    (size,) = struct.unpack_from("<H", body)
+    return data[:4], body[2 : 2 + size].decode("utf-8", "surrogatepass"), body[2 + size :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +177,19 @@ class PostingIndex:
         self.dropped = dropped
 
     @staticmethod
-    def decode(data: bytes) -> Document:
-        """Read a fingerprint. Raises ModelError for a malformed one."""
+    def read(data: bytes) -> Document:
+        """Read a fingerprint. Raises ValueError, struct.error or zlib.error for a malformed one."""
         raise NotImplementedError
+
+    def decode(self, data: bytes) -> Document:
+        """Read a fingerprint. Raises ModelError for a malformed one."""
+        try:
+            return self.read(data)
+        except (ValueError, struct.error, zlib.error) as error:
+            raise ModelError(
+                f"found a fingerprint of {self.method} that cannot be read: {error}",
+                advice="Make it again with `guard.matching.passages.fingerprints`.",
+            ) from None
 
     @classmethod
     def empty(cls, method: str) -> Self:

@@ -12,17 +12,14 @@ are followed, and 64 runs at a time: a passage that stands in more works than th
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from guard.errors import ModelError
 from guard.matching import text_kernels as kernels
 from guard.matching.letters import Letters, letters
-from guard.matching.postings import Document, PostingIndex, Segment
+from guard.matching.postings import NOTHING, Document, PostingIndex, Segment, mixing, pack, unpack
 from guard.matching.text_kernels import BEHIND, FIELDS, GRAM, OPEN, WINDOW, compiled
 from guard.types import Span
 
@@ -35,21 +32,18 @@ GUARANTEED = GRAM + WINDOW - 1
 """Every run of so many letters is found."""
 _TEXT, _HASHES = b"GRT\x01", b"GRH\x01"
 """How a fingerprint begins: the text itself, or hashes alone; and the version of the form."""
-_LARGEST = 1 << 30
 _BATCH = 1024
 
 
 def encode(text: str, *, keep_text: bool, part: str = "") -> bytes:
     """A text's fingerprint: the text, compressed, or hashes of its letters alone."""
-    name = part.encode("utf-8", "surrogatepass")
-    head = struct.pack("<H", len(name)) + name
     if keep_text:
-        return _TEXT + zlib.compress(head + text.encode("utf-8", "surrogatepass"), 9)
+        return pack(_TEXT, part, text.encode("utf-8", "surrogatepass"))
     found = letters(text)
     offsets, hashes = winnowed(found.codes)
     body = struct.pack("<II", len(found), len(hashes)) + hashes.astype("<u8").tobytes()
     marks = b"".join(one.astype("<u4").tobytes() for one in (offsets, found.places[offsets]))
-    return _HASHES + zlib.compress(head + body + marks, 9)
+    return pack(_HASHES, part, body + marks)
 
 
 def winnowed(codes: Array) -> tuple[Array, Array]:
@@ -65,27 +59,15 @@ def _selected(codes: Array, base: int, windows: Array) -> tuple[Array, Array]:
     import numpy as np
 
     values, places, hashes = (np.empty(len(codes), kind) for kind in (np.uint64, np.int64, np.uint64))
-    made = compiled(kernels.winnow)(codes, base, windows, _mixing(), values, places, hashes)
+    made = compiled(kernels.winnow)(codes, base, windows, mixing(), values, places, hashes)
     return places[:made], hashes[:made].copy()
-
-
-@cache
-def _mixing() -> tuple[Any, ...]:
-    import numpy as np
-
-    return tuple(map(np.uint64, kernels.MIXING))
 
 
 def _decode(data: bytes) -> Document:
     import numpy as np
 
-    unpacker = zlib.decompressobj()
-    body = unpacker.decompress(data[4:], _LARGEST)
-    if not unpacker.eof or data[:4] not in {_TEXT, _HASHES}:
-        raise ValueError("it is cut off, too large, or of another form")
-    (size,) = struct.unpack_from("<H", body)
-    part, body = body[2 : 2 + size].decode("utf-8", "surrogatepass"), body[2 + size :]
-    if data[:4] == _TEXT:
+    form, part, body = unpack(data, {_TEXT, _HASHES})
+    if form == _TEXT:
         found = letters(body.decode("utf-8", "surrogatepass"))
         offsets, hashes = winnowed(found.codes)
         return Document(hashes, offsets, {"codes": found.codes, "places": found.places}, part=part)
@@ -106,15 +88,7 @@ class RunIndex(PostingIndex):
 
     columns: ClassVar[Mapping[str, str]] = MappingProxyType({"codes": "u2", "places": "i4"})
 
-    @staticmethod
-    def decode(data: bytes) -> Document:
-        try:
-            return _decode(data)
-        except (ValueError, struct.error, zlib.error) as error:
-            raise ModelError(
-                f"found a fingerprint of verbatim runs that cannot be read: {error}",
-                advice="Make it again with `guard.matching.passages.fingerprints`.",
-            ) from None
+    read = staticmethod(_decode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +158,8 @@ class RunSearch:
     @property
     def settled(self) -> int:
         """No run that is not yet reported begins before this code point."""
+        if not self._parts:
+            return NOTHING
         before = [int(part.runs[row, kernels.PLACE_START]) for part in self._parts for row in range(part.opened)]
         return min([*before, int(self._places[0])] if len(self._places) else [0])
 

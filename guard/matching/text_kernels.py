@@ -31,6 +31,23 @@ MIXING = (
     0,
 )
 """Of the rolling hash modulo 2**64: its factor, that of a letter that leaves, MurmurHash3's last steps; no hash; the start."""
+WORDS, SIGNS = 3, 5
+"""Words, or characters of a script without spaces, in a sequence."""
+CELL, TABLE, PROBES = 2048, 4096, 8
+"""Of reworded passages: how far places may shift against one another, in characters; how many are followed at a time."""
+COMMON = 64
+"""Word sequences that stand in the works more often than this say nothing."""
+DROP = 2500
+"""A passage ends where its score has fallen so far below its best; a word sequence that is found adds nearly 1,000."""
+(
+    KEY, FIRST, LAST, SCORE, HITS, BEST, BEST_HITS, BEST_LAST, NEAR_START, NEAR_END, NEAR_COUNT_START, NEAR_COUNT_END,
+    SOURCE_START, SOURCE_END, BEST_SOURCE_START, BEST_SOURCE_END, NEAR_DOC, BEST_FIRST, SHIFT, BEST_SHIFT, SEEN,
+) = range(21)  # fmt: skip
+SEEN_WORDS = 16
+NEAR_FIELDS = SEEN + SEEN_WORDS
+"""Columns of a passage that is followed. FIRST and LAST number the text's word sequences; BEST_…: when its score was best.
+SHIFT: the sum of how far the work's places are from the text's. From SEEN on 1,024 bits say which of the work's sequences
+hereabouts were found already: one that the text repeats counts once."""
 DOC, OFFSET, START, END, COUNT_START, COUNT_END, PLACE_START, PLACE_END, BROKEN, FIELDS = range(10)
 """Columns of a run. START and END in letters of the text, COUNT_… in characters that count, PLACE_… in its code points."""
 
@@ -222,6 +239,170 @@ def follow(
     state[0], state[1], state[2] = opened, seed, done
 
 
+def shingle(
+    codes: Any,
+    places: Any,
+    counted: Any,
+    steps: Any,
+    ending: int,
+    numbers: Any,
+    state: Any,
+    ring: Any,
+    words: Any,
+    hashes: Any,
+    found: Any,
+) -> int:
+    """Hash the word sequences that are complete, and say how many they are.
+
+    `state`: whether a word is open, words completed, whether the last letter is of a script without spaces. `ring`: of the open
+    word (row 8) and the last eight its place, its end, and the same in characters that count. `words`: their hashes.
+    `found`: places and counts of each sequence, as in `ring`.
+    """
+    factor, _, shift, one, other, _, zero = numbers
+    opened, completed, before = state[0], state[1], state[2]
+    made = 0
+    for letter in range(len(codes) + 1):
+        apart, alone = ending == 1, False
+        if letter < len(codes):
+            code = codes[letter]
+            alone = 0x2E80 <= code < 0xAC00 or 0xF900 <= code < 0xFB00 or 0x0E00 <= code < 0x1100 or 0x1780 <= code < 0x1800
+            apart = steps[letter] > 1 or alone or before == 1
+        if apart and opened == 1:
+            row = completed % 8
+            words[row] = words[8]
+            for field in range(4):
+                ring[row, field] = ring[8, field]
+            completed += 1
+            size = SIGNS if before == 1 else WORDS
+            if completed >= size:
+                rolled = zero
+                for number in range(completed - size, completed):
+                    rolled = (rolled ^ words[number % 8]) * factor
+                    rolled ^= rolled >> shift
+                mixed = (rolled ^ (rolled >> shift)) * one
+                mixed = (mixed ^ (mixed >> shift)) * other
+                mixed ^= mixed >> shift
+                first = (completed - size) % 8
+                hashes[made] = mixed
+                found[made, 0], found[made, 1] = ring[first, 0], ring[row, 1]
+                found[made, 2], found[made, 3] = ring[first, 2], ring[row, 3]
+                made += 1
+            opened = 0
+        if letter < len(codes):
+            if opened == 0:
+                opened = 1
+                words[8] = zero
+                ring[8, 0], ring[8, 2] = places[letter], counted[letter] - 1
+            words[8] = (words[8] + codes[letter]) * factor
+            ring[8, 1], ring[8, 3] = places[letter] + 1, counted[letter]
+            before = 1 if alone else 0
+    state[0], state[1], state[2] = opened, completed, before
+    return made
+
+
+def chain(
+    found: Any,
+    lows: Any,
+    highs: Any,
+    docs: Any,
+    offsets: Any,
+    starts: Any,
+    lengths: Any,
+    live: Any,
+    begins: Any,
+    ends: Any,
+    toll: int,
+    least: int,
+    ending: int,
+    table: Any,
+    state: Any,
+    closed: Any,
+) -> None:
+    """Follow passages with many of the works' word sequences, from sequence `state[0]` on; stops when `closed` is nearly full.
+
+    A sequence that is found adds `1000 - toll` to the score of its passage, one that is not takes `toll` away. `state`: next
+    sequence, sequences counted so far in the text, passages closed. Those with `least` sequences found are written to `closed`.
+    """
+    at, ordinal, done = state[0], state[1], state[2]
+    while at < len(found) and done + 2 * COMMON < len(closed) - TABLE:
+        common = 0
+        for entry in range(lows[at], min(highs[at], lows[at] + SCANNED)):
+            doc = docs[entry]
+            if 0 <= doc < len(starts):
+                common += live[doc]
+        if common <= COMMON:
+            ordinal += 1
+            for entry in range(lows[at], highs[at]):
+                doc, offset = docs[entry], offsets[entry]
+                if doc < 0 or doc >= len(starts) or live[doc] == 0 or offset < 0 or offset >= lengths[doc]:
+                    continue
+                begin, end = begins[starts[doc] + offset], ends[starts[doc] + offset]
+                for tiling in range(2):
+                    cell = (begin - found[at, 0] + tiling * (CELL // 2)) // CELL
+                    key = (doc << 32) | ((cell * 2 + tiling) & 0xFFFFFFFF)
+                    slot, free = (key ^ (key >> 29) ^ (key >> 47)) * 0x2545F491 & 0x7FFFFFFFFFFFFFFF, -1
+                    slot ^= slot >> 20
+                    mine = -1
+                    for probe in range(PROBES):
+                        row = (slot + probe) % TABLE
+                        lost = toll * (ordinal - table[row, LAST] - 1)
+                        score = table[row, SCORE] - lost
+                        over = table[row, HITS] == 0 or score <= 0 or table[row, BEST] - score > DROP
+                        if not over and table[row, KEY] == key:
+                            mine = row
+                        if over and free < 0:
+                            free = row
+                    if mine < 0 and free < 0:
+                        continue
+                    if mine < 0:
+                        mine = free
+                        if table[mine, BEST_HITS] >= least and table[mine, HITS] > 0:
+                            for field in range(NEAR_FIELDS):
+                                closed[done, field] = table[mine, field]
+                            done += 1
+                        table[mine, KEY], table[mine, NEAR_DOC] = key, doc
+                        table[mine, FIRST], table[mine, LAST] = ordinal, ordinal - 1
+                        table[mine, SCORE], table[mine, HITS], table[mine, BEST], table[mine, SHIFT] = 0, 0, 0, 0
+                        for field in range(SEEN, NEAR_FIELDS):
+                            table[mine, field] = 0
+                        table[mine, NEAR_START], table[mine, NEAR_COUNT_START] = found[at, 0], found[at, 2]
+                        table[mine, SOURCE_START], table[mine, SOURCE_END] = begin, end
+                    elif table[mine, LAST] == ordinal:
+                        continue
+                    table[mine, SCORE] -= toll * (ordinal - table[mine, LAST] - 1)
+                    table[mine, LAST] = ordinal
+                    word, bit = SEEN + ((offset >> 6) & (SEEN_WORDS - 1)), 1 << (offset & 63)
+                    if table[mine, word] & bit:
+                        table[mine, FIRST] += 1
+                        continue
+                    table[mine, word] |= bit
+                    table[mine, SEEN + ((word - SEEN + SEEN_WORDS // 2) & (SEEN_WORDS - 1))] = 0
+                    table[mine, SCORE] += 1000 - toll
+                    table[mine, HITS] += 1
+                    table[mine, SHIFT] += begin - found[at, 0]
+                    table[mine, SOURCE_START] = min(table[mine, SOURCE_START], begin)
+                    table[mine, SOURCE_END] = max(table[mine, SOURCE_END], end)
+                    if table[mine, SCORE] > table[mine, BEST]:
+                        table[mine, BEST], table[mine, BEST_HITS] = table[mine, SCORE], table[mine, HITS]
+                        table[mine, BEST_FIRST], table[mine, BEST_LAST] = table[mine, FIRST], ordinal
+                        table[mine, NEAR_END], table[mine, NEAR_COUNT_END] = found[at, 1], found[at, 3]
+                        table[mine, BEST_SHIFT] = table[mine, SHIFT]
+                        table[mine, BEST_SOURCE_START] = table[mine, SOURCE_START]
+                        table[mine, BEST_SOURCE_END] = table[mine, SOURCE_END]
+        at += 1
+    if at == len(found):
+        for row in range(TABLE):
+            if table[row, HITS] > 0:
+                score = table[row, SCORE] - toll * (ordinal - table[row, LAST])
+                if ending == 1 or score <= 0 or table[row, BEST] - score > DROP:
+                    if table[row, BEST_HITS] >= least:
+                        for field in range(NEAR_FIELDS):
+                            closed[done, field] = table[row, field]
+                        done += 1
+                    table[row, HITS] = 0
+    state[0], state[1], state[2] = at, ordinal, done
+
+
 @cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The machine code of a function of this module."""
@@ -233,6 +414,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     u8, u16, i32, i64, u64 = types.uint8, types.uint16, types.int32, types.int64, types.uint64
     given = {kind: array(kind, readonly=True) for kind in (u8, u16, types.uint32, i32, i64, u64)}
+    table = array(i64, dimensions=2)
     signatures = {
         "read": types.void(
             given[types.uint32], given[u16], given[u8], given[u8], given[i32], given[u16], given[u8], i64, array(i64),
@@ -243,6 +425,14 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             given[u16], given[i64], given[i64], i64, given[i64], given[i64], given[i64], given[i32], given[i32], given[i64],
             given[i64], given[u8], given[u8], given[u16], i64, i64, i64, array(i64, dimensions=2), array(i64),
             array(i64, dimensions=2),
+        ),
+        "shingle": i64(
+            given[u16], given[i64], given[i64], given[u8], i64, types.UniTuple(u64, 7), array(i64), table, array(u64),
+            array(u64), table,
+        ),
+        "chain": types.void(
+            array(i64, readonly=True, dimensions=2), given[i64], given[i64], given[i32], given[i32], given[i64], given[i64],
+            given[u8], given[i32], given[i32], i64, i64, i64, table, array(i64), table,
         ),
     }  # fmt: skip
     signature = signatures[function.__name__]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 import pytest
@@ -13,7 +14,7 @@ from guard.matching.passages import Follower, Kind, Passage, PassageMatcher, fin
 from guard.matching.snapshot import Snapshot, snapshot_of
 from guard.matching.works import Work
 from guard.types import Modality
-from tests.matching.prose import chinese, prose
+from tests.matching.prose import chinese, prose, words
 
 BOOK = prose(11, 1500)
 OTHER = prose(12, 1500)
@@ -192,3 +193,48 @@ def test_a_minimum_below_what_is_certain_is_refused():
 def test_a_bank_without_texts_matches_nothing():
     """Pictures alone."""
     assert PassageMatcher(snapshot_of("empty", [])).match(BOOK) == []
+
+
+def reworded(text: str, share: float) -> str:
+    draw, others = random.Random(5), words(40, 3000)
+    return " ".join(draw.choice(others) if draw.random() < share else word for word in text.split())
+
+
+def test_a_reworded_passage_is_told_from_a_verbatim_one():
+    """And asked for, or not."""
+    text = f"{prose(26, 60)} {reworded(cut(2000, 900), 0.2)} {prose(27, 60)}"
+    (passage,) = PassageMatcher(bank(OTHER, BOOK)).match(text)
+    assert (passage.number, passage.kind) == (2, Kind.NEAR)
+    assert 0.3 < passage.similarity < 0.7
+    assert abs(passage.source.start - 2000 - (passage.span.start - len(prose(26, 60)) - 1)) < 60
+    assert PassageMatcher(bank(OTHER, BOOK), similarity=0).match(text) == []
+
+
+def test_a_reworded_page_with_a_verbatim_half_is_both():
+    """The verbatim run, and the rest; what a run covers is not reported as reworded too."""
+    text = f"{cut(1000, 600)} {reworded(cut(1600, 900), 0.25)}"
+    kinds = [one.kind for one in PassageMatcher(bank(BOOK)).match(text)]
+    assert kinds.count(Kind.VERBATIM) == 1
+    assert [one.kind for one in PassageMatcher(bank(BOOK)).match(cut(1000, 1500))] == [Kind.VERBATIM]
+
+
+REWORDED = (
+    f"{reworded(cut(0, 1500), 0.2)} {cut(3000, 200)}{reworded(cut(3200, 400), 0.3)}{prose(28, 90)}{reworded(OTHER[:700], 0.1)}"
+)
+
+
+@given(st.lists(st.integers(0, len(REWORDED)), max_size=12))
+@settings(max_examples=50, deadline=None)
+def test_a_stream_has_the_reworded_passages_of_the_whole_text(cuts):
+    """For every split."""
+    matcher = PassageMatcher(bank(BOOK, OTHER), similarity=0.2)
+    assert len(matcher.match(REWORDED)) > 1
+    at = [0, *sorted(cuts), len(REWORDED)]
+    assert followed(matcher, [REWORDED[start:end] for start, end in pairwise(at)]) == matcher.match(REWORDED)
+
+
+@pytest.mark.parametrize("similarity", [0.01, -1, 1.5])
+def test_a_similarity_that_cannot_be_is_refused(similarity):
+    """Everything would match, or nothing."""
+    with pytest.raises(RegistryError, match="to 1, or 0 for verbatim"):
+        PassageMatcher(bank(BOOK), similarity=similarity)

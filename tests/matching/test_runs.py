@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.errors import ModelError
-from guard.matching import runs as module
+from guard.matching import postings
 from guard.matching.letters import Reader, letters
 from guard.matching.runs import GUARANTEED, Run, RunIndex, RunSearch, encode, winnowed
 from guard.matching.snapshot import WorkIndex
@@ -234,6 +234,6 @@ def test_a_text_of_a_work_has_its_name():
 
 def test_a_text_that_is_too_large_to_unpack_is_refused(monkeypatch):
     """A small fingerprint must not fill the memory."""
-    monkeypatch.setattr(module, "_LARGEST", 1000)
+    monkeypatch.setattr(postings, "LARGEST", 1000)
     with pytest.raises(ModelError, match="too large"):
         index(BOOK)
