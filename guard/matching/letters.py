@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-MOST_BETWEEN = 8
+MOST_BETWEEN = 40
 """So many characters of a stretch without a letter count towards the length of a run, at most."""
 _POINTS = 0x110000
 _SEVERAL = 1 << 13

@@ -75,8 +75,8 @@ def fingerprints(text: str, *, keep_text: bool, part: str = "") -> tuple[Fingerp
             advice="Register the passage with what stands around it.",
         )
     return (
-        Fingerprint(RUNS, encode(text, keep_text=keep_text, part=part), part),
-        Fingerprint(OVERLAP, overlap.encode(text, keep_text=keep_text, part=part), part),
+        Fingerprint(RUNS, encode(text, keep_text=keep_text, part=part)),
+        Fingerprint(OVERLAP, overlap.encode(text, keep_text=keep_text, part=part)),
     )
 
 
