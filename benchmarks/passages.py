@@ -22,6 +22,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 from guard.matching.passages import Kind, PassageMatcher, fingerprints
@@ -55,12 +56,12 @@ def books(name: str = "books.zip") -> dict[str, str]:
 
 
 def documents(count: int) -> list[str]:
-    """`count` texts of about DOCUMENT characters, as many of each corpus."""
+    """`count` texts of about DOCUMENT characters, as many of each corpus; small corpora are gone through again."""
     draw, made = random.Random(SEED), []
     for file, name in OTHERS:
         pool = column(DATA / file, name)
         draw.shuffle(pool)
-        pieces, mine = iter(pool * 3), []
+        pieces, mine = cycle(pool), []
         while len(mine) < count // len(OTHERS):
             text = ""
             while len(text) < DOCUMENT:
@@ -198,7 +199,7 @@ def shingles(registered: dict[str, str], texts: list[str], size: int = 50) -> No
         taken = time.process_time() - start
         cells.append(f"{hits} of {len(made)}, {sum(map(len, made)) / taken / 1e6:.2f} MB/s")
     print(
-        f"\nA set of all {size}-character shingles: built in {built:.0f} s, {memory / 1024:.0f} MB; runs of 200: {' | '.join(cells)}"
+        f"\nSet of all {size}-character shingles: built in {built:.0f} s, {memory / 1024:.0f} MB; runs of 200: {' | '.join(cells)}"
     )
 
 

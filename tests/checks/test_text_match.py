@@ -175,7 +175,7 @@ def test_a_bank_that_cannot_be_used_is_refused(tmp_path):
         ("// SPDX-License-Identifier: MIT\nint x;", ["licence MIT, by its SPDX tag"]),
         ("# SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)", ["licence GPL-2.0-only OR Apache-2.0, by its SPDX tag"]),
         ("SPDX-License-Identifier: LicenseRef-Mine", ["a licence that is not in the list, by an SPDX tag"]),
-        ("Permission is hereby granted, free of\n charge, to any person obtaining\n# a copy", ["licence MIT, by how it begins"]),
+        ("Permission is hereby granted, free of\n charge, to any person obtaining a copy", ["licence MIT, by how it begins"]),
         ("#  Licensed under the Apache\n#  License, Version 2.0 (the", ["licence Apache-2.0, by how it begins"]),
         (
             "under the terms of the GNU General Public License as published; either version 3, or (at your option) any later.",
