@@ -198,9 +198,7 @@ def shingles(registered: dict[str, str], texts: list[str], size: int = 50) -> No
         hits = sum(any(hash(text[at : at + size]) in known for at in range(len(text) - size)) for text in made)
         taken = time.process_time() - start
         cells.append(f"{hits} of {len(made)}, {sum(map(len, made)) / taken / 1e6:.2f} MB/s")
-    print(
-        f"\nSet of all {size}-character shingles: built in {built:.0f} s, {memory / 1024:.0f} MB; runs of 200: {' | '.join(cells)}"
-    )
+    print(f"\nSet of all {size}-character shingles: {built:.0f} s, {memory / 1024:.0f} MB; runs of 200: {' | '.join(cells)}")
 
 
 def chinese() -> None:

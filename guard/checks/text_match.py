@@ -66,7 +66,10 @@ class TextMatch:
         return Examples(tuple(map(_text, _FLAGGED)), tuple(map(_text, _CLEAN)))
 
     def load(self) -> None:
-        """Load the banks. Raises ModelError when one is missing or malformed, or has works that cannot be found in a text."""
+        """Load the banks and compile the loops, which takes some seconds where no process did so before.
+
+        Raises ModelError when a bank is missing or malformed, or has works that cannot be found in a text.
+        """
         loaded = tuple(map(_opened, self._names))
         snapshots = [bank() for bank in loaded]
         wanted = {RUNS, *([OVERLAP] if self._similarity else [])}
@@ -77,6 +80,7 @@ class TextMatch:
                     f"{uncovered} works of bank {snapshot.bank!r} have no fingerprint by {' or '.join(sorted(wanted))}",
                     advice="Register their texts with `guard.matching.passages.fingerprints`.",
                 )
+        PassageMatcher(snapshots[0], self._min_run, self._similarity).match(_FLAGGED[0])
         self._banks, self._digest = loaded, " ".join(snapshot.digest for snapshot in snapshots)
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
