@@ -125,17 +125,22 @@ def verbatim(
     return " | ".join(cells)
 
 
-def rewordings(snapshot: Snapshot, registered: dict[str, str], texts: list[str], words: int) -> None:
+def rewordings(snapshot: Snapshot, registered: dict[str, str], texts: list[str]) -> None:
+    for words in (60, 120):
+        reworded(snapshot, registered, texts, words)
+
+
+def reworded(snapshot: Snapshot, registered: dict[str, str], texts: list[str], words: int) -> None:
     print(f"\nReworded passages of {words} words, by the share of words changed (similarity | {' | '.join(map(str, SHARES))}):")
     others = [word for text in list(registered.values())[::7] for word in text.split()]
-    titles = list(registered)
+    split = [text.split() for text in registered.values()]
     for similarity in (0.2, 0.25, 0.3, 0.4):
         matcher, cells = PassageMatcher(snapshot, 150, similarity), []
         for share in SHARES:
             draw = random.Random(SEED + round(100 * share))
-            chosen, passages = [draw.randrange(len(titles)) for _ in texts], []
+            chosen, passages = [draw.randrange(len(split)) for _ in texts], []
             for one in chosen:
-                tokens = registered[titles[one]].split()
+                tokens = split[one]
                 start = draw.randrange(len(tokens) - words)
                 passages.append(reword(" ".join(tokens[start : start + words]), share, others, draw))
             made = planted(texts, passages, draw)
@@ -232,6 +237,16 @@ def chinese() -> None:
     print(f"{len(text.encode()) / taken:.1f} MB/s, {len(text) / taken:.1f} million characters/s")
 
 
+def runs(snapshot: Snapshot, registered: dict[str, str], texts: list[str]) -> None:
+    print(f"\nVerbatim runs found, in {len(texts)} texts each ({' | '.join(map(str, LENGTHS))} characters):")
+    for name, minimum in (("min_run 150", 150), ("min_run 100", 100)):
+        matcher = PassageMatcher(snapshot, minimum, 0)
+        print(f"| {name}, as it is | {verbatim(matcher, registered, texts, lambda text, _: text)} |")
+        print(f"| {name}, set otherwise | {verbatim(matcher, registered, texts, set_otherwise)} |", flush=True)
+    hashed = PassageMatcher(bank(registered, keep_text=False), 150, 0)
+    print(f"| min_run 150, hashes alone | {verbatim(hashed, registered, texts, lambda text, _: text)} |")
+
+
 def sizes(snapshot: Snapshot, registered: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, index in snapshot.indexes.items():
@@ -252,6 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Copied passages: found, wrongly found, speed.")
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--reworded", type=int, default=300)
+    parser.add_argument("--only", nargs="*", help="sizes speed wrong chinese reworded shingles verbatim; by default all")
     given = parser.parse_args()
     if not DATA.is_dir():
         print(f"no corpora at {DATA}: nothing measured. Set GENGUARD_DATA.")
@@ -266,20 +282,17 @@ def main() -> None:
         f"{statistics.mean(map(len, texts)):.0f} characters"
     )
     print(f"memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB with all texts")
-    sizes(snapshot, registered)
-    print(f"\nVerbatim runs found, in {len(texts)} texts each ({' | '.join(map(str, LENGTHS))} characters):")
-    for name, minimum in (("min_run 150", 150), ("min_run 100", 100)):
-        matcher = PassageMatcher(snapshot, minimum, 0)
-        print(f"| {name}, as it is | {verbatim(matcher, registered, texts, lambda text, _: text)} |")
-        print(f"| {name}, set otherwise | {verbatim(matcher, registered, texts, set_otherwise)} |", flush=True)
-    hashed = PassageMatcher(bank(registered, keep_text=False), 150, 0)
-    print(f"| min_run 150, hashes alone | {verbatim(hashed, registered, texts, lambda text, _: text)} |")
-    for words in (60, 120):
-        rewordings(snapshot, registered, texts[: given.reworded], words)
-    wrongly(snapshot, registered, texts)
-    speed(snapshot, texts, registered)
-    chinese()
-    shingles(registered, texts[:500])
+    parts: dict[str, Callable[[], None]] = {
+        "sizes": lambda: sizes(snapshot, registered),
+        "speed": lambda: speed(snapshot, texts, registered),
+        "wrong": lambda: wrongly(snapshot, registered, texts),
+        "chinese": chinese,
+        "reworded": lambda: rewordings(snapshot, registered, texts[: given.reworded]),
+        "shingles": lambda: shingles(registered, texts[:500]),
+        "verbatim": lambda: runs(snapshot, registered, texts),
+    }
+    for name in given.only or parts:
+        parts[name]()
 
 
 if __name__ == "__main__":

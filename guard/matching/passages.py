@@ -24,7 +24,7 @@ from guard.types import Span
 
 SHORTEST_RUN = 60
 """The least `min_run`: so many characters of prose have the letters of which a shared hash is certain."""
-SIMILARITY = 0.25
+SIMILARITY = 0.2
 """The least similarity that is reported; docs/quality/passages.md says what lower ones find, and find wrongly."""
 LEAST_SIMILARITY = 0.15
 RUNS, OVERLAP = "runs", "overlap"
