@@ -113,6 +113,7 @@ checks: Registry[Check] = Registry(
         "toxicity": "guard.checks.toxicity",
         "pii": "guard.checks.pii",
         "image_match": "guard.checks.image_match",
+        "text_match": "guard.checks.text_match",
         "secrets": "guard.checks.secrets",
         "classifier": "guard.checks.classifier",
         "moderation_endpoint": "guard.checks.moderation_endpoint",

@@ -29,6 +29,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "pdq": Method(Modality.IMAGE, _HASH, "PDQ, 256 bits"),
         "phash": Method(Modality.IMAGE, _HASH, "pHash of 16 x 16 frequencies, 256 bits"),
         "dhash": Method(Modality.IMAGE, _HASH, "dHash of a 17 x 16 grid, 256 bits"),
+        "runs": Method(Modality.TEXT, "guard.matching.runs:RunIndex", "Verbatim runs: winnowed hashes of 24 letters"),
+        "overlap": Method(Modality.TEXT, "guard.matching.overlap:OverlapIndex", "Reworded passages: hashes of three words"),
     }
 )
 

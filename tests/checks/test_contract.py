@@ -24,6 +24,7 @@ NAMES = [
     "pii",
     "secrets",
     "image_match",
+    "text_match",
     "prompt_injection",
     "invisible_characters",
     "prompt_leakage",

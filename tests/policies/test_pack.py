@@ -47,6 +47,9 @@ def results(context: Context, check: str = "", label: str = "", score: int = 0) 
         (PROMPT, "injection", "injection", 400, Action.ALLOW, None),
         (PROMPT, "unseen", "tags", 1000, Action.REDACT, "hidden-characters"),
         (TEXT, "unseen", "bidi", 500, Action.REDACT, "hidden-characters"),
+        (TEXT, "passages", "verbatim", 1000, Action.BLOCK, "protected-text"),
+        (TEXT, "passages", "near", 600, Action.REVIEW, "reworded-text"),
+        (TEXT, "passages", "cleared", 0, Action.ALLOW, None),
         (IMAGE, "works", "matched", 950, Action.BLOCK, "protected-work"),
     ],
 )
@@ -71,6 +74,6 @@ def test_every_blocking_rule_tells_the_person_in_both_languages() -> None:
 def test_the_pack_loads_with_the_parts_that_genguard_ships(real_parts: None) -> None:
     """Its checks, labels, parameters and mark are the real ones'."""
     policy = load("enterprise")
-    uses = ["prompt_injection", "pii", "secrets", "toxicity", "invisible_characters", "image_match"]
+    uses = ["prompt_injection", "text_match", "pii", "secrets", "toxicity", "invisible_characters", "image_match"]
     assert [spec.use for spec in policy.checks] == uses
     assert [mark.use for mark in policy.marks] == ["watermark"]
