@@ -65,6 +65,10 @@ class Bank:
         """The bank in a folder, begun as one of that `kind` if one is named and there is none. Raises ModelError."""
         return cls(folder.name, Catalogue.open(folder / CATALOGUE, kind=kind), folder)
 
+    def close(self) -> None:
+        """Let go of the file. Snapshots that were taken can no longer look works up."""
+        self._catalogue.close()
+
     @property
     def kind(self) -> str:
         """`protected` or `cleared`."""

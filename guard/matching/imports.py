@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from guard.errors import InputError
 from guard.matching import exchange
@@ -126,7 +127,7 @@ class _Import:
         """Works that are not registered yet."""
         return len(self._batch)
 
-    def __enter__(self) -> _Import:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
