@@ -49,6 +49,7 @@ COLUMNS: Mapping[str, str] = {
     **{f"{method}{tail}": f"{method}{tail}" for method in HASHED for tail in ("", "_trimmed")},
 }  # fmt: skip
 """What a column's name, in small letters, means."""
+_FORMULA = ("=", "+", "-", "@", "\t")
 _ROWS = -1
 """Stands for the version of a file that has no first line of a bank's file."""
 _METHODS = {"hash_pdq": "pdq", "pdq": "pdq", "phash": "phash", "dhash": "dhash", "pdq_hash": "pdq"}
@@ -191,7 +192,7 @@ def _columns(first: list[str]) -> list[str]:
 
 
 def _from_row(line: int, row: Mapping[str, str], surplus: int) -> Item:
-    row = {name: cell.strip() for name, cell in row.items()}
+    row = {name: _plain(cell.strip()) for name, cell in row.items()}
     file = row.get("file", "")
     try:
         work = _work_from_row(row, surplus)
@@ -345,7 +346,12 @@ def _write_signals(works: Iterable[Work], kind: str, bank: str, stream: IO[str])
 
 def _cell(text: str) -> str:
     """A cell that a spreadsheet shows and does not compute."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _plain(cell: str) -> str:
+    """What `_cell` was given."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def as_stream(data: bytes) -> IO[str]:
