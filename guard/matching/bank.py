@@ -226,9 +226,13 @@ class Bank:
 
     def was_registered(self, work: str, digest: str) -> bool:
         """Whether a work was registered, and not retired, when the bank had that digest. Raises InputError."""
-        at = self._at(digest) or self.catalogue.state()
+        at = self.state(digest)
         found = self.catalogue.find(work, at)
         return found is not None and (found.retired is None or found.retired > at.seq)
+
+    def state(self, digest: str = "") -> State:
+        """How far the history went when the bank had a digest; the latest for the empty one. Raises InputError."""
+        return self._at(digest) or self.catalogue.state()
 
     def write(self, path: Path) -> int:
         """Write the bank as JSON Lines; return the number of works. A reader sees the old file or the new one."""
@@ -313,9 +317,8 @@ def for_change(name: str, *, kind: str = "") -> tuple[Bank, str]:
             _copy(bundled, folder)
             said = f"copied the bundled bank {name} to {folder}: from now on this copy is used"
         else:
-            Bank.open(folder, kind=kind or "protected")
             said = f"begun the {kind or 'protected'} bank {folder}"
-    bank = _live(folder)
+    bank = _live(folder, kind=kind or "protected")  # which also ends what a process that died has begun
     if kind and bank.kind != kind:
         raise InputError(
             f"bank {name!r} is {bank.kind}, expected {kind}", advice="A bank's kind never changes: use another bank."
@@ -378,12 +381,12 @@ def _copy(file: Path, folder: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _live(folder: Path) -> Bank:
+def _live(folder: Path, *, kind: str | None = None) -> Bank:
     """The open bank of a folder: one a process, so that its indexes are in memory once."""
     with _opening:
         bank = _opened.get(folder)
         if bank is None:
-            bank = _opened[folder] = Bank.open(folder)
+            bank = _opened[folder] = Bank.open(folder, kind=kind)
         return bank
 
 

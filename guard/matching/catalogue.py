@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from guard.errors import InputError, ModelError
-from guard.matching.records import KINDS, MOST_FINGERPRINTS, canonical, check_work, day_from, work_digest
+from guard.errors import ModelError
+from guard.matching.records import MOST_FINGERPRINTS, canonical, check_kind, check_work, day_from, work_digest
 from guard.matching.works import Fingerprint, Work
 from guard.types import Modality
 
@@ -128,7 +128,9 @@ class Catalogue:
 
         Raises ModelError for a file that is missing, no catalogue, or of another version.
         """
-        if kind is None and not path.is_file():
+        if kind is not None:
+            check_kind(kind)
+        elif not path.is_file():
             raise ModelError(f"there is no bank {path.parent}", advice="Add a work to it, or import some, to begin it.")
         with _clear("open", path):
             if kind is not None:
@@ -146,6 +148,7 @@ class Catalogue:
     @classmethod
     def memory(cls, kind: str) -> Self:
         """A catalogue that is gone with the object."""
+        check_kind(kind)
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         _begin(connection, kind)
         return cls(None, connection, connection)
@@ -471,8 +474,6 @@ def _registered(row: Sequence[Any], fingerprints: tuple[Fingerprint, ...] = (), 
 
 def _begin(connection: sqlite3.Connection, kind: str) -> None:
     """Make the tables, unless another process has."""
-    if kind not in KINDS:
-        raise InputError(f"found kind of bank {kind!r}, expected {' or '.join(KINDS)}")
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():

@@ -95,15 +95,22 @@ def import_works(bank: Bank, source: Path, options: Options | None = None, *, pr
     Raises InputError for a source that is missing, unreadable as a whole or of unknown columns, ModelError when the bank
     cannot be written.
     """
-    options = options or Options()
     total = _total(source)
-    with _Import(bank, source.name, options) as run:
-        for place, item, folder in _items(source):
+    with _Import(bank, source.name, options or Options()) as run:
+        for count, (place, item, folder) in enumerate(_items(source), 1):
             run.take(place, item, folder)
-            if progress is not None and not run.summary.seen % 50:
-                progress(run.waiting + run.summary.seen, total)
+            if progress is not None and not count % 20:
+                progress(count, max(total, count))
     if progress is not None:
         progress(run.summary.seen, max(total, run.summary.seen))
+    return run.summary
+
+
+def import_items(bank: Bank, source: str, items: Iterable[Item], options: Options | None = None) -> Summary:
+    """Import works that somebody sent, from `source` as they call it: hashes alone, no files. Raises as `import_works`."""
+    with _Import(bank, source, options or Options()) as run:
+        for item in items:
+            run.take(f"{source}:{item.line}", item, None)
     return run.summary
 
 
@@ -122,11 +129,6 @@ class _Import:
         if self._rejects:
             csv.writer(self._rejects).writerow(("place", "id", "error"))
 
-    @property
-    def waiting(self) -> int:
-        """Works that are not registered yet."""
-        return len(self._batch)
-
     def __enter__(self) -> Self:
         return self
 
@@ -140,7 +142,7 @@ class _Import:
                 self._rejects.close()
             self.summary.seconds = time.monotonic() - self._started
 
-    def take(self, place: str, item: Item, folder: Path) -> None:
+    def take(self, place: str, item: Item, folder: Path | None) -> None:
         """Register one work, soon."""
         if item.work is None:
             self._reject(place, item.id, item.error)
@@ -172,8 +174,10 @@ class _Import:
             self._untidy = 0
             self._bank.tidy()
 
-    def _from_file(self, work: Work, folder: Path, file: str) -> tuple[bytes, Work | None]:
+    def _from_file(self, work: Work, folder: Path | None, file: str) -> tuple[bytes, Work | None]:
         """What the work is made from, and the work; None when it is known to be there."""
+        if folder is None:
+            raise InputError("found a file's name, expected hashes: files are imported where they are")
         data = _data(folder, file)
         flags = [self._options.thumbnails, self._options.keep_text]
         made_from = hashlib.sha256(canonical([facts(work), flags]) + data).digest()

@@ -62,6 +62,12 @@ def check_work(work: Work) -> Work:
     return work
 
 
+def check_kind(kind: str) -> None:
+    """Raises InputError for a kind of bank that does not exist."""
+    if kind not in KINDS:
+        raise InputError(f"found kind of bank {kind[:40]!r}, expected {' or '.join(KINDS)}")
+
+
 def record(work: Work) -> dict[str, Any]:
     """The work as its line of a bank's file."""
     found: dict[str, Any] = facts(work)

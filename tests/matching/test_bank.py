@@ -309,6 +309,15 @@ def test_a_bank_is_begun_by_its_first_change() -> None:
         banks.for_change("new", kind="protected")
 
 
+def test_a_bank_that_was_only_half_begun_is_ended(tmp_path: Path) -> None:
+    """By the next change: a process died after it had made the file."""
+    (tmp_path / "banks" / "half").mkdir(parents=True)
+    (tmp_path / "banks" / "half" / "catalogue.db").touch()
+    with pytest.raises(ModelError):
+        banks.load("half", empty=True)
+    assert len(banks.for_change("half")[0]) == 0
+
+
 @pytest.mark.parametrize("name", ["..", ".hidden", "a b", "", "a.b", "x" * 65, "é", "a\n"])
 def test_names_that_could_be_anything_are_refused(name: str) -> None:
     """A name is no path."""

@@ -209,7 +209,7 @@ def test_what_is_no_catalogue_is_refused(path: Path) -> None:
         Catalogue.open(path)
     with pytest.raises(InputError, match="kind of bank 'forbidden'"):
         Catalogue.open(path, kind="forbidden")
-    path.unlink()
+    assert not path.exists()
     opened(path).close()
     with sqlite3.connect(path) as other:
         other.execute("UPDATE bank SET format = 9")
