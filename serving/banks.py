@@ -64,9 +64,8 @@ class WorkRequest(BaseModel):
 
     def work(self) -> Work:
         """The work. Raises InputError."""
-        known = {
-            name: value for name, value in self.model_dump(mode="json").items() if name in _FACTS and (value or name in _NEEDED)
-        }
+        given = self.model_dump(mode="json", include=set(_FACTS))
+        known = {name: value for name, value in given.items() if value or name in _NEEDED}
         if self.fingerprints is not None:
             return work_from({**known, "modality": self.modality, "fingerprints": self.fingerprints})
         days = {"valid_from": self.valid_from, "valid_until": self.valid_until}
@@ -118,7 +117,7 @@ def list_banks() -> dict[str, Any]:
 
 
 @router.get("/{bank}", response_model=None)
-def show_bank(bank: str, at: str = Query("", max_length=64, description="A digest, or its beginning.")) -> dict[str, Any]:
+def show_bank(bank: str, at: str = Query("", max_length=200, description="A digest, or its beginning.")) -> dict[str, Any]:
     """A bank with its digest and latest changes; as it was, with `at`."""
     return shared.bank_fields(_bank(bank), at=at)
 
@@ -127,7 +126,7 @@ def show_bank(bank: str, at: str = Query("", max_length=64, description="A diges
 def list_works(
     bank: str,
     q: str = Query("", max_length=200, description="What id, title or owner contains."),
-    at: str = Query("", max_length=64),
+    at: str = Query("", max_length=200),
     limit: int = Query(50, ge=1, le=1000),
     after: int = Query(0, ge=0, description="Only works past this number: the cursor of the next page."),
 ) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def thumbnail(bank: str, work: str) -> Response:
 
 
 @router.get("/{bank}/works/{work:path}", response_model=None)
-def show_work(bank: str, work: str, at: str = Query("", max_length=64)) -> dict[str, Any]:
+def show_work(bank: str, work: str, at: str = Query("", max_length=200)) -> dict[str, Any]:
     """One work, retired or not; with `at`, whether it was registered then."""
     opened = _bank(bank)
     state = opened.state(at)
@@ -199,16 +198,16 @@ def _import(bank: str, data: bytes, source: str, http: HttpRequest) -> dict[str,
 def export(
     bank: str,
     format: Literal["jsonl", "csv", "threatexchange"] = "jsonl",  # noqa: A002
-    at: str = Query("", max_length=64),
+    at: str = Query("", max_length=200),
 ) -> StreamingResponse:
     """The bank as a file, fingerprints included."""
     opened = _bank(bank)
-    stream = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 - closed once it was sent
-    exchange.write((one.work for one in opened.works(at=at, whole=True)), opened.kind, bank, format, stream)
-    stream.seek(0)
+    opened.state(at)
 
     def pieces() -> Iterator[str]:
-        with stream:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as stream:
+            exchange.write((one.work for one in opened.works(at=at, whole=True)), opened.kind, bank, format, stream)
+            stream.seek(0)
             yield from iter(lambda: stream.read(_PIECE), "")
 
     return StreamingResponse(pieces(), media_type=_MEDIA[format])

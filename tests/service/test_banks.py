@@ -147,45 +147,45 @@ def test_lists_are_imported_and_exported(service):
     assert "files are imported where they are" in reached["rejects"][0]["error"]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "more", "status"),
-    [
-        ("GET", "/v1/banks/nowhere", {}, 404),
-        ("GET", "/v1/banks/..%2Fmine", {}, 404),
-        ("GET", "/v1/banks/%2e%2e", {}, 404),
-        ("GET", "/v1/banks/a.b/works", {}, 404),
-        ("GET", "/v1/banks/mine/works/nobody", {}, 404),
-        ("GET", "/v1/banks/mine/works/first/thumbnail", {}, 404),
-        ("GET", "/v1/banks/mine", {"params": {"at": "ab" * 32}}, 400),
-        ("DELETE", "/v1/banks/mine/works/nobody", {}, 404),
-        ("DELETE", "/v1/banks/nowhere/works/first", {}, 404),
-        ("POST", "/v1/banks/a.b/works", {"json": {"id": "a", "title": "A", "image": png(1)}}, 400),
-        ("POST", "/v1/banks/..%2Fx/import", {"content": "{}"}, 404),
-        ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "A"}}, 422),
-        ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "A", "image": png(1), "text": "t"}}, 422),
-        ("POST", "/v1/banks/mine/works", {"json": {"id": "", "title": "A", "image": png(1)}}, 400),
-        ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "", "image": png(1)}}, 400),
-        ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "A", "image": "!"}}, 400),
-        ("POST", "/v1/banks/mine/works", {"json": {"id": "first", "title": "A", "image": png(1)}}, 400),
-        ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "A", "image": png(1), "kind": "cleared"}}, 400),
-        (
-            "POST",
-            "/v1/banks/mine/works",
-            {"json": {"id": "a", "title": "A", "fingerprints": [{"method": "pdq", "data": "AA=="}]}},
-            400,
-        ),
-        ("POST", "/v1/banks/mine/import", {"content": b"\xff\xfe"}, 400),
-        ("POST", "/v1/banks/mine/import", {"content": '{"format": "other", "kind": "odd"}'}, 400),
-        ("POST", "/v1/banks/mine/match", {"json": {}}, 422),
-        ("POST", "/v1/banks/mine/match", {"json": {"image": "AAAA"}}, 400),
-        ("POST", "/v1/banks/nowhere/match", {"json": {"text": "t"}}, 404),
-        ("GET", "/v1/banks/mine/export", {"params": {"format": "xml"}}, 422),
-    ],
-)
-def test_what_cannot_be_done_is_refused(service, method, path, more, status):
+REFUSED = [
+    ("GET", "/v1/banks/nowhere", {}, 404),
+    ("GET", "/v1/banks/..%2Fmine", {}, 404),
+    ("GET", "/v1/banks/%2e%2e", {}, 404),
+    ("GET", "/v1/banks/a.b/works", {}, 404),
+    ("GET", "/v1/banks/mine/works/nobody", {}, 404),
+    ("GET", "/v1/banks/mine/works/first/thumbnail", {}, 404),
+    ("GET", "/v1/banks/mine", {"params": {"at": "ab" * 32}}, 400),
+    ("DELETE", "/v1/banks/mine/works/nobody", {}, 404),
+    ("DELETE", "/v1/banks/nowhere/works/first", {}, 404),
+    ("POST", "/v1/banks/a.b/works", {"json": {"id": "a", "title": "A", "image": png(1)}}, 400),
+    ("POST", "/v1/banks/..%2Fx/import", {"content": "{}"}, 404),
+    ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "A"}}, 422),
+    ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "A", "image": png(1), "text": "t"}}, 422),
+    ("POST", "/v1/banks/mine/works", {"json": {"id": "", "title": "A", "image": png(1)}}, 400),
+    ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "", "image": png(1)}}, 400),
+    ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "A", "image": "!"}}, 400),
+    ("POST", "/v1/banks/mine/works", {"json": {"id": "first", "title": "A", "image": png(1)}}, 400),
+    ("POST", "/v1/banks/mine/works", {"json": {"id": "a", "title": "A", "image": png(1), "kind": "cleared"}}, 400),
+    (
+        "POST",
+        "/v1/banks/mine/works",
+        {"json": {"id": "a", "title": "A", "fingerprints": [{"method": "pdq", "data": "AA=="}]}},
+        400,
+    ),
+    ("POST", "/v1/banks/mine/import", {"content": b"\xff\xfe"}, 400),
+    ("POST", "/v1/banks/mine/import", {"content": '{"format": "other", "kind": "odd"}'}, 400),
+    ("POST", "/v1/banks/mine/match", {"json": {}}, 422),
+    ("POST", "/v1/banks/mine/match", {"json": {"image": "AAAA"}}, 400),
+    ("POST", "/v1/banks/nowhere/match", {"json": {"text": "t"}}, 404),
+    ("GET", "/v1/banks/mine/export", {"params": {"format": "xml"}}, 422),
+]
+
+
+def test_what_cannot_be_done_is_refused(service):
     """In OpenAI's shape, with nothing changed and no folder made."""
-    answer = service.http.request(method, path, **more)
-    assert status == answer.status_code, answer.text
-    assert answer.json()["error"]["message"]
+    for method, path, more, status in REFUSED:
+        answer = service.http.request(method, path, **more)
+        assert status == answer.status_code, (path, answer.text)
+        assert answer.json()["error"]["message"]
     assert [folder.name for folder in (service.path / "banks").iterdir()] == ["mine"]
     assert len(service.bank) == 1
