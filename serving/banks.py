@@ -20,7 +20,7 @@ from guard.matching import exchange
 from guard.matching.bank import NAME, Bank
 from guard.matching.catalogue import Registered
 from guard.matching.imports import Options, Summary, import_items
-from guard.matching.records import RIGHTS, facts, work_from
+from guard.matching.records import RIGHTS, facts, header_from, work_from
 from guard.matching.works import Work
 from serving import works as shared
 from serving.schemas import decode_base64
@@ -245,9 +245,10 @@ def _check_name(bank: str) -> None:
 
 
 def _kind(data: bytes) -> str:
-    """The kind that the first line of the body names; empty where it names none."""
+    """The kind that the first line of the body names; empty where it names none. Raises InputError for another format."""
+    first = next((line for line in exchange.as_stream(data) if line.strip()), "")
     try:
-        first = json.loads(data.partition(b"\n")[0])
+        value = json.loads(first)
     except ValueError:
-        return ""
-    return str(first.get("kind", "")) if isinstance(first, dict) and first.get("format") else ""
+        value = None
+    return "" if isinstance(value, dict) and "format" not in value else header_from(value)[1]

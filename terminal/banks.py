@@ -19,7 +19,7 @@ from guard.errors import InputError
 from guard.matching import bank as banks
 from guard.matching import exchange
 from guard.matching.bank import Bank
-from guard.matching.imports import MAX_FILE, Options, Summary, import_works
+from guard.matching.imports import MAX_FILE, Options, Summary, check_source, import_works
 from guard.matching.records import check_kind, day_from, territory_from
 from guard.matching.works import Work
 from serving import works as shared
@@ -100,6 +100,7 @@ def import_(
         raise InputError(f"there is no {source}", advice="Give a folder, a .csv or a .jsonl file.")
     if not kind and source.suffix.lower() == ".jsonl" and source.is_file():
         kind = exchange.kind_of(source) or ""
+    check_source(source)
     options = Options(_actor(), again, thumbnails, keep_text, rejects)
     with _changing(bank, ledger, key_file, kind) as opened:
         summary = _with_progress(opened, source, options, quiet=as_json)

@@ -185,8 +185,8 @@ class Bank:
         """Folders of saved indexes, newest first."""
         if self.folder is None:
             return []
-        found = (self.folder / INDEXES).glob(f"{method}-*-*")
-        return sorted((one for one in found if re.fullmatch(r".*-\d{10}-[0-9a-f]{16}", one.name)), reverse=True)
+        name = re.compile(re.escape(method) + r"-\d{10}-[0-9a-f]{16}")
+        return sorted((one for one in (self.folder / INDEXES).glob("*") if name.fullmatch(one.name)), reverse=True)
 
     # --- works --------------------------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ COLUMNS: Mapping[str, str] = {
 _FORMULA = ("=", "+", "-", "@", "\t")
 _ROWS = -1
 """Stands for the version of a file that has no first line of a bank's file."""
-_METHODS = {"hash_pdq": "pdq", "pdq": "pdq", "phash": "phash", "dhash": "dhash", "pdq_hash": "pdq"}
+_METHODS = {**dict(zip(HASHED, HASHED, strict=True)), "hash_pdq": "pdq", "pdq_hash": "pdq"}
 _EXPORTED = ("id", "title", "modality", *RIGHTS, "method", "view", "hash")
 _SIGNALS = ("collab", "signal_type", "signal_str", "category", "tags")
 _CATEGORIES = {"protected": "POSITIVE_CLASS", "cleared": "NEGATIVE_CLASS"}

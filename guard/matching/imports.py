@@ -30,6 +30,8 @@ from guard.matching.works import Work
 LISTS = ("works.csv", "works.json", "works.jsonl")
 BATCH = 1000
 """Works that are registered at once."""
+WEIGHT = 32_000_000
+"""Bytes of fingerprints that wait at most."""
 PATIENCE_S = 5.0
 """How long works may wait for a batch to be full: what an interruption costs."""
 TIDY_EVERY = 100_000
@@ -106,6 +108,11 @@ def import_works(bank: Bank, source: Path, options: Options | None = None, *, pr
     return run.summary
 
 
+def check_source(source: Path) -> None:
+    """Look at the beginning of what is to be imported, before a bank is begun for it. Raises InputError as `import_works`."""
+    next(_items(source), None)
+
+
 def import_items(bank: Bank, source: str, items: Iterable[Item], options: Options | None = None) -> Summary:
     """Import works that somebody sent, from `source` as they call it: hashes alone, no files. Raises as `import_works`."""
     with _Import(bank, source, options or Options()) as run:
@@ -124,7 +131,7 @@ class _Import:
         self._options = options
         self._batch: list[tuple[str, Work, bytes]] = []
         self._since = self._started = time.monotonic()
-        self._untidy = 0
+        self._untidy = self._weight = 0
         self._rejects = options.rejects.open("w", encoding="utf-8", newline="") if options.rejects else None
         if self._rejects:
             csv.writer(self._rejects).writerow(("place", "id", "error"))
@@ -151,14 +158,15 @@ class _Import:
             made_from, work = self._from_file(item.work, folder, item.file) if item.file else (b"", item.work)
             if work is not None:
                 self._batch.append((place, check_work(work), made_from))
+                self._weight += len(work.thumbnail) + sum(len(one.data) for one in work.fingerprints)
         except InputError as error:
             self._reject(place, item.id, error.diagnostics())
-        if len(self._batch) >= BATCH or time.monotonic() - self._since > PATIENCE_S:
+        if len(self._batch) >= BATCH or self._weight >= WEIGHT or time.monotonic() - self._since > PATIENCE_S:
             self.flush()
 
     def flush(self) -> None:
         """Register what waits."""
-        batch, self._batch, self._since = self._batch, [], time.monotonic()
+        batch, self._batch, self._weight, self._since = self._batch, [], 0, time.monotonic()
         if not batch:
             return
         works = [(work, made_from) for _, work, made_from in batch]

@@ -181,6 +181,16 @@ def test_an_index_that_cannot_be_used_is_built_again(large: Bank, damage: str) -
     assert folder in saved(large)
 
 
+def test_indexes_of_methods_with_like_names_are_kept_apart(large: Bank) -> None:
+    """`pdq-sharp` is not an index of `pdq`."""
+    (folder,) = saved(large)
+    other = folder.with_name(folder.name.replace("pdq-", "pdq-sharp-"))
+    other.mkdir()
+    assert Bank.open(large.folder).snapshot().size == 1200
+    assert other.is_dir()
+    assert [folder] == large._saved("pdq")
+
+
 def test_saving_removes_what_is_older_and_left_over(large: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """One folder a method remains; whoever has mapped an older one keeps it."""
     early = Bank.open(large.folder).snapshot()

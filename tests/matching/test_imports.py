@@ -175,6 +175,15 @@ def test_retired_works_do_not_come_back_by_themselves(bank: Bank, folder: Path) 
     assert ids(bank) == ["1.png", "0.png"]
 
 
+def test_heavy_works_are_registered_early(bank: Bank, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for its batch is bounded in bytes, too."""
+    monkeypatch.setattr(imports, "WEIGHT", 300)
+    for number in range(4):
+        picture(number).save(folder / f"{number}.png")
+    assert import_works(bank, folder).added == 4
+    assert len(bank.catalogue.batches(0)) > 1
+
+
 def test_thumbnails_are_kept_when_asked_for(bank: Bank, folder: Path) -> None:
     """Small JPEGs."""
     picture(1).resize((900, 700)).save(folder / "a.png")

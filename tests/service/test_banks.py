@@ -174,6 +174,8 @@ REFUSED = [
     ),
     ("POST", "/v1/banks/mine/import", {"content": b"\xff\xfe"}, 400),
     ("POST", "/v1/banks/mine/import", {"content": '{"format": "other", "kind": "odd"}'}, 400),
+    ("POST", "/v1/banks/fresh/import", {"content": '{"format": "other"}'}, 400),
+    ("POST", "/v1/banks/fresh/import", {"content": ""}, 400),
     ("POST", "/v1/banks/mine/match", {"json": {}}, 422),
     ("POST", "/v1/banks/mine/match", {"json": {"image": "AAAA"}}, 400),
     ("POST", "/v1/banks/nowhere/match", {"json": {"text": "t"}}, 404),

@@ -181,6 +181,7 @@ def test_the_first_change_of_a_bundled_bank_makes_a_copy(genguard):
 def test_what_cannot_be_done_is_said(genguard, tmp_path):
     """With 64, and nothing changed."""
     (tmp_path / "noise.bin").write_bytes(b"\x00\xff\xfe")
+    (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
     for arguments, found in (
         (("add", "../evil", "missing.png"), "cannot read missing.png"),
         (("add", "mine", "noise.bin"), "neither UTF-8"),
@@ -189,11 +190,14 @@ def test_what_cannot_be_done_is_said(genguard, tmp_path):
         (("add", "mine", "owl.png", "--valid-from", "soon"), "valid_from 'soon'"),
         (("add", "mine", "owl.png", "--territory", "Germany"), "territory"),
         (("import", "mine", "nowhere"), "there is no nowhere"),
+        (("import", "mine", "odd.csv"), "odd.csv: found columns a, b"),
+        (("import", "mine", "noise.bin"), "ending .bin"),
         (("export", "protected-works", "x", "--format", "xml"), "format 'xml'"),
         (("retire", "protected-works", "nobody"), "no work 'nobody'"),
         (("show", "protected-works", "nobody"), "no work 'nobody'"),
     ):
         assert found in genguard("bank", *arguments, code=64).err, arguments
+    assert not (tmp_path / "banks").exists()
     assert "no bank 'nowhere'" in genguard("bank", "match", "nowhere", "owl.png", code=70).err
     genguard("bank", "add", "mine", "owl.png", "--id", "owl")
     assert "another work of bank" in genguard("bank", "add", "mine", "other.png", "--id", "owl", code=64).err
