@@ -24,7 +24,7 @@ from guard.matching.records import check_kind, day_from, territory_from
 from guard.matching.works import Work
 from serving import works as shared
 from serving.settings import DEFAULT_LEDGER
-from terminal.display import printable
+from terminal.printing import printable
 
 NO_MATCH, REJECTED = 1, 2
 """What `match` ends with when nothing matches, `show WORK --at` when it was not there; `import` when works were refused."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from guard.sealed import Revealed
 from guard.types import CheckResult, Decision, Finding, Modality, Release, Span
 from policies import from_document
 from terminal.matches import change_facts, matches
+from terminal.printing import printable
 
 _UNIT = {Modality.TEXT: "characters", Modality.IMAGE: "bytes"}
 _STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
@@ -30,18 +30,6 @@ _DECISION_COLUMNS = ("entry", "time", "decision", "stage", "generator", "action"
 
 WIDE = 120
 """Columns from which a list of decisions shows everything."""
-
-
-def printable(text: str) -> str:
-    """A text that others wrote, without what would steer the terminal: control characters are written as their codes."""
-    return "".join(
-        letter if letter in "\n\t" or not unicodedata.category(letter).startswith("C") else _code(letter) for letter in text
-    )
-
-
-def _code(letter: str) -> str:
-    # Joiners belong to words and emoji; everything else of the kind is invisible, or turns the writing direction.
-    return letter if letter in "\u200c\u200d" else letter.encode("unicode_escape").decode("ascii")
 
 
 def _console() -> Console:
