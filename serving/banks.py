@@ -112,8 +112,7 @@ def _work(bank: Bank, work: str, at: str = "") -> Registered:
 @router.get("", response_model=None)
 def list_banks() -> dict[str, Any]:
     """Every bank, live or bundled."""
-    found = (shared.bank_fields(_bank(name)) for name in banks.names() if NAME.fullmatch(name))
-    return {"banks": [{name: value for name, value in one.items() if name != "changes"} for one in found]}
+    return {"banks": shared.all_banks()}
 
 
 @router.get("/{bank}", response_model=None)

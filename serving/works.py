@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from guard.admission import Limits, admit
-from guard.errors import InputError
+from guard.errors import InputError, ModelError
 from guard.matching import bank as banks
 from guard.matching.bank import Bank
 from guard.matching.catalogue import Registered, State
@@ -151,6 +151,27 @@ def place_fields(name: str, place: Span | Region | None) -> dict[str, Any]:
         case Region(left, top, right, bottom):
             return {name: [left, top, right, bottom]}
     return {}
+
+
+def all_banks() -> list[dict[str, Any]]:
+    """Every bank that a name finds; one that cannot be read says why, and hides no other."""
+    found: list[dict[str, Any]] = []
+    for name, where in banks.names().items():
+        try:
+            fields = bank_fields(banks.load(name, empty=True))
+        except ModelError as error:
+            fields = {"bank": name, "where": where, "trouble": str(error)}
+        found.append({key: value for key, value in fields.items() if key != "changes"})
+    return found
+
+
+def history_trouble(bank: Bank) -> str:
+    """Hash a bank's whole history again; what is wrong with it, empty when nothing is."""
+    try:
+        bank.catalogue.rehash()
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def bank_fields(bank: Bank, *, at: str = "") -> dict[str, Any]:

@@ -26,8 +26,9 @@ from serving import works as shared
 from serving.settings import DEFAULT_LEDGER
 from terminal.printing import printable
 
-NO_MATCH, REJECTED = 1, 2
-"""What `match` ends with when nothing matches, `show WORK --at` when it was not there; `import` when works were refused."""
+NO_MATCH, REJECTED, DAMAGED = 1, 2, 2
+"""What `match` ends with when nothing matches, `show WORK --at` when it was not there; `import` when works were refused;
+`show --verify` when the bank is not what it was."""
 _LISTED_REJECTS = 20
 
 bank_app = typer.Typer(help="Register works, match files against them, exchange lists of hashes.", no_args_is_help=True)
@@ -122,11 +123,12 @@ def list_(
 ) -> None:
     """List banks, or the works of one."""
     if bank is None:
-        found = [shared.bank_fields(banks.load(name, empty=True)) for name in banks.names()]
+        found = shared.all_banks()
         if as_json:
-            _print_json({"banks": [{key: value for key, value in one.items() if key != "changes"} for one in found]})
+            _print_json({"banks": found})
         else:
-            _print_table(("bank", "kind", "where", "works", "digest"), found)
+            troubled = any("trouble" in one for one in found)
+            _print_table(("bank", "kind", "where", "works", "digest", *(("trouble",) if troubled else ())), found)
         return
     opened = banks.load(bank, empty=True)
     works, more = shared.page(opened, at=at, after=after, limit=limit, query=query)
@@ -142,14 +144,16 @@ def show(
     bank: BankName,
     work: Annotated[str | None, typer.Argument(metavar="[WORK]", help="A work's id; without it, the bank itself.")] = None,
     at: At = "",
+    verify: Annotated[bool, typer.Option("--verify", help="Hash the whole history again: 2 when it is damaged.")] = False,
     as_json: Json = False,
 ) -> None:
     """Tell of a bank or of one of its works; with --at, as it was then: 0 it was registered, 1 it was not."""
     opened = banks.load(bank, empty=True)
     if work is None:
-        fields = shared.bank_fields(opened, at=at)
+        trouble = shared.history_trouble(opened) if verify else ""
+        fields = shared.bank_fields(opened, at=at) | ({"history": trouble or "sound"} if verify else {})
         _print_json(fields) if as_json else _print_bank(fields)
-        return
+        raise typer.Exit(DAMAGED if trouble else 0)
     state = opened.state(at)
     found = opened.find(work, at=at)
     if found is None:

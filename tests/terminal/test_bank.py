@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,9 +133,7 @@ def test_many_works_are_imported_and_the_bad_ones_named(genguard, tmp_path):
     assert "hashes.jsonl:22: found a line that is no JSON" in again.err
     assert genguard("bank", "show", "alike", "--json").json["kind"] == "cleared"
     assert len(genguard("audit", "query", "bank:alike", "--json").json["decisions"]) == 1
-    assert (
-        "is cleared, expected protected" in genguard("bank", "import", "alike", "owl.png", "--kind", "protected", code=64).err
-    )
+    assert "is cleared, expected protected" in genguard("bank", "add", "alike", "owl.png", "--kind", "protected", code=64).err
 
 
 def test_works_are_listed_in_pages(genguard, tmp_path):
@@ -202,6 +202,22 @@ def test_what_cannot_be_done_is_said(genguard, tmp_path):
     genguard("bank", "add", "mine", "owl.png", "--id", "owl")
     assert "another work of bank" in genguard("bank", "add", "mine", "other.png", "--id", "owl", code=64).err
     assert genguard("bank", "show", "mine", "--json").json["works"] == 1
+
+
+def test_a_bank_that_was_changed_behind_its_back_shows(genguard, tmp_path):
+    """By its hash chain; and one that cannot be read hides no other from the list."""
+    genguard("bank", "add", "mine", "owl.png", "--id", "owl", "--owner", "Kestrel Ltd")
+    assert genguard("bank", "show", "mine", "--verify", "--json").json["history"] == "sound"
+    with closing(sqlite3.connect(tmp_path / "banks" / "mine" / "catalogue.db")) as other:
+        other.execute("UPDATE work SET owner = 'Somebody else'")
+        other.commit()
+    assert "damaged" in genguard("bank", "show", "mine", "--verify", code=2).out
+    (tmp_path / "banks" / "broken").mkdir()
+    (tmp_path / "banks" / "broken" / "catalogue.db").write_bytes(b"no database" * 100)
+    listed = {one["bank"]: one for one in genguard("bank", "list", "--json").json["banks"]}
+    assert "not a database" in listed["broken"]["trouble"]
+    assert listed["mine"]["works"] == 1
+    assert "not a database" in genguard("bank", "list").out
 
 
 def test_nothing_changes_that_cannot_be_recorded(genguard, tmp_path):
