@@ -1,8 +1,9 @@
-"""The terminal: `genguard demo | serve | generate | check | reveal | eval | policy … | audit …`.
+"""The terminal: `genguard demo | serve | generate | check | reveal | eval | policy … | audit … | bank …`.
 
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
-`audit verify`: 0 sound, 2 tampered; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open; 64 a usage error or
-an input that cannot be read, 70 a failure of ours.
+`audit verify`: 0 sound, 2 tampered; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open; `bank match`: 0
+matched, 1 no match; `bank import`: 0 all there, 2 some refused; 64 a usage error or an input that cannot be read, 70 a failure
+of ours.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import typer
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, TooLargeError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
+from terminal.banks import bank_app
 
 USAGE, FAILURE = 64, 70
 NOTHING, CLOSED = 1, 2
@@ -42,6 +44,7 @@ policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 app.add_typer(audit_app, name="audit")
+app.add_typer(bank_app, name="bank")
 
 Policies = Annotated[list[str] | None, typer.Option("--policy", help=f"Policy file or pack name. Default: {DEFAULT_POLICY}.")]
 LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import openai, own
+from serving import banks, openai, own
 from serving.gate import Gate, error_response, failure_response, refusal_response
 from serving.settings import Settings, is_loopback
 from serving.wiring import Wired, wire
@@ -63,6 +63,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.add_middleware(Gate, guard=lambda: app.state.wired.guard, callers=callers, max_body=settings.max_body)
     app.include_router(openai.router)
     app.include_router(own.router)
+    app.include_router(banks.router)
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)

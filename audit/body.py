@@ -7,6 +7,7 @@ it. Values are strings, integers, booleans, lists and objects; keys are fixed by
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from uuid import UUID
 from guard.errors import LedgerError
 from guard.types import (
     Action,
+    BankChange,
     CheckResult,
     Content,
     Context,
@@ -38,9 +40,12 @@ from guard.types import (
 BODY_VERSION = 1
 """Changes whenever a field's meaning does; a reader keeps reading the older ones."""
 
+_DIGEST = re.compile("[0-9a-f]{64}")
+
 DECISION = "decision"
 ACTIVATION = "policy_activate"
 CONFIG = "config"
+BANK_CHANGE = "bank_change"
 
 
 def decision_body(decision: Decision, payloads: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -78,6 +83,51 @@ def activation_body(policy: str, version: int, revision: str, document: str, tim
         "revision": revision,
         "document": document,
     }
+
+
+def bank_change_body(change: BankChange, time: datetime) -> dict[str, Any]:
+    """Body of the entry that says how a bank of works changed. `time`: of the record; the bank may have changed before."""
+    return {
+        "schema": BODY_VERSION,
+        "kind": BANK_CHANGE,
+        "time": time_string(time),
+        "changed": time_string(change.changed),
+        "bank": change.bank,
+        "bank_kind": change.kind,
+        "from": change.before,
+        "to": change.after,
+        "added": change.added,
+        "retired": change.retired,
+        "works": list(change.works),
+        "actor": change.actor,
+        "source": change.source,
+    }
+
+
+def bank_change_from(body: Mapping[str, Any]) -> BankChange:
+    """The change that a body records. Raises LedgerError when it is not such a body, or one that cannot be."""
+    try:
+        change = BankChange(
+            bank=body["bank"],
+            kind=body["bank_kind"],
+            before=body["from"],
+            after=body["to"],
+            added=body["added"],
+            retired=body["retired"],
+            works=tuple(body["works"]),
+            actor=body["actor"],
+            source=body["source"],
+            changed=time_from(body["changed"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerError(f"found a bank's change that cannot be read ({type(error).__name__}), expected schema 1") from None
+    texts = (change.bank, change.kind, change.actor, change.source, *change.works)
+    digests = all(isinstance(one, str) and _DIGEST.fullmatch(one) for one in (change.before, change.after))
+    counts = all(type(one) is int and one >= 0 for one in (change.added, change.retired))
+    known = (body.get("kind"), body.get("schema")) == (BANK_CHANGE, BODY_VERSION)
+    if not (known and digests and counts and all(isinstance(one, str) for one in texts)):
+        raise LedgerError("found a bank's change of impossible values, expected texts, digests and counts")
+    return change
 
 
 def config_body(ledger: str, database_schema: int, key_id: str, time: datetime) -> dict[str, Any]:

@@ -33,7 +33,7 @@ COLUMNS = {
 }
 """Filters on a column of `entry`, by the column's name there."""
 
-TERMS = ("rule", "category", "mark")
+TERMS = ("rule", "category", "mark", "bank")
 TIMES = ("since", "until")
 PREFIXES = frozenset({"id", "revision", "parent"})
 """Filters whose value may be cut short."""

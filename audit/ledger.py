@@ -23,14 +23,14 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
-from audit.body import ACTIVATION, activation_body, decision_body
+from audit.body import ACTIVATION, activation_body, bank_change_body, decision_body
 from audit.committer import Committer
 from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
-from audit.models import tables
+from audit.models import BANK_DIGEST, tables
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
 from audit.vault import Sealed, Vault
 from guard.errors import LedgerError
-from guard.types import Decision, Receipt
+from guard.types import BankChange, Decision, Receipt
 
 GROUP = 256
 LINGER_MS = 20
@@ -42,7 +42,7 @@ STALL_S = 5.0
 _LARGE = 65_536
 """Bytes of payload from which encrypting leaves the event loop."""
 
-_ENTRY, _, _HEAD, _, _, _KEY = tables()
+_ENTRY, _TERM, _HEAD, _, _, _KEY = tables()
 _MISSING = (-1, -1)
 
 
@@ -114,6 +114,14 @@ class SqlLedger:
         """`activate` for callers without an event loop."""
         if self._process != os.getpid() or revision not in self._activated:
             self._mine().submit(self._activation(policy_id, version, revision, document)).result()
+
+    async def register(self, change: BankChange, /) -> None:
+        """Record a change of a bank, once a digest that it led to. Raises LedgerError."""
+        await self._mine().submit_async(_registration(change))
+
+    def register_sync(self, change: BankChange, /) -> None:
+        """`register` for callers without an event loop."""
+        self._mine().submit(_registration(change)).result()
 
     @property
     def size(self) -> int:
@@ -206,11 +214,16 @@ class SqlLedger:
             size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()
             peaks = peaks_of(connection, size, frontier)
             known = self._known_revisions(connection, drafts)
+            registered = _known_changes(connection, drafts)
             answers: list[LedgerError | Draft | None] = []
             accepted: list[Draft] = []
             for draft in drafts:
-                if draft.activates and draft.activates in known:
+                if (draft.activates and draft.activates in known) or (draft.registers and draft.registers in registered):
                     answers.append(None)
+                elif draft.registers:
+                    registered.add(draft.registers)
+                    answers.append(draft)
+                    accepted.append(draft)
                 elif not draft.activates and draft.revision not in {*known, NO_POLICY}:
                     answers.append(_not_activated(draft))
                 else:
@@ -235,7 +248,7 @@ class SqlLedger:
 
     def _known_revisions(self, connection: Connection, drafts: Sequence[Draft]) -> set[str]:
         """Those revisions of the group that the ledger already has."""
-        asked = {draft.activates or draft.revision for draft in drafts}
+        asked = {draft.activates or draft.revision for draft in drafts if not draft.registers}
         known = asked & self._activated
         if unknown := asked - known:
             found = select(_ENTRY.c.revision).where(_ENTRY.c.kind == ACTIVATION, _ENTRY.c.revision.in_(unknown))
@@ -274,6 +287,20 @@ class SqlLedger:
                 f"{self.path} was removed or replaced while the ledger was open",
                 advice="Put it back, or open the ledger again.",
             )
+
+
+def _registration(change: BankChange) -> Draft:
+    draft = draft_of(bank_change_body(change, datetime.now(UTC)))
+    draft.registers = change.after
+    return draft
+
+
+def _known_changes(connection: Connection, drafts: Sequence[Draft]) -> set[str]:
+    """Those digests of the group's changes of banks that the ledger already has: whoever was interrupted asks again."""
+    asked = {draft.registers for draft in drafts} - {""}
+    if not asked:
+        return set()
+    return set(connection.execute(select(_TERM.c.value).where(_TERM.c.name == BANK_DIGEST, _TERM.c.value.in_(asked))).scalars())
 
 
 def _receipt(found: Receipt | None) -> Receipt:

@@ -24,10 +24,13 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from audit.body import ACTIVATION, DECISION
+from audit.body import ACTIVATION, BANK_CHANGE, DECISION
 
 SCHEMA_VERSION = 1
 """Version of the tables; a database of another version is refused."""
+
+BANK_DIGEST = "bank_digest"
+"""Term that says which digest a bank's change led to."""
 
 metadata = MetaData()
 """Only the ledger's tables: an application's own SQLModel tables stay out of it."""
@@ -82,7 +85,7 @@ class Entry(Base, table=True):
 
 
 class Term(Base, table=True):
-    """A fact of which an entry has several: `rule`, `category`, `mark`."""
+    """A fact of which an entry has several: `rule`, `category`, `mark`; of a bank's change `bank` and `bank_digest`."""
 
     __table_args__ = (Index("ix_term_value", "name", "value", "idx"), {"sqlite_with_rowid": False})
 
@@ -191,11 +194,15 @@ def project(body: Mapping[str, Any]) -> dict[str, Any]:
     elif body["kind"] == ACTIVATION:
         for name in ("policy", "version", "revision"):
             columns[name] = body[name]
+    elif body["kind"] == BANK_CHANGE:
+        columns["actor"] = body["actor"]
     return columns
 
 
 def terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     """The (name, value) rows of `term` that follow from a body."""
+    if body["kind"] == BANK_CHANGE:
+        return {("bank", body["bank"]), (BANK_DIGEST, body["to"])}
     if body["kind"] != DECISION:
         return set()
     found = {("rule", fired["rule"]) for fired in body["verdict"]["fired"]}

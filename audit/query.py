@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, not_, or_, select
 
-from audit.body import ACTIVATION, DECISION, decision_from
+from audit.body import ACTIVATION, BANK_CHANGE, DECISION, bank_change_from, decision_from
 from audit.canonical import loads
 from audit.database import clear_errors, database_path, reader_engine
 from audit.grammar import COLUMNS, PREFIXES, TERMS, Filter, QueryError, filters_from, parse
@@ -19,7 +19,7 @@ from audit.keys import find_master_key
 from audit.models import tables
 from audit.vault import SealError, Vault, open_payload
 from guard.errors import LedgerError
-from guard.types import Decision, Receipt
+from guard.types import BankChange, Decision, Receipt
 
 MAX_LIMIT = 1000
 
@@ -49,6 +49,8 @@ class Row:
     parent: str
     rules: tuple[str, ...]
     categories: tuple[str, ...]
+    banks: tuple[str, ...] = ()
+    """Of a change of a bank: which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class Shown:
     document: str
     """The policy document of the decision's revision; empty when the ledger has none."""
     payloads: tuple[Stored, ...]
+    bank_change: BankChange | None = None
+    """None for other kinds of entry."""
 
     @property
     def receipt(self) -> Receipt | None:
@@ -104,7 +108,7 @@ def query(
     after: int | None = None,
     **filters: str | Iterable[str],
 ) -> Page:
-    """Entries, newest first; decisions unless `kind` is asked for.
+    """Entries, newest first; decisions unless `kind` is asked for, or `bank`, whose changes are entries of their own.
 
     `source`: a ledger URL, or an engine of `reader_engine`. `text`: filters in their short form (`audit.grammar`), which hold
     together with `filters`. `before`, `after`: only entries of a smaller or larger index (with `after` alone: the nearest
@@ -117,7 +121,8 @@ def query(
             raise QueryError(f"{name} is beyond 2**62, expected an index of the ledger")
     wanted = (*parse(text), *filters_from(filters))
     if not any(found.key == "kind" for found in wanted):
-        wanted = (*wanted, Filter("kind", (DECISION,)))
+        about_banks = any(found.key == "bank" and not found.excluded for found in wanted)
+        wanted = (*wanted, Filter("kind", (BANK_CHANGE if about_banks else DECISION,)))
     upwards = after is not None and before is None
     statement = select(*[_ENTRY.c[name] for name in _ROW_COLUMNS]).where(*map(_condition, wanted))
     if before is not None:
@@ -162,6 +167,7 @@ def show(
             decision=decision_from(body) if body["kind"] == DECISION else None,
             document=_document(connection, row["revision"]) or "",
             payloads=tuple(_stored(connection, row["idx"], body, vault)),
+            bank_change=bank_change_from(body) if body["kind"] == BANK_CHANGE else None,
         )
 
 
@@ -232,7 +238,12 @@ def _row(row: Mapping[str, Any], facts: Mapping[tuple[int, str], tuple[str, ...]
     columns: dict[str, Any] = {
         name: (0 if name == "version" else "") if row[name] is None else row[name] for name in _ROW_COLUMNS
     }
-    return Row(**columns, rules=facts.get((idx, "rule"), ()), categories=facts.get((idx, "category"), ()))
+    return Row(
+        **columns,
+        rules=facts.get((idx, "rule"), ()),
+        categories=facts.get((idx, "category"), ()),
+        banks=facts.get((idx, "bank"), ()),
+    )
 
 
 def _document(connection: Connection, revision: str | None) -> str | None:
@@ -293,4 +304,4 @@ def _open(
     return (data, "") if commit.hex() == block["commit"] else (None, "it is not the one that was committed to")
 
 
-_ROW_COLUMNS = tuple(name for name in Row.__slots__ if name not in {"rules", "categories"})
+_ROW_COLUMNS = tuple(name for name in Row.__slots__ if name not in {"rules", "categories", "banks"})

@@ -39,6 +39,8 @@ class Draft:
     """For a decision: the policy revision that must be in the ledger."""
     activates: str = ""
     """For an activation: the revision that it records."""
+    registers: str = ""
+    """For a change of a bank: the digest that it led to."""
     decision: UUID = NIL
     again: Callable[[], Draft] | None = field(default=None, repr=False)
     """Makes it anew, should its subject key have been destroyed meanwhile."""

@@ -24,7 +24,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from audit import merkle
-from audit.body import ACTIVATION, CONFIG, DECISION, commitments, decision_from
+from audit.body import ACTIVATION, BANK_CHANGE, CONFIG, DECISION, bank_change_from, commitments, decision_from
 from audit.canonical import loads
 from audit.database import DEFAULT_URL, database_path, raw, reader_engine
 from audit.keys import find_master_key
@@ -69,7 +69,8 @@ class Report:
     """The first 1000."""
     problem_count: int
     checked: Mapping[str, int]
-    """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`."""
+    """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
+    `bank_changes`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int
@@ -338,6 +339,9 @@ class _Run:
             self.documents.add(body["revision"])
             if sha256(str(body["document"]).encode()).hexdigest() != body["revision"]:
                 self.problem(idx, "policy", "a document with another digest", f"revision {body['revision']}")
+        elif body["kind"] == BANK_CHANGE:
+            bank_change_from(body)
+            self.tally("bank_changes")
         elif body["kind"] == DECISION:
             verdict = body["verdict"]
             revision = verdict["revision"]

@@ -423,8 +423,32 @@ class Marker(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class BankChange:
+    """What was changed in a bank of works, as it is recorded."""
+
+    bank: str
+    kind: str
+    """`protected` or `cleared`."""
+    before: str
+    """Digest of the bank before the change, hexadecimal."""
+    after: str
+    """Digest after it: the one that decisions name which were made with it."""
+    added: int
+    """Works that were registered."""
+    retired: int
+    """Works that were retired."""
+    works: tuple[str, ...]
+    """Ids of the first few of them."""
+    actor: str
+    source: str
+    """Where the works came from, in a word or two: the name of a file."""
+    changed: datetime
+    """When the bank had it."""
+
+
 class Ledger(Protocol):
-    """Keeps every decision."""
+    """Keeps every decision, and every change of what decisions are made with."""
 
     async def append(self, decision: Decision, /) -> Receipt:
         """Commit a decision.
@@ -434,6 +458,12 @@ class Ledger(Protocol):
 
     async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
         """Record the policy document that decisions with this revision were made under; once a revision.
+
+        MUST NOT return before the commit is durable. MUST raise LedgerError on failure.
+        """
+
+    async def register(self, change: BankChange, /) -> None:
+        """Record a change of a bank, once a digest that it led to.
 
         MUST NOT return before the commit is durable. MUST raise LedgerError on failure.
         """

@@ -75,7 +75,7 @@ class Gate:
                 error = TooLargeError(f"found a request body of more than {self.max_body} bytes, expected at most that")
                 await refusal_response(await self.guard().refuse(error, request))(scope, receive, answer)
             else:
-                await self.app(scope, _replay(body), answer)
+                await self.app(scope, _replay(body, receive), answer)
         except _GoneError:
             return
         except Exception as error:
@@ -124,11 +124,12 @@ def _request(headers: Headers, caller: Caller | None) -> Request:
     )
 
 
-def _replay(body: bytes) -> Receive:
+def _replay(body: bytes, rest: Receive) -> Receive:
+    """The body that was read; then whatever the server says, so that an answer in pieces learns when its reader leaves."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
-        return pending.pop() if pending else {"type": "http.disconnect"}
+        return pending.pop() if pending else await rest()
 
     return receive
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from audit.ledger import SqlLedger, open_ledger
 from guard.admission import Limits
+from guard.errors import ModelError
+from guard.matching.outbox import record_all
 from guard.pipeline import Guard
 from guard.redact import keyed_rules
 from guard.registry import generators as registry
@@ -15,6 +18,8 @@ from guard.types import Generator
 from policies import load
 from serving.redaction import need_redaction_key
 from serving.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,19 @@ def wire(settings: Settings) -> Wired:
         limits=Limits(text=settings.max_text, image=settings.max_image),
     )
     try:
+        _record_banks(ledger)
         return Wired(guard, ledger, settings.ledger, {name: registry.make(name) for name in settings.generators})
     except BaseException:
         ledger.close()
         raise
+
+
+def _record_banks(ledger: SqlLedger) -> None:
+    """Record what was changed in banks and is not in the ledger yet. Raises LedgerError."""
+    try:
+        record_all(ledger.register_sync)
+    except ModelError as error:  # a check that needs the bank says so again, and fails closed
+        _log.warning("changes of banks could not be recorded: %s", error)
 
 
 def open_guard(

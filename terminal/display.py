@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,25 +19,17 @@ from guard.errors import GenguardError
 from guard.sealed import Revealed
 from guard.types import CheckResult, Decision, Finding, Modality, Release, Span
 from policies import from_document
+from terminal.matches import change_facts, matches
+from terminal.printing import printable
 
 _UNIT = {Modality.TEXT: "characters", Modality.IMAGE: "bytes"}
 _STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
 
 
+_DECISION_COLUMNS = ("entry", "time", "decision", "stage", "generator", "action", "rules")
+
 WIDE = 120
 """Columns from which a list of decisions shows everything."""
-
-
-def printable(text: str) -> str:
-    """A text that others wrote, without what would steer the terminal: control characters are written as their codes."""
-    return "".join(
-        letter if letter in "\n\t" or not unicodedata.category(letter).startswith("C") else _code(letter) for letter in text
-    )
-
-
-def _code(letter: str) -> str:
-    # Joiners belong to words and emoji; everything else of the kind is invisible, or turns the writing direction.
-    return letter if letter in "\u200c\u200d" else letter.encode("unicode_escape").decode("ascii")
 
 
 def _console() -> Console:
@@ -95,13 +86,18 @@ def page_fields(page: Page) -> dict[str, Any]:
 
 
 def print_page(page: Page) -> None:
-    """A page of decisions as a table. A narrow terminal gets ids cut to the part that tells them apart."""
+    """A page of decisions, or of changes of banks, as a table. A narrow terminal gets ids cut to what tells them apart."""
     console = _console()
     narrow = console.width < WIDE
     table = Table(pad_edge=False, box=None if narrow else HEAVY_HEAD)
-    for header in ("entry", "time", "decision", "stage", "generator", "action", "rules"):
+    changes = bool(page.rows) and all(row.banks for row in page.rows)
+    headers = ("entry", "time", "bank", "actor") if changes else _DECISION_COLUMNS
+    for header in headers:
         table.add_column(header, no_wrap=header != "rules", overflow="fold" if header == "rules" else "ellipsis")
     for row in page.rows:
+        if changes:
+            table.add_row(str(row.idx), row.time[:19], escape(", ".join(row.banks)), escape(printable(row.actor)))
+            continue
         action = f"[{_STYLE.get(row.action, 'white')}]{row.action}[/]"
         time, decision = (row.time[11:19], row.decision[:18]) if narrow else (row.time[:19], row.decision)
         table.add_row(str(row.idx), time, decision, row.stage, escape(row.generator), action, ", ".join(row.rules))
@@ -140,21 +136,29 @@ def entry_fields(shown: Shown) -> dict[str, Any]:
 
 
 def print_entry(shown: Shown) -> None:
-    """One decision explained to a person."""
+    """One entry explained to a person."""
     console = _console()
-    decision = shown.decision
     console.print(f"[bold]Entry {shown.idx}[/] ({shown.body['kind']}), leaf {shown.leaf.hex()}", highlight=False)
-    if decision is None:
+    if shown.decision is not None:
+        _print_decision(console, shown, shown.decision)
+    elif shown.bank_change is not None:
+        _print_facts(console, change_facts(shown.bank_change))
+    else:
         console.print_json(data=dict(shown.body))
-        return
-    for name, value in _facts(decision):
+
+
+def _print_facts(console: Console, facts: list[tuple[str, str]]) -> None:
+    for name, value in facts:
         console.print(f"{name:<12}{escape(printable(value))}", highlight=False)
+
+
+def _print_decision(console: Console, shown: Shown, decision: Decision) -> None:
+    _print_facts(console, _facts(decision))
     if again := rederive(shown):
         console.print(f"{'re-derived':<12}{again}", highlight=False)
-    if decision.verdict.fired:
-        console.print(_rules(decision))
-    if decision.results:
-        console.print(_results(decision.results))
+    for table in (_rules(decision), _results(decision.results), matches(decision)):
+        if table is not None and table.row_count:
+            console.print(table)
     for edit in decision.verdict.edits:
         console.print(f"edit        {edit.operator} {edit.label} at {edit.where} by {edit.rule}", highlight=False)
     for mark in decision.marks:

@@ -18,6 +18,7 @@ from guard.rules import CheckSpec, Condition, Found, MarkSpec, Policy, Rule
 from guard.types import (
     CALLER,
     Action,
+    BankChange,
     CheckResult,
     Content,
     Context,
@@ -316,6 +317,7 @@ class MemoryLedger:
     def __post_init__(self) -> None:
         self.decisions: list[Decision] = []
         self.policies: dict[str, str] = {}
+        self.changes: dict[str, BankChange] = {}
 
     async def append(self, decision: Decision, /) -> Receipt:
         await asyncio.sleep(self.pause)
@@ -328,3 +330,8 @@ class MemoryLedger:
         if self.unrecordable:
             raise LedgerError("the disk is full")
         self.policies[revision] = document
+
+    async def register(self, change: BankChange, /) -> None:
+        if self.unrecordable:
+            raise LedgerError("the disk is full")
+        self.changes.setdefault(change.after, change)

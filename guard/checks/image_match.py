@@ -13,7 +13,9 @@ from types import MappingProxyType
 from guard.errors import ModelError, RegistryError
 from guard.imaging import decode, identify
 from guard.matching import bank as banks
+from guard.matching.hamming import HammingIndex
 from guard.matching.hashes import BITS, HASHES, views
+from guard.matching.snapshot import Snapshot
 from guard.registry import checks
 from guard.types import CALLER, Check, Content, Examples, Finding, Match, Modality, Region, Request, Scan, Stage
 
@@ -54,40 +56,43 @@ class ImageMatch:
     def load(self) -> None:
         """Load the bank. Raises ModelError when it is missing, malformed, or has works that no method in use can find."""
         bank = banks.load(self._name)
-        uncovered = sum(1 for work in bank.works if not set(work.hashes) & set(self._limits))
-        if uncovered:
+        snapshot = bank.snapshot()
+        if not set(snapshot.indexes) & set(self._limits):
             raise ModelError(
-                f"{uncovered} works of bank {self._name!r} have no hash by {' or '.join(self._limits)}",
+                f"no work of bank {self._name!r} has a hash by {' or '.join(self._limits)}",
                 advice="Name a method that they have, or build the bank again with these methods.",
             )
-        self._bank, self._digest = bank, bank.digest
+        self._bank, self._digest = bank, snapshot.digest
 
     def __call__(self, batch: Sequence[Content], /) -> Sequence[Scan]:
         """Match each image. Raises InputError for a damaged file, ModelError before `load`."""
         if self._bank is None:
             raise ModelError("the bank is not loaded", advice="Call load() before the first batch.")
-        return [self._scan(content, self._bank) for content in batch]
+        snapshot = self._bank.snapshot()
+        return [self._scan(content, snapshot) for content in batch]
 
-    def _scan(self, content: Content, bank: banks.Bank) -> Scan:
+    def _scan(self, content: Content, bank: Snapshot) -> Scan:
         image = decode(content)
         whole = Region(0, 0, image.width, image.height)
         nearest: dict[str, Finding] = {}
-        for view, picture in views(image).items():
+        for picture in views(image).values():
             for method, asked in self._limits.items():
                 hashed = HASHES[method](picture)
                 # Little gradient makes PDQ's bits a matter of chance, so it has to be twice as sure.
                 poor = hashed.quality < self._quality
                 limit = asked // 2 if poor else asked
-                for near in bank.search(method, view, hashed.orientations, limit):
+                index = bank.indexes.get(method)
+                for near in index.search(hashed.orientations, limit) if isinstance(index, HammingIndex) else ():
+                    work = bank.works[near.number]
                     note = f" (low detail: quality {hashed.quality} of {self._quality}, limit halved)" if poor else ""
-                    reason = f"{method} distance {near.distance} of at most {limit} to '{near.work.title}'{note}"
-                    match = Match(bank.name, near.work.id, near.work.title, method, near.distance, limit)
+                    reason = f"{method} distance {near.distance} of at most {limit} to '{work.title}'{note}"
+                    match = Match(bank.bank, work.id, work.title, method, near.distance, limit)
                     finding = Finding(self.labels[MATCHED], MATCHED, score(near.distance), whole, match, reason)
-                    known = nearest.get(near.work.id)
+                    known = nearest.get(work.id)
                     if known is None or known.score < finding.score:
-                        nearest[near.work.id] = finding
+                        nearest[work.id] = finding
         findings = sorted(nearest.values(), key=lambda finding: -finding.score)[:MAX_FINDINGS]
-        return Scan(tuple(findings), whole)
+        return Scan(tuple(findings), whole, bank.digest)
 
 
 def _example(name: str) -> Content:

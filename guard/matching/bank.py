@@ -1,257 +1,431 @@
-"""Banks of protected works: who owns what, and how to recognise it. A bank holds hashes alone, never the works.
+"""Banks of works: what is registered, since when, and the snapshot that a check matches against.
 
-A bank is a JSON Lines file. Its first line names the format, each further line one work:
-
-    {"format": "genguard-bank", "version": 1}
-    {"id": "…", "title": "…", "owner": "…", "licence": "…", "hashes": {"pdq": {"whole": "64 hex digits", "trimmed": "…"}}}
-
-Hashes that others exchange are entered with the view `whole` alone.
+A live bank is a folder with a catalogue (`guard.matching.catalogue`) and saved indexes; any process may change it while others
+match against it. Bundled banks, and files that others hand over, are JSON Lines (`guard.matching.records`), read into memory.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
+import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import re
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from guard.errors import InputError, ModelError
-from guard.matching.hashes import BITS, HASHES, ImageHash, views
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+from guard.matching import exchange
+from guard.matching.catalogue import Catalogue, Outcome, Registered, State
+from guard.matching.methods import index_class
+from guard.matching.snapshot import Snapshot, WorkIndex
+from guard.matching.works import Work
 
 BUNDLED = Path(__file__).parent / "banks"
-FORMAT = {"format": "genguard-bank", "version": 1}
-VIEWS = ("whole", "trimmed")
-_CHUNK = 1 << 18
-"""Rows compared at once, so that a scan of millions needs little memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One registered work. `hashes`: method, then view, then the hash in hexadecimal."""
-
-    id: str
-    title: str
-    owner: str = ""
-    licence: str = ""
-    hashes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """A work within the limit of a query."""
-
-    work: Work
-    distance: int
-    """Differing bits."""
-    view: str
+CATALOGUE = "catalogue.db"
+INDEXES = "indexes"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What a bank in the banks folder may be called."""
+SAVED_FROM = 1000
+"""Fingerprints from which an index is saved: a smaller one is built as fast as it is opened."""
+RELOADED_FROM = 20_000
+"""Changes from which an index that somebody else may have saved is opened, instead of taking the changes one by one."""
+_CHUNK = 1_000_000
+_STALE_S = 3600.0
+_opened: weakref.WeakValueDictionary[Path, Bank] = weakref.WeakValueDictionary()
+_opening = threading.Lock()
 
 
 class Bank:
-    """Works by name, with an exact linear index: every hash is compared (about 3 ms for 100,000)."""
+    """A bank. Safe to use from several threads."""
 
-    def __init__(self, name: str, works: Iterable[Work] = ()) -> None:
-        """Raises ModelError for two works of one id, or hashes that are none."""
+    def __init__(self, name: str, catalogue: Catalogue, folder: Path | None = None) -> None:
+        """Use `load`, `for_change` or `memory`."""
         self.name = name
-        self._works: dict[str, Work] = {}
-        self._tables: dict[tuple[str, str], tuple[np.ndarray[Any, Any], list[Work]]] = {}
-        for work in works:
-            self.add(work)
+        self.folder = folder
+        self._catalogue = catalogue
+        self._inode = _inode(catalogue.path)
+        self._lock = threading.RLock()
+        self._version: tuple[int, int] | None = None
+        self._state: State | None = None
+        self._indexes: dict[str, WorkIndex] = {}
+        self._snapshot: Snapshot | None = None
+
+    @classmethod
+    def memory(cls, name: str, kind: str = "protected") -> Bank:
+        """A bank that is gone with the object."""
+        return cls(name, Catalogue.memory(kind))
+
+    @classmethod
+    def open(cls, folder: Path, *, kind: str | None = None) -> Bank:
+        """The bank in a folder, begun as one of that `kind` if one is named and there is none. Raises ModelError."""
+        return cls(folder.name, Catalogue.open(folder / CATALOGUE, kind=kind), folder)
+
+    def close(self) -> None:
+        """Let go of the file. Snapshots that were taken can no longer look works up."""
+        self._catalogue.close()
 
     @property
-    def works(self) -> tuple[Work, ...]:
-        """All works, by id."""
-        return tuple(self._works[key] for key in sorted(self._works))
+    def kind(self) -> str:
+        """`protected` or `cleared`."""
+        return self.catalogue.kind
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The database; opened again when another file has taken its place, as after a backup was put back."""
+        path = self._catalogue.path
+        if path is not None and (found := _inode(path)) != self._inode:
+            with self._lock:
+                if found != self._inode:
+                    self._catalogue = Catalogue.open(path)
+                    self._inode, self._version, self._state = found, None, None
+        return self._catalogue
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical file, hexadecimal: the same for the same works in whatever order they came."""
-        return hashlib.sha256(self.to_jsonl().encode()).hexdigest()
+        """Names the history up to now, hexadecimal."""
+        return self.catalogue.state().head.hex()
 
-    def add(self, work: Work) -> None:
-        """Enter a work. Raises ModelError when its id is taken or a hash is malformed."""
-        if work.id in self._works:
-            raise ModelError(f"bank {self.name!r} names work {work.id!r} twice, expected each id once")
-        for method, by_view in work.hashes.items():
-            if method not in HASHES or not by_view or not set(by_view) <= set(VIEWS):
-                raise ModelError(
-                    f"work {work.id!r} of bank {self.name!r} has a hash {method!r} of views {sorted(by_view)}",
-                    advice=f"Methods are {', '.join(HASHES)}; views are {' and '.join(VIEWS)}.",
-                )
-            for text in by_view.values():
-                _parse(text, work.id)
-        if not work.hashes:
-            raise ModelError(f"work {work.id!r} of bank {self.name!r} has no hash, expected one by any of {', '.join(HASHES)}")
-        self._works[work.id] = work
-        self._tables = {}
+    def __len__(self) -> int:
+        """Works that are registered and not retired."""
+        return self.catalogue.state().size
 
-    def add_image(
-        self,
-        image: Image,
-        *,
-        id: str,  # noqa: A002
-        title: str,
-        owner: str = "",
-        licence: str = "",
-        methods: Sequence[str] = tuple(HASHES),
-    ) -> Work:
-        """Hash a picture and enter it. Raises InputError for a picture too plain to be recognised again."""
-        pictures = views(image)
-        if not pictures:
-            raise InputError(
-                f"the picture of work {id!r} is flat, expected something to recognise",
-                advice="Register the work as it is published, not an empty area of it.",
-            )
-        hashes = {
-            method: {view: HASHES[method](picture).orientations[0].hex() for view, picture in pictures.items()}
-            for method in methods
-        }
-        work = Work(id, title, owner, licence, hashes)
-        self.add(work)
-        return work
+    # --- matching -----------------------------------------------------------------------------------------------------
 
-    def search(self, method: str, view: str, queries: Sequence[bytes], limit: int) -> list[Near]:
-        """Works whose hash of that view is within `limit` bits of any of the queries, nearest first.
+    def snapshot(self) -> Snapshot:
+        """The bank as it is now, with what other processes have changed; some microseconds when nothing has changed.
 
-        `queries` are a picture's orientations; the distance is that of the nearest one.
+        Raises ModelError when the bank cannot be read.
         """
-        import numpy as np
+        with self._lock:
+            catalogue = self.catalogue
+            version = catalogue.version()
+            if self._snapshot is None or version != self._version:
+                self._advance(catalogue, catalogue.state())
+                self._version = version
+            assert self._snapshot is not None
+            return self._snapshot
 
-        table, works = self._table(method, view)
-        wanted = [np.frombuffer(query, dtype=np.uint64) for query in queries]
-        found: list[tuple[int, int]] = []
-        for start in range(0, len(works), _CHUNK):
-            rows = table[start : start + _CHUNK]
-            distances = np.full(len(rows), BITS, dtype=np.int64)
-            for query in wanted:
-                np.minimum(distances, np.bitwise_count(rows ^ query).sum(axis=1, dtype=np.int64), out=distances)
-            found += [(int(distances[row]), start + int(row)) for row in np.flatnonzero(distances <= limit)]
-        return [Near(works[row], distance, view) for distance, row in sorted(found)]
+    def _advance(self, catalogue: Catalogue, state: State) -> None:
+        before = self._state
+        if before is not None and before.head == state.head:
+            return
+        follows = before is not None and 0 <= state.seq - before.seq < RELOADED_FROM and _is_past(catalogue, before)
+        indexes: dict[str, WorkIndex] = {}
+        for method in catalogue.methods():
+            if follows and before is not None:
+                known = self._indexes.get(method) or index_class(method).empty(method)
+                found = _forward(catalogue, known, method, before, state)
+            else:
+                found = self._built(catalogue, method, state)
+            if len(found):
+                indexes[method] = found
+        self._indexes, self._state = indexes, state
+        self._snapshot = Snapshot(self.name, state.head.hex(), state.size, indexes, WorksAt(catalogue, state))
 
-    def _table(self, method: str, view: str) -> tuple[np.ndarray[Any, Any], list[Work]]:
-        """Hashes as rows of four 64-bit words, and the work of each row; built when first asked for."""
-        import numpy as np
+    def _built(self, catalogue: Catalogue, method: str, state: State) -> WorkIndex:
+        """An index from what was saved last and what came since; from the catalogue alone where nothing usable was saved."""
+        kind = index_class(method)
+        for folder in self._saved(method):
+            base = _base(catalogue, folder, state)
+            if base is None:
+                continue
+            try:
+                return _forward(catalogue, kind.open(method, folder), method, base, state)
+            except ModelError:
+                shutil.rmtree(folder, ignore_errors=True)  # damaged, or removed by who saved a newer one
+        found = _forward(catalogue, kind.empty(method), method, catalogue.state(0), state).compacted()
+        if len(found) >= SAVED_FROM:
+            self._save(found, method, state)
+        return found
 
-        key = (method, view)
-        if key not in self._tables:
-            held = [work for work in self.works if view in work.hashes.get(method, {})]
-            raw = b"".join(bytes.fromhex(work.hashes[method][view]) for work in held)
-            self._tables[key] = (np.frombuffer(raw, dtype=np.uint64).reshape(-1, BITS // 64), held)
-        return self._tables[key]
+    def tidy(self) -> None:
+        """Save the indexes that have grown much since they were saved. For those who have changed the bank."""
+        if self.folder is None:
+            return
+        snapshot = self.snapshot()
+        for method, index in list(snapshot.indexes.items()):
+            if len(index) < SAVED_FROM or index.pending <= max(SAVED_FROM, len(index) // 8):
+                continue
+            compact = index.compacted()
+            state = self.catalogue.state_of(bytes.fromhex(snapshot.digest))
+            if state is None or not self._save(compact, method, state):
+                continue
+            with self._lock:
+                if self._snapshot is snapshot:
+                    self._indexes = {**self._indexes, method: compact}
+                    snapshot = replace(snapshot, indexes=self._indexes)
+                    self._snapshot = snapshot
 
-    def to_jsonl(self) -> str:
-        """The canonical file: works by id, keys sorted."""
-        lines = [FORMAT, *(asdict(work) for work in self.works)]
-        return "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
+    def _save(self, index: WorkIndex, method: str, state: State) -> bool:
+        """Whether it could be written: a folder that only others may write to is no reason to fail."""
+        if self.folder is None:
+            return False
+        home = self.folder / INDEXES
+        target = home / f"{method}-{state.seq:010}-{state.head.hex()[:16]}"
+        try:
+            home.mkdir(mode=0o700, exist_ok=True)
+            if not target.exists():
+                index.save(target)
+            for folder in self._saved(method):
+                if folder.name < target.name:
+                    shutil.rmtree(folder, ignore_errors=True)  # who has mapped its files keeps them
+            for partial in home.glob("*.partial"):
+                if time.time() - partial.stat().st_mtime > _STALE_S:
+                    shutil.rmtree(partial, ignore_errors=True)
+        except OSError:
+            return target.is_dir()
+        return True
 
-    def write(self, path: Path) -> None:
-        """Write the file; a reader sees the old bank or the new one, never a part."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        partial.write_text(self.to_jsonl(), "utf-8")
-        partial.replace(path)
+    def _saved(self, method: str) -> list[Path]:
+        """Folders of saved indexes, newest first."""
+        if self.folder is None:
+            return []
+        name = re.compile(re.escape(method) + r"-\d{10}-[0-9a-f]{16}")
+        return sorted((one for one in (self.folder / INDEXES).glob("*") if name.fullmatch(one.name)), reverse=True)
+
+    # --- works --------------------------------------------------------------------------------------------------------
+
+    def add(
+        self, works: Iterable[Work | tuple[Work, bytes]], *, actor: str = "", source: str = "", again: bool = False
+    ) -> Outcome:
+        """Register works at once, or none of them. See `Catalogue.add`.
+
+        `source`: where they come from, in a word or two. Raises InputError for a malformed work, ModelError when the bank
+        cannot be written.
+        """
+        given = [one if isinstance(one, tuple) else (one, b"") for one in works]
+        # In memory there is no history to date: the same works in the same order have the same digest, as in a file.
+        return self.catalogue.add(given, actor=actor, source=source, again=again, time=None if self.folder else "")
+
+    def retire(self, ids: Sequence[str], *, actor: str = "", source: str = "retire") -> int:
+        """Retire works: they stay in the history and never match again. Returns how many there were. Raises ModelError."""
+        return self.catalogue.retire(ids, actor=actor, source=source, time=None if self.folder else "")
+
+    def works(
+        self, *, at: str = "", after: int = 0, limit: int | None = None, query: str = "", whole: bool = False
+    ) -> Iterator[Registered]:
+        """Works in the order in which they were registered. `at`: those of that digest. `whole`: with fingerprints.
+
+        `after`: only numbers past this one. `query`: what id, title or owner has to contain. Raises InputError for a digest
+        that is not of this bank.
+        """
+        return self.catalogue.works(self._at(at), after=after, limit=limit, query=query, whole=whole)
+
+    def find(self, work: str, *, at: str = "") -> Registered | None:
+        """The work of an id, retired or not; None when there never was one. Raises InputError for an unknown digest."""
+        return self.catalogue.find(work, self._at(at))
+
+    def registered(self, digest: str) -> Iterator[Registered]:
+        """Works that were registered when the bank had that digest. Raises InputError when it never had."""
+        return self.works(at=digest)
+
+    def was_registered(self, work: str, digest: str) -> bool:
+        """Whether a work was registered, and not retired, when the bank had that digest. Raises InputError."""
+        at = self.state(digest)
+        found = self.catalogue.find(work, at)
+        return found is not None and (found.retired is None or found.retired > at.seq)
+
+    def state(self, digest: str = "") -> State:
+        """How far the history went when the bank had a digest; the latest for the empty one. Raises InputError."""
+        return self._at(digest) or self.catalogue.state()
+
+    def write(self, path: Path) -> int:
+        """Write the bank as JSON Lines; return the number of works. A reader sees the old file or the new one."""
+        with exchange.replacing(path) as stream:
+            return exchange.write((one.work for one in self.works(whole=True)), self.kind, self.name, "jsonl", stream)
+
+    def _at(self, digest: str) -> State | None:
+        """The state that a digest, or the beginning of one, names; None for the empty one."""
+        if not digest:
+            return None
+        found = self.catalogue.state_from(digest[:64])  # a decision may name the digest of cleared works after it
+        if found is None:
+            raise InputError(
+                f"bank {self.name!r} never had digest {digest[:64]!r}", advice="`genguard bank show` lists its digests."
+            )
+        return found
 
 
-def load(name: str) -> Bank:
-    """Load a bundled bank by name, or any bank by the path of its file.
+class WorksAt(Mapping[int, Work]):
+    """The works of a snapshot, read from the catalogue one by one, with all that is kept of them."""
 
-    Raises ModelError for a bank that is not there, holds nothing, or has a malformed line (named by file and line).
+    def __init__(self, catalogue: Catalogue, state: State) -> None:
+        self._catalogue = catalogue
+        self._state = state
+
+    def __getitem__(self, number: int) -> Work:
+        found = self._catalogue.work(number)
+        if found is None or found.added > self._state.seq or (found.retired is not None and found.retired <= self._state.seq):
+            raise KeyError(number)
+        return found.work
+
+    def __iter__(self) -> Iterator[int]:
+        return (one.number for one in self._catalogue.works(self._state))
+
+    def __len__(self) -> int:
+        return self._state.size
+
+
+def banks_folder() -> Path:
+    """Where live banks are: GENGUARD_BANKS, by default `banks` in the working directory."""
+    return Path(os.environ.get("GENGUARD_BANKS") or "banks").absolute()
+
+
+def names() -> dict[str, str]:
+    """Every bank that a name finds, with where it is: `live` or `bundled`."""
+    live = {path.parent.name: "live" for path in banks_folder().glob(f"*/{CATALOGUE}") if NAME.fullmatch(path.parent.name)}
+    return dict(sorted(({path.stem: "bundled" for path in BUNDLED.glob("*.jsonl")} | live).items()))
+
+
+def load(name: str, *, empty: bool = False) -> Bank:
+    """A bank by name (in the banks folder, else bundled), or by the path of its folder or file.
+
+    Raises ModelError for one that is not there, has a malformed line (named by file and line), or, unless `empty` is
+    allowed, holds no works: nothing would ever match it.
     """
-    path = BUNDLED / f"{name}.jsonl" if name.replace("-", "").replace("_", "").isalnum() else Path(name)
-    if not path.is_file():
-        known = ", ".join(sorted(entry.stem for entry in BUNDLED.glob("*.jsonl")))
-        raise ModelError(f"no bank {name!r}", advice=f"Bundled banks are: {known or 'none'}; otherwise give a file's path.")
-    bank = Bank(path.stem)
-    # Only line feeds end a line: JSON leaves others, such as U+2028, inside strings.
-    for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
-        place = f"{path.name}:{number}"
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            raise ModelError(f"{place}: found a line that is no JSON, expected one object a line") from None
-        if number == 1:
-            if record != FORMAT:
-                raise ModelError(
-                    f"{place}: found another format, expected {json.dumps(FORMAT)}",
-                    advice="Hashes of other versions cannot be compared: build the bank again.",
-                )
-            continue
-        try:
-            bank.add(_work(record))
-        except ModelError as error:
-            raise ModelError(f"{place}: {error}", advice=error.advice) from None
-    if not bank.works:
+    bank = _found(name)
+    if not empty and not len(bank):
         raise ModelError(
             f"bank {name!r} holds no works, so nothing would ever match it", advice="Add works, or drop the check."
         )
     return bank
 
 
-def build(name: str, folder: Path, titles: Path, *, methods: Sequence[str] = tuple(HASHES)) -> Bank:
-    """Build a bank from a folder of pictures and a CSV or JSON list with the fields id, title, owner, licence and file.
+def for_change(name: str, *, kind: str = "") -> tuple[Bank, str]:
+    """A bank to be changed, and what was done to make it so, in words: begun anew, or copied from a bundled one.
 
-    Raises InputError for a list without those fields, or a file that is missing, damaged or flat.
+    Raises InputError for a name that cannot be used or a bank of another kind, ModelError when it cannot be opened.
     """
-    from guard.imaging import open_picture
-
-    with titles.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream)) if titles.suffix.lower() == ".csv" else json.load(stream)
-    bank = Bank(name)
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or not all(row.get(key) for key in ("id", "title", "file")):
+    if not NAME.fullmatch(name) and not _is_path(name):
+        raise InputError(
+            f"found bank name {name[:80]!r}, expected letters, digits, - and _", advice="Or give the path of a bank's folder."
+        )
+    folder = Path(name).absolute() if _is_path(name) else banks_folder() / name
+    said = ""
+    if not (folder / CATALOGUE).is_file():
+        if folder.is_file():
             raise InputError(
-                f"{titles.name}: entry {number} lacks id, title or file",
-                advice="owner and licence may be left empty, these not.",
+                f"{name} is a file, expected a bank's folder", advice="Import it into a bank: genguard bank import."
             )
-        path = folder / row["file"]
-        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-            raise InputError(f"{titles.name}: entry {number} names a file that is not in the folder {folder.name}")
-        given = {key: str(row.get(key) or "") for key in ("id", "title", "owner", "licence")}
-        bank.add_image(open_picture(path.read_bytes()), methods=methods, **given)
+        bundled = BUNDLED / f"{name}.jsonl"
+        if not _is_path(name) and bundled.is_file():
+            _copy(bundled, folder)
+            said = f"copied the bundled bank {name} to {folder}: from now on this copy is used"
+        else:
+            said = f"begun the {kind or 'protected'} bank {folder}"
+    bank = _live(folder, kind=kind or "protected")  # which also ends what a process that died has begun
+    if kind and bank.kind != kind:
+        raise InputError(
+            f"bank {name!r} is {bank.kind}, expected {kind}", advice="A bank's kind never changes: use another bank."
+        )
+    return bank, said
+
+
+def _found(name: str) -> Bank:
+    if NAME.fullmatch(name):
+        if (banks_folder() / name / CATALOGUE).is_file():
+            return _live(banks_folder() / name)
+        path = BUNDLED / f"{name}.jsonl"
+    else:
+        path = Path(name)
+        if (path / CATALOGUE).is_file():
+            return _live(path.absolute())
+    if not path.is_file():
+        raise ModelError(f"no bank {name!r}", advice=f"Banks are: {', '.join(names()) or 'none'}; otherwise give a path.")
+    return read(path)
+
+
+def read(path: Path) -> Bank:
+    """A bank in memory from JSON Lines. Raises ModelError that names file and line."""
+    try:
+        bank = Bank.memory(path.stem, exchange.kind_of(path) or "protected")
+        _fill(bank, path)
+    except InputError as error:
+        raise ModelError(str(error), advice=error.advice) from None
     return bank
 
 
-def hash_of(name: str) -> ImageHash:
-    """A perceptual hash by name. Raises ModelError for an unknown one."""
+def _fill(bank: Bank, path: Path) -> None:
+    """Add every work of a file, with no time and no actor: the same file gives the same digest everywhere."""
+    seen: set[str] = set()
+    items = exchange.read(path) if path.suffix == ".jsonl" else iter(())
+    while chunk := list(itertools.islice(items, 10_000)):
+        for item in chunk:
+            work = item.work
+            if work is None or work.id in seen:
+                what = item.error or f"found work {item.id or work.id if work else ''!r} twice, expected each id once"
+                message, _, advice = what.partition("\n")
+                raise ModelError(f"{path.name}:{item.line}: {message}", advice=advice)
+            seen.add(work.id)
+        bank.catalogue.add([(item.work, b"") for item in chunk if item.work], source=path.stem, time="")
+
+
+def _copy(file: Path, folder: Path) -> None:
+    """A live bank with the works of a file, which is there whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
-        return HASHES[name]
-    except KeyError:
-        raise ModelError(f"unknown perceptual hash {name!r}, expected one of: {', '.join(HASHES)}") from None
+        bank = Bank.open(made, kind=exchange.kind_of(file) or "protected")
+        _fill(bank, file)
+        bank.catalogue.close()
+        made.rename(folder)
+    except OSError:
+        if not (folder / CATALOGUE).is_file():  # else another process was first
+            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
-def _work(record: Any) -> Work:
-    """A work from its line. Raises ModelError."""
-    strings = ("id", "title", "owner", "licence")
-    if not isinstance(record, dict) or not {"id", "title", "hashes"} <= set(record) <= {*strings, "hashes"}:
-        raise ModelError(
-            "found other fields than expected",
-            advice=f"A work has id, title and hashes, and may have {' and '.join(strings[2:])}.",
-        )
-    hashes = record["hashes"]
-    proper = isinstance(hashes, dict) and all(
-        isinstance(by_view, dict) and all(isinstance(text, str) for text in by_view.values()) for by_view in hashes.values()
-    )
-    if not proper or not all(isinstance(record.get(key, ""), str) for key in strings) or not record["id"]:
-        raise ModelError("found a field of another type, expected texts, and hashes by method and view")
-    return Work(**record)
+def _live(folder: Path, *, kind: str | None = None) -> Bank:
+    """The open bank of a folder: one a process, so that its indexes are in memory once."""
+    with _opening:
+        bank = _opened.get(folder)
+        if bank is None:
+            bank = _opened[folder] = Bank.open(folder, kind=kind)
+        return bank
 
 
-def _parse(text: str, work: str) -> bytes:
+def _forward(catalogue: Catalogue, index: WorkIndex, method: str, after: State, until: State) -> WorkIndex:
+    """An index with what changed between two states."""
+    gone = {number for number in catalogue.retired(after, until) if number <= after.number}
+    if gone:
+        index = index.without(gone)
+    entries = catalogue.entries(method, after, until)
+    while chunk := list(itertools.islice(entries, _CHUNK)):
+        index = index.extended(chunk)
+    return index
+
+
+def _base(catalogue: Catalogue, folder: Path, state: State) -> State | None:
+    """The state that a saved index is of; None when it is not of this history, or later."""
+    seq, head = folder.name.split("-")[-2:]
     try:
-        value = bytes.fromhex(text)
-    except ValueError:
-        value = b""
-    if len(value) != BITS // 8 or len(text) != BITS // 4:
-        raise ModelError(
-            f"work {work!r} has a malformed hash of {len(text)} characters, expected {BITS // 4} hexadecimal digits"
-        )
-    return value
+        found = catalogue.state(int(seq))
+    except ModelError:
+        return None
+    return found if found.head.hex().startswith(head) and found.seq <= state.seq else None
+
+
+def _is_past(catalogue: Catalogue, state: State) -> bool:
+    """Whether a state is of this catalogue's history: a backup that was put back may end before it."""
+    found = catalogue.state_of(state.head)
+    return found is not None and found.seq == state.seq
+
+
+def _is_path(name: str) -> bool:
+    return os.sep in name
+
+
+def _inode(path: Path | None) -> tuple[int, int]:
+    if path is None:
+        return (0, 0)
+    try:
+        found = path.stat()
+    except OSError:
+        return (-1, -1)
+    return (found.st_dev, found.st_ino)

@@ -13,6 +13,8 @@ from guard.checks.image_match import score
 from guard.errors import InputError, ModelError, RegistryError
 from guard.imaging import image_content
 from guard.matching import bank as banks
+from guard.matching.fingerprinting import of_picture
+from guard.matching.works import Work
 from guard.registry import checks
 from guard.types import CALLER, Check, Content, Modality, Region, Request, Stage
 
@@ -108,12 +110,19 @@ def faint(shift: int = 0) -> Image.Image:
     return picture
 
 
+def made_bank(methods: tuple[str, ...] = ("pdq", "phash"), **pictures: Image.Image) -> banks.Bank:
+    """A bank in memory of pictures by their ids."""
+    bank = banks.Bank.memory("b")
+    for name, picture in pictures.items():
+        prints = tuple(one for one in of_picture(picture) if one.method in methods)
+        bank.add([Work(name, name.title(), fingerprints=prints)])
+    return bank
+
+
 def test_pdq_has_to_be_surer_where_detail_is_low(tmp_path: Path) -> None:
     """The limit is halved, and the reason says so."""
-    bank = banks.Bank("b")
-    bank.add_image(faint(), id="faint", title="Faint")
-    bank.write(tmp_path / "b.jsonl")
     name = str(tmp_path / "b.jsonl")
+    made_bank(faint=faint()).write(tmp_path / "b.jsonl")
     (finding,) = loaded(bank=name, methods=["pdq"], pdq_quality=101)([content(faint())])[0].findings
     assert finding.match is not None
     assert finding.match.limit == 15
@@ -126,10 +135,7 @@ def test_pdq_has_to_be_surer_where_detail_is_low(tmp_path: Path) -> None:
 
 def test_several_works_are_reported_nearest_first(tmp_path: Path) -> None:
     """One finding a work, by its best method."""
-    bank = banks.Bank("b")
-    for shift in (6, 0, 3):
-        bank.add_image(faint(shift), id=f"s{shift}", title=f"S{shift}")
-    bank.write(tmp_path / "b.jsonl")
+    made_bank(**{f"s{shift}": faint(shift) for shift in (6, 0, 3)}).write(tmp_path / "b.jsonl")
     (scan,) = loaded(bank=str(tmp_path / "b.jsonl"), pdq_limit=99, phash_limit=99, pdq_quality=0)([content(faint())])
     found = [finding.match.work for finding in scan.findings if finding.match]
     assert found[0] == "s0"
@@ -139,10 +145,9 @@ def test_several_works_are_reported_nearest_first(tmp_path: Path) -> None:
 
 def test_a_bank_that_no_method_covers_is_refused(tmp_path: Path) -> None:
     """Works that could never be found are an error when the bank is loaded."""
-    bank = banks.Bank("b")
-    bank.add_image(faint(), id="a", title="A", methods=("dhash",))
+    bank = made_bank(("dhash",), a=faint())
     bank.write(tmp_path / "b.jsonl")
-    with pytest.raises(ModelError, match="1 works"):
+    with pytest.raises(ModelError, match="no work of"):
         loaded(bank=str(tmp_path / "b.jsonl"))
     assert loaded(bank=str(tmp_path / "b.jsonl"), methods=["dhash"]).digest == bank.digest
 

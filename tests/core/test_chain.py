@@ -451,3 +451,16 @@ def test_results_are_values_that_nobody_changes_afterwards() -> None:
     mine.clear()
     assert len(found.findings) == 1
     assert replace(found) == found
+
+
+def test_a_scan_may_name_what_it_was_compared_with() -> None:
+    """Its digest is recorded instead of the check's, where the bank changes while the check is in use."""
+
+    class Following(FakeCheck):
+        digest = "ab" * 32
+
+        def scan(self, content: Content) -> Scan:
+            return replace(super().scan(content), digest="cd" * 32 if "new" in content.text else "")
+
+    results = run({"a": Following()}, text("new"), text("old"))
+    assert [one.digest for (one,) in results] == ["cd" * 32, "ab" * 32]

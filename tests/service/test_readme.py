@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 def test_there_is_something_of_each_kind():
     """The patterns below still find the blocks."""
-    assert [len(blocks(language)) for language in ("python", "sh", "yaml")] == [2, 4, 1]
+    assert [len(blocks(language)) for language in ("python", "sh", "yaml")] == [2, 5, 1]
 
 
 @pytest.mark.parametrize("block", blocks("yaml"))
@@ -45,11 +45,15 @@ def test_python_and_shell_examples_run_one_after_another(server, tmp_path):
     assert re.search(r"^entry \d+ decision [0-9a-f-]{36}$", said, re.MULTILINE)
     assert run([sys.executable, "-c", client.replace("http://127.0.0.1:8000", server.url)], tmp_path).strip()
     commands = [block for block in blocks("sh") if block.startswith("genguard")]
-    author, officer = commands
+    author, officer, owner = commands
     assert "enterprise: fine" in run(["bash", "-c", author], tmp_path)
     asked = run(["bash", "-c", officer], tmp_path)
     assert "Entry 3" in asked
     assert "sound" in asked
+    told = run(["bash", "-c", owner], tmp_path)
+    assert "6 registered" in told
+    assert "1 retired, licensed now has 5 works" in told
+    assert "2 of " in told
 
 
 def test_make_targets_that_the_readme_names_exist():

@@ -24,11 +24,14 @@ def main() -> None:
     import marks
 
     from guard.matching import bank
+    from guard.matching.imports import import_works
 
-    built = bank.build("protected-works", WORKS, WORKS / "works.json")
+    built = bank.Bank.memory("protected-works")
+    summary = import_works(built, WORKS)
+    assert not summary.rejected, summary.rejects
     target = bank.BUNDLED / "protected-works.jsonl"
     built.write(target)
-    print(f"{len(built.works)} works, digest {built.digest}: {target.relative_to(ROOT)}")
+    print(f"{len(built)} works, digest {built.digest}: {target.relative_to(ROOT)}")
 
     examples = bank.BUNDLED / "examples"
     examples.mkdir(exist_ok=True)
