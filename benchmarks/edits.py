@@ -1,7 +1,8 @@
 """What people and programs do to pictures before they pass them on: the edits that the matching benchmark measures.
 
-Each edit takes an RGB picture and a generator of random numbers and gives an RGB picture. A crop of N % removes N % of the width and
-of the height, at a random place: 40 % leaves 36 % of the area. Rotations keep the picture's size and fill the corners black.
+Each edit takes an RGB picture and a generator of random numbers and gives an RGB picture. A crop of N % removes N % of the
+width and of the height, at a random place: 40 % leaves 36 % of the area. Rotations keep the picture's size and fill the
+corners black.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ def _file(picture: Image.Image, form: str, quality: int) -> Image.Image:
 
 
 def encoded(form: str, quality: int) -> Edit:
-    return lambda picture, dice: _file(picture, form, quality)
+    return lambda picture, _: _file(picture, form, quality)
 
 
 def scaled(across: float, down: float | None = None) -> Edit:
-    def edit(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
+    def edit(picture: Image.Image, _dice: np.random.Generator) -> Image.Image:
         size = (round(picture.width * across), round(picture.height * (down or across)))
         return picture.resize(size, Image.Resampling.LANCZOS)
 
@@ -38,14 +39,14 @@ def scaled(across: float, down: float | None = None) -> Edit:
 def levels(change: Callable[[np.ndarray], np.ndarray]) -> Edit:
     """`change`: of samples from 0 to 1."""
 
-    def edit(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
+    def edit(picture: Image.Image, _dice: np.random.Generator) -> Image.Image:
         samples = change(np.asarray(picture, np.float32) / 255)
         return Image.fromarray((np.clip(samples, 0, 1) * 255 + 0.5).astype(np.uint8))
 
     return edit
 
 
-def recoloured(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
+def recoloured(picture: Image.Image, _dice: np.random.Generator) -> Image.Image:
     """Hue by 25 degrees, saturation by 1.5."""
     hsv = np.array(picture.convert("HSV")).astype(np.int16)
     hsv[..., 0] = (hsv[..., 0] + 18) % 256
@@ -62,7 +63,7 @@ def noisy(sigma: float) -> Edit:
 
 
 def filtered(kind: ImageFilter.Filter) -> Edit:
-    return lambda picture, dice: picture.filter(kind)
+    return lambda picture, _: picture.filter(kind)
 
 
 def cropped(share: float) -> Edit:
@@ -83,14 +84,14 @@ def turned(degrees: float) -> Edit:
 
 
 def transposed(how: Image.Transpose) -> Edit:
-    return lambda picture, dice: picture.transpose(how)
+    return lambda picture, _: picture.transpose(how)
 
 
 def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=max(8, size))
 
 
-def meme(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
+def meme(picture: Image.Image, _dice: np.random.Generator) -> Image.Image:
     """White capitals with a black rim at the top and the bottom."""
     copy = picture.copy()
     pen, size = ImageDraw.Draw(copy), picture.height / 10
@@ -100,7 +101,7 @@ def meme(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
     return copy
 
 
-def stock_mark(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
+def stock_mark(picture: Image.Image, _dice: np.random.Generator) -> Image.Image:
     """A translucent word all over, slanted."""
     side = 2 * max(picture.size)
     layer = Image.new("L", (side, side))
@@ -121,7 +122,9 @@ def sticker(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
     pen = ImageDraw.Draw(copy)
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), (255, 205, 40), (60, 40, 0), 3)
     for side in (-1, 1):
-        pen.ellipse((x + side * radius * 0.4 - 5, y - radius * 0.4 - 5, x + side * radius * 0.4 + 5, y - radius * 0.4 + 5), "black")
+        pen.ellipse(
+            (x + side * radius * 0.4 - 5, y - radius * 0.4 - 5, x + side * radius * 0.4 + 5, y - radius * 0.4 + 5), "black"
+        )
     pen.arc((x - radius * 0.6, y - radius * 0.6, x + radius * 0.6, y + radius * 0.6), 20, 160, "black", 5)
     return copy
 
@@ -129,7 +132,7 @@ def sticker(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
 def bordered(left: float, top: float, right: float, bottom: float, colour: str) -> Edit:
     """Borders as shares of the picture's sides."""
 
-    def edit(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
+    def edit(picture: Image.Image, _dice: np.random.Generator) -> Image.Image:
         width, height = picture.size
         page = Image.new("RGB", (round(width * (1 + left + right)), round(height * (1 + top + bottom))), colour)
         page.paste(picture, (round(width * left), round(height * top)))
@@ -138,7 +141,7 @@ def bordered(left: float, top: float, right: float, bottom: float, colour: str) 
     return edit
 
 
-def captioned(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
+def captioned(picture: Image.Image, _dice: np.random.Generator) -> Image.Image:
     """A white bar of a fifth of the height above, with two lines of text."""
     bar = picture.height // 5
     page = Image.new("RGB", (picture.width, picture.height + bar), "white")
@@ -155,14 +158,16 @@ def perspective(share: float) -> Edit:
     def edit(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
         width, height = picture.size
         box = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-        inwards = np.sign(np.array([width, height]) / 2 - box) * dice.uniform(0.3, 1, (4, 2)) * share * np.array([width, height])
+        inwards = (
+            np.sign(np.array([width, height]) / 2 - box) * dice.uniform(0.3, 1, (4, 2)) * share * np.array([width, height])
+        )
         matrix = cv2.getPerspectiveTransform(box, (box + inwards).astype(np.float32))
         return Image.fromarray(cv2.warpPerspective(np.asarray(picture), matrix, (width, height), flags=cv2.INTER_LINEAR))
 
     return edit
 
 
-def screenshot(picture: Image.Image, dice: np.random.Generator) -> Image.Image:
+def screenshot(picture: Image.Image, _dice: np.random.Generator) -> Image.Image:
     """A page of 1280 x 800 with bars, text and the picture at 0.8 of its size."""
     page = Image.new("RGB", (1280, 800), (245, 246, 248))
     pen = ImageDraw.Draw(page)
@@ -226,7 +231,7 @@ _border = bordered(0.1, 0.1, 0.1, 0.1, "white")
 EDITS: Mapping[str, Mapping[str, Edit]] = MappingProxyType(
     {
         "re-encoding, scale": {
-            "none": lambda picture, dice: picture,
+            "none": lambda picture, _: picture,
             **{f"JPEG {quality}": encoded("JPEG", quality) for quality in (75, 50, 30, 10)},
             "WebP 40": encoded("WEBP", 40),
             "scale 2": scaled(2),
@@ -241,13 +246,13 @@ EDITS: Mapping[str, Mapping[str, Edit]] = MappingProxyType(
             "contrast 0.6": levels(lambda v: (v - 0.5) * 0.6 + 0.5),
             "gamma 0.6": levels(lambda v: v**0.6),
             "gamma 1.6": levels(lambda v: v**1.6),
-            "grey": lambda picture, dice: picture.convert("L").convert("RGB"),
+            "grey": lambda picture, _: picture.convert("L").convert("RGB"),
             "hue and saturation": recoloured,
         },
         "blur, noise": {
             "blur 1": filtered(ImageFilter.GaussianBlur(1)),
             "blur 3": filtered(ImageFilter.GaussianBlur(3)),
-            "sharpen": lambda picture, dice: ImageEnhance.Sharpness(picture).enhance(4),
+            "sharpen": lambda picture, _: ImageEnhance.Sharpness(picture).enhance(4),
             "noise 10": noisy(10),
             "noise 25": noisy(25),
             "median 5": filtered(ImageFilter.MedianFilter(5)),
@@ -285,7 +290,7 @@ EDITS: Mapping[str, Mapping[str, Edit]] = MappingProxyType(
             "scale 0.5, caption": after(scaled(0.5), captioned),
             "meme text, crop 20": after(meme, cropped(0.2)),
             "sticker, rotation 15": after(sticker, turned(15)),
-            "grey, perspective 5 %": after(lambda picture, dice: picture.convert("L").convert("RGB"), perspective(0.05)),
+            "grey, perspective 5 %": after(lambda picture, _: picture.convert("L").convert("RGB"), perspective(0.05)),
             "screenshot, JPEG 30": after(screenshot, encoded("JPEG", 30)),
             "blur 1, crop 20, gamma 1.6": after(filtered(ImageFilter.GaussianBlur(1)), cropped(0.2), levels(lambda v: v**1.6)),
         },

@@ -1,10 +1,11 @@
 """Measures how close unrelated pictures come by chance, and writes what `guard.matching.chance` reads.
 
-    python benchmarks/matching_chance.py            about 2 minutes
+    python benchmarks/matching_chance.py [hashes | details]          about 1 minute of CPU time each
 
-Pictures are those of the tuning half (benchmarks/pictures.py): photographs, their quarters, and logos. A pair counts by the kind of the
-picture that is looked up (plain or rich in detail), with the nearest of its eight orientations and both its views. Pairs of
-a photograph and its own quarters are left out. A point is kept where at least `FEWEST` pairs came that close.
+Pictures are those of the tuning half (benchmarks/pictures.py): photographs, their quarters, and logos. A pair counts by the
+kind of the picture that is looked up (plain or rich in detail), with the nearest of its eight orientations and both its
+views. Pairs of a photograph and its own quarters are left out. For details, hard screenshots and collages of the photographs
+are looked up. A point is kept where at least `FEWEST` pairs came that close.
 """
 
 from __future__ import annotations
@@ -19,32 +20,39 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 FEWEST = 8
-METHODS = ("pdq", "phash", "dhash", "whash")
+METHODS = ("pdq", "phash", "dhash")
 OUT = ROOT / "guard" / "matching" / "chance.json"
 
 
 def main() -> None:
+    measured = json.loads(OUT.read_text("utf-8")) if OUT.is_file() else {}
+    for part, measure in (("hashes", hashes), ("details", details)):
+        if sys.argv[1:] in ([], [part]):
+            measured.update(measure())
+    OUT.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
+
+
+def hashes():  # type: ignore[no-untyped-def]
+    """Curves of the hashes, by method and kind."""
     from benchmarks import pictures
-    from guard.matching import chance
     from guard.matching.images import look
 
     photos = pictures.photographs(tuning=True)
     works = {**photos, **pictures.quarters(photos), **pictures.logos(500, skip=1000)}
     seen = {name: look(picture) for name, picture in works.items()}
     owner = np.array([name.split(" quarter")[0] for name in works])
-    unrelated = owner[:, None] != owner
     plain = np.array([picture.plain for picture in seen.values()])
-    print(f"{len(works)} pictures, {plain.sum()} plain (a share of {chance.PLAIN} or more of one brightness)")
-    measured: dict[str, dict[str, object]] = {}
-    for method in METHODS:
-        distances = _distances([picture.hashes(method) for picture in seen.values()])
-        measured[method] = {}
-        for kind, rows in (("rich", ~plain), ("plain", plain)):
-            curve = _curve(distances[rows][unrelated[rows]])
-            measured[method][kind] = curve
-            print(method, kind, curve["pairs"], "pairs, nearest", curve["nearest"], curve["points"][-1])
-    measured["local"] = {"rich": _details({name: picture for name, picture in works.items() if name in photos}, works)}
-    OUT.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
+    tables = {method: _distances([picture.hashes(method) for picture in seen.values()]) for method in METHODS}
+    return curves(tables, plain, owner[:, None] != owner)
+
+
+def curves(tables, plain, unrelated):  # type: ignore[no-untyped-def]
+    """Of tables of distances (looked up, registered), by method."""
+    found = {}
+    for method, table in tables.items():
+        found[method] = {kind: _curve(table[rows][unrelated[rows]]) for kind, rows in (("rich", ~plain), ("plain", plain))}
+        print(method, {kind: (one["pairs"], one["nearest"], one["points"][-1]) for kind, one in found[method].items()})
+    return found
 
 
 def _distances(hashes):  # type: ignore[no-untyped-def]
@@ -70,38 +78,40 @@ def _curve(distances):  # type: ignore[no-untyped-def]
     return {"pairs": len(ordered), "nearest": int(ordered[0]), "points": _falling(points)}
 
 
-def _falling(points):  # type: ignore[no-untyped-def]
+def _falling(points, *, rising=False):  # type: ignore[no-untyped-def]
     """Without points that say the same of two distances, or of one distance twice."""
     kept = points[:1]
     for x, y in points[1:]:
-        if x < kept[-1][0] and y < kept[-1][1]:
+        if (x > kept[-1][0] if rising else x < kept[-1][0]) and y < kept[-1][1]:
             kept.append([x, y])
     return kept
 
 
-def _details(queries, works):  # type: ignore[no-untyped-def]
-    """How many details of a wrong work agree with a picture, over photographs, hard screenshots and collages of the tuning half."""
+def details():  # type: ignore[no-untyped-def]
+    """The curve of details: how many of a wrong work agree with a picture."""
+    from benchmarks import pictures
     from benchmarks.edits import EDITS, collage
     from guard.matching import local, lookup
     from guard.matching.local_index import LocalIndex
 
+    photos = pictures.photographs(tuning=True)
+    works = {**photos, **pictures.quarters(photos), **pictures.logos(200, skip=1000)}
     names = list(works)
     index = LocalIndex.empty("local").extended((k, local.details(works[name]).to_bytes()) for k, name in enumerate(names))
     index = index.compacted()
-    plain, hard = EDITS["re-encoding, scale"]["none"], EDITS["perspective, screenshots"]["hard screenshot"]
-    shown = [([name], edit(queries[name], np.random.default_rng(k))) for k, name in enumerate(queries) for edit in (plain, hard)]
-    quads = [list(queries)[k : k + 4] for k in range(0, len(queries) - 3, 4)]
-    shown += [(quad, collage([queries[name] for name in quad])) for quad in quads]
-    counts: list[int] = []
+    edit = EDITS["perspective, screenshots"]["hard screenshot"]
+    shown = [([name], edit(photos[name], np.random.default_rng(k))) for k, name in enumerate(photos) if k % 2 == 0]
+    quads = [list(photos)[k : k + 4] for k in range(0, len(photos) - 3, 4)]
+    shown += [(quad, collage([photos[name] for name in quad])) for quad in quads]
+    counts = []
     for owners, picture in shown:
-        for one in lookup.shown(index, local.query(picture)):
-            if names[one.number].split(" quarter")[0] not in owners:
-                counts.append(one.placement.inliers)
-    pairs = len(shown) * len(works)
-    found = np.array(counts)
-    points = [[k, round(math.log10((found >= k).sum() / pairs), 3)] for k in range(4, 40) if (found >= k).sum() >= 3]
-    print("local", pairs, "pairs, most details", max(counts), points)
-    return {"pairs": pairs, "nearest": max(counts), "points": points}
+        looked = lookup.shown(index, local.query(picture))
+        counts += [one.placement.inliers for one in looked if names[one.number].split(" quarter")[0] not in owners]
+    found, pairs = np.array(counts), len(shown) * len(works)
+    shares = [(k, int((found >= k).sum())) for k in range(4, 40)]
+    points = [[k, round(math.log10(count / pairs), 3)] for k, count in shares if count >= FEWEST]
+    print("local", pairs, "pairs, most details of a wrong work", max(counts), points, np.bincount(found))
+    return {"local": {"rich": {"pairs": pairs, "nearest": max(counts), "points": _falling(points, rising=True)}}}
 
 
 if __name__ == "__main__":

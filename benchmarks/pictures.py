@@ -1,9 +1,9 @@
 """The pictures that the matching benchmarks register and look up.
 
-Photographs are those of `photos_cid22`, by file name; every second one is for choosing parameters (`tuning`), the others are for the
-published figures (`held out`). Other works, all unlike any photograph that is looked up: the quarters of the other half's
-photographs (256 x 256), logos of `logos_simple_icons` drawn in black on white at 512 x 512, this project's own drawings,
-and frames of `pdq_test_media`'s films.
+Photographs are those of `photos_cid22`, by file name; every second one is for choosing parameters (`tuning`), the others are
+for the published figures (`held out`). Other works, all unlike any photograph that is looked up: the quarters of the other
+half's photographs (256 x 256), logos of `logos_simple_icons` in black on white at 256 x 256, this project's own drawings, and
+frames of `pdq_test_media`'s films.
 """
 
 from __future__ import annotations
@@ -71,27 +71,29 @@ def quarters(photos: dict[str, Image.Image]) -> dict[str, Image.Image]:
 
 
 def logos(count: int, *, skip: int = 0) -> dict[str, Image.Image]:
-    """Logos in black on white, 512 x 512 with a margin, in an order that has nothing to do with their names."""
+    """Logos in black on white, 256 x 256 with a margin, in an order that has nothing to do with their names."""
     files = _members("logos_simple_icons/png128.zip", (".png",))
     names = sorted(files)
     chosen = np.random.default_rng(3).permutation(len(names))[skip : skip + count]
     found = {}
     for k in chosen:
-        ink = Image.open(io.BytesIO(files[names[k]])).convert("L").resize((400, 400), Image.Resampling.LANCZOS)
-        page = Image.new("L", (512, 512), 255)
-        page.paste(ink, (56, 56))
+        ink = Image.open(io.BytesIO(files[names[k]])).convert("L").resize((200, 200), Image.Resampling.LANCZOS)
+        page = Image.new("L", (256, 256), 255)
+        page.paste(ink, (28, 28))
         found[f"logo {names[k].removesuffix('.png')}"] = page.convert("RGB")
     return found
 
 
 def drawings(count: int, *, seed: int) -> dict[str, Image.Image]:
-    """Drawings by this project's own script, 256 x 256."""
+    """Drawings by this project's own script, 192 x 192."""
     sys.path[:0] = [str(ROOT / "training" / "diffusion")]
     import marks
 
     dice = np.random.default_rng(seed)
     kinds = sorted(marks.MOTIFS)
-    return {f"drawing {k}": Image.fromarray(marks.render(marks.ordinary(kinds[k % len(kinds)], dice), 256)) for k in range(count)}
+    return {
+        f"drawing {k}": Image.fromarray(marks.render(marks.ordinary(kinds[k % len(kinds)], dice), 192)) for k in range(count)
+    }
 
 
 def frames() -> dict[str, Image.Image]:

@@ -22,7 +22,7 @@ HEAVY = {
     "pdqhash", "presidio_analyzer", "pyarrow", "ray", "safetensors", "scipy", "spacy", "thinc", "torch", "transformers",
 }  # fmt: skip
 HEAVY_AT_HOME = {"generators/mlp_gan.py", "guard/matching/local_kernels.py"}
-"""Networks as classes: their base class is torch's. Imported by name, when a GAN is built."""
+"""Networks as classes, whose base class is torch's, and compiled kernels: imported by name, when they are first needed."""
 
 
 @cache

@@ -1,22 +1,25 @@
 """Finds protected works in images, against a bank of registered works.
 
-Two stages (`guard.matching.images`): hashes of the whole picture settle re-encoding, scaling, colour, noise, turns by 90 degrees,
-mirroring and plain borders; where they find nothing, local features find a work that was cropped, turned, framed or is one part of a
-picture. How close a match has to be follows from the bank's size and the wanted rate of false matches (`guard.matching.chance`).
+Two stages (`guard.matching.images`): hashes of the whole picture settle re-encoding, scaling, colour, noise, turns by 90
+degrees, mirroring and plain borders; where they find nothing, local features find a work that was cropped, turned, framed or
+is one part of a picture. How close a match has to be follows from the bank's size and the wanted rate of false matches
+(`guard.matching.chance`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from types import MappingProxyType
+from typing import Protocol
 
 from guard.errors import InputError, ModelError, RegistryError
 from guard.imaging import decode, identify
 from guard.matching import bank as banks
-from guard.matching.chance import RATE
+from guard.matching.chance import LEAST_DETAILS, RATE
 from guard.matching.hashes import BITS
-from guard.matching.images import GLOBAL, LOCAL, Found, ImageMatcher, Picture, Settings, look
+from guard.matching.images import GLOBAL, LOCAL, Found, ImageMatcher, Settings, look
 from guard.matching.snapshot import Snapshot, snapshot_of
 from guard.matching.works import Fingerprint, Work
 from guard.registry import checks
@@ -33,6 +36,13 @@ OVERLAP = 0.5
 """Share of a match's area that has to lie on a cleared work for the match to be of the cleared work."""
 
 
+class Source(Protocol):
+    """A bank that may change while it is matched against."""
+
+    def snapshot(self) -> Snapshot:
+        """The bank as it is now; cheap when nothing has changed."""
+
+
 class ImageMatch:
     """A `guard.types.Check` over one bank, and over another of cleared works."""
 
@@ -46,7 +56,7 @@ class ImageMatch:
         self._names = (bank, *([cleared] if cleared else ()))
         self._settings = settings
         self._territory = territory
-        self._banks: tuple[banks.Bank, ...] = ()
+        self._sources: tuple[Source, ...] = ()
         self._digest = ""
 
     @property
@@ -62,24 +72,25 @@ class ImageMatch:
         return Examples((_example("flagged.jpg"),), (_example("clean.jpg"),))
 
     def load(self) -> None:
-        """Load the banks. Raises ModelError when one is missing, malformed, or has works that no method in use can find."""
-        loaded = tuple(banks.load(name) for name in self._names)
+        """Load the banks. Raises ModelError when one is missing, malformed, or holds nothing that a method in use can find."""
+        sources = tuple(_source(name) for name in self._names)
+        snapshots = [source.snapshot() for source in sources]
         methods = {*self._settings.methods, *([LOCAL] if self._settings.local else ())}
-        for snapshot in map(held, loaded):
-            uncovered = sum(1 for work in snapshot.works.values() if methods.isdisjoint(one.method for one in work.fingerprints))
-            if uncovered:
+        for snapshot in snapshots:
+            if methods.isdisjoint(snapshot.indexes):
                 raise ModelError(
-                    f"{uncovered} works of bank {snapshot.bank!r} have no fingerprint by {' or '.join(sorted(methods))}",
+                    f"no work of bank {snapshot.bank!r} has a fingerprint by {' or '.join(sorted(methods))}",
                     advice="Name a method that they have, or build the bank again with these methods.",
                 )
-        self._banks, self._digest = loaded, _digest(map(held, loaded))
+        self._sources, self._digest = sources, _digest(snapshots)
 
     def __call__(self, batch: Sequence[Content], /) -> Sequence[Scan]:
         """Match each image. Raises InputError for a damaged file, ModelError before `load`."""
-        if not self._banks:
+        if not self._sources:
             raise ModelError("the bank is not loaded", advice="Call load() before the first batch.")
-        snapshots = [held(bank) for bank in self._banks]
-        matchers = [ImageMatcher(snapshot, self._settings) for snapshot in snapshots]
+        snapshots = [source.snapshot() for source in self._sources]
+        settings = (self._settings, _lenient(self._settings))
+        matchers = [ImageMatcher(snapshot, one) for snapshot, one in zip(snapshots, settings, strict=False)]
         digest, today = _digest(snapshots), datetime.now(UTC).date()
         return [self._scan(content, matchers, digest, today) for content in batch]
 
@@ -105,14 +116,19 @@ class ImageMatch:
         return Scan(tuple(findings[:MAX_FINDINGS]), whole, digest)
 
 
-def held(bank: banks.Bank) -> Snapshot:
-    """A bank as it is now."""
-    if bank not in _held:
-        _held[bank] = snapshot_of(bank.name, map(_work, bank.works), digest=bank.digest)
-    return _held[bank]
+class _Listed:
+    """A bank that was read from its file, as a source of snapshots."""
+
+    def __init__(self, bank: banks.Bank) -> None:
+        self._snapshot = snapshot_of(bank.name, map(_work, bank.works), digest=bank.digest)
+
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
 
 
-_held: dict[banks.Bank, Snapshot] = {}
+def _source(name: str) -> Source:
+    """A bank by name. Raises ModelError."""
+    return _Listed(banks.load(name))
 
 
 def _work(work: banks.Work) -> Work:
@@ -120,6 +136,11 @@ def _work(work: banks.Work) -> Work:
         Fingerprint(method, bytes.fromhex(text), view) for method, views in work.hashes.items() for view, text in views.items()
     ]
     return Work(work.id, work.title, owner=work.owner, licence=work.licence, fingerprints=tuple(prints))
+
+
+def _lenient(settings: Settings) -> Settings:
+    """For cleared works, which only have to be as close as the protected ones."""
+    return replace(settings, limits={**dict.fromkeys(settings.methods, 99), LOCAL: LEAST_DETAILS}, quality=0)
 
 
 def _excused(cleared: Sequence[Found], found: Sequence[Found]) -> list[Found]:
@@ -148,7 +169,7 @@ def _finding(one: Found, label: str) -> Finding:
     return Finding(CATEGORY, label, one.score, one.where, one.match, reason)
 
 
-def _digest(snapshots: Sequence[Snapshot] | map[Snapshot]) -> str:
+def _digest(snapshots: Sequence[Snapshot]) -> str:
     """The bank's digest, followed by that of the cleared works if there are any."""
     return " ".join(snapshot.digest for snapshot in snapshots)
 
@@ -177,10 +198,10 @@ def image_match(
 ) -> Check:
     """Match images against a bank: a bundled one by name, or a file by its path.
 
-    `cleared`: a bank of look-alikes that are allowed. `methods`: hashes of the first stage; `local`: whether the second runs where
-    they find nothing. `false_match_rate`: wanted chance matches a picture, from which the limits follow unless they are given:
-    bits of 256 for hashes, `details` that must agree for local features. `territory`: works that are not protected there do not match.
-    `pdq_quality`: below this quality (0 to 100), PDQ's limit is halved.
+    `cleared`: a bank of look-alikes that are allowed. `methods`: hashes of the first stage; `local`: whether the second runs
+    where they find nothing. `false_match_rate`: wanted chance matches a picture, from which the limits follow unless they are
+    given: bits of 256 for hashes, `details` that must agree for local features. `territory`: works that are not protected there
+    do not match. `pdq_quality`: below this quality (0 to 100), PDQ's limit is halved.
 
     Raises RegistryError for no or unknown methods, limits at which everything matches, a rate or a territory that is none.
     """

@@ -1,10 +1,10 @@
 """How likely a chance match is, and how close a match has to be in a bank of some size.
 
-For each method, `chance.json` holds how many pairs of unrelated pictures came how close (measured by benchmarks/matching_chance.py,
-which writes it): the logarithm of the share at some distances, apart for pictures rich in detail and plain ones (drawings, logos). Between
-two measured points it is interpolated. Beyond the last, where too few pairs came that close to be counted, it goes on at the steepness of
-the last stretch. The true curve falls faster and faster there, so that overstates the chance; still it is an extrapolation, and
-`Curve.reach` is where it begins.
+For each method, `chance.json` holds how many pairs of unrelated pictures came how close (measured by
+benchmarks/matching_chance.py, which writes it): the logarithm of the share at some distances, apart for pictures rich in
+detail and plain ones (drawings, logos). Between two measured points it is interpolated. Beyond the last, where too few pairs
+came that close to be counted, it goes on at the mean steepness of the last two stretches. The true curve falls faster and
+faster there, so that overstates the chance; still it is an extrapolation, and `Curve.reach` is where it begins.
 
 A picture meets a chance match among N works with the probability N p, p being the share for one pair. So the limit for N works
 and a wanted rate r of false matches a picture is where p = r / N.
@@ -25,16 +25,15 @@ from guard.errors import ModelError
 PLAIN = 0.35
 """Share of one brightness (`hashes.plainness`) from which a picture counts as plain."""
 RATE = 1e-4
-"""Wanted chance matches a picture: one picture in 10,000 stopped without reason is less than what reviewers err themselves, and
-in a bank of 1,000 works it leaves room for every copy that was measured."""
+"""Wanted chance matches a picture: one picture in 10,000 at most, since the curves overstate. At 1,000 works that is 1e-7 a
+comparison, which still finds the copies that were measured."""
 LEAST = 6
-"""Bits within which a hash always matches: a copy as it is, re-encoded, even where a bank is so large that arithmetic has no limit."""
+"""Bits within which a hash always matches: a copy as it is, even where a bank is so large that arithmetic leaves no limit."""
 MOST: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
         "pdq": MappingProxyType({"rich": 80, "plain": 48}),
         "phash": MappingProxyType({"rich": 80, "plain": 48}),
         "dhash": MappingProxyType({"rich": 31, "plain": 16}),
-        "whash": MappingProxyType({"rich": 16, "plain": 6}),
     }
 )
 """Limits that are never exceeded, however small the bank: about where the first unrelated pairs were seen."""
@@ -78,8 +77,8 @@ class Curve:
 
     @property
     def _steep(self) -> float:
-        """log10 by unit of x over the last stretch."""
-        (left, high), (right, low) = self.points[-2:]
+        """log10 by unit of x over the last two stretches."""
+        (left, high), (right, low) = self.points[-3:][0], self.points[-1]
         return (low - high) / (right - left)
 
 
@@ -99,7 +98,7 @@ def details_needed(*, works: int, rate: float) -> int:
 
 
 def expected(method: str, x: float, *, plain: bool, works: int) -> str:
-    """How many works of a bank match at least this closely by chance, such as `3e-09`; empty where the method was not measured."""
+    """How many works of a bank match at least this closely by chance, such as `3e-09`; empty where that was not measured."""
     if method not in _curves():
         return ""
     share = curve(method, "plain" if plain and method != "local" else "rich").log_share(x)

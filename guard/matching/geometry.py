@@ -1,8 +1,8 @@
 """Whether pairs of look-alike details agree on one way to lay a work into a picture, and which way that is.
 
-Each pair proposes a similarity (shift, turn, scale) from the places, sizes and directions of its two details. The proposal that
-most pairs agree with is refined to an affine transform by least squares, with the tolerance narrowing each round. Nothing is drawn
-at random: the same pairs give the same answer.
+Each pair proposes a similarity (shift, turn, scale) from the places, sizes and directions of its two details. The proposal
+that most pairs agree with is refined to an affine transform by least squares, with the tolerance narrowing each round.
+Nothing is drawn at random: the same pairs give the same answer.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 MIN_PAIRS = 4
 """Fewer pairs propose nothing."""
 _FIRST = 0.07
-"""How far, as a share of the work's longer side as it is laid in the picture, a pair may be from a proposal of one other pair."""
+"""How far, as a share of the work's longer side as it lies in the picture, a pair may be from the proposal of another."""
 _TOLERANCES = (0.045, 0.03, 0.02)
 """The same in each round of refinement."""
 _SIZES = 0.6
-"""Most octaves, and `_TURN` most radians, between the proposals of two pairs that agree."""
-_TURN = math.radians(30)
+"""Most octaves, and `_TURN` most radians, by which the size and the direction of a pair may be off."""
+_TURN = math.radians(25)
 _MOST = 400
 """Pairs of one work that are looked at, nearest codes first: self-similar works have thousands."""
 _STRETCH = 2.5
@@ -88,7 +88,7 @@ def place(work: Details, picture: Details, pairs: tuple[Array, Array], *, mirror
     turn = picture.angle[of_picture] - work.angle[of_work]
     side = max(work.width, work.height)
     agreeing = _proposal(source, target, scale, turn, side)
-    matrix, inliers = _refined(source, target, agreeing, side)
+    matrix, inliers = _refined(source, target, np.log2(scale), turn, agreeing, side)
     if matrix is None or inliers.sum() < MIN_PAIRS:
         return None
     seen = _distinct(source[inliers], target[inliers], side * _scale(matrix) * _TOLERANCES[-1] / 2, side * _TOLERANCES[-1] / 2)
@@ -99,7 +99,7 @@ def place(work: Details, picture: Details, pairs: tuple[Array, Array], *, mirror
 
 
 def words(placement: Placement, work: Details) -> str:
-    """The transformation in words, such as `mirrored, turned by 90 degrees, scaled to 50 %, cropped to 0,0-300,512 of 512 x 512`."""
+    """The transformation in words: `mirrored, turned by 90 degrees, scaled to 50 %, cropped to 0,0-300,512 of 512 x 512`."""
     said = ["mirrored"] if placement.mirrored else []
     turn = round(placement.turn)
     if abs(turn) >= 2:
@@ -132,8 +132,10 @@ def _proposal(source: Array, target: Array, scale: Array, turn: Array, side: int
     return np.asarray(near[np.argmax(witnesses.sum(axis=1))])
 
 
-def _refined(source: Array, target: Array, agreeing: Array, side: int) -> tuple[Array | None, Array]:
-    """The transform by least squares, and the pairs within the last tolerance of it."""
+def _refined(
+    source: Array, target: Array, octaves: Array, turn: Array, agreeing: Array, side: int
+) -> tuple[Array | None, Array]:
+    """The transform by least squares, and the pairs within the last tolerance of it whose size and direction follow it too."""
     import numpy as np
 
     matrix = None
@@ -144,16 +146,20 @@ def _refined(source: Array, target: Array, agreeing: Array, side: int) -> tuple[
         matrix = fitted(source[agreeing], target[agreeing])
         if not _sane(matrix):
             matrix = _similarity(source[agreeing], target[agreeing])
+        if not _sane(matrix):
+            return None, agreeing
         away = np.linalg.norm(source @ matrix[:, :2].T + matrix[:, 2] - target, axis=1)
         agreeing = away <= max(1.5, side * _scale(matrix) * tolerance)
-    return (matrix if matrix is not None and _sane(matrix) else None), agreeing
+        agreeing &= np.abs(octaves - math.log2(_scale(matrix))) <= _SIZES
+        agreeing &= np.cos(turn - math.atan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1])) >= math.cos(_TURN)
+    return matrix, agreeing
 
 
 def _affine(source: Array, target: Array) -> Array:
     import numpy as np
 
     known = np.column_stack([source, np.ones(len(source))])
-    return np.linalg.lstsq(known, target, rcond=None)[0].T
+    return np.asarray(np.linalg.lstsq(known, target, rcond=None)[0].T)
 
 
 def _similarity(source: Array, target: Array) -> Array:

@@ -5,8 +5,8 @@ orientations at once. Hashes are 32 bytes; their distance is the number of diffe
 unrelated pictures).
 
 Sources: PDQ, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm" (Facebook, 2019), through `pdqhash`;
-pHash, dHash, wHash and the crop-resistant hash (Steinebach, Liu and Yannikos 2014) through `imagehash`, with 16 x 16 instead of its
-default 8 x 8 bits, which on photographs raises the recall at a given rate of false matches.
+pHash, dHash, wHash and the crop-resistant hash (Steinebach, Liu and Yannikos 2014) through `imagehash`, with 16 x 16 instead
+of its default 8 x 8 bits, which on photographs raises the recall at a given rate of false matches.
 """
 
 from __future__ import annotations
@@ -96,7 +96,10 @@ class DHash:
 
 
 class WHash:
-    """wHash: the coarsest 16 x 16 coefficients of a Haar wavelet transform against their median."""
+    """wHash: the coarsest 16 x 16 coefficients of a Haar wavelet transform against their median.
+
+    Unrelated pictures may share all bits: for banks that exchange such hashes.
+    """
 
     name = "whash"
 
@@ -129,7 +132,9 @@ PDQ_TURNS = (
     "mirrored, turned by 90 degrees",
 )
 """The same in the order of PDQ's library."""
-HASHES: Mapping[str, ImageHash] = MappingProxyType({hash_.name: hash_ for hash_ in (PDQ(), PHash(), DHash(), WHash())})
+HASHES: Mapping[str, ImageHash] = MappingProxyType({hash_.name: hash_ for hash_ in (PDQ(), PHash(), DHash())})
+"""Perceptual hashes by name that told works apart when they were measured."""
+ALL_HASHES: Mapping[str, ImageHash] = MappingProxyType({**HASHES, WHash.name: WHash()})
 """Every perceptual hash of a whole picture by name."""
 CROP_RESISTANT = "crop_resistant"
 """The method that hashes a picture's parts: see `segments`."""
@@ -174,7 +179,7 @@ def views(image: Image) -> dict[str, Image]:
 
 
 def plainness(image: Image) -> float:
-    """The share of an RGB picture that is of one brightness, 0 to 1: over a third in drawings and logos, less in most photographs.
+    """The share of an RGB picture that is of one brightness, 0 to 1: over a third in drawings, less in most photographs.
 
     Plain pictures share their structure with others, so their hashes have to be closer to mean anything.
     """

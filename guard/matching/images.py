@@ -1,5 +1,7 @@
-"""Pictures against a bank in two stages: global hashes, which settle most copies in milliseconds, then local features, which find
-what hashes are blind to: crops, turns, borders, captions, screenshots, collages.
+"""Pictures against a bank in two stages.
+
+Global hashes settle most copies in milliseconds; local features find what hashes are blind to: crops, turns, borders, captions,
+screenshots, collages.
 
     picture ─> views ─> pdq, phash in eight orientations ─> near works ─┬─> found
                                                      nothing near: details ─> geometry ─> found
@@ -17,9 +19,9 @@ from guard.matching import chance, local, lookup
 from guard.matching.geometry import words
 from guard.matching.hamming import HammingIndex
 from guard.matching.hashes import (
+    ALL_HASHES,
     BITS,
     CROP_RESISTANT,
-    HASHES,
     PDQ_TURNS,
     TURNS,
     Hash,
@@ -38,12 +40,12 @@ if TYPE_CHECKING:
 MIN_SIDE = 32
 """Shorter side, in pixels, below which a picture is not matchable: icons and specks all look alike."""
 LOCAL = "local"
-GLOBAL = (*HASHES, CROP_RESISTANT)
+GLOBAL = (*ALL_HASHES, CROP_RESISTANT)
 """Methods of the first stage."""
 REGISTERED = ("pdq", "phash", LOCAL)
 """Methods that a work is registered by unless others are asked for: the two hashes that measured best, and local features."""
-SEGMENT_LIMIT = 12
-"""Bits within which two segments match, where nothing else is asked for; their chance was not measured."""
+UNMEASURED = {"whash": 6, CROP_RESISTANT: 12}
+"""Bits within which hashes match whose chance was not measured, where nothing else is asked for."""
 
 
 @dataclass(slots=True)
@@ -154,7 +156,7 @@ def fingerprints(image: Image, methods: Sequence[str] = REGISTERED) -> tuple[Fin
 class ImageMatcher:
     """Looks pictures up in one snapshot. Safe to share between threads."""
 
-    def __init__(self, snapshot: Snapshot, settings: Settings = Settings()) -> None:  # noqa: B008
+    def __init__(self, snapshot: Snapshot, settings: Settings = Settings()) -> None:
         self.snapshot = snapshot
         self.settings = settings
 
@@ -177,7 +179,9 @@ class ImageMatcher:
                 distances.setdefault(hit.number, {})[method] = hit.distance
                 score = hash_score(hit.distance)
                 if hit.number not in found or found[hit.number].score < score:
-                    match = self._match(hit.number, method, hit.distance, bound, turns[hit.query % len(turns)], plain=picture.plain)
+                    match = self._match(
+                        hit.number, method, hit.distance, bound, turns[hit.query % len(turns)], plain=picture.plain
+                    )
                     reason = f"{method} distance {hit.distance} of at most {bound} to '{match.title}'{note}"
                     found[hit.number] = Found(hit.number, match, picture.whole, score, reason, distances=distances[hit.number])
         return sorted(found.values(), key=lambda one: (-one.score, one.number))
@@ -194,8 +198,8 @@ class ImageMatcher:
     def limit(self, method: str, picture: Picture) -> tuple[int, str]:
         """The largest distance that counts for a picture, and a note for the reason."""
         asked = self.settings.limits.get(method)
-        if asked is None and method == CROP_RESISTANT:
-            asked = SEGMENT_LIMIT
+        if asked is None:
+            asked = UNMEASURED.get(method)
         if asked is None:
             asked = chance.limit(method, plain=picture.plain, works=self.snapshot.size, rate=self.settings.share)
         quality = min((hash_.quality for hash_ in picture.hashes(method)), default=100)
@@ -244,5 +248,5 @@ def _hashes(seen: Mapping[str, Image], method: str) -> list[tuple[str, Hash]]:
     if method == CROP_RESISTANT:
         return [("segment", hash_) for hash_ in segments(seen["trimmed"])]
     if seen["whole"].size == seen["trimmed"].size:
-        return [("whole", HASHES[method](seen["whole"]))]
-    return [(view, HASHES[method](picture)) for view, picture in seen.items()]
+        return [("whole", ALL_HASHES[method](seen["whole"]))]
+    return [(view, ALL_HASHES[method](picture)) for view, picture in seen.items()]

@@ -1,13 +1,13 @@
 """Local features: what of a picture is still found when it was cropped, turned, mirrored, framed or pasted into another.
 
 A detail is a SIFT keypoint (Lowe 2004, through OpenCV): place, size, direction and a gradient histogram of 128 numbers. The
-histogram is square-rooted (root-SIFT, Arandjelovic and Zisserman 2012), centred, spread by a signed Walsh-Hadamard transform and
-cut to its 128 signs, so that details compare by differing bits. A registered work keeps its `WORK_DETAILS` strongest details,
-spread over the picture; a picture that is looked up keeps up to `QUERY_DETAILS`. Mirroring permutes the histogram, so it costs no
-second detection.
+histogram is square-rooted (root-SIFT, Arandjelovic and Zisserman 2012), centred, spread by a signed Walsh-Hadamard transform
+and cut to its 128 signs, so that details compare by differing bits. A registered work keeps its `WORK_DETAILS` strongest
+details, spread over the picture; a picture that is looked up keeps up to `QUERY_DETAILS`. Mirroring permutes the histogram,
+so it costs no second detection.
 
-The bytes of a work (method `local`), little-endian: magic `GL`, version, a zero byte, width, height and count of details (16 bits
-each), then for all details code (16 bytes), x, y (16 bits each, in 65535ths of width and height), size (8 bits,
+The bytes of a work (method `local`), little-endian: magic `GL`, version, a zero byte, width, height and count of details (16
+bits each), then for all details code (16 bytes), x, y (16 bits each, in 65535ths of width and height), size (8 bits,
 logarithmic) and direction (8 bits, in 256ths of a turn): 22 bytes a detail.
 """
 
@@ -68,7 +68,7 @@ class Details:
         return len(self.x)
 
     def to_bytes(self) -> bytes:
-        """The bytes that a bank keeps; places are exact to a thousandth of the picture, sizes to 3 %, directions to 1 degree."""
+        """The bytes that a bank keeps; places are exact to a thousandth, sizes to 3 %, directions to 1 degree."""
         import numpy as np
 
         across = np.clip(np.rint(self.x / self.width * 65535), 0, 65535).astype("<u2")
@@ -132,7 +132,9 @@ def query(image: Image) -> Query:
     upright = _coded(found, histograms)
     turned = _coded(found, histograms[:, _mirror()])
     half_turn = np.float32(np.pi)
-    flipped = Details(found.width, found.height, turned.codes, found.width - found.x, found.y, found.size, half_turn - found.angle)
+    flipped = Details(
+        found.width, found.height, turned.codes, found.width - found.x, found.y, found.size, half_turn - found.angle
+    )
     return Query(upright, flipped)
 
 
@@ -148,7 +150,7 @@ def _found(image: Image, side: int, most: int) -> tuple[Details, Array]:
     if scale != 1:
         to = (max(1, round(width * scale)), max(1, round(height * scale)))
         grey = cv2.resize(grey, to, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    points, histograms = cv2.SIFT_create(contrastThreshold=_CONTRAST).detectAndCompute(grey, None)
+    points, histograms = cv2.SIFT.create(contrastThreshold=_CONTRAST).detectAndCompute(grey, None)
     rows = np.array([(*point.pt, point.size, point.angle, point.response) for point in points], np.float32).reshape(-1, 5)
     chosen = _strongest(rows, grey.shape, most)
     x, y, size, angle = rows[chosen, :4].T
@@ -164,7 +166,7 @@ def _found(image: Image, side: int, most: int) -> tuple[Details, Array]:
 def _strongest(rows: Array, shape: tuple[int, ...], most: int) -> Array:
     """Which details to keep: half of them the strongest of each cell of a grid, the rest the strongest that are left.
 
-    Strength is contrast times size: large details are still there when the picture is reduced. One detail a place and direction.
+    Strength is contrast times size: large details are still there when the picture is reduced.
     """
     import numpy as np
 
@@ -190,7 +192,7 @@ def _coded(found: Details, histograms: Array) -> Details:
 
 @cache
 def _mirror() -> Array:
-    """Where each bin of a histogram (4 x 4 cells of 8 directions, in the detail's own frame) goes when the picture is mirrored."""
+    """Where each bin of a histogram (4 x 4 cells of 8 directions in the detail's own frame) goes in a mirror image."""
     import numpy as np
 
     bins = np.arange(BITS).reshape(4, 4, 8)
@@ -213,10 +215,12 @@ def _spread() -> Array:
 
 
 _MEANS = (
-    *(65, 57, 51, 54, 64, 44, 36, 44, 115, 80, 57, 55, 64, 48, 45, 71, 119, 73, 48, 47, 58, 50, 53, 80, 69, 46, 36, 42, 57, 50, 48, 57),
-    *(84, 61, 54, 65, 80, 57, 43, 53, 157, 94, 64, 71, 84, 62, 54, 92, 162, 95, 55, 60, 78, 67, 60, 95, 90, 54, 42, 52, 72, 60, 52, 62),
-)  # fmt: skip
-"""Thousandths: what the upper two rows of cells hold on average over 105 photographs (benchmarks/matching_constants.py)."""
+    *(65, 57, 51, 54, 64, 44, 36, 44, 115, 80, 57, 55, 64, 48, 45, 71),
+    *(119, 73, 48, 47, 58, 50, 53, 80, 69, 46, 36, 42, 57, 50, 48, 57),
+    *(84, 61, 54, 65, 80, 57, 43, 53, 157, 94, 64, 71, 84, 62, 54, 92),
+    *(162, 95, 55, 60, 78, 67, 60, 95, 90, 54, 42, 52, 72, 60, 52, 62),
+)
+"""Thousandths: what the upper two rows of cells hold on average over 105 photographs (benchmarks/pictures.py, tuning half)."""
 
 
 @cache

@@ -1,7 +1,7 @@
 """Search for near details among those of all works.
 
-Codes lie in lists by their nearest of some centres; a search looks through the `_PROBES` lists nearest to each code. That finds
-nearly all of what comparing with every code finds (docs/quality/matching.md), and few works are compared with every code anyway.
+Codes lie in lists by their nearest of some centres; a search looks through the `_PROBES` lists nearest to each code. That
+finds nearly all of what comparing with every code finds, and the codes of few works are compared with every one anyway.
 """
 
 from __future__ import annotations
@@ -115,19 +115,17 @@ class LocalIndex:
 
         try:
             facts = json.loads((folder / "facts.json").read_text("utf-8"))
-            parts = [
+            base, tail = (
                 _Part(*(np.load(folder / f"{part}-{name}.npy", mmap_mode="r") for name in _ARRAYS)) for part in ("base", "tail")
-            ]
+            )
             dead = np.load(folder / "dead.npy")
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"the index of {method} cannot be opened: {error}", advice="Delete it; it is built again."
             ) from None
-        if facts != {**_FACTS, **_shape(*parts)} or len(dead) != len(parts[0].numbers) or not all(map(_whole, parts)):
-            raise ModelError(
-                f"the index of {method} is of another version or damaged", advice="Delete it; it is built again."
-            )
-        return cls(method, *parts, dead)
+        if facts != {**_FACTS, **_shape(base, tail)} or len(dead) != len(base.numbers) or not (_whole(base) and _whole(tail)):
+            raise ModelError(f"the index of {method} is of another version or damaged", advice="Delete it; it is built again.")
+        return cls(method, base, tail, dead)
 
     def save(self, folder: Path) -> None:
         import numpy as np

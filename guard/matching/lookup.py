@@ -28,7 +28,7 @@ class Shown:
 
 
 def shown(index: LocalIndex, query: Query) -> list[Shown]:
-    """Every work that at least `MIN_PAIRS` details agree on, most details first: whether that is enough is for the caller to say."""
+    """Every work that at least `MIN_PAIRS` details agree on, most first: whether that is enough is for the caller to say."""
     best: dict[int, Shown] = {}
     for picture, mirrored in ((query.upright, False), (query.mirrored, True)):
         near = index.search(picture.codes)
