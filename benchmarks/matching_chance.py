@@ -4,8 +4,8 @@
 
 Pictures are those of the tuning half (benchmarks/pictures.py): photographs, their quarters, and logos. A pair counts by the
 kind of the picture that is looked up (plain or rich in detail), with the nearest of its eight orientations and both its
-views. Pairs of a photograph and its own quarters are left out. For details, hard screenshots and collages of the photographs
-are looked up. A point is kept where at least `FEWEST` pairs came that close.
+views. Pairs of a photograph and its own quarters are left out. For details, the photographs as they are, captioned, in hard
+screenshots and in collages are looked up. A point is kept where at least `FEWEST` pairs came that close.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 FEWEST = 8
+FEWEST_DETAILS = 4
+"""The same for details, which agree by chance so rarely that more would take hours."""
 METHODS = ("pdq", "phash", "dhash")
 OUT = ROOT / "guard" / "matching" / "chance.json"
 
@@ -95,12 +97,16 @@ def details():  # type: ignore[no-untyped-def]
     from guard.matching.local_index import LocalIndex
 
     photos = pictures.photographs(tuning=True)
-    works = {**photos, **pictures.quarters(photos), **pictures.logos(200, skip=1000)}
+    works = {**photos, **pictures.quarters(photos), **pictures.photographs(tuning=False), **pictures.logos(100, skip=1000)}
     names = list(works)
     index = LocalIndex.empty("local").extended((k, local.details(works[name]).to_bytes()) for k, name in enumerate(names))
     index = index.compacted()
-    edit = EDITS["perspective, screenshots"]["hard screenshot"]
-    shown = [([name], edit(photos[name], np.random.default_rng(k))) for k, name in enumerate(photos) if k % 2 == 0]
+    edits = (
+        EDITS["re-encoding, scale"]["none"],
+        EDITS["borders, captions"]["caption bar"],
+        EDITS["perspective, screenshots"]["hard screenshot"],
+    )
+    shown = [([name], edit(photos[name], np.random.default_rng(k))) for k, name in enumerate(photos) for edit in edits[k % 2 :]]
     quads = [list(photos)[k : k + 4] for k in range(0, len(photos) - 3, 4)]
     shown += [(quad, collage([photos[name] for name in quad])) for quad in quads]
     counts = []
@@ -109,7 +115,7 @@ def details():  # type: ignore[no-untyped-def]
         counts += [one.placement.inliers for one in looked if names[one.number].split(" quarter")[0] not in owners]
     found, pairs = np.array(counts), len(shown) * len(works)
     shares = [(k, int((found >= k).sum())) for k in range(4, 40)]
-    points = [[k, round(math.log10(count / pairs), 3)] for k, count in shares if count >= FEWEST]
+    points = [[k, round(math.log10(count / pairs), 3)] for k, count in shares if count >= FEWEST_DETAILS]
     print("local", pairs, "pairs, most details of a wrong work", max(counts), points, np.bincount(found))
     return {"local": {"rich": {"pairs": pairs, "nearest": max(counts), "points": _falling(points, rising=True)}}}
 

@@ -31,12 +31,13 @@ LEAST = 6
 """Bits within which a hash always matches: a copy as it is, even where a bank is so large that arithmetic leaves no limit."""
 MOST: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
-        "pdq": MappingProxyType({"rich": 80, "plain": 48}),
-        "phash": MappingProxyType({"rich": 80, "plain": 48}),
+        "pdq": MappingProxyType({"rich": 72, "plain": 48}),
+        "phash": MappingProxyType({"rich": 72, "plain": 48}),
         "dhash": MappingProxyType({"rich": 31, "plain": 16}),
     }
 )
-"""Limits that are never exceeded, however small the bank: about where the first unrelated pairs were seen."""
+"""Limits that are never exceeded, however small the bank. Of 355,000 unrelated pairs the nearest to a rich picture were at 84 and 80;
+of 693,000 with a plain one, at 46 and 42, and one in 100,000 within 56."""
 LEAST_DETAILS = 8
 """Details that must agree at least, however small the bank."""
 
