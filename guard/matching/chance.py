@@ -36,8 +36,8 @@ MOST: Mapping[str, Mapping[str, int]] = MappingProxyType(
         "dhash": MappingProxyType({"rich": 31, "plain": 16}),
     }
 )
-"""Limits that are never exceeded, however small the bank. Of 355,000 unrelated pairs the nearest to a rich picture were at 84 and 80;
-of 693,000 with a plain one, at 46 and 42, and one in 100,000 within 56."""
+"""Limits that are never exceeded, however small the bank. Of 355,000 unrelated pairs the nearest to a rich picture were at 84
+and 80 bits; of 693,000 with a plain one, at 46 and 42, and about one in 100,000 within 56."""
 LEAST_DETAILS = 8
 """Details that must agree at least, however small the bank."""
 
