@@ -1,98 +1,146 @@
-"""Finds protected works in images by their perceptual hashes, against a bank of registered works.
+"""Finds protected works in images, against a bank of registered works.
 
-Both views of a picture (whole, and without its plain border) are compared in all eight orientations. This settles re-encoding,
-scaling, colour, noise, turns by 90 degrees, mirroring and plain borders, and the slightly wobbly copies that a generative model
-makes of its training data. It does not see a work that was cropped by more than about 5 %, or that is one part of a picture.
+Two stages (`guard.matching.images`): hashes of the whole picture settle re-encoding, scaling, colour, noise, turns by 90
+degrees, mirroring and plain borders; where they find nothing, local features find a work that was cropped, turned, framed or
+is one part of a picture. How close a match has to be follows from the bank's size and the wanted rate of false matches
+(`guard.matching.chance`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from types import MappingProxyType
 
-from guard.errors import ModelError, RegistryError
+from guard.errors import InputError, ModelError, RegistryError
 from guard.imaging import decode, identify
 from guard.matching import bank as banks
-from guard.matching.hamming import HammingIndex
-from guard.matching.hashes import BITS, HASHES, views
+from guard.matching.chance import LEAST_DETAILS, RATE
+from guard.matching.hashes import BITS
+from guard.matching.images import GLOBAL, LOCAL, Found, ImageMatcher, Settings, look
 from guard.matching.snapshot import Snapshot
 from guard.registry import checks
-from guard.types import CALLER, Check, Content, Examples, Finding, Match, Modality, Region, Request, Scan, Stage
+from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Region, Request, Scan, Stage
 
 BUNDLED_BANK = "protected-works"
 MATCHED = "matched"
+CLEARED = "cleared"
+NOT_MATCHABLE = "not_matchable"
+CATEGORY = "intellectual_property"
 MAX_FINDINGS = 20
-"""The nearest works that are reported of one image."""
+"""The surest works that are reported of one image."""
+OVERLAP = 0.5
+"""Share of a match's area that has to lie on a cleared work for the match to be of the cleared work."""
 
 
 class ImageMatch:
-    """A `guard.types.Check` over one bank."""
+    """A `guard.types.Check` over one bank, and over another of cleared works."""
 
-    version = "1"
+    version = "2"
     modalities = frozenset({Modality.IMAGE})
-    labels: Mapping[str, str] = MappingProxyType({MATCHED: "intellectual_property"})
+    labels: Mapping[str, str] = MappingProxyType({MATCHED: CATEGORY, CLEARED: CATEGORY, NOT_MATCHABLE: CATEGORY})
     blocking = True
 
-    def __init__(self, bank: str, limits: Mapping[str, int], quality: int) -> None:
-        """`limits`: the methods in use, with the largest distance that still counts."""
-        self._name = bank
-        self._limits = dict(limits)
-        self._quality = quality
-        self._bank: banks.Bank | None = None
+    def __init__(self, bank: str, cleared: str, settings: Settings, territory: str) -> None:
+        """`cleared`: the name of the bank of cleared works, or empty. `territory`: where matches count, or empty: anywhere."""
+        self._names = (bank, *([cleared] if cleared else ()))
+        self._settings = settings
+        self._territory = territory
+        self._banks: tuple[banks.Bank, ...] = ()
         self._digest = ""
 
     @property
     def digest(self) -> str:
-        """Digest of the bank; empty before `load`."""
+        """Digest of the banks as they were loaded; empty before `load`."""
         return self._digest
 
     @property
     def examples(self) -> Examples:
         """A turned copy of a work of the bundled bank, and a drawing that is in no bank; none for other banks."""
-        if self._name != BUNDLED_BANK:
+        if self._names != (BUNDLED_BANK,):
             return Examples((), ())
         return Examples((_example("flagged.jpg"),), (_example("clean.jpg"),))
 
     def load(self) -> None:
-        """Load the bank. Raises ModelError when it is missing, malformed, or has works that no method in use can find."""
-        bank = banks.load(self._name)
-        snapshot = bank.snapshot()
-        if not set(snapshot.indexes) & set(self._limits):
-            raise ModelError(
-                f"no work of bank {self._name!r} has a hash by {' or '.join(self._limits)}",
-                advice="Name a method that they have, or build the bank again with these methods.",
-            )
-        self._bank, self._digest = bank, snapshot.digest
+        """Load the banks. Raises ModelError when one is missing, malformed, or holds nothing that a method in use can find."""
+        loaded = tuple(banks.load(name) for name in self._names)
+        snapshots = [bank.snapshot() for bank in loaded]
+        methods = {*self._settings.methods, *([LOCAL] if self._settings.local else ())}
+        for snapshot in snapshots:
+            if methods.isdisjoint(snapshot.indexes):
+                raise ModelError(
+                    f"no work of bank {snapshot.bank!r} has a fingerprint by {' or '.join(sorted(methods))}",
+                    advice="Name a method that they have, or build the bank again with these methods.",
+                )
+        self._banks, self._digest = loaded, _digest(snapshots)
 
     def __call__(self, batch: Sequence[Content], /) -> Sequence[Scan]:
         """Match each image. Raises InputError for a damaged file, ModelError before `load`."""
-        if self._bank is None:
+        if not self._banks:
             raise ModelError("the bank is not loaded", advice="Call load() before the first batch.")
-        snapshot = self._bank.snapshot()
-        return [self._scan(content, snapshot) for content in batch]
+        snapshots = [bank.snapshot() for bank in self._banks]
+        settings = (self._settings, _lenient(self._settings))
+        matchers = [ImageMatcher(snapshot, one) for snapshot, one in zip(snapshots, settings, strict=False)]
+        digest, today = _digest(snapshots), datetime.now(UTC).date()
+        return [self._scan(content, matchers, digest, today) for content in batch]
 
-    def _scan(self, content: Content, bank: Snapshot) -> Scan:
+    def _scan(self, content: Content, matchers: Sequence[ImageMatcher], digest: str, today: date) -> Scan:
         image = decode(content)
         whole = Region(0, 0, image.width, image.height)
-        nearest: dict[str, Finding] = {}
-        for picture in views(image).values():
-            for method, asked in self._limits.items():
-                hashed = HASHES[method](picture)
-                # Little gradient makes PDQ's bits a matter of chance, so it has to be twice as sure.
-                poor = hashed.quality < self._quality
-                limit = asked // 2 if poor else asked
-                index = bank.indexes.get(method)
-                for near in index.search(hashed.orientations, limit) if isinstance(index, HammingIndex) else ():
-                    work = bank.works[near.number]
-                    note = f" (low detail: quality {hashed.quality} of {self._quality}, limit halved)" if poor else ""
-                    reason = f"{method} distance {near.distance} of at most {limit} to '{work.title}'{note}"
-                    match = Match(bank.bank, work.id, work.title, method, near.distance, limit)
-                    finding = Finding(self.labels[MATCHED], MATCHED, score(near.distance), whole, match, reason)
-                    known = nearest.get(work.id)
-                    if known is None or known.score < finding.score:
-                        nearest[work.id] = finding
-        findings = sorted(nearest.values(), key=lambda finding: -finding.score)[:MAX_FINDINGS]
-        return Scan(tuple(findings), whole, bank.digest)
+        try:
+            picture = look(image)
+        except InputError as error:
+            return Scan((Finding(CATEGORY, NOT_MATCHABLE, 1000, whole, None, str(error)),), whole, digest)
+        matched: list[Found] = []
+        cleared: list[Found] = []
+        for stage in (ImageMatcher.by_hashes, ImageMatcher.by_details):
+            if matched or (stage is ImageMatcher.by_details and not self._settings.local):
+                break
+            works = matchers[0].snapshot.works
+            found = [one for one in stage(matchers[0], picture) if works[one.number].counts(today, self._territory)]
+            excused = _excused(stage(matchers[1], picture), found) if found and matchers[1:] else []
+            matched += [one for one in found if one not in excused]
+            cleared += [one for one in excused if one.number not in {known.number for known in cleared}]
+        findings = [_finding(one, MATCHED) for one in matched[:MAX_FINDINGS]]
+        findings += [_finding(one, CLEARED) for one in cleared if one.number not in {known.number for known in matched}]
+        return Scan(tuple(findings[:MAX_FINDINGS]), whole, digest)
+
+
+def _lenient(settings: Settings) -> Settings:
+    """For cleared works, which only have to be as close as the protected ones."""
+    return replace(settings, limits={**dict.fromkeys(settings.methods, 99), LOCAL: LEAST_DETAILS}, quality=0)
+
+
+def _excused(cleared: Sequence[Found], found: Sequence[Found]) -> list[Found]:
+    """Which matches are rather of a cleared work: at least as near to one by every hash, or lying on one that shows more."""
+    return [one for one in found if any(_covers(other, one) for other in cleared)]
+
+
+def _covers(cleared: Found, found: Found) -> bool:
+    if found.inliers:
+        return cleared.inliers >= found.inliers and _overlap(cleared.where, found.where) >= OVERLAP
+    shared = set(cleared.distances) & set(found.distances)
+    return bool(shared) and all(
+        method in shared and cleared.distances[method] <= distance for method, distance in found.distances.items()
+    )
+
+
+def _overlap(cleared: Region, found: Region) -> float:
+    """The share of a match's box that lies in the cleared work's."""
+    across = min(cleared.right, found.right) - max(cleared.left, found.left)
+    down = min(cleared.bottom, found.bottom) - max(cleared.top, found.top)
+    return max(across, 0) * max(down, 0) / ((found.right - found.left) * (found.bottom - found.top))
+
+
+def _finding(one: Found, label: str) -> Finding:
+    reason = one.reason if label == MATCHED else f"{one.reason}, and at least as close to a cleared work"
+    return Finding(CATEGORY, label, one.score, one.where, one.match, reason)
+
+
+def _digest(snapshots: Sequence[Snapshot]) -> str:
+    """The bank's digest, followed by that of the cleared works if there are any."""
+    return " ".join(snapshot.digest for snapshot in snapshots)
 
 
 def _example(name: str) -> Content:
@@ -100,40 +148,55 @@ def _example(name: str) -> Content:
     return Content(Modality.IMAGE, data, identify(data)[0], Stage.OUTPUT, CALLER, Request("example"))
 
 
-def score(distance: int) -> int:
-    """Per mille: 1000 for identical hashes, 0 for as many differing bits as unrelated pictures have (half of all)."""
-    return max(0, round(1000 * (1 - distance / (BITS / 2))))
-
-
 @checks.register("image_match")
 def image_match(
     *,
     bank: str = BUNDLED_BANK,
+    cleared: str = "",
     methods: Sequence[str] = ("pdq", "phash"),
-    pdq_limit: int = 31,
-    phash_limit: int = 48,
-    dhash_limit: int = 31,
+    local: bool = True,
+    false_match_rate: float = RATE,
+    territory: str = "",
+    pdq_limit: int | None = None,
+    phash_limit: int | None = None,
+    dhash_limit: int | None = None,
+    whash_limit: int | None = None,
+    crop_resistant_limit: int | None = None,
+    details: int | None = None,
     pdq_quality: int = 50,
 ) -> Check:
     """Match images against a bank: a bundled one by name, or a file by its path.
 
-    Limits are in bits of 256, by these measurements. Copies of the drawn works, re-encoded, scaled to a quarter, noisy, blurred
-    or bordered, stay within 26 (PDQ) and 18 (pHash); coarse wobbly redrawings within 50 and 56, half of them within 30 and 29.
-    The nearest of 1,200 other drawings is at 92 and 86, of two photographs (209) at 90 and 82. Plain logos on white are the
-    hardest to tell apart: of 800, one pair in 10,000 is within 72 and 70, the nearest at 46 and 38. PDQ keeps the limit it is
-    published with; pHash, which is exact under turns and mirroring, gets the wider one. dHash follows noise on plain paper and
-    is not used unless asked for. `pdq_quality`: below this quality (0 to 100), PDQ's limit is halved.
+    `cleared`: a bank of look-alikes that are allowed. `methods`: hashes of the first stage; `local`: whether the second runs
+    where they find nothing. `false_match_rate`: wanted chance matches a picture, from which the limits follow unless they are
+    given: bits of 256 for hashes, `details` that must agree for local features. `territory`: works that are not protected there
+    do not match. `pdq_quality`: below this quality (0 to 100), PDQ's limit is halved.
 
-    Raises RegistryError for no or unknown methods, or limits at which everything matches.
+    Raises RegistryError for no or unknown methods, limits at which everything matches, a rate or a territory that is none.
     """
-    limits = {"pdq": pdq_limit, "phash": phash_limit, "dhash": dhash_limit}
+    given = {
+        "pdq": pdq_limit,
+        "phash": phash_limit,
+        "dhash": dhash_limit,
+        "whash": whash_limit,
+        "crop_resistant": crop_resistant_limit,
+    }
     chosen = [methods] if isinstance(methods, str) else list(methods)
-    if not chosen or not set(chosen) <= set(limits):
-        raise RegistryError(f"image_match: found methods {chosen}, expected at least one of: {', '.join(limits)}")
-    for method in chosen:
-        if not 0 <= limits[method] < 100:
+    if not chosen or not set(chosen) <= set(GLOBAL):
+        raise RegistryError(f"image_match: found methods {chosen}, expected at least one of: {', '.join(GLOBAL)}")
+    limits = {method: limit for method, limit in given.items() if limit is not None}
+    for method, limit in limits.items():
+        if not 0 <= limit < 100:
             raise RegistryError(
-                f"image_match: found {method}_limit {limits[method]}, expected 0 to 99 bits",
+                f"image_match: found {method}_limit {limit}, expected 0 to 99 bits",
                 advice=f"Unrelated pictures differ in about {BITS // 2} bits, and some in 100.",
             )
-    return ImageMatch(bank, {method: limits[method] for method in chosen}, pdq_quality)
+    if details is not None and details < 6:
+        raise RegistryError(f"image_match: found details {details}, expected 6 or more", advice="Any two pictures share some.")
+    if not 0 < false_match_rate <= 0.1:
+        raise RegistryError(f"image_match: found false_match_rate {false_match_rate}, expected more than 0, at most 0.1")
+    if territory and not (len(territory) == 2 and territory.isascii() and territory.isupper()):
+        raise RegistryError(f"image_match: found territory {territory!r}, expected a code of ISO 3166-1 such as DE, or none")
+    if details is not None:
+        limits[LOCAL] = details
+    return ImageMatch(bank, cleared, Settings(tuple(chosen), local, false_match_rate, limits, pdq_quality), territory)

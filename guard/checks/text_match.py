@@ -8,13 +8,13 @@ counts, rising to 1000.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 
 from guard.checks.licence_headers import headers
 from guard.errors import ModelError, RegistryError
-from guard.matching import text_bank
+from guard.matching import bank as banks
 from guard.matching.passages import OVERLAP, RUNS, SHORTEST_RUN, SIMILARITY, Kind, Passage, PassageMatcher
 from guard.matching.snapshot import Snapshot
 from guard.matching.works import Work
@@ -43,7 +43,7 @@ class TextMatch:
         self._min_run, self._similarity = min_run, similarity
         self._licence_headers = licence_headers
         self._territory = territory
-        self._banks: tuple[Callable[[], Snapshot], ...] = ()
+        self._banks: tuple[banks.Bank, ...] = ()
         self._digest = ""
 
     @property
@@ -68,17 +68,16 @@ class TextMatch:
     def load(self) -> None:
         """Load the banks and compile the loops, which takes some seconds where no process did so before.
 
-        Raises ModelError when a bank is missing or malformed, or has works that cannot be found in a text.
+        Raises ModelError when a bank is missing or malformed, or holds nothing that can be found in a text.
         """
-        loaded = tuple(map(_opened, self._names))
-        snapshots = [bank() for bank in loaded]
+        loaded = tuple(banks.load(name) for name in self._names)
+        snapshots = [bank.snapshot() for bank in loaded]
         wanted = {RUNS, *([OVERLAP] if self._similarity else [])}
         for snapshot in snapshots:
-            uncovered = sum(1 for work in snapshot.works.values() if wanted.isdisjoint(one.method for one in work.fingerprints))
-            if uncovered:
+            if wanted.isdisjoint(snapshot.indexes):
                 raise ModelError(
-                    f"{uncovered} works of bank {snapshot.bank!r} have no fingerprint by {' or '.join(sorted(wanted))}",
-                    advice="Register their texts with `guard.matching.passages.fingerprints`.",
+                    f"no work of bank {snapshot.bank!r} has a fingerprint by {' or '.join(sorted(wanted))}",
+                    advice="Register texts in it: genguard bank add, genguard bank import.",
                 )
         PassageMatcher(snapshots[0], self._min_run, self._similarity).match(_FLAGGED[0])
         self._banks, self._digest = loaded, " ".join(snapshot.digest for snapshot in snapshots)
@@ -87,7 +86,7 @@ class TextMatch:
         """One Scan a text, each read whole. Raises ModelError before `load`."""
         if not self._banks:
             raise ModelError("the bank is not loaded", advice="Call load() before the first batch.")
-        snapshots = [bank() for bank in self._banks]
+        snapshots = [bank.snapshot() for bank in self._banks]
         matchers = [PassageMatcher(snapshots[0], self._min_run, self._similarity)]
         matchers += [PassageMatcher(snapshot, SHORTEST_RUN, 0) for snapshot in snapshots[1:]]
         digest, today = " ".join(snapshot.digest for snapshot in snapshots), datetime.now(UTC).date()
@@ -120,12 +119,6 @@ class TextMatch:
         if _left(text, one.span, cleared) < self._min_run:
             label, score, reason = CLEARED, 0, f"{reason}, and of a cleared passage"
         return Finding(CATEGORY, label, score, one.span, match, reason)
-
-
-def _opened(name: str) -> Callable[[], Snapshot]:
-    """What says how a bank is now."""
-    snapshot = text_bank.load(name)
-    return lambda: snapshot
 
 
 def _left(text: str, span: Span, cleared: Sequence[Span]) -> int:

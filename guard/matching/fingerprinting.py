@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from guard.errors import InputError
 from guard.imaging import open_picture
@@ -49,28 +48,17 @@ def text_from(data: bytes) -> str:
 
 
 def of_picture(image: Image) -> tuple[Fingerprint, ...]:
-    """Fingerprints of a picture by every method for pictures. Raises InputError for one too plain to be recognised again."""
-    from guard.matching.hashes import HASHES, views
+    """Fingerprints of a picture: hashes and details. Raises InputError for one too small or plain to be recognised again."""
+    from guard.matching.images import fingerprints
 
-    pictures = views(image)
-    if not pictures:
-        raise InputError(
-            "the picture is flat, expected something to recognise",
-            advice="Register the work as it is published, not an empty area of it.",
-        )
-    return tuple(
-        Fingerprint(method, hashed(picture).orientations[0], view)
-        for method, hashed in HASHES.items()
-        for view, picture in pictures.items()
-    )
+    return fingerprints(image)
 
 
 def of_text(text: str, *, keep_text: bool = False) -> tuple[Fingerprint, ...]:
     """Fingerprints of a text by every method for texts. Raises InputError for one too short to be recognised again."""
-    if importlib.util.find_spec("guard.matching.passages") is None:
-        raise InputError("found a text, expected a picture: this version cannot recognise texts")
-    passages = importlib.import_module("guard.matching.passages")
-    return cast("tuple[Fingerprint, ...]", tuple(passages.fingerprints(text, keep_text=keep_text)))
+    from guard.matching.passages import fingerprints
+
+    return fingerprints(text, keep_text=keep_text)
 
 
 def thumbnail_of(data: bytes) -> bytes:

@@ -24,11 +24,15 @@ class Method:
 
 
 _HASH = "guard.matching.hamming:HammingIndex"
+_LOCAL = "guard.matching.local_index:LocalIndex"
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "pdq": Method(Modality.IMAGE, _HASH, "PDQ, 256 bits"),
         "phash": Method(Modality.IMAGE, _HASH, "pHash of 16 x 16 frequencies, 256 bits"),
         "dhash": Method(Modality.IMAGE, _HASH, "dHash of a 17 x 16 grid, 256 bits"),
+        "whash": Method(Modality.IMAGE, _HASH, "wHash of 16 x 16 Haar coefficients, 256 bits"),
+        "crop_resistant": Method(Modality.IMAGE, _HASH, "dHash of each segment, 256 bits each"),
+        "local": Method(Modality.IMAGE, _LOCAL, "SIFT details, codes of 128 bits with place, size and direction"),
         "runs": Method(Modality.TEXT, "guard.matching.runs:RunIndex", "Verbatim runs: winnowed hashes of 24 letters"),
         "overlap": Method(Modality.TEXT, "guard.matching.overlap:OverlapIndex", "Reworded passages: hashes of three words"),
     }

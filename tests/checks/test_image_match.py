@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from guard.checks.image_match import score
 from guard.errors import InputError, ModelError, RegistryError
 from guard.imaging import image_content
 from guard.matching import bank as banks
 from guard.matching.fingerprinting import of_picture
+from guard.matching.images import hash_score
 from guard.matching.works import Work
 from guard.registry import checks
 from guard.types import CALLER, Check, Content, Modality, Region, Request, Stage
@@ -49,7 +49,8 @@ def test_it_is_a_check(check: Check) -> None:
     assert isinstance(check, Check)
     assert check.blocking
     assert frozenset({Modality.IMAGE}) == check.modalities
-    assert dict(check.labels) == {"matched": "intellectual_property"}
+    assert set(check.labels) == {"matched", "cleared", "not_matchable"}
+    assert set(check.labels.values()) == {"intellectual_property"}
     assert banks.load("protected-works").digest == check.digest
     assert not checks.make("image_match").digest
 
@@ -69,23 +70,28 @@ def test_every_bundled_work_is_found_in_its_copies(check: Check, name: str) -> N
         assert name == finding.match.work
         assert finding.match.bank == "protected-works"
         assert finding.match.distance <= finding.match.limit
-        assert score(finding.match.distance) == finding.score
+        assert hash_score(finding.match.distance) == finding.score
         assert Region(0, 0, copy.width, copy.height) == finding.where == scan.scanned
         assert finding.reason.startswith(f"{finding.match.method} distance {finding.match.distance} of at most")
         assert finding.match.title in finding.reason
     assert check([content(work)])[0].findings[0].score == 1000
 
 
-def test_a_flat_picture_is_read_and_clean(check: Check) -> None:
-    """There is nothing in it to match; it counts as looked at."""
-    (scan,) = check([content(Image.new("RGB", (300, 200), "white"))])
-    assert scan.findings == ()
-    assert Region(0, 0, 300, 200) == scan.scanned
+@pytest.mark.parametrize(
+    "picture", [Image.new("RGB", (300, 200), "white"), Image.effect_noise((20, 300), 80)], ids=["flat", "tiny"]
+)
+def test_a_picture_without_content_is_not_matchable(check: Check, picture: Image.Image) -> None:
+    """It is neither matched nor called clean, and the reason says why."""
+    (scan,) = check([content(picture)])
+    (finding,) = scan.findings
+    assert (finding.label, finding.category) == ("not_matchable", "intellectual_property")
+    assert finding.reason.startswith("not matchable: the picture ")
+    assert Region(0, 0, *picture.size) == scan.scanned == finding.where
 
 
 def test_scores_fall_with_distance() -> None:
     """1000 for the same hash, 0 for what coincidence gives."""
-    assert [score(distance) for distance in (0, 31, 128, 256)] == [1000, 758, 0, 0]
+    assert [hash_score(distance) for distance in (0, 31, 128, 256)] == [1000, 758, 0, 0]
 
 
 def test_a_damaged_image_raises(check: Check) -> None:
@@ -123,11 +129,11 @@ def test_pdq_has_to_be_surer_where_detail_is_low(tmp_path: Path) -> None:
     """The limit is halved, and the reason says so."""
     name = str(tmp_path / "b.jsonl")
     made_bank(faint=faint()).write(tmp_path / "b.jsonl")
-    (finding,) = loaded(bank=name, methods=["pdq"], pdq_quality=101)([content(faint())])[0].findings
+    (finding,) = loaded(bank=name, methods=["pdq"], pdq_limit=31, pdq_quality=101)([content(faint())])[0].findings
     assert finding.match is not None
     assert finding.match.limit == 15
     assert "low detail" in finding.reason
-    (finding,) = loaded(bank=name, methods=["pdq"], pdq_quality=0)([content(faint())])[0].findings
+    (finding,) = loaded(bank=name, methods=["pdq"], pdq_limit=31, pdq_quality=0)([content(faint())])[0].findings
     assert finding.match is not None
     assert finding.match.limit == 31
     assert "low detail" not in finding.reason
@@ -147,14 +153,24 @@ def test_a_bank_that_no_method_covers_is_refused(tmp_path: Path) -> None:
     """Works that could never be found are an error when the bank is loaded."""
     bank = made_bank(("dhash",), a=faint())
     bank.write(tmp_path / "b.jsonl")
-    with pytest.raises(ModelError, match="no work of"):
+    with pytest.raises(ModelError, match="no work of bank 'b'"):
         loaded(bank=str(tmp_path / "b.jsonl"))
     assert loaded(bank=str(tmp_path / "b.jsonl"), methods=["dhash"]).digest == bank.digest
 
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"methods": []}, {"methods": ["md5"]}, {"methods": "ahash"}, {"pdq_limit": 128}, {"phash_limit": -1}, {"unknown": 1}],
+    [
+        {"methods": []},
+        {"methods": ["md5"]},
+        {"methods": "ahash"},
+        {"pdq_limit": 128},
+        {"phash_limit": -1},
+        {"unknown": 1},
+        {"details": 2},
+        {"false_match_rate": 0},
+        {"territory": "Germany"},
+    ],
 )
 def test_parameters_that_make_no_sense_are_refused(parameters: dict[str, object]) -> None:
     """No method, an unknown one, or a limit at which unrelated pictures match."""

@@ -149,7 +149,7 @@ def test_works_are_listed_in_pages(genguard, tmp_path):
     assert "the next page: --after 1" in genguard("bank", "list", "mine", "--limit", "1").out
     assert "1 works" in genguard("bank", "list", "mine", "--query", "w3").out
     names = {one["bank"]: one["where"] for one in genguard("bank", "list", "--json").json["banks"]}
-    assert names == {"mine": "live", "protected-works": "bundled"}
+    assert names == {"mine": "live", "protected-texts": "bundled", "protected-works": "bundled"}
     assert "protected-works" in genguard("bank", "list").out
     assert "w3" in genguard("bank", "show", "mine", "w3").out
     assert "hashes.jsonl" in genguard("bank", "show", "mine").out

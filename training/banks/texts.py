@@ -19,19 +19,19 @@ LICENCE = "Apache-2.0; written for this project, title and owner are invented"
 
 def main() -> None:
     sys.path.insert(0, str(ROOT))
-    from guard.matching import text_bank
+    from guard.matching import bank
     from guard.matching.passages import fingerprints
     from guard.matching.works import Work
     from guard.types import Modality
 
-    lines: list[dict[str, object]] = [text_bank.FORMAT | {"kind": "protected"}]
+    built = bank.Bank.memory("protected-texts")
     for entry in json.loads((TEXTS / "texts.json").read_text("utf-8")):
         prints = fingerprints((TEXTS / entry["file"]).read_text("utf-8"), keep_text=True, part=entry.get("part", ""))
         work = Work(entry["id"], entry["title"], Modality.TEXT, entry["owner"], LICENCE, fingerprints=prints)
-        lines.append(text_bank.record(work))
-    target = text_bank.BUNDLED / "protected-texts.jsonl"
-    target.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
-    print(f"{len(lines) - 1} works: {target.relative_to(ROOT)}, {target.stat().st_size} bytes")
+        built.add([work])
+    target = bank.BUNDLED / "protected-texts.jsonl"
+    built.write(target)
+    print(f"{len(built)} works, digest {built.digest}: {target.relative_to(ROOT)}, {target.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
