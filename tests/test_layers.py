@@ -21,7 +21,7 @@ HEAVY = {
     "PIL", "cv2", "detoxify", "diffusers", "faiss", "httpx", "imagehash", "imwatermark", "matplotlib", "numba", "numpy", "onnxruntime", "pandas",
     "pdqhash", "presidio_analyzer", "pyarrow", "ray", "safetensors", "scipy", "spacy", "thinc", "torch", "transformers",
 }  # fmt: skip
-HEAVY_AT_HOME = {"generators/mlp_gan.py"}
+HEAVY_AT_HOME = {"generators/mlp_gan.py", "guard/marks/tile_kernels.py"}
 """Networks as classes: their base class is torch's. Imported by name, when a GAN is built."""
 
 

@@ -52,7 +52,9 @@ def decode(soft: Floats, *, mend: bool = False) -> bytes | None:
     import numpy as np
     from reedsolo import ReedSolomonError
 
-    bits = _walk()(np.ascontiguousarray(soft, dtype=np.float64), _branches())
+    from guard.marks.tile_kernels import viterbi
+
+    bits = viterbi(np.ascontiguousarray(soft, dtype=np.float64), _branches())
     word = np.packbits(bits[: 8 * (PAYLOAD_BYTES + PARITY_BYTES)]).tobytes()
     code = _reed_solomon()
     payload = word[:PAYLOAD_BYTES]
@@ -85,40 +87,3 @@ def _branches() -> Floats:
             register = bit << _MEMORY | state
             found[state, bit] = [1 - 2 * ((register & one).bit_count() & 1) for one in _GENERATORS]
     return found
-
-
-@cache
-def _walk() -> Any:
-    """Viterbi's algorithm, compiled when first used."""
-    import numba
-    import numpy as np
-
-    @numba.njit("uint8[::1](float64[::1], float64[:, :, ::1])", cache=True)
-    def walk(soft: Any, branches: Any) -> Any:
-        states = branches.shape[0]
-        steps, top = len(soft) // 3, states // 2
-        reached = np.full(states, -np.inf)
-        reached[0] = 0.0
-        came = np.zeros((steps, states), np.uint8)
-        for step in range(steps):
-            ahead = np.full(states, -np.inf)
-            for state in range(states):
-                if reached[state] == -np.inf:
-                    continue
-                for bit in range(2):
-                    value = reached[state]
-                    for place in range(3):
-                        value += soft[3 * step + place] * branches[state, bit, place]
-                    after = state // 2 + bit * top
-                    if value > ahead[after]:
-                        ahead[after] = value
-                        came[step, after] = state & 1
-            reached = ahead
-        bits = np.zeros(steps, np.uint8)
-        state = 0
-        for step in range(steps - 1, -1, -1):
-            bits[step] = 1 if state >= top else 0
-            state = (2 * state) % states + came[step, state]
-        return bits
-
-    return walk

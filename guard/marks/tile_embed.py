@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-SIMILARITY = 0.983
+SIMILARITY = 0.981
 """Mean structural similarity (SSIM) that is aimed at, within the two bounds below."""
-STRONGEST_DB, WEAKEST_DB = 40.0, 44.0
+STRONGEST_DB, WEAKEST_DB = 40.0, 43.0
 """Bounds of the peak signal-to-noise ratio, in dB: no image is changed more, and none marked less."""
 _ROUNDS = 4
 _STEP, _LOUDEST = 0.7, 3.0
@@ -31,25 +31,26 @@ _C2 = (0.03 * 255) ** 2
 """SSIM's second constant (Wang et al., 2004)."""
 
 
-def embed(luma: Plane, payload: bytes, key: bytes) -> Plane:
+def embed(luma: Plane, payload: bytes, key: bytes, *, louder_db: float = 0.0) -> Plane:
     """What has to be added to the luma (0 to 255) of an image, (height, width), so that it says the payload.
 
-    Raises ValueError for a payload that is not eight bytes.
+    `louder_db`: how much stronger than the bounds allow, for an image that could not be read back. Raises ValueError for a
+    payload that is not eight bytes.
     """
     import cv2
     import numpy as np
 
     layout = layout_of(luma.shape[1], luma.shape[0])
     plane = canonical(luma, layout)
-    added = _added(plane, pattern(key, layout), encode(payload))
+    added = _added(plane, pattern(key, layout), encode(payload), 10 ** (louder_db / 20))
     if added.shape != luma.shape:
         shrinks = added.shape[0] > luma.shape[0]
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         added = cv2.resize(added, (luma.shape[1], luma.shape[0]), interpolation=interpolation)
-    return np.asarray(added, dtype=np.float32)
+    return added.astype(np.float32, copy=False)
 
 
-def _added(plane: Plane, one: Pattern, signs: NDArray[np.float64]) -> Plane:
+def _added(plane: Plane, one: Pattern, signs: NDArray[np.float64], louder: float) -> Plane:
     import numpy as np
 
     symbols = one.symbols(signs)
@@ -60,7 +61,7 @@ def _added(plane: Plane, one: Pattern, signs: NDArray[np.float64]) -> Plane:
     added = plane
     for turn in range(_ROUNDS):
         parts = loud * wanted
-        added = _fitted(_laid(one, parts[: one.count] + 1j * parts[one.count :], shape), plane)
+        added = _fitted(_laid(one, parts[: one.count] + 1j * parts[one.count :], shape), plane, louder)
         if turn + 1 < _ROUNDS:
             even, _ = detail(np.clip(np.rint(plane + added), 0, 255).astype(np.float32))
             waves = fold(even, one.layout)[one.y % one.layout.tile, one.x % one.layout.tile]
@@ -81,15 +82,16 @@ def _laid(one: Pattern, amplitudes: NDArray[np.complex128], shape: Plane) -> Pla
     return laid / np.float32(max(float(np.sqrt(np.mean(laid * laid))), 1e-9))
 
 
-def _fitted(laid: Plane, plane: Plane) -> Plane:
+def _fitted(laid: Plane, plane: Plane, louder: float) -> Plane:
     """The mark at its strength, moved away from black and white where it would be cut off."""
     import numpy as np
 
-    strength = np.float32(_strength(laid, plane))
+    strength = np.float32(_strength(laid, plane) * louder)
     added = laid * strength
     reach = np.float32(1.5) * strength
     room = np.maximum(plane + reach - 255, 0) - np.maximum(reach - plane, 0)
-    return added - room
+    moved: Plane = added - room
+    return moved
 
 
 def _strength(laid: Plane, plane: Plane) -> float:

@@ -28,7 +28,7 @@ _BANDS = 6
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Size of a tile in pixels, and its ring in waves a tile. `canonical`: shorter side to which images are brought, 0: none."""
+    """The size of a tile in pixels, its ring in waves a tile, and the share of pilots."""
 
     name: str
     tile: int
@@ -36,6 +36,7 @@ class Layout:
     outer: float
     pilots: float
     canonical: int
+    """Shorter side that images are brought to; 0: they keep their own."""
 
 
 LARGE = Layout("large", 128, 6.5, 22.0, 0.25, 512)
@@ -74,13 +75,13 @@ class Pattern:
         import numpy as np
 
         rounds = [_shuffled(key, f"{self.layout.name}/signs/{turn}", SIGNS) for turn in range(-(-values // SIGNS))]
-        dealt = np.empty(values, dtype=np.intp)
+        dealt = np.empty(values, dtype=np.int64)
         dealt[np.argsort(np.repeat(self.radius[self.pilots :], 2), kind="stable")] = np.concatenate(rounds)[:values]
         return dealt
 
     def symbols(self, signs: Floats) -> Waves:
         """What each wave has to say, (waves,), each of magnitude one."""
-        symbols = self._phase.copy()
+        symbols: Waves = self._phase.copy()
         values = signs[self._sign] * self._chip / 2**0.5
         symbols[self.pilots :] = values[0::2] + 1j * values[1::2]
         return symbols
@@ -97,22 +98,26 @@ class Pattern:
         found: Floats = fft.ifft2(spectrum, workers=1).real * size
         return found
 
-    def shift(self, waves: Waves) -> tuple[Waves, float]:
-        """The waves as they are when the tile starts where the pilots say, and how far that place stands out.
+    def shifts(self, spectra: Waves) -> list[tuple[Waves, float]]:
+        """For each of several readings, (readings, waves): the waves when the tile starts where the pilots say, and the surety.
 
-        The height of the correlation with the pilots over its standard deviation: below 5 for noise.
+        The surety is the height of the correlation with the pilots over its standard deviation: below 5 for noise.
         """
         import numpy as np
         from scipy import fft
 
         size, first = self.layout.tile, slice(self.pilots)
-        spectrum = np.zeros((size, size), dtype=np.complex128)
-        spectrum[self.y[first] % size, self.x[first] % size] = waves[first] * np.conj(self._phase[first])
-        likeness = fft.ifft2(spectrum, workers=1).real
-        place = int(likeness.argmax())
-        down, across = divmod(place, size)
-        turned = waves * np.exp(2j * np.pi * (self.y * down + self.x * across) / size)
-        return turned, float(likeness.flat[place] / max(float(likeness.std()), 1e-12))
+        grids = np.zeros((len(spectra), size, size), dtype=np.complex64)
+        grids[:, self.y[first] % size, self.x[first] % size] = spectra[:, first] * np.conj(self._phase[first])
+        # Twice the real part of half a spectrum is the transform of the whole one.
+        likeness = fft.ifft2(grids, axes=(1, 2), workers=1, overwrite_x=True).real.reshape(len(spectra), -1)
+        places, spread = likeness.argmax(axis=1), likeness.std(axis=1)
+        found = []
+        for waves, place, plane, deviation in zip(spectra, places, likeness, spread, strict=True):
+            down, across = divmod(int(place), size)
+            turned = waves * np.exp(2j * np.pi * (self.y * down + self.x * across) / size)
+            found.append((turned, float(plane[place] / max(float(deviation), 1e-12))))
+        return found
 
     def soft(self, waves: Waves, noise: Floats) -> Floats:
         """Soft values of the signs, (SIGNS,). `noise`: power of what is not the mark, by wave."""
@@ -129,8 +134,7 @@ class Pattern:
         weighted = waves[self.pilots :] * gain / np.maximum(noise[self.pilots :], 1e-9)
         values = np.empty(2 * len(weighted))
         values[0::2], values[1::2] = weighted.real, weighted.imag
-        found: Floats = np.bincount(self._sign, values * self._chip, SIGNS)
-        return found
+        return np.bincount(self._sign, values * self._chip, SIGNS).astype(np.float64, copy=False)
 
 
 @lru_cache(maxsize=16)

@@ -2,9 +2,9 @@
 
 A pattern that repeats puts its energy on the points of a lattice in the Fourier transform of the whole image, wherever it was
 cut: scaling and turning the image shrinks and turns the lattice. So candidates for the transformation are scored by the
-magnitudes at their lattice points, some hundred thousand of them by table look-ups. The best of each family are climbed to their
-local maximum and judged by the pilots, whose phases leave no doubt. Images whose own texture hides the lattice get a slower
-search by pilots alone over what happens most: cuts and small turns.
+magnitudes at their lattice points, some hundred thousand of them by table look-ups. The best of each family are climbed to
+their local maximum and judged by the pilots, whose phases leave no doubt. Images whose own texture hides the lattice get a
+slower search by pilots alone over what happens most: cuts, small turns, stretches.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from guard.marks.tile_pattern import Pattern
 
@@ -27,6 +27,8 @@ _SIDE = 1024
 """Points of the transform each way; longer images are reduced first."""
 _SMALLEST, _LARGEST = 0.22, 2.3
 """Scales of the image against its canonical size that are looked at."""
+_SMALLEST_TURNED = 0.5
+"""The same for images that were turned or stretched besides."""
 _SCALE_STEP, _TURN_STEP = 0.006, 0.33
 """Ratio and degrees between neighbours: one point of the transform at the ring's outer edge."""
 _MOST_STRETCH = 0.5
@@ -86,7 +88,7 @@ def candidates(found: Lattice, one: Pattern) -> Iterator[Matrix]:
             if any(np.abs(matrix - other).max() < 0.002 * np.abs(matrix).max() for other in seen):
                 continue
             seen.append(matrix)
-            yield np.linalg.inv(matrix.reshape(2, 2) * one.layout.tile / _SIDE).T * found.reduced
+            yield np.asarray(np.linalg.inv(matrix.reshape(2, 2) * one.layout.tile / _SIDE).T * found.reduced, dtype=np.float64)
 
 
 def likely() -> Iterator[Matrix]:
@@ -142,7 +144,7 @@ def _families(tile: int) -> tuple[Plane, Plane, Plane]:
 
     unit = _SIDE / tile
     fine = np.exp(np.arange(np.log(_SMALLEST), np.log(_LARGEST), _SCALE_STEP / 2))
-    scales = np.exp(np.arange(np.log(_SMALLEST), np.log(_LARGEST), _SCALE_STEP))
+    scales = np.exp(np.arange(np.log(_SMALLEST_TURNED), np.log(_LARGEST), _SCALE_STEP))
     zero = np.zeros_like(fine)
     cut = np.stack([1 / fine, zero, zero, 1 / fine], axis=1)
     scale, angle = (part.ravel() for part in np.meshgrid(scales, np.deg2rad(np.arange(0, 90, _TURN_STEP)), indexing="ij"))
@@ -161,7 +163,8 @@ def _best(found: Lattice, one: Pattern, family: Plane, count: int, band: float |
 
     kept = one.radius < band if band else np.ones(one.count, dtype=bool)
     x, y = one.x[kept].astype(np.float32), one.y[kept].astype(np.float32)
-    scan, climb = _kernels()
+    from guard.marks.tile_kernels import climb, scan
+
     scores = scan(found.magnitudes, x, y, np.ascontiguousarray(family), _FEWEST)
     chosen: list[Matrix] = []
     for place in np.argsort(-scores)[:300]:
@@ -171,63 +174,3 @@ def _best(found: Lattice, one: Pattern, family: Plane, count: int, band: float |
             if len(chosen) == count:
                 break
     return [climb(found.magnitudes, x, y, matrix, _FEWEST) for matrix in chosen]
-
-
-@cache
-def _kernels() -> tuple[Any, Any]:
-    """The look-ups, compiled when first used."""
-    import numba
-    import numpy as np
-
-    @numba.njit("float32[::1](float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], int64)", cache=True)
-    def scan(magnitudes: Any, x: Any, y: Any, maps: Any, fewest: Any) -> Any:
-        side, middle = magnitudes.shape[0], magnitudes.shape[0] // 2 + 0.5
-        scores = np.zeros(len(maps), np.float32)
-        for row in range(len(maps)):
-            total, count = 0.0, 0
-            for wave in range(len(x)):
-                across = int(np.floor(maps[row, 0] * x[wave] + maps[row, 1] * y[wave] + middle))
-                down = int(np.floor(maps[row, 2] * x[wave] + maps[row, 3] * y[wave] + middle))
-                if 0 <= across < side and 0 <= down < side:
-                    total += magnitudes[down, across]
-                    count += 1
-            if count >= fewest:
-                scores[row] = total / np.sqrt(count)
-        return scores
-
-    @numba.njit("float64(float32[:, ::1], float32[::1], float32[::1], float64[::1], int64)", cache=True)
-    def between(magnitudes: Any, x: Any, y: Any, matrix: Any, fewest: Any) -> Any:
-        side, middle = magnitudes.shape[0], magnitudes.shape[0] // 2
-        total, count = 0.0, 0
-        for wave in range(len(x)):
-            across = matrix[0] * x[wave] + matrix[1] * y[wave] + middle
-            down = matrix[2] * x[wave] + matrix[3] * y[wave] + middle
-            left, top = int(np.floor(across)), int(np.floor(down))
-            if 0 <= left < side - 1 and 0 <= top < side - 1:
-                right, low = across - left, down - top
-                upper = magnitudes[top, left] * (1 - right) + magnitudes[top, left + 1] * right
-                lower = magnitudes[top + 1, left] * (1 - right) + magnitudes[top + 1, left + 1] * right
-                total += upper * (1 - low) + lower * low
-                count += 1
-        return total / np.sqrt(count) if count >= fewest else 0.0
-
-    directions = np.array([[1, 0, 0, 1], [0, -1, 1, 0], [1, 0, 0, -1], [0, 1, 1, 0]], dtype=np.float64)
-
-    @numba.njit("float64[::1](float32[:, ::1], float32[::1], float32[::1], float64[::1], int64)", cache=True)
-    def climb(magnitudes: Any, x: Any, y: Any, matrix: Any, fewest: Any) -> Any:
-        best = between(magnitudes, x, y, matrix, fewest)
-        step = 0.006 * np.abs(matrix).max()
-        for _ in range(5):
-            for _ in range(8):
-                moved = False
-                for way in range(8):
-                    other = matrix + directions[way // 2] * (step if way % 2 == 0 else -step)
-                    score = between(magnitudes, x, y, other, fewest)
-                    if score > best:
-                        best, matrix, moved = score, other, True
-                if not moved:
-                    break
-            step /= 2
-        return matrix
-
-    return scan, climb
