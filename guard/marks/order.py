@@ -1,8 +1,8 @@
 """The one place that fixes the order of marks, puts them on, and reads all of them again from the file that leaves.
 
 Pixels come first, because writing them again removes everything else: the watermark, then the label that people see. Metadata
-leaves pixels alone. The C2PA manifest signs the whole file, so it is last: any byte written after it would make a sound credential
-a tampered one. The order of keys in a policy has no influence.
+leaves pixels alone. The C2PA manifest signs the whole file, so it is last: any byte written after it would make a sound
+credential a tampered one. The order of keys in a policy has no influence.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ FACE = "Noto Sans CJK SC"
 MOST_BYTES = 1_050_000
 LATIN = (*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0x218, 0x21C), 0x1E9E)
 """ASCII, Latin-1, Latin Extended-A, and the letters of Romanian and German beyond it."""
-SIGNS = "\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2022\u2026\u2039\u203a\u20ac\u2122\u2190\u2191\u2192\u2193\u25cf\u2605\u2606"
+SIGNS = "–—‘’‚“”„•…‹›€™←↑→↓●★☆"
 EXTRA = "镕"
 """Characters that labels want and level 1 lacks: a name that is common all the same."""
 
@@ -53,6 +53,7 @@ def main() -> None:
     cutter.populate(unicodes=wanted)
     cutter.subset(font)
     missing = wanted - set(font.getBestCmap())
+    font.recalcTimestamp = False
     buffer = io.BytesIO()
     font.save(buffer)
     data = buffer.getvalue()
