@@ -13,11 +13,16 @@ import pytest
 from guard.chain import Chain
 from guard.errors import ModelError
 from guard.marks import order
+from guard.marks.aigc import read_aigc
+from guard.marks.iptc import GENERATED, read_source_type
+from guard.marks.manifest import read_credential
+from guard.marks.watermark import read_watermark
 from guard.pipeline import Guard
 from guard.registry import Registry
 from guard.rules import MarkSpec
-from guard.types import Action, Content, Mark, Marking, Modality, Operator, Stage
+from guard.types import CALLER, Action, Content, Mark, Marking, Modality, Operator, Request, Stage
 from tests.fakes import EchoGenerator, FakeCheck, MemoryLedger, marking, policy, spec, text
+from tests.marks.conftest import FORMS, file
 
 DECISION = UUID(int=7)
 
@@ -90,6 +95,54 @@ def test_the_pipeline_puts_marks_on_in_this_order() -> None:
     assert told.prompt is not None
     assert told.prompt.decision == release.decision.parent == ledger.decisions[0].id
     assert (told.ledger, told.edited, told.source.text) == ("memory", False, "x")
+
+
+# --- the real marks ---------------------------------------------------------------------------------------------------
+
+
+def dressed(operator: Operator, form: str = "PNG") -> tuple[Content, tuple[Mark, ...], Content]:
+    """An image with all marks, in whatever order `order.ORDER` has."""
+    given = Content(Modality.IMAGE, file(form), FORMS[form], Stage.OUTPUT, CALLER, Request("r", language="zh"))
+    specs = [MarkSpec("c2pa", Modality.IMAGE), MarkSpec("iptc", Modality.IMAGE), MarkSpec("watermark", Modality.IMAGE)]
+    specs += [MarkSpec("label", Modality.IMAGE, {"profile": "gb45438"}), MarkSpec("aigc", Modality.IMAGE)]
+    plan = order.plan(specs, operator)
+    return *order.put_on(plan, given, marking(DECISION, given), lambda marker: marker.load()), given
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_marks_are_in_the_file_that_leaves(form: str, development: Operator) -> None:
+    """Read again by their own readers, from the very bytes."""
+    content, marks, _ = dressed(development, form)
+    assert [mark.kind for mark in marks] == list(order.ORDER)
+    assert [mark.error for mark in marks] == [""] * 5
+    assert read_watermark(content.file).hex() == marks[0].payload
+    assert (read_aigc(content.file) or {})["ProduceID"] == str(DECISION)
+    assert read_source_type(content.file) == GENERATED
+    assert read_credential(content.file).decision["decision"] == str(DECISION)
+
+
+@pytest.mark.parametrize(
+    ("flipped", "lost"),
+    [
+        (("label", "watermark", "aigc", "iptc", "c2pa"), "label"),
+        (("watermark", "aigc", "label", "iptc", "c2pa"), "aigc"),
+        (("watermark", "label", "aigc", "c2pa", "iptc"), "c2pa"),
+        (("c2pa", "watermark", "label", "aigc", "iptc"), "c2pa"),
+        (("iptc", "watermark", "label", "aigc", "c2pa"), "iptc"),
+    ],
+)
+def test_no_other_order_would_do(
+    flipped: tuple[str, ...], lost: str, development: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each flip loses a mark, and the last look says which: with the order as it is, none is lost (above)."""
+    monkeypatch.setattr(order, "ORDER", flipped)
+    _, marks, _ = dressed(development)
+    gone = [mark for mark in marks if not mark.verified]
+    assert lost in {mark.kind for mark in gone}
+    assert all(mark.error.startswith("lost to a later mark: ") for mark in gone)
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
 def test_a_mark_that_a_later_one_destroys_is_found_out() -> None:
