@@ -23,6 +23,11 @@ MAX_PACKET = 4_000_000
 _XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
 
 
+def media_type(data: bytes) -> str:
+    """The media type that a file's first bytes say. Raises InputError for none of the three."""
+    return f"image/{_kind(data)}"
+
+
 def read_xmp(data: bytes) -> bytes | None:
     """The XMP packet of an image file; None when it has none. Raises InputError for a file that is not put together well."""
     kind = _kind(data)

@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from guard.errors import ModelError
-from guard.imaging import identify
 from guard.marks.certificate import DEVELOPMENT
+from guard.marks.containers import media_type
 
 ASSERTION = "org.genguard.decision"
 """Label of our assertion: decision, policy and ledger of an output, and the receipt of its prompt."""
@@ -56,10 +56,11 @@ class Credential:
 def read_credential(data: bytes, anchors: bytes = b"") -> Credential:
     """Read and judge the manifest of an image file, without a network. `anchors`: PEM certificates whose signers are trusted.
 
-    Raises InputError for bytes that are no image, ModelError when C2PA's library is not installed.
+    Raises InputError for bytes that do not begin as an image, ModelError when C2PA's library is not installed. A file that no
+    viewer can open any more still has its state.
     """
     c2pa = library()
-    kind = identify(data)[0]
+    kind = media_type(data)
     try:
         reader = c2pa.Reader.try_create(kind, io.BytesIO(data), context=context(anchors))
         if reader is None:

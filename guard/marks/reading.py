@@ -1,6 +1,6 @@
 """Finds every mark in a file or text, whoever put it there: the one place that reads marks back.
 
-A reader says what it can tell and no more. Metadata is easily written by anyone, so it is a claim; a C2PA manifest is as good as its
+A reader says what it can tell and no more. Anyone can write metadata, so it is a claim; a C2PA manifest is as good as its
 signature; a visible label is recognised only when it was drawn here and nothing was changed. What a claim leads to, the ledger
 has to say.
 """
@@ -14,8 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from guard.errors import GenguardError, InputError
-from guard.imaging import identify, open_picture
+from guard.imaging import open_picture
 from guard.marks import aigc, font, iptc, plate
+from guard.marks.containers import media_type
 from guard.marks.manifest import State, read_credential
 from guard.marks.wording import PROFILES, Wording
 
@@ -51,10 +52,10 @@ class Found:
 def read_image(data: bytes, anchors: bytes = b"") -> tuple[Found, ...]:
     """The C2PA manifest, AIGC object, IPTC source type and visible label of an image file, in this order.
 
-    `anchors`: PEM certificates whose signers are trusted. Raises InputError for bytes that are no readable image. Watermarks have a
-    reader of their own, which needs their method and key.
+    `anchors`: PEM certificates whose signers are trusted. Raises InputError for bytes that do not begin as PNG, JPEG or WebP.
+    Watermarks have a reader of their own, which needs their method and key.
     """
-    identify(data)
+    media_type(data)
     readers: Mapping[str, Callable[[], Found]] = {
         "c2pa": lambda: _credential(data, anchors),
         aigc.KIND: lambda: _aigc(aigc.read_aigc(data), aigc.IN_FILE),
@@ -104,7 +105,10 @@ def _source_type(found: str | None) -> Found:
 
 
 def _image_label(data: bytes) -> Found:
-    image = open_picture(data)
+    try:
+        image = open_picture(data)
+    except InputError as error:
+        return Found("label", Standing.ABSENT, reasons=(f"cannot be looked for: {error}",))
     for profile, language, ladder in _wordings():
         for place in plate.PLACES:
             laid = plate.lay_out(image.size, ladder, place, PROFILES[profile].share, font.BUNDLED)

@@ -138,10 +138,7 @@ def test_one_byte_changed_anywhere_is_noticed(form: str, development: Operator) 
     for name, at in {**spots, **{f"random {n}": rng.randrange(40, len(data)) for n in range(40)}}.items():
         changed = bytearray(data)
         changed[at] ^= 0x01
-        try:
-            found = read_credential(bytes(changed))
-        except InputError:
-            continue  # no image any more
+        found = read_credential(bytes(changed))
         manifest = data.index(b"jumb") - 24, data.index(b"jumb") + len(data) - len(given.file)
         if name.startswith("random") and manifest[0] <= at <= manifest[1]:
             assert found.state in {State.TAMPERED, State.ABSENT, State.UNTRUSTED}  # padding of the signature is not covered
