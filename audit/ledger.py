@@ -42,7 +42,7 @@ STALL_S = 5.0
 _LARGE = 65_536
 """Bytes of payload from which encrypting leaves the event loop."""
 
-_ENTRY, _, _HEAD, _, _, _KEY = tables()
+_ENTRY, _, _HEAD, _LEDGER, _, _KEY = tables()
 _MISSING = (-1, -1)
 
 
@@ -87,6 +87,7 @@ class SqlLedger:
         self._process = os.getpid()
         self._activated: set[str] = set()
         self._connection: Connection | None = None
+        self._identity = ""
         self._inode = _inode(path)
         self._reader = reader_engine(path)
         self._committer: Committer[Draft, Receipt | None] = Committer(
@@ -114,6 +115,14 @@ class SqlLedger:
         """`activate` for callers without an event loop."""
         if self._process != os.getpid() or revision not in self._activated:
             self._mine().submit(self._activation(policy_id, version, revision, document)).result()
+
+    @property
+    def identity(self) -> str:
+        """The id that this ledger began with; entry 0 holds it too. Raises LedgerError when the database cannot be read."""
+        if not self._identity:
+            with clear_errors("read the ledger", self.path), self._reader.connect() as connection:
+                self._identity = str(connection.execute(select(_LEDGER.c.ledger)).scalar_one())
+        return self._identity
 
     @property
     def size(self) -> int:

@@ -11,7 +11,7 @@ from guard.admission import Limits
 from guard.pipeline import Guard
 from guard.redact import keyed_rules
 from guard.registry import generators as registry
-from guard.types import Generator
+from guard.types import Generator, Operator
 from policies import load
 from serving.redaction import need_redaction_key
 from serving.settings import Settings
@@ -47,6 +47,7 @@ def wire(settings: Settings) -> Wired:
         key_file=settings.key_file,
         redaction_key_file=settings.redaction_key_file,
         limits=Limits(text=settings.max_text, image=settings.max_image),
+        operator=settings.operator(),
     )
     try:
         return Wired(guard, ledger, settings.ledger, {name: registry.make(name) for name in settings.generators})
@@ -62,18 +63,22 @@ def open_guard(
     key_file: Path | None = None,
     redaction_key_file: Path | None = None,
     limits: Limits | None = None,
+    operator: Operator | None = None,
 ) -> tuple[Guard, SqlLedger]:
     """A guard over policy files (or pack names) and a ledger; the caller closes the ledger.
+
+    `operator`: whom marks name and sign for; from the environment when left out.
 
     A redaction key is looked for, and made beside a ledger that never had one, only when a rule needs it. Raises SettingsError
     when it is missing or cannot be used.
     """
     compiled = [load(one) for one in policies]
+    whose = operator or Settings.read().operator()
     ledger = open_ledger(ledger_url, key_file=key_file)
     try:
         keyed = any(keyed_rules(one) for one in compiled)
         key = need_redaction_key(ledger_url, redaction_key_file) if keyed else None
-        return Guard(compiled, ledger, limits=limits, redaction_key=key), ledger
+        return Guard(compiled, ledger, limits=limits, redaction_key=key, operator=whose), ledger
     except BaseException:
         ledger.close()
         raise

@@ -51,15 +51,19 @@ def _console() -> Console:
 
 def release_fields(release: Release) -> dict[str, Any]:
     """A release as plain fields; an image's bytes are not part of it."""
+    from guard.marks.aigc import envelope
     from serving.schemas import evidence, result_fields
+    from serving.settings import Settings
 
     content = release.content
+    label = envelope(release, Settings.read().operator())
     return {
         "action": release.verdict.action.value,
         "text": content.text if content is not None and content.modality is Modality.TEXT else None,
         "message": dict(release.verdict.message),
         "results": [result_fields(result) for result in release.decision.results],
         "genguard": evidence(release),
+        **({"AIGC": label} if label else {}),
     }
 
 

@@ -18,7 +18,7 @@ from uuid import UUID
 from guard.errors import InputError, ModelError, RegistryError
 from guard.imaging import decode, eight_bits, encode_png, open_picture
 from guard.registry import markers
-from guard.types import Content, Mark, Marker, Modality
+from guard.types import Content, Mark, Marker, Marking, Modality
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +70,7 @@ class Watermark:
         """Import the library and, for rivaGan, start its networks. Raises ModelError when something is not installed."""
         _load(self.method)
 
-    def __call__(self, content: Content, decision: UUID, /) -> tuple[Content, Mark]:
+    def __call__(self, content: Content, marking: Marking, /) -> tuple[Content, Mark]:
         """Mark an image, encode it as PNG and read the mark back from those bytes.
 
         Transparency and colour profile stay, other metadata goes; grey and palette images become RGB (the mark sits in the
@@ -82,13 +82,18 @@ class Watermark:
         if misfit:
             return content, self._failed(misfit)
         self.load()
-        payload = payload_of(decision)
+        payload = payload_of(marking.decision)
         colour = _colour(image)
         file = encode_png(_with_pixels(colour, _embed(_bgr(colour), payload, self.method)))
         if read_watermark(file, self.method) != payload:
             return content, self._failed("the mark could not be read back: the image is too plain to carry it")
         marked = Content(Modality.IMAGE, file, "image/png", content.stage, content.origin, content.request)
         return marked, Mark(self.kind, self.method, payload.hex(), verified=True)
+
+    def reread(self, content: Content, mark: Mark, /) -> str:
+        """Read the file once more."""
+        found = read_watermark(content.file, self.method).hex()
+        return "" if found == mark.payload else "the mark can no longer be read from the file"
 
     def _failed(self, error: str) -> Mark:
         return Mark(self.kind, self.method, "", verified=False, error=error)
