@@ -343,6 +343,8 @@ class Operator:
     """PEM file with the certificate that C2PA manifests are signed with, leaf first."""
     key: Path | None = None
     """PEM file (PKCS #8) with its private key."""
+    watermark_key: bytes = field(default=b"", repr=False)
+    """32 secret bytes: without them nobody reads, makes or forges a keyed watermark; empty: none was set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     redaction_key_file: Path | None = Field(
         default=None, description="Key of hashes, stand-ins and encrypted values; beside the ledger when left out."
     )
+    watermark_key_file: Path | None = Field(
+        default=None, description="Key of the watermark `tile`; beside the ledger when left out."
+    )
     generators: Names = Field(
         default=("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
     )

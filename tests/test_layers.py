@@ -18,7 +18,8 @@ EDGES = ("service", "cli", "evaluation", "serving", "terminal", "demo", "console
 OURS = {*CORE, *EDGES, "training", "benchmarks", "tests"}
 
 HEAVY = {
-    "PIL", "c2pa", "cv2", "detoxify", "diffusers", "faiss", "httpx", "imagehash", "imwatermark", "matplotlib", "numba", "numpy", "onnxruntime", "pandas",
+    "PIL", "c2pa", "cv2", "detoxify", "diffusers", "faiss", "httpx", "imagehash", "imwatermark", "matplotlib", "numba", "numpy",
+    "onnxruntime", "pandas",
     "pdqhash", "presidio_analyzer", "pyarrow", "ray", "safetensors", "scipy", "spacy", "thinc", "torch", "transformers",
 }  # fmt: skip
 HEAVY_AT_HOME = {"generators/mlp_gan.py", "guard/marks/tile_kernels.py"}
