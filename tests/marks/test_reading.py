@@ -62,7 +62,7 @@ def test_an_unmarked_file_has_none(form: str) -> None:
 def test_a_changed_file_is_called_broken(development: Operator) -> None:
     """And what its manifest says is not passed on; its metadata still is, as a claim."""
     data = bytearray(marked(development, profile="plain"))
-    data[bytes(data).index(b"Test provider") + 2] ^= 2
+    data[bytes(data).index(b"&quot;Test provider") + 8] ^= 2
     found = by_kind(read_image(bytes(data)))
     assert (found["c2pa"].standing, found["c2pa"].method, found["c2pa"].decision) == (Standing.BROKEN, "tampered", None)
     assert "assertion.dataHash.mismatch" in found["c2pa"].reasons
