@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from guard.errors import GenguardError, InputError
@@ -20,11 +20,16 @@ from guard.marks.containers import media_type
 from guard.marks.manifest import State, read_credential
 from guard.marks.wording import PROFILES, Wording
 
+if TYPE_CHECKING:
+    from guard.marks.watermark import Method
+
 
 class Standing(StrEnum):
     """What a reader can say of one kind of mark."""
 
     ABSENT = "absent"
+    CANDIDATE = "candidate"
+    """A payload that this reader gets from any image, marked or not: a mark only if the ledger knows it."""
     FOUND = "found"
     """It is there. Whether it says the truth is not for this reader to tell."""
     PROVEN = "proven"
@@ -49,19 +54,21 @@ class Found:
     """Why it is broken, or less than it could be."""
 
 
-def read_image(data: bytes, anchors: bytes = b"") -> tuple[Found, ...]:
-    """The C2PA manifest, AIGC object, IPTC source type and visible label of an image file, in this order.
+def read_image(data: bytes, anchors: bytes = b"", *, watermark: Method | None = None) -> tuple[Found, ...]:
+    """The C2PA manifest, AIGC object, IPTC source type and visible label of an image file, in this order, then its watermark.
 
-    `anchors`: PEM certificates whose signers are trusted. Raises InputError for bytes that do not begin as PNG, JPEG or WebP.
-    Watermarks have a reader of their own, which needs their method and key.
+    `anchors`: PEM certificates whose signers are trusted. `watermark`: the method to read with; None: no look.
+    Raises InputError for bytes that do not begin as PNG, JPEG or WebP.
     """
     media_type(data)
-    readers: Mapping[str, Callable[[], Found]] = {
+    readers: dict[str, Callable[[], Found]] = {
         "c2pa": lambda: _credential(data, anchors),
         aigc.KIND: lambda: _aigc(aigc.read_aigc(data), aigc.IN_FILE),
         iptc.KIND: lambda: _source_type(iptc.read_source_type(data)),
         "label": lambda: _image_label(data),
     }
+    if watermark is not None:
+        readers["watermark"] = lambda: _watermark(data, watermark)
     return tuple(_read(kind, reader) for kind, reader in readers.items())
 
 
@@ -102,6 +109,16 @@ def _source_type(found: str | None) -> Found:
     if found is None:
         return Found(iptc.KIND, Standing.ABSENT)
     return Found(iptc.KIND, Standing.FOUND, "xmp", facts={"source_type": found.removeprefix(iptc.TERMS)})
+
+
+def _watermark(data: bytes, method: Method) -> Found:
+    from guard.marks.watermark import read_watermark
+
+    try:
+        payload = read_watermark(data, method)
+    except InputError as error:  # damaged, or of a size that the method does not take
+        return Found("watermark", Standing.ABSENT, reasons=(f"cannot be looked for: {error}",))
+    return Found("watermark", Standing.CANDIDATE, method, facts={"payload": payload.hex()})
 
 
 def _image_label(data: bytes) -> Found:

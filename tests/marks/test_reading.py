@@ -14,7 +14,7 @@ from guard.marks import order
 from guard.marks.reading import Found, Standing, read_image, read_text
 from guard.rules import MarkSpec
 from guard.types import CALLER, Content, Modality, Operator, Request, Stage
-from tests.fakes import marking, text
+from tests.fakes import marking, png, text
 from tests.marks.conftest import FORMS, file
 
 DECISION = UUID("01900000-0000-7000-8000-0000a5c3f00f")
@@ -68,6 +68,16 @@ def test_a_changed_file_is_called_broken(development: Operator) -> None:
     assert "assertion.dataHash.mismatch" in found["c2pa"].reasons
     assert found["aigc"].standing is Standing.FOUND
     assert "cannot be looked for" in found["label"].reasons[0]  # a PNG with a wrong checksum is opened by no viewer
+
+
+def test_a_watermark_is_a_candidate_until_the_ledger_knows_it() -> None:
+    """Its payload is read from any image of a size that the method takes."""
+    given = Content(Modality.IMAGE, file("PNG"), "image/png", Stage.OUTPUT, CALLER, Request("r"))
+    marked_file = order.make("watermark", {}, Modality.IMAGE)(given, marking(DECISION, given))[0].file
+    found = by_kind(read_image(marked_file, watermark="dwtDctSvd"))["watermark"]
+    assert (found.standing, found.facts) == (Standing.CANDIDATE, {"payload": "a5c3f00f"})
+    assert by_kind(read_image(file("PNG"), watermark="dwtDctSvd"))["watermark"].standing is Standing.CANDIDATE
+    assert by_kind(read_image(png(64, 64), watermark="dwtDctSvd"))["watermark"].standing is Standing.ABSENT
 
 
 def test_bytes_that_are_no_image_raise() -> None:

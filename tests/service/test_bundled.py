@@ -65,8 +65,8 @@ def test_generated_images_carry_a_mark_that_leads_to_their_decision(client):
             assert evidence["action"] == "block"
             continue
         released += 1
-        (mark,) = evidence["marks"]
-        assert mark["verified"]
+        mark, source_type = evidence["marks"]
+        assert (mark["verified"], source_type["verified"]) == (True, True)
         assert read_watermark(base64.b64decode(image.b64_json), mark["method"]).hex() == mark["payload"]
     assert released
 

@@ -88,7 +88,8 @@ def test_every_released_file_is_what_its_decision_released(run):
         assert shown.payloads[-1].data == file.read_bytes()
         if file.suffix == ".png":
             assert shown.decision is not None
-            (mark,) = shown.decision.marks
+            mark, source_type = shown.decision.marks
+            assert (source_type.kind, source_type.verified) == ("iptc", True)
             assert read_watermark(file.read_bytes(), mark.method).hex() == mark.payload
 
 
