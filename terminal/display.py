@@ -163,7 +163,8 @@ def print_entry(shown: Shown) -> None:
         console.print(f"edit        {edit.operator} {edit.label} at {edit.where} by {edit.rule}", highlight=False)
     for mark in decision.marks:
         state = "read back" if mark.verified else f"not put on: {mark.error}"
-        console.print(f"mark        {mark.kind} ({mark.method}) {mark.payload}: {state}", highlight=False)
+        what = " ".join(part for part in (mark.kind, mark.method and f"({mark.method})", mark.payload) if part)
+        console.print(f"mark        {escape(what)}: {escape(state)}", highlight=False)
     for stored in shown.payloads:
         text = _text(stored)
         console.print(

@@ -18,9 +18,9 @@ EDGES = ("service", "cli", "evaluation", "serving", "terminal", "demo", "console
 OURS = {*CORE, *EDGES, "training", "benchmarks", "tests"}
 
 HEAVY = {
-    "PIL", "c2pa", "cv2", "detoxify", "diffusers", "faiss", "httpx", "imagehash", "imwatermark", "matplotlib", "numba", "numpy",
-    "onnxruntime", "pandas",
-    "pdqhash", "presidio_analyzer", "pyarrow", "ray", "safetensors", "scipy", "spacy", "thinc", "torch", "transformers",
+    "PIL", "c2pa", "cv2", "detoxify", "diffusers", "faiss", "httpx", "imagehash", "imwatermark", "matplotlib", "numba",
+    "onnxruntime", "pandas", "pdqhash", "presidio_analyzer", "pyarrow", "ray", "safetensors", "scipy", "spacy", "thinc",
+    "numpy", "torch", "transformers",
 }  # fmt: skip
 HEAVY_AT_HOME = {"generators/mlp_gan.py", "guard/marks/tile_kernels.py"}
 """Networks as classes: their base class is torch's. Imported by name, when a GAN is built."""

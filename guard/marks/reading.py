@@ -25,6 +25,8 @@ class Standing(StrEnum):
     """What a reader can say of one kind of mark."""
 
     ABSENT = "absent"
+    CANDIDATE = "candidate"
+    """A payload that this reader gets from any image, marked or not: a mark only if the ledger knows it."""
     FOUND = "found"
     """It is there. Whether it says the truth is not for this reader to tell."""
     PROVEN = "proven"
@@ -49,19 +51,22 @@ class Found:
     """Why it is broken, or less than it could be."""
 
 
-def read_image(data: bytes, anchors: bytes = b"") -> tuple[Found, ...]:
-    """The C2PA manifest, AIGC object, IPTC source type and visible label of an image file, in this order.
+def read_image(data: bytes, anchors: bytes = b"", *, watermark: str = "", key: bytes = b"") -> tuple[Found, ...]:
+    """The C2PA manifest, AIGC object, IPTC source type and visible label of an image file, in this order, then its watermark.
 
-    `anchors`: PEM certificates whose signers are trusted. Raises InputError for bytes that do not begin as PNG, JPEG or WebP.
-    Watermarks have a reader of their own, which needs their method and key.
+    `anchors`: PEM certificates whose signers are trusted. `watermark`: the method to read with; empty: no look. `key`: of the
+    method `tile`.
+    Raises InputError for bytes that do not begin as PNG, JPEG or WebP.
     """
     media_type(data)
-    readers: Mapping[str, Callable[[], Found]] = {
+    readers: dict[str, Callable[[], Found]] = {
         "c2pa": lambda: _credential(data, anchors),
         aigc.KIND: lambda: _aigc(aigc.read_aigc(data), aigc.IN_FILE),
         iptc.KIND: lambda: _source_type(iptc.read_source_type(data)),
         "label": lambda: _image_label(data),
     }
+    if watermark:
+        readers["watermark"] = lambda: _watermark(data, watermark, key)
     return tuple(_read(kind, reader) for kind, reader in readers.items())
 
 
@@ -102,6 +107,23 @@ def _source_type(found: str | None) -> Found:
     if found is None:
         return Found(iptc.KIND, Standing.ABSENT)
     return Found(iptc.KIND, Standing.FOUND, "xmp", facts={"source_type": found.removeprefix(iptc.TERMS)})
+
+
+def _watermark(data: bytes, method: str, key: bytes) -> Found:
+    from guard.marks.tile_marker import read_tile
+    from guard.marks.watermark import DEFAULT, payload_in
+
+    try:
+        if method == DEFAULT:
+            found = read_tile(data, key)
+            facts = (
+                {} if found is None else {"payload": found.payload.hex(), "surety": found.surety, "transform": found.transform}
+            )
+            return Found("watermark", Standing.FOUND if found else Standing.ABSENT, method, facts=facts)
+        payload = payload_in(data, method)
+    except InputError as error:  # damaged, or of a size that the method does not take
+        return Found("watermark", Standing.ABSENT, reasons=(f"cannot be looked for: {error}",))
+    return Found("watermark", Standing.CANDIDATE, method, facts={"payload": payload})
 
 
 def _image_label(data: bytes) -> Found:

@@ -35,6 +35,7 @@ def file(form: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+WATERMARK_KEY = b"w" * 32
 FORMS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
@@ -42,7 +43,7 @@ FORMS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 def development(tmp_path_factory: pytest.TempPathFactory) -> Operator:
     """Who signs with a chain that `genguard marks dev-cert` makes."""
     certificate, key, _ = make_development(tmp_path_factory.mktemp("dev"))
-    return Operator("Test provider", certificate, key)
+    return Operator("Test provider", certificate, key, WATERMARK_KEY)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +91,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Opera
         lock = forms.BestAvailableEncryption(password) if password else forms.NoEncryption()
         (folder / "chain.pem").write_bytes(b"".join(reversed(made) if reverse else made))
         (folder / "key.pem").write_bytes(key.private_bytes(forms.Encoding.PEM, form, lock))
-        return Operator("Test provider", folder / "chain.pem", folder / "key.pem"), made[1]
+        return Operator("Test provider", folder / "chain.pem", folder / "key.pem", WATERMARK_KEY), made[1]
 
     return make
 

@@ -16,13 +16,13 @@ from guard.marks import order
 from guard.marks.aigc import read_aigc
 from guard.marks.iptc import GENERATED, read_source_type
 from guard.marks.manifest import read_credential
-from guard.marks.watermark import read_watermark
+from guard.marks.watermark import payload_in
 from guard.pipeline import Guard
 from guard.registry import Registry
 from guard.rules import MarkSpec
 from guard.types import CALLER, Action, Content, Mark, Marking, Modality, Operator, Request, Stage
 from tests.fakes import EchoGenerator, FakeCheck, MemoryLedger, marking, policy, spec, text
-from tests.marks.conftest import FORMS, file
+from tests.marks.conftest import FORMS, WATERMARK_KEY, file
 
 DECISION = UUID(int=7)
 
@@ -115,7 +115,7 @@ def test_all_marks_are_in_the_file_that_leaves(form: str, development: Operator)
     content, marks, _ = dressed(development, form)
     assert [mark.kind for mark in marks] == list(order.ORDER)
     assert [mark.error for mark in marks] == [""] * 5
-    assert read_watermark(content.file).hex() == marks[0].payload
+    assert payload_in(content.file, marks[0].method, WATERMARK_KEY) == marks[0].payload
     assert (read_aigc(content.file) or {})["ProduceID"] == str(DECISION)
     assert read_source_type(content.file) == GENERATED
     assert read_credential(content.file).decision["decision"] == str(DECISION)

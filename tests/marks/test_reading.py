@@ -14,8 +14,8 @@ from guard.marks import order
 from guard.marks.reading import Found, Standing, read_image, read_text
 from guard.rules import MarkSpec
 from guard.types import CALLER, Content, Modality, Operator, Request, Stage
-from tests.fakes import marking, text
-from tests.marks.conftest import FORMS, file
+from tests.fakes import marking, png, text
+from tests.marks.conftest import FORMS, WATERMARK_KEY, file
 
 DECISION = UUID("01900000-0000-7000-8000-0000a5c3f00f")
 
@@ -62,12 +62,34 @@ def test_an_unmarked_file_has_none(form: str) -> None:
 def test_a_changed_file_is_called_broken(development: Operator) -> None:
     """And what its manifest says is not passed on; its metadata still is, as a claim."""
     data = bytearray(marked(development, profile="plain"))
-    data[bytes(data).index(b"Test provider") + 2] ^= 2
+    data[bytes(data).index(b"&quot;Test provider") + 8] ^= 2
     found = by_kind(read_image(bytes(data)))
     assert (found["c2pa"].standing, found["c2pa"].method, found["c2pa"].decision) == (Standing.BROKEN, "tampered", None)
     assert "assertion.dataHash.mismatch" in found["c2pa"].reasons
     assert found["aigc"].standing is Standing.FOUND
     assert "cannot be looked for" in found["label"].reasons[0]  # a PNG with a wrong checksum is opened by no viewer
+
+
+def test_a_keyed_watermark_is_found_or_it_is_not(development: Operator) -> None:
+    """Unlike the others it tells a marked image from an unmarked one, and says what happened to it."""
+    given = Content(Modality.IMAGE, file("PNG"), FORMS["PNG"], Stage.OUTPUT, CALLER, Request("r"))
+    marked_file = order.make("watermark", {}, Modality.IMAGE, development)(given, marking(DECISION, given))[0].file
+    found = by_kind(read_image(marked_file, watermark="tile", key=WATERMARK_KEY))["watermark"]
+    assert (found.standing, found.method) == (Standing.FOUND, "tile")
+    assert found.facts["payload"] == DECISION.hex[-16:]
+    assert found.facts["surety"] > 5
+    other = by_kind(read_image(marked_file, watermark="tile", key=b"o" * 32))["watermark"]
+    assert (other.standing, dict(other.facts)) == (Standing.ABSENT, {})
+
+
+def test_a_watermark_is_a_candidate_until_the_ledger_knows_it() -> None:
+    """Its payload is read from any image of a size that the method takes."""
+    given = Content(Modality.IMAGE, file("PNG"), "image/png", Stage.OUTPUT, CALLER, Request("r"))
+    marked_file = order.make("watermark", {"method": "dwtDctSvd"}, Modality.IMAGE)(given, marking(DECISION, given))[0].file
+    found = by_kind(read_image(marked_file, watermark="dwtDctSvd"))["watermark"]
+    assert (found.standing, found.facts) == (Standing.CANDIDATE, {"payload": "a5c3f00f"})
+    assert by_kind(read_image(file("PNG"), watermark="dwtDctSvd"))["watermark"].standing is Standing.CANDIDATE
+    assert by_kind(read_image(png(64, 64), watermark="dwtDctSvd"))["watermark"].standing is Standing.ABSENT
 
 
 def test_bytes_that_are_no_image_raise() -> None:

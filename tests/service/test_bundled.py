@@ -66,8 +66,8 @@ def test_generated_images_carry_a_mark_that_leads_to_their_decision(client, serv
             assert evidence["action"] == "block"
             continue
         released += 1
-        (mark,) = evidence["marks"]
-        assert mark["verified"]
+        mark, source_type = evidence["marks"]
+        assert (mark["verified"], source_type["verified"]) == (True, True)
         key = find_watermark_key(server.ledger)
         assert payload_in(base64.b64decode(image.b64_json), mark["method"], key) == mark["payload"]
     assert released

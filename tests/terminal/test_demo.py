@@ -89,11 +89,10 @@ def test_every_released_file_is_what_its_decision_released(run):
         assert shown.payloads[-1].data == file.read_bytes()
         if file.suffix == ".png":
             assert shown.decision is not None
-            (mark,) = shown.decision.marks
-            assert (
-                payload_in(file.read_bytes(), mark.method, find_watermark_key(f"sqlite:///{out / 'genguard.db'}"))
-                == mark.payload
-            )
+            mark, source_type = shown.decision.marks
+            assert (source_type.kind, source_type.verified) == ("iptc", True)
+            key = find_watermark_key(f"sqlite:///{out / 'genguard.db'}")
+            assert payload_in(file.read_bytes(), mark.method, key) == mark.payload
 
 
 @pytest.mark.timeout(200)
