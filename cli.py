@@ -1,4 +1,4 @@
-"""The terminal: `genguard demo | serve | generate | check | reveal | eval | policy … | audit … | bank …`.
+"""The terminal: `genguard demo | serve | generate | check | reveal | eval | policy … | marks … | audit … | bank …`.
 
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
 `audit verify`: 0 sound, 2 tampered; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open; `bank match`: 0
@@ -41,8 +41,10 @@ app = typer.Typer(
     add_completion=False,
 )
 policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True)
+marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
+app.add_typer(marks_app, name="marks")
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 
@@ -232,6 +234,22 @@ def schema() -> None:
     from policies.schema import json_schema
 
     _print_json(json_schema())
+
+
+@marks_app.command("dev-cert")
+def marks_dev_cert(
+    out: Annotated[Path, typer.Option(help="Folder for the three files; none of them is written over.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Make a certificate for C2PA that is good for development: whoever verifies what it signs is told not to trust it."""
+    from guard.marks.certificate import make_development
+
+    certificate, key, root = make_development(out)
+    if as_json:
+        _print_json({"certificate": str(certificate), "key": str(key), "root": str(root)})
+    else:
+        typer.echo(f"export GENGUARD_C2PA_CERTIFICATE={certificate} GENGUARD_C2PA_KEY={key}")
+        typer.echo("For development only: what it signs is named as not to be trusted.", err=True)
 
 
 @audit_app.command("query")

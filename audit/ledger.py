@@ -42,7 +42,7 @@ STALL_S = 5.0
 _LARGE = 65_536
 """Bytes of payload from which encrypting leaves the event loop."""
 
-_ENTRY, _TERM, _HEAD, _, _, _KEY = tables()
+_ENTRY, _TERM, _HEAD, _LEDGER, _, _KEY = tables()
 _MISSING = (-1, -1)
 
 
@@ -87,6 +87,7 @@ class SqlLedger:
         self._process = os.getpid()
         self._activated: set[str] = set()
         self._connection: Connection | None = None
+        self._identity = ""
         self._inode = _inode(path)
         self._reader = reader_engine(path)
         self._committer: Committer[Draft, Receipt | None] = Committer(
@@ -122,6 +123,14 @@ class SqlLedger:
     def register_sync(self, change: BankChange, /) -> None:
         """`register` for callers without an event loop."""
         self._mine().submit(_registration(change)).result()
+
+    @property
+    def identity(self) -> str:
+        """The id that this ledger began with; entry 0 holds it too. Raises LedgerError when the database cannot be read."""
+        if not self._identity:
+            with clear_errors("read the ledger", self.path), self._reader.connect() as connection:
+                self._identity = str(connection.execute(select(_LEDGER.c.ledger)).scalar_one())
+        return self._identity
 
     @property
     def size(self) -> int:

@@ -126,12 +126,15 @@ def flatten(image: Image, *, paper: int = 255) -> Image:
     return Image.alpha_composite(Image.new("RGBA", pixels.size, (paper, paper, paper, 255)), pixels).convert("RGB")
 
 
-def encode_png(image: Image) -> bytes:
-    """Encode as PNG, losslessly but for modes PNG does not know (CMYK, floating point), which become 8-bit ones."""
+def encode_png(image: Image, *, quick: bool = False) -> bytes:
+    """Encode as PNG, losslessly but for modes PNG does not know (CMYK, floating point), which become 8-bit ones.
+
+    `quick`: in a quarter of the time, a photograph by a tenth larger.
+    """
     buffer = io.BytesIO()
     if image.mode not in {"1", "L", "LA", "I;16", "P", "RGB", "RGBA"}:
         image = eight_bits(image)
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=1 if quick else 6)
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Files that hold one secret key of 32 bytes, as base64 on one line, for their owner alone."""
+"""Secret keys of 32 bytes, as base64 on one line: in a file for its owner alone, or in a text such as a variable holds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import binascii
 import contextlib
 import os
 from pathlib import Path
+
+from guard.errors import SettingsError
 
 KEY_SIZE = 32
 """Bytes."""
@@ -19,6 +21,36 @@ def decode_key(text: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return key if len(key) == KEY_SIZE else None
+
+
+def parse_key(text: str, where: str, noun: str, advice: str) -> bytes:
+    """The key in a line of base64. `noun`: what it is called. Raises SettingsError that names `where` and quotes nothing."""
+    secret = decode_key(text)
+    if secret is None:
+        raise SettingsError(f"{where} does not hold a {noun}, expected {KEY_SIZE} bytes as base64", advice=advice)
+    return secret
+
+
+def read_key(path: Path, noun: str, advice: str) -> bytes:
+    """The key in a file. Raises SettingsError for a file that is not there, cannot be read, or holds no key."""
+    try:
+        return parse_key(path.read_text("ascii"), f"the key file {path}", noun, advice)
+    except (OSError, UnicodeError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        raise SettingsError(f"cannot read the {noun} file {path}: {why}", advice=advice) from None
+
+
+def read_or_make_key(path: Path, noun: str, advice: str) -> bytes:
+    """The key in a file, which is written first, with mode 0600, when it is not there. Raises SettingsError."""
+    try:
+        if not path.exists():
+            write_new_key(path)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write the {noun} file {path}: {error.strerror or type(error).__name__}",
+            advice="Choose a folder that exists and is writable.",
+        ) from None
+    return read_key(path, noun, advice)
 
 
 def write_new_key(path: Path) -> None:

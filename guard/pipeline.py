@@ -24,10 +24,10 @@ from guard.decide import REDACTION, decide, refuse, settle
 from guard.errors import GenerationError, GenguardError, InputError, PolicyError, describe
 from guard.generation import generate
 from guard.ids import uuid7
+from guard.marks import order
 from guard.redact import keyed_rules, redact
 from guard.redaction_key import RedactionKey
-from guard.registry import markers as registry
-from guard.rules import MarkSpec, Policy
+from guard.rules import Policy
 from guard.sync import run_sync
 from guard.types import (
     CALLER,
@@ -40,8 +40,11 @@ from guard.types import (
     Ledger,
     Mark,
     Marker,
+    Marking,
     Modality,
+    Operator,
     Origin,
+    Receipt,
     Release,
     Request,
     Stage,
@@ -68,11 +71,13 @@ class Guard:
         chains: Mapping[str, Chain] | None = None,
         limits: Limits | None = None,
         redaction_key: RedactionKey | None = None,
+        operator: Operator | None = None,
     ) -> None:
         """`policy`: one or several; the first that covers generator and tenant judges. `chains`: built ones by policy id.
 
-        Raises PolicyError for no policy, a policy that is not `live`, two of one id, or one whose rules hash, pseudonymise or
-        encrypt when there is no `redaction_key`.
+        `operator`: whom marks name and sign for. Raises PolicyError for no policy, a policy that is not `live`, two of one id,
+        or one whose rules hash, pseudonymise or encrypt when there is no `redaction_key`; SettingsError for one whose marks ask
+        for something that `operator` does not have.
         """
         self.policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
         _require_live(self.policies)
@@ -85,9 +90,8 @@ class Guard:
         for one in self.policies:
             if self.chains[one.id].policy.revision != one.revision:
                 raise PolicyError(f"the chain of policy {one.id!r} was built for another revision, expected {one.revision}")
-        self._markers = {
-            one.id: [(spec, registry.make(spec.use, spec.parameters)) for spec in one.marks] for one in self.policies
-        }
+        self.operator = operator or Operator()
+        self._marks = {one.id: order.plan(one.marks, self.operator) for one in self.policies}
         self._ready: list[Marker] = []
         self._dresser = Worker("genguard-marks")
         self._loader = Worker("genguard-load")
@@ -102,11 +106,11 @@ class Guard:
             await self._activate(policy)
             troubles |= {f"{policy.id}.{name}": why for name, why in (await self.chains[policy.id].load()).items()}
         for policy in self.policies:
-            for spec, marker in self._markers[policy.id]:
+            for one in self._marks[policy.id]:
                 try:
-                    await self._dresser.run(partial(self._load_marker, marker))
+                    await self._dresser.run(partial(self._load_marker, one.marker))
                 except Exception as error:  # noqa: BLE001 - outputs it should mark follow `on_unmarkable`
-                    troubles[f"{policy.id}.{spec.use}"] = describe(error)
+                    troubles[f"{policy.id}.{one.spec.use}"] = describe(error)
         for generator in generators:
             await self._load_generator(generator)
         return troubles
@@ -135,12 +139,12 @@ class Guard:
         # Whoever wrote it, a prompt is judged by the policy of the generator that it goes to.
         origin = Origin(generator.name)
         asked = [replace(prompt, origin=origin) if isinstance(prompt, Content) else prompt for prompt in prompts]
-        passed: list[tuple[int, Content, UUID]] = []
+        passed: list[tuple[int, Content, Receipt]] = []
         for index, release in enumerate(await self._judge_all(asked, request, Stage.PROMPT, origin)):
             if release.content is None:
                 yield index, release
             else:
-                passed.append((index, release.content, release.decision.id))
+                passed.append((index, release.content, release.receipt))
         if passed:
             async with aclosing(self._generate(generator, passed, parameters)) as releases:
                 async for position, release in releases:
@@ -208,7 +212,7 @@ class Guard:
     # --- one step each ---------------------------------------------------------------------------------------------
 
     async def _generate(
-        self, generator: Generator, passed: Sequence[tuple[int, Content, UUID]], parameters: Mapping[str, Any]
+        self, generator: Generator, passed: Sequence[tuple[int, Content, Receipt]], parameters: Mapping[str, Any]
     ) -> AsyncGenerator[tuple[int, Release]]:
         await self._load_generator(generator)
         prompts = [prompt for _, prompt, _ in passed]
@@ -227,11 +231,11 @@ class Guard:
         stage: Stage,
         origin: Origin,
         media_type: str = "",
-        parents: Sequence[UUID] | None = None,
+        parents: Sequence[Receipt] | None = None,
     ) -> list[Release]:
         """Admit, measure in one batch a policy, decide, edit, mark and record; one release a content, in order."""
         jobs: list[_Job] = []
-        known: Sequence[UUID | None] = parents or [None] * len(contents)
+        known: Sequence[Receipt | None] = parents or [None] * len(contents)
         for data, parent in zip(contents, known, strict=True):
             whose, made = (data.request, data.origin) if isinstance(data, Content) else (request, origin)
             try:
@@ -256,66 +260,46 @@ class Guard:
                     job.results = results
 
     async def _finish(self, job: _Job) -> Release:
-        content, policy, decision_id = job.content, job.policy, uuid7()
+        content, policy = job.content, job.policy
+        fields: dict[str, Any] = {"parent": job.parent.decision if job.parent else None}
         if content is None or policy is None:
             error = job.error or PolicyError(
                 f"no policy covers generator {job.context.generator!r} and tenant {job.context.tenant!r}"
             )
             verdict = refuse(error, policy)
-            return await self._record(policy, _decision(content, job.context, job.request, verdict, parent=job.parent))
+            return await self._record(policy, _decision(content, job.context, job.request, verdict, **fields))
         verdict = decide(policy, job.results, job.context)
-        released: Content | None = None
-        marks: tuple[Mark, ...] = ()
+        fields |= {"id": uuid7(), "time": datetime.now(UTC), "results": job.results}
         if verdict.action.releases:
-            edits = verdict.edits
-            try:
-                released, marks = await self._dresser.run(
-                    lambda: self._dress(policy, content, edits, decision_id), MARK_DEADLINE_S
-                )
-            except TimeoutError:
-                marks = (Mark("marks", "", "", verified=False, error=f"not done within {MARK_DEADLINE_S:.0f} s"),)
+            marking = self._marking(policy, content, verdict, fields["id"], fields["time"], job.parent)
+            released, marks = await self._dress(policy, content, verdict.edits, marking)
             verdict = settle(verdict, policy, marks)
-        if not verdict.action.releases:
-            released = None
-        decision = _decision(
-            content,
-            job.context,
-            job.request,
-            verdict,
-            id=decision_id,
-            results=job.results,
-            released=released,
-            marks=marks,
-            parent=job.parent,
-        )
-        return await self._record(policy, decision)
+            fields |= {"released": released if verdict.action.releases else None, "marks": marks}
+        return await self._record(policy, _decision(content, job.context, job.request, verdict, **fields))
 
-    def _dress(
-        self, policy: Policy, content: Content, edits: Sequence[Edit], decision_id: UUID
+    def _marking(
+        self, policy: Policy, content: Content, verdict: Verdict, decision: UUID, time: datetime, parent: Receipt | None
+    ) -> Marking:
+        edited, ledger = bool(verdict.edits), self.ledger.identity
+        return Marking(decision, time, policy.id, policy.version, policy.revision, content, edited, ledger, parent)
+
+    async def _dress(
+        self, policy: Policy, content: Content, edits: Sequence[Edit], marking: Marking
     ) -> tuple[Content | None, tuple[Mark, ...]]:
         """Apply edits, then marks. What fails is a mark that is not verified; `settle` takes it into the verdict."""
+        try:
+            return await self._dresser.run(lambda: self._dressed(policy, content, edits, marking), MARK_DEADLINE_S)
+        except TimeoutError:
+            return None, (Mark("marks", "", "", verified=False, error=f"not done within {MARK_DEADLINE_S:.0f} s"),)
+
+    def _dressed(
+        self, policy: Policy, content: Content, edits: Sequence[Edit], marking: Marking
+    ) -> tuple[Content | None, tuple[Mark, ...]]:
         try:
             content = redact(content, edits, self._redaction_key)
         except Exception as error:  # noqa: BLE001 - nothing may leave half-redacted, whatever went wrong
             return None, (Mark(REDACTION, "", "", verified=False, error=describe(error)),)
-        marks: list[Mark] = []
-        for spec, marker in self._markers[policy.id]:
-            if content.stage is Stage.OUTPUT and content.modality is marker.modality:
-                content, mark = self._mark(spec, marker, content, decision_id)
-                marks.append(mark)
-        return content, tuple(marks)
-
-    def _mark(self, spec: MarkSpec, marker: Marker, content: Content, decision_id: UUID) -> tuple[Content, Mark]:
-        try:
-            self._load_marker(marker)
-            marked, mark = marker(content, decision_id)
-            kept = (marked.modality, marked.stage, marked.request) == (content.modality, content.stage, content.request)
-            fits = kept and isinstance(mark, Mark)
-        except Exception as error:  # noqa: BLE001 - recorded as a mark that is not there; `on_unmarkable` decides
-            return content, Mark(spec.use, "", "", verified=False, error=describe(error))
-        if not fits:
-            return content, Mark(spec.use, "", "", verified=False, error="the marker gave back another content or no mark")
-        return marked, mark
+        return order.put_on(self._marks[policy.id], content, marking, self._load_marker)
 
     async def _record(self, policy: Policy | None, decision: Decision) -> Release:
         if policy is not None:
@@ -357,15 +341,16 @@ class _Job:
     content: Content | None
     context: Context
     request: Request
-    parent: UUID | None
+    parent: Receipt | None
+    """Of the prompt's decision."""
     policy: Policy | None
     error: InputError | None = None
     results: tuple[CheckResult, ...] = ()
 
 
 def _decision(content: Content | None, context: Context, request: Request, verdict: Verdict, **rest: Any) -> Decision:
-    fields = {"id": uuid7(), "results": (), "released": None, **rest}
-    return Decision(time=datetime.now(UTC), content=content, context=context, request=request, verdict=verdict, **fields)
+    fields = {"id": uuid7(), "time": datetime.now(UTC), "results": (), "released": None, **rest}
+    return Decision(content=content, context=context, request=request, verdict=verdict, **fields)
 
 
 class Guarded:

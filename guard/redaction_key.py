@@ -11,8 +11,9 @@ import hmac
 from pathlib import Path
 
 from guard.errors import SettingsError
-from guard.keyfile import KEY_SIZE, decode_key, write_new_key
+from guard.keyfile import KEY_SIZE, parse_key, read_key, read_or_make_key
 
+_NOUN = "redaction key"
 _ADVICE = (
     "Name its file with --redaction-key-file, or set GENGUARD_REDACTION_KEY. A new one (openssl rand -base64 32) opens nothing "
     "that an older one encrypted."
@@ -39,32 +40,17 @@ class RedactionKey:
     @classmethod
     def parse(cls, text: str, where: str) -> RedactionKey:
         """The key in a line of base64. Raises SettingsError that names `where` and quotes nothing."""
-        secret = decode_key(text)
-        if secret is None:
-            raise SettingsError(f"{where} does not hold a redaction key, expected {KEY_SIZE} bytes as base64", advice=_ADVICE)
-        return cls(secret)
+        return cls(parse_key(text, where, _NOUN, _ADVICE))
 
     @classmethod
     def read(cls, path: Path) -> RedactionKey:
         """The key in a file. Raises SettingsError for a file that is not there, cannot be read, or holds no key."""
-        try:
-            return cls.parse(path.read_text("ascii"), f"the key file {path}")
-        except (OSError, UnicodeError) as error:
-            why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-            raise SettingsError(f"cannot read the redaction key file {path}: {why}", advice=_ADVICE) from None
+        return cls(read_key(path, _NOUN, _ADVICE))
 
     @classmethod
     def make(cls, path: Path) -> RedactionKey:
         """The key in a file, which is written first, with mode 0600, when it is not there. Raises SettingsError."""
-        try:
-            if not path.exists():
-                write_new_key(path)
-        except OSError as error:
-            raise SettingsError(
-                f"cannot write the redaction key file {path}: {error.strerror or type(error).__name__}",
-                advice="Choose a folder that exists and is writable.",
-            ) from None
-        return cls.read(path)
+        return cls(read_or_make_key(path, _NOUN, _ADVICE))
 
     def subkey(self, purpose: str, size: int = 32) -> bytes:
         """`size` bytes for one purpose, the same each time."""

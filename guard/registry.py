@@ -133,4 +133,13 @@ generators: Registry[Generator] = Registry(
         "echo": "generators.echo",
     },
 )
-markers: Registry[Marker] = Registry("marker", {"watermark": "guard.marks.watermark"})
+markers: Registry[Marker] = Registry(
+    "marker",
+    {
+        "watermark": "guard.marks.watermark",
+        "label": "guard.marks.label",
+        "aigc": "guard.marks.aigc",
+        "iptc": "guard.marks.iptc",
+        "c2pa": "guard.marks.c2pa",
+    },
+)

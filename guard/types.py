@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -314,6 +315,39 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Marking:
+    """What a mark may tell of the output it is put on. Of `source` it may tell nothing about who asked."""
+
+    decision: UUID
+    time: datetime
+    policy: str
+    version: int
+    revision: str
+    source: Content
+    """The output as it came, before any edit or mark."""
+    edited: bool = False
+    """Whether something was redacted: then nothing of `source` may go into the marked file."""
+    ledger: str = ""
+    """Which ledger the decision will be in."""
+    prompt: Receipt | None = None
+    """Receipt of the decision on the prompt. The output's own cannot be known: it proves the commit of these very bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who runs this guard, as marks name and sign for them."""
+
+    content_producer: str = ""
+    """Name, or 27-character code, of the provider; empty: none was set, and no mark may invent one."""
+    certificate: Path | None = None
+    """PEM file with the certificate that C2PA manifests are signed with, leaf first."""
+    key: Path | None = None
+    """PEM file (PKCS #8) with its private key."""
+    watermark_key: bytes = field(default=b"", repr=False)
+    """32 secret bytes: without them nobody reads, makes or forges a keyed watermark; empty: none was set."""
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """What the caller gets: the content that may leave (None: nothing leaves), why, and the receipt."""
 
@@ -403,7 +437,11 @@ class Generator(Protocol):
 
 
 class Marker(Protocol):
-    """Puts a mark on an output and reads it back."""
+    """Puts a mark on an output and reads it back.
+
+    A factory of markers may have the parameters `_modality` (a Modality: what it is to mark) and `_operator` (an Operator; None
+    while a policy is only being compiled). A policy cannot set them.
+    """
 
     @property
     def kind(self) -> str:
@@ -416,11 +454,14 @@ class Marker(Protocol):
     def load(self) -> None:
         """Load what it needs; called once, off the event loop."""
 
-    def __call__(self, content: Content, decision: UUID, /) -> tuple[Content, Mark]:
+    def __call__(self, content: Content, marking: Marking, /) -> tuple[Content, Mark]:
         """Return the marked content and the mark that was read back from its file.
 
         Blocking. An image that cannot carry the mark comes back unchanged with `verified` false.
         """
+
+    def reread(self, content: Content, mark: Mark, /) -> str:
+        """Why a mark of this marker is not, or no longer, in a content; empty when it is. Called again after the last mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,6 +490,10 @@ class BankChange:
 
 class Ledger(Protocol):
     """Keeps every decision, and every change of what decisions are made with."""
+
+    @property
+    def identity(self) -> str:
+        """What tells this ledger from all others; marks name it."""
 
     async def append(self, decision: Decision, /) -> Receipt:
         """Commit a decision.

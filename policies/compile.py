@@ -15,7 +15,7 @@ from policies import schema
 from policies.conditions import RESERVED, ConditionReader, Known, Measure, same_key, situations, truths
 from policies.document import FORMAT, canonical, encode, from_document
 from policies.mistake import Mistakes, describe, one_of
-from policies.parts import CheckPart, broken_check, compile_check, compile_watermark
+from policies.parts import CheckPart, broken_check, compile_check, compile_marks
 from policies.source import Node
 from policies.wording import note
 
@@ -99,8 +99,7 @@ def _marks(root: Node, broken: _Broken, mistakes: Mistakes) -> dict[str, Any]:
     found = root.entries["marks"].node.plain() if "marks" in root.entries else None
     if found is None or _touches(broken, "marks"):
         return {}
-    entry = compile_watermark(root, schema.Marks.model_validate(found).watermark.image, mistakes)
-    return {"watermark": {"image": _slim(entry, "parameters")}} if entry else {}
+    return compile_marks(root, schema.Marks.model_validate(found), mistakes)
 
 
 class _Rules:

@@ -13,13 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from guard.errors import GenguardError
+from guard.marks.wording import ANY
 from guard.registry import Recipe, Registry, checks, markers
 from guard.types import Check, Marker, Modality, Stage
 from policies import schema
 from policies.conditions import Known
 from policies.document import frozen
 from policies.mistake import Mistakes, describe, one_of
-from policies.source import Node
+from policies.source import Entry, Node
 from policies.wording import note_parameter, unknown_key
 
 _OWN = tuple(schema.CheckEntry.model_fields)
@@ -58,20 +59,57 @@ def compile_check(name: str, node: Node, entry: schema.CheckEntry, mistakes: Mis
     return CheckPart(document, Known(name, dict(check.labels), check.modalities, stages))
 
 
-def compile_watermark(root: Node, entry: schema.ImageWatermark, mistakes: Mistakes) -> dict[str, Any] | None:
-    """Compile `marks.watermark.image`."""
-    path = ("marks", "watermark", "image")
-    line = root.line_of(path)
-    given = {}
-    if entry.method is not None:
-        given["method"] = (root.line_of((*path, "method")), Node(line, entry.method))
-    built = _build(markers, "watermark", line, given, ("on_unmarkable",), mistakes)
+def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes) -> dict[str, Any]:
+    """Compile `marks`: by marker and what it marks, the parameters and `on_unmarkable`."""
+    found: dict[str, Any] = {}
+    if entry.watermark is not None:
+        path = ("marks", "watermark", "image")
+        compiled = _mark("watermark", Modality.IMAGE, path, root, ("method",), entry.watermark.image.on_unmarkable, mistakes)
+        found["watermark"] = {"image": compiled}
+    if entry.label is not None:
+        keys = ("profile", "position", "text", "language", "font")
+        found["label"] = {
+            modality: _mark("label", Modality(modality), ("marks", "label"), root, keys, entry.label.on_unmarkable, mistakes)
+            for modality in entry.label.modalities
+        }
+    for kind in entry.metadata or ():
+        where = (Modality.IMAGE, Modality.TEXT) if kind == "aigc" else (Modality.IMAGE,)
+        found[kind] = {one.value: _mark(kind, one, ("marks", "metadata"), root, (), "block", mistakes) for one in where}
+    if entry.c2pa is not None:
+        found["c2pa"] = {
+            "image": _mark("c2pa", Modality.IMAGE, ("marks", "c2pa"), root, (), entry.c2pa.on_unmarkable, mistakes)
+        }
+    return found
+
+
+def _mark(
+    use: str,
+    modality: Modality,
+    path: tuple[str, ...],
+    root: Node,
+    keys: tuple[str, ...],
+    on_unmarkable: str,
+    mistakes: Mistakes,
+) -> dict[str, Any]:
+    """One marker's part of the document; empty when it has mistakes. `keys`: which of the entry's keys are its parameters."""
+    line, node = root.line_of(path), root
+    for step in path:
+        node = node.entries[step].node
+    given = {
+        key: (one.line, _worded(one.node) if key == "text" else one.node) for key, one in node.entries.items() if key in keys
+    }
+    built = _build(markers, use, line, given, ("on_unmarkable",), mistakes, {"_modality": modality})
     if built is None:
-        return None
+        return {}
     marker: Marker = built[0]
-    if marker.modality is not Modality.IMAGE:
-        mistakes.add(line, f"a watermark for {marker.modality.value}", "a marker that marks images")
-    return {"parameters": built[1], "on_unmarkable": entry.on_unmarkable}
+    if marker.modality is not modality:
+        mistakes.add(line, f"a {use} for {marker.modality.value}", f"a marker that marks {modality.value}s")
+    return {"on_unmarkable": on_unmarkable} | ({"parameters": built[1]} if built[1] else {})
+
+
+def _worded(node: Node) -> Node:
+    """The words of a label by language: one text stands for all of them."""
+    return Node(node.line, {ANY: Entry(node.line, node)}) if isinstance(node.value, str) else node
 
 
 def _build(
@@ -81,8 +119,12 @@ def _build(
     given: Mapping[str, tuple[int, Node]],
     own: tuple[str, ...],
     mistakes: Mistakes,
+    private: Mapping[str, Any] | None = None,
 ) -> tuple[Any, dict[str, Any]] | None:
-    """Make a part with its parameters: (part, parameters as JSON values), or None with the mistakes noted."""
+    """Make a part with its parameters: (part, parameters as JSON values), or None with the mistakes noted.
+
+    `private`: parameters that a policy cannot set, for parts that have them.
+    """
     if use not in registry.names():
         mistakes.add(
             line, f"unknown {registry.kind} {describe(use)}", one_of(registry.names()), mistakes.closest(use, registry.names())
@@ -90,11 +132,13 @@ def _build(
         return None
     before = len(mistakes)
     try:
-        takes = {name: one for name, one in registry.signature(use).parameters.items() if not name.startswith("_")}
+        signature = registry.signature(use).parameters
+        takes = {name: one for name, one in signature.items() if not name.startswith("_")}
+        hidden = {name: value for name, value in (private or {}).items() if name in signature}
         parameters = _parameters(use, takes, given, own, line, mistakes)
         if len(mistakes) > before:
             return None
-        return registry.make(use, frozen(parameters)), parameters
+        return registry.make(use, {**frozen(parameters), **hidden}), parameters
     except (GenguardError, ImportError, ValueError, TypeError, OSError) as error:
         mistakes.say(line, f"{registry.kind} {use!r} does not accept its settings: {error}")
         return None

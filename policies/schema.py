@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from guard.marks.wording import ANY
 from guard.redact import TYPE
 from guard.taxonomy import CATEGORIES
 
@@ -20,7 +21,9 @@ FILE = Path(__file__).parent / "policy.schema.json"
 
 NAME = r"^[a-z][a-z0-9_-]{0,63}$"
 LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+EVERY_LANGUAGE = r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*|\*)$"
 PATTERNS = {
+    EVERY_LANGUAGE: 'a language tag such as en or zh-Hans, or "*" for all of them',
     NAME: "a name of at most 64 lower-case letters, digits, '-' and '_' that begins with a letter",
     LANGUAGE: "a language tag such as en or zh-Hans",
 }
@@ -29,9 +32,6 @@ NOT_YET = {
     ("extends",): "policies that extend others",
     ("lists",): "shared lists",
     ("exceptions",): "exceptions",
-    ("marks", "label"): "visible labels",
-    ("marks", "metadata"): "metadata marks",
-    ("marks", "c2pa"): "C2PA marks",
     ("marks", "watermark", "text"): "watermarks in text",
 }
 """Keys of the policy language that this version refuses because it could not keep their promise."""
@@ -130,7 +130,9 @@ class RuleTest(_Model):
 def _can_act(action: Any) -> Any:
     if action == "label":
         raise PydanticCustomError(
-            "wording", "{text}", {"text": "found action 'label': this version cannot put labels on outputs yet"}
+            "wording",
+            "{text}",
+            {"text": "found action 'label': a rule cannot ask for one yet; `label` under `marks` labels every output"},
         )
     return action
 
@@ -196,10 +198,72 @@ class Watermark(_Model):
     )
 
 
-class Marks(_Model):
-    """What every released output carries."""
+def _everywhere(value: Any) -> Any:
+    return {ANY: value} if isinstance(value, str) else value
 
-    watermark: Watermark = Field(description="Invisible watermarks.")
+
+class Label(_Model):
+    """A label that people see: on images a plate with words, in texts a line of its own."""
+
+    profile: Literal["gb45438", "eu", "plain"] = Field(
+        description="`gb45438`: by the Chinese standard. `eu`: in languages of the Union. `plain`: smaller."
+    )
+    position: Literal["start", "end", "top-left", "top", "top-right", "bottom-left", "bottom", "bottom-right"] = Field(
+        default="end",
+        description="`start` or `end` of a text, first or last corner of an image; or an edge or corner. Default: end.",
+    )
+    text: (
+        Annotated[
+            dict[Annotated[str, Field(pattern=EVERY_LANGUAGE)], Annotated[str, Field(min_length=1, max_length=200)]],
+            Field(min_length=1),
+            BeforeValidator(_everywhere),
+        ]
+        | None
+    ) = Field(default=None, description="Other words than the profile's: one text, or one for each language.")
+    language: Annotated[str, Field(pattern=LANGUAGE)] | None = Field(
+        default=None, description="Always speak this language. Default: that of the request, where the label has words in it."
+    )
+    font: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="A TrueType or OpenType file with the characters of `text`. Default: the bundled font."
+    )
+    modalities: Annotated[list[Literal["text", "image"]], Field(min_length=1)] = Field(
+        default=["text", "image"], description="What is labelled. Default: texts and images."
+    )
+    on_unmarkable: Fallback = Field(
+        default="block", description="What follows when a label does not fit: block, review, or allow the output without it."
+    )
+
+
+class C2pa(_Model):
+    """A signed manifest in every released image, which says how it came to be and names the decision."""
+
+    on_unmarkable: Fallback = Field(
+        default="block", description="What follows when an image cannot be signed: block, review, or allow it unsigned."
+    )
+
+
+class Marks(_Model):
+    """What every released output carries. The order in which marks are put on does not depend on the order of these keys."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    watermark: Watermark | None = Field(default=None, description="Invisible watermarks.")
+    label: Label | None = Field(default=None, description="A visible label.")
+    metadata: Annotated[list[Literal["aigc", "iptc"]], Field(min_length=1)] | None = Field(
+        default=None,
+        description="`aigc`: label of GB 45438, in image files and beside texts in answers. `iptc`: source type.",
+    )
+    c2pa: Annotated[C2pa, BeforeValidator(_switched_on)] | None = Field(
+        default=None, description="Sign images with C2PA, last of all: `true`, or a mapping with settings."
+    )
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Marks:
+        if not self.model_fields_set:
+            raise PydanticCustomError(
+                "wording", "{text}", {"text": f"found no mark, expected one of: {', '.join(Marks.model_fields)}"}
+            )
+        return self
 
 
 class PolicyFile(_Model):
@@ -230,11 +294,17 @@ def json_schema() -> dict[str, Any]:
     definitions["Condition"] = _condition_schema()
     rule = definitions["RuleEntry"]["properties"]
     rule["when"] = {"$ref": "#/$defs/Condition", "description": rule["when"]["description"]}
-    marks = definitions["Watermark"]["properties"]
-    marks["image"] = {
-        "anyOf": [{"const": True}, {"$ref": "#/$defs/ImageWatermark"}],
-        "description": marks["image"]["description"],
-    }
+    switches = (
+        (definitions["Watermark"]["properties"], "image", "ImageWatermark"),
+        (definitions["Marks"]["properties"], "c2pa", "C2pa"),
+    )
+    for properties, key, model in switches:
+        properties[key] = {
+            "anyOf": [{"const": True}, {"$ref": f"#/$defs/{model}"}],
+            "description": properties[key]["description"],
+        }
+    words = definitions["Label"]["properties"]["text"]
+    words["anyOf"] = [{"type": "string", "minLength": 1, "maxLength": 200}, *words["anyOf"]]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

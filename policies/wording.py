@@ -22,6 +22,8 @@ _MODELS: dict[str, type[BaseModel]] = {
     "marks": schema.Marks,
     "watermark": schema.Watermark,
     "image": schema.ImageWatermark,
+    "label": schema.Label,
+    "c2pa": schema.C2pa,
 }
 """The model behind each key that holds a mapping with fixed keys."""
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from guard.errors import ParameterError
 from guard.ids import uuid7
+from guard.marks.aigc import envelope
 from guard.types import Generator, Modality, Release, Request
 from serving.gate import error_response, refusal_response
 from serving.schemas import as_base64, evidence, evidence_headers, message_of
@@ -145,14 +146,20 @@ async def chat(body: ChatRequest, http: HttpRequest) -> JSONResponse:
     releases = await _generate(http, generator, body.prompt(), request, body.parameters())
     if releases[0].refused:
         return refusal_response(releases[0])
-    answer = {
+    choices = [_choice(index, release, request.language) for index, release in enumerate(releases)]
+    answer: dict[str, Any] = {
         "id": f"chatcmpl-{uuid7()}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": generator.name,
-        "choices": [_choice(index, release, request.language) for index, release in enumerate(releases)],
+        "choices": choices,
         "genguard": [evidence(release) for release in releases],
     }
+    for choice, release in zip(choices, releases, strict=True):
+        label = envelope(release, http.app.state.wired.guard.operator)
+        if label:
+            choice["AIGC"] = label
+            answer.setdefault("AIGC", label)
     return JSONResponse(answer, headers=evidence_headers(releases[0]))
 
 

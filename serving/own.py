@@ -33,7 +33,10 @@ async def check(body: CheckRequest, http: HttpRequest) -> JSONResponse:
     release = await wired.guard.check(data, request=http.state.request, stage=stage, media_type=body.media_type)
     if release.refused:
         return refusal_response(release)
-    return JSONResponse(check_answer(release).model_dump(), headers=evidence_headers(release))
+    answer = check_answer(release, wired.guard.operator).model_dump(by_alias=True)
+    if answer["AIGC"] is None:
+        del answer["AIGC"]
+    return JSONResponse(answer, headers=evidence_headers(release))
 
 
 @router.get("/decisions", response_model=None)

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from guard.errors import InputError
-from guard.types import CheckResult, Content, Finding, Modality, Region, Release, Span, Stage
+from guard.marks.aigc import envelope
+from guard.types import CheckResult, Content, Finding, Modality, Operator, Region, Release, Span, Stage
 
 
 class CheckRequest(BaseModel):
@@ -83,6 +84,9 @@ class CheckAnswer(BaseModel):
     message: dict[str, str] = Field(default_factory=dict, description="What to tell the person, by language.")
     results: list[dict[str, Any]]
     genguard: Evidence
+    aigc: dict[str, str] | None = Field(
+        None, alias="AIGC", description="Label of a text under GB 45438; there only when the policy asks for it."
+    )
 
 
 def evidence(release: Release) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def evidence_headers(release: Release) -> dict[str, str]:
     }
 
 
-def check_answer(release: Release) -> CheckAnswer:
+def check_answer(release: Release, operator: Operator) -> CheckAnswer:
     """The answer of `/v1/check`."""
     content = release.content
     return CheckAnswer(
@@ -126,6 +130,7 @@ def check_answer(release: Release) -> CheckAnswer:
         message=dict(release.verdict.message),
         results=[result_fields(result) for result in release.decision.results],
         genguard=Evidence(**evidence(release)),
+        AIGC=envelope(release, operator),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from guard.errors import SettingsError
+from guard.types import Operator
 
 DEFAULT_LEDGER = "sqlite:///genguard.db"
 DEFAULT_POLICY = "enterprise"
@@ -37,9 +38,17 @@ class Settings(BaseSettings):
     redaction_key_file: Path | None = Field(
         default=None, description="Key of hashes, stand-ins and encrypted values; beside the ledger when left out."
     )
+    watermark_key_file: Path | None = Field(
+        default=None, description="Key of the watermark `tile`; beside the ledger when left out."
+    )
     generators: Names = Field(
         default=("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
     )
+    content_producer: str = Field(
+        default="", max_length=200, description="Name or 27-character code of the provider, for the mark `aigc`. Never made up."
+    )
+    c2pa_certificate: Path | None = Field(default=None, description="PEM chain, leaf first, that outputs are signed with.")
+    c2pa_key: Path | None = Field(default=None, description="PEM file with the key of that certificate.")
     host: str = "127.0.0.1"
     port: int = 8000
     api_keys: SecretStr = Field(default=SecretStr(""), description="`name:key` or `name@tenant:key`, separated by commas.")
@@ -58,6 +67,13 @@ class Settings(BaseSettings):
                 for problem in error.errors()
             )
             raise SettingsError(f"found settings that cannot be used: {told}") from None
+
+    def operator(self) -> Operator:
+        """Whom marks name and sign for. Raises SettingsError for a content producer with control characters."""
+        producer = self.content_producer.strip()
+        if not producer.isprintable():
+            raise SettingsError("GENGUARD_CONTENT_PRODUCER: found a character that cannot be printed, expected a name or code")
+        return Operator(producer, self.c2pa_certificate, self.c2pa_key)
 
     def callers(self) -> tuple[Caller, ...]:
         """Parse `api_keys`. Raises SettingsError for an entry without a name or with a key under 16 characters."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audit.ledger import SqlLedger, open_ledger
 from guard.admission import Limits
 from guard.errors import ModelError
+from guard.marks.watermark import keyed
 from guard.matching.outbox import record_all
 from guard.pipeline import Guard
 from guard.redact import keyed_rules
 from guard.registry import generators as registry
-from guard.types import Generator
+from guard.types import Generator, Operator
 from policies import load
 from serving.redaction import need_redaction_key
 from serving.settings import Settings
+from serving.watermarking import need_watermark_key
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ def wire(settings: Settings) -> Wired:
         key_file=settings.key_file,
         redaction_key_file=settings.redaction_key_file,
         limits=Limits(text=settings.max_text, image=settings.max_image),
+        operator=settings.operator(),
+        watermark_key_file=settings.watermark_key_file,
     )
     try:
         _record_banks(ledger)
@@ -76,18 +80,24 @@ def open_guard(
     key_file: Path | None = None,
     redaction_key_file: Path | None = None,
     limits: Limits | None = None,
+    operator: Operator | None = None,
+    watermark_key_file: Path | None = None,
 ) -> tuple[Guard, SqlLedger]:
     """A guard over policy files (or pack names) and a ledger; the caller closes the ledger.
 
-    A redaction key is looked for, and made beside a ledger that never had one, only when a rule needs it. Raises SettingsError
-    when it is missing or cannot be used.
+    `operator`: whom marks name and sign for; from the environment when left out.
+
+    The keys of redactions and of watermarks are looked for, and made beside a ledger that never had one, only when a policy
+    needs them. Raises SettingsError when one is missing or cannot be used.
     """
     compiled = [load(one) for one in policies]
+    whose = operator or Settings.read().operator()
     ledger = open_ledger(ledger_url, key_file=key_file)
     try:
-        keyed = any(keyed_rules(one) for one in compiled)
-        key = need_redaction_key(ledger_url, redaction_key_file) if keyed else None
-        return Guard(compiled, ledger, limits=limits, redaction_key=key), ledger
+        key = need_redaction_key(ledger_url, redaction_key_file) if any(keyed_rules(one) for one in compiled) else None
+        if not whose.watermark_key and any(keyed(one.marks) for one in compiled):
+            whose = replace(whose, watermark_key=need_watermark_key(ledger_url, watermark_key_file))
+        return Guard(compiled, ledger, limits=limits, redaction_key=key, operator=whose), ledger
     except BaseException:
         ledger.close()
         raise

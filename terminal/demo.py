@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.console import Console
@@ -140,7 +140,7 @@ async def _work(guard: Guard, job: Job, released: Path) -> AsyncIterator[Shown]:
         shown = Shown(release, job.generator.name)
         if release.content is not None:
             shown.file = await asyncio.to_thread(_write, release.content, released, str(release.decision.id))
-            shown.read_back = await asyncio.to_thread(_reads_back, shown)
+            shown.read_back = await asyncio.to_thread(_reads_back, shown, guard.operator.watermark_key)
         yield shown
 
 
@@ -150,14 +150,14 @@ def _write(content: Content, folder: Path, name: str) -> Path:
     return file
 
 
-def _reads_back(shown: Shown) -> bool:
+def _reads_back(shown: Shown, key: bytes) -> bool:
     """Read the watermark from the file on disk and compare it with what the ledger has for this decision."""
-    from guard.marks.watermark import Method, read_watermark
+    from guard.marks.watermark import payload_in
 
     marks = [mark for mark in shown.release.decision.marks if mark.kind == "watermark" and mark.verified]
     if not marks or shown.file is None:
         return False
-    return read_watermark(shown.file.read_bytes(), cast("Method", marks[0].method)).hex() == marks[0].payload
+    return payload_in(shown.file.read_bytes(), marks[0].method, key) == marks[0].payload
 
 
 # --- what was decided --------------------------------------------------------------------------------------------------

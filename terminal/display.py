@@ -42,15 +42,19 @@ def _console() -> Console:
 
 def release_fields(release: Release) -> dict[str, Any]:
     """A release as plain fields; an image's bytes are not part of it."""
+    from guard.marks.aigc import envelope
     from serving.schemas import evidence, result_fields
+    from serving.settings import Settings
 
     content = release.content
+    label = envelope(release, Settings.read().operator())
     return {
         "action": release.verdict.action.value,
         "text": content.text if content is not None and content.modality is Modality.TEXT else None,
         "message": dict(release.verdict.message),
         "results": [result_fields(result) for result in release.decision.results],
         "genguard": evidence(release),
+        **({"AIGC": label} if label else {}),
     }
 
 
@@ -163,7 +167,8 @@ def _print_decision(console: Console, shown: Shown, decision: Decision) -> None:
         console.print(f"edit        {edit.operator} {edit.label} at {edit.where} by {edit.rule}", highlight=False)
     for mark in decision.marks:
         state = "read back" if mark.verified else f"not put on: {mark.error}"
-        console.print(f"mark        {mark.kind} ({mark.method}) {mark.payload}: {state}", highlight=False)
+        what = " ".join(part for part in (mark.kind, mark.method and f"({mark.method})", mark.payload) if part)
+        console.print(f"mark        {escape(what)}: {escape(state)}", highlight=False)
     for stored in shown.payloads:
         text = _text(stored)
         console.print(

@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from guard.errors import LedgerError, ModelError
 from guard.rules import CheckSpec, Condition, Found, MarkSpec, Policy, Rule
@@ -25,6 +27,7 @@ from guard.types import (
     Decision,
     Examples,
     Finding,
+    Marking,
     Modality,
     Origin,
     Receipt,
@@ -61,6 +64,12 @@ def png(width: int = 32, height: int = 32, colour: tuple[int, ...] = (255, 255, 
 def image(data: bytes | None = None, *, stage: Stage = Stage.OUTPUT) -> Content:
     """An image content."""
     return Content(Modality.IMAGE, png() if data is None else data, "image/png", stage, CALLER, Request("r"))
+
+
+def marking(decision: UUID, content: Content | None = None, **fields: Any) -> Marking:
+    """What a marker is told of a decision; `content` is what the output was before edits."""
+    known: dict[str, Any] = {"policy": "house", "version": 3, "revision": "ab" * 32, "ledger": "memory", **fields}
+    return Marking(decision, datetime(2026, 11, 27, 8, 30, tzinfo=UTC), source=content or image(), **known)
 
 
 def damaged_png() -> bytes:
@@ -313,6 +322,7 @@ class MemoryLedger:
     broken: bool = False
     unrecordable: bool = False
     pause: float = 0.0
+    identity: str = "memory"
 
     def __post_init__(self) -> None:
         self.decisions: list[Decision] = []

@@ -18,11 +18,16 @@ EDGES = ("service", "cli", "evaluation", "serving", "terminal", "demo", "console
 OURS = {*CORE, *EDGES, "training", "benchmarks", "tests"}
 
 HEAVY = {
-    "PIL", "cv2", "detoxify", "diffusers", "faiss", "httpx", "imagehash", "imwatermark", "matplotlib", "numba",
+    "PIL", "c2pa", "cv2", "detoxify", "diffusers", "faiss", "httpx", "imagehash", "imwatermark", "matplotlib", "numba",
     "onnxruntime", "pandas", "pdqhash", "presidio_analyzer", "pyarrow", "ray", "safetensors", "scipy", "spacy", "thinc",
     "numpy", "torch", "transformers",
 }  # fmt: skip
-HEAVY_AT_HOME = {"generators/mlp_gan.py", "guard/matching/kernels.py", "guard/matching/local_kernels.py"}
+HEAVY_AT_HOME = {
+    "generators/mlp_gan.py",
+    "guard/marks/tile_kernels.py",
+    "guard/matching/kernels.py",
+    "guard/matching/local_kernels.py",
+}
 """Networks as classes: their base class is torch's. Loops that numba compiles. Each imported when it is first needed."""
 
 

@@ -17,6 +17,7 @@ from guard.marks import dwt_dct_svd
 from guard.marks.watermark import Watermark, payload_of, read_watermark
 from guard.registry import markers
 from guard.types import CALLER, Content, Modality, Request, Stage
+from tests.fakes import marking
 
 DECISION = UUID("01900000-0000-7000-8000-0000a5c3f00f")
 
@@ -70,7 +71,7 @@ PICTURES = {
 def test_the_mark_is_read_back_from_the_released_file(name: str) -> None:
     """Drawings, photographs and even one flat colour carry any payload, without much being seen of it."""
     for decision in (DECISION, UUID(int=0), UUID(int=2**128 - 1), UUID(int=0x12345678)):
-        marked, mark = Watermark("dwtDctSvd")(content(PICTURES[name]), decision)
+        marked, mark = Watermark("dwtDctSvd")(content(PICTURES[name]), marking(decision))
         assert mark.verified
         assert not mark.error
         assert mark.kind == "watermark"
@@ -89,7 +90,7 @@ def test_the_payload_is_the_end_of_the_decisions_id() -> None:
 def test_everything_but_the_pixels_stays() -> None:
     """Stage, origin and request go with the marked content."""
     given = content(drawing())
-    marked, _ = Watermark("dwtDctSvd")(given, DECISION)
+    marked, _ = Watermark("dwtDctSvd")(given, marking(DECISION))
     assert (given.stage, given.origin, given.request) == (marked.stage, marked.origin, marked.request)
     assert given.data != marked.data
 
@@ -104,7 +105,7 @@ def test_every_mode_survives(mode: str) -> None:
         picture = source.convert("P").convert("PA")
     else:
         picture = source.convert(mode)
-    marked, mark = Watermark("dwtDctSvd")(content(picture), DECISION)
+    marked, mark = Watermark("dwtDctSvd")(content(picture), marking(DECISION))
     assert mark.verified
     result = open_picture(marked.file)
     assert result.mode in {"RGB", "RGBA"}
@@ -117,7 +118,7 @@ def test_transparency_stays_as_it_was() -> None:
     picture = drawing(280).convert("RGBA")
     alpha = Image.linear_gradient("L").resize(picture.size)
     picture.putalpha(alpha)
-    marked, mark = Watermark("dwtDctSvd")(content(picture), DECISION)
+    marked, mark = Watermark("dwtDctSvd")(content(picture), marking(DECISION))
     assert mark.verified
     assert alpha.tobytes() == open_picture(marked.file).getchannel("A").tobytes()
 
@@ -128,7 +129,7 @@ def test_a_transparent_palette_keeps_its_transparency() -> None:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", transparency=0)
     given = Content(Modality.IMAGE, buffer.getvalue(), "image/png", Stage.OUTPUT, CALLER, Request("r"))
-    marked, mark = Watermark("dwtDctSvd")(given, DECISION)
+    marked, mark = Watermark("dwtDctSvd")(given, marking(DECISION))
     assert mark.verified
     expected = open_picture(buffer.getvalue()).convert("RGBA").getchannel("A").tobytes()
     assert expected == open_picture(marked.file).getchannel("A").tobytes()
@@ -138,7 +139,7 @@ def test_a_transparent_palette_keeps_its_transparency() -> None:
 def test_an_image_that_is_too_small_comes_back_unchanged(size: tuple[int, int]) -> None:
     """The mark says so, and the pipeline decides."""
     given = content(drawing().resize(size))
-    marked, mark = Watermark("dwtDctSvd")(given, DECISION)
+    marked, mark = Watermark("dwtDctSvd")(given, marking(DECISION))
     assert marked is given
     assert not mark.verified
     assert not mark.payload
@@ -151,7 +152,7 @@ def test_a_mark_that_cannot_be_read_back_is_not_claimed(monkeypatch: pytest.Monk
     """When the file says something else, the image comes back unchanged with the reason."""
     monkeypatch.setattr(dwt_dct_svd, "embed", lambda pixels, payload: pixels)
     given = content(drawing())
-    marked, mark = Watermark("dwtDctSvd")(given, DECISION)
+    marked, mark = Watermark("dwtDctSvd")(given, marking(DECISION))
     assert marked is given
     assert not mark.verified
     assert "read back" in mark.error
@@ -161,14 +162,14 @@ def test_a_damaged_image_raises() -> None:
     """It is not passed on unmarked."""
     broken = Content(Modality.IMAGE, content(photograph()).file[:5000], "image/png", Stage.OUTPUT, CALLER, Request("r"))
     with pytest.raises(InputError):
-        Watermark("dwtDctSvd")(broken, DECISION)
+        Watermark("dwtDctSvd")(broken, marking(DECISION))
     with pytest.raises(InputError):
         read_watermark(broken.file)
 
 
 def test_the_mark_survives_noise_blur_and_a_good_jpeg() -> None:
     """What the documentation promises of dwtDctSvd."""
-    marked, _ = Watermark("dwtDctSvd")(content(photograph()), DECISION)
+    marked, _ = Watermark("dwtDctSvd")(content(photograph()), marking(DECISION))
     picture = open_picture(marked.file)
     noise = np.random.default_rng(1).normal(0, 5, (*picture.size[::-1], 3))
     buffer = io.BytesIO()
@@ -214,7 +215,7 @@ def test_threads_may_share_a_marker() -> None:
     ids = [UUID(int=k * 0x01234567 + 1) for k in range(8)]
     given = content(drawing())
     with ThreadPoolExecutor(4) as pool:
-        marks = list(pool.map(lambda one: marker(given, one)[1], ids))
+        marks = list(pool.map(lambda one: marker(given, marking(one))[1], ids))
     assert [payload_of(one).hex() for one in ids] == [mark.payload for mark in marks]
 
 
@@ -233,16 +234,16 @@ def test_rivagan_marks_photographs_and_admits_flat_pictures() -> None:
     marker.load()
     grain = Image.fromarray(np.clip(np.random.default_rng(5).normal(128, 40, (256, 256, 3)), 0, 255).astype(np.uint8))
     given = content(grain.filter(ImageFilter.GaussianBlur(2)))
-    marked, mark = marker(given, DECISION)
+    marked, mark = marker(given, marking(DECISION))
     assert mark.verified
     assert payload_of(DECISION) == read_watermark(marked.file, "rivaGan")
     flat = content(Image.new("RGB", (256, 256), "white"))
-    unmarked, mark = marker(flat, DECISION)
+    unmarked, mark = marker(flat, marking(DECISION))
     assert unmarked is flat
     assert "read back" in mark.error
 
 
 def test_rivagan_is_kept_from_huge_images() -> None:
     """It would take the machine's memory."""
-    _, mark = Watermark("rivaGan")(content(Image.new("RGB", (2000, 1200))), DECISION)
+    _, mark = Watermark("rivaGan")(content(Image.new("RGB", (2000, 1200))), marking(DECISION))
     assert "2000000" in mark.error

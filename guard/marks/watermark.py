@@ -1,4 +1,6 @@
-"""Invisible watermark on images, through `invisible-watermark`: 32 bits that lead from a file back to its decision.
+"""Invisible watermarks on images by name: `tile` of our own (guard.marks.tile), and the methods of `invisible-watermark`.
+
+The latter carry 32 bits and know no key.
 
 The payload is the last four bytes of the decision's UUIDv7, all of them random. It is a pointer to look up, not a proof: among
 65,000 decisions two are likely to share one, and a reader gets bits from any image, marked or not. Every file is read back, by
@@ -12,13 +14,18 @@ survives stronger JPEG and small crops, takes seconds, and does not work on flat
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from uuid import UUID
 
-from guard.errors import InputError, ModelError, RegistryError
+from guard.errors import InputError, ModelError, RegistryError, SettingsError
 from guard.imaging import decode, eight_bits, encode_png, open_picture
+from guard.keyfile import KEY_SIZE
+from guard.marks.key import ADVICE
+from guard.marks.tile_marker import TileWatermark, read_tile
 from guard.registry import markers
-from guard.types import Content, Mark, Marker, Modality
+from guard.rules import MarkSpec
+from guard.types import Content, Mark, Marker, Marking, Modality, Operator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 Method = Literal["dwtDctSvd", "rivaGan"]
+"""Of invisible-watermark. Its `dwtDct` is left out: it does not read its own mark back."""
+DEFAULT = "tile"
 PAYLOAD_BYTES = 4
 MIN_PIXELS = 256 * 256
 """Smaller images are refused by the library."""
@@ -44,7 +53,7 @@ def payload_of(decision: UUID) -> bytes:
 
 
 def read_watermark(data: bytes, method: Method = "dwtDctSvd") -> bytes:
-    """Read four bytes from an image file; from one that bears no mark they are meaningless.
+    """Read four bytes from an image file by a method without a key; from one that bears no mark they are meaningless.
 
     Raises InputError for a file that is damaged, or of a size that the method does not take; ModelError when the method is not
     installed.
@@ -55,6 +64,14 @@ def read_watermark(data: bytes, method: Method = "dwtDctSvd") -> bytes:
     if misfit:
         raise InputError(misfit)
     return _read(_bgr(_colour(image)), method)
+
+
+def payload_in(data: bytes, method: str, key: bytes = b"") -> str:
+    """The payload in an image file by any method, hexadecimal; empty where `tile` finds none. Raises as the readers do."""
+    if method == DEFAULT:
+        found = read_tile(data, key)
+        return found.payload.hex() if found else ""
+    return read_watermark(data, cast("Method", method)).hex()
 
 
 class Watermark:
@@ -70,7 +87,7 @@ class Watermark:
         """Import the library and, for rivaGan, start its networks. Raises ModelError when something is not installed."""
         _load(self.method)
 
-    def __call__(self, content: Content, decision: UUID, /) -> tuple[Content, Mark]:
+    def __call__(self, content: Content, marking: Marking, /) -> tuple[Content, Mark]:
         """Mark an image, encode it as PNG and read the mark back from those bytes.
 
         Transparency and colour profile stay, other metadata goes; grey and palette images become RGB (the mark sits in the
@@ -82,7 +99,7 @@ class Watermark:
         if misfit:
             return content, self._failed(misfit)
         self.load()
-        payload = payload_of(decision)
+        payload = payload_of(marking.decision)
         colour = _colour(image)
         file = encode_png(_with_pixels(colour, _embed(_bgr(colour), payload, self.method)))
         if read_watermark(file, self.method) != payload:
@@ -90,16 +107,37 @@ class Watermark:
         marked = Content(Modality.IMAGE, file, "image/png", content.stage, content.origin, content.request)
         return marked, Mark(self.kind, self.method, payload.hex(), verified=True)
 
+    def reread(self, content: Content, mark: Mark, /) -> str:
+        """Read the file once more."""
+        found = read_watermark(content.file, self.method).hex()
+        return "" if found == mark.payload else "the mark can no longer be read from the file"
+
     def _failed(self, error: str) -> Mark:
         return Mark(self.kind, self.method, "", verified=False, error=error)
 
 
 @markers.register("watermark")
-def watermark(*, method: Method = "dwtDctSvd") -> Marker:
-    """Mark images invisibly with the end of the decision's id. Raises RegistryError for an unknown method."""
+def watermark(*, method: Literal["tile", "dwtDctSvd", "rivaGan"] = "tile", _operator: Operator | None = None) -> Marker:
+    """Mark images invisibly with the end of the decision's id.
+
+    Raises RegistryError for an unknown method, SettingsError for `tile` when the operator is known and has no watermark key.
+    """
+    if method == "tile":
+        if _operator is not None and len(_operator.watermark_key) != KEY_SIZE:
+            size = len(_operator.watermark_key)
+            raise SettingsError(
+                f"found a watermark key of {size} bytes, expected {KEY_SIZE} for the method 'tile'",
+                advice="Give one: Guard(…, operator=Operator(watermark_key=make_watermark_key(path))). " + ADVICE,
+            )
+        return TileWatermark(_operator.watermark_key if _operator else None)
     if method not in get_args(Method):
-        raise RegistryError(f"watermark: found method {method!r}, expected one of: {', '.join(get_args(Method))}")
+        raise RegistryError(f"watermark: found method {method!r}, expected one of: {', '.join((DEFAULT, *get_args(Method)))}")
     return Watermark(method)
+
+
+def keyed(marks: Iterable[MarkSpec]) -> bool:
+    """Whether any of these marks needs the watermark key."""
+    return any(mark.use == "watermark" and mark.parameters.get("method", DEFAULT) == DEFAULT for mark in marks)
 
 
 def _misfit(image: Image, method: Method) -> str:

@@ -24,7 +24,7 @@ from guard.errors import (
 )
 from guard.pipeline import Guard
 from guard.rules import Found, MarkSpec
-from guard.types import Action, Check, Content, Mark, Modality, Region, Release, Request, Scan, Span, Stage
+from guard.types import Action, Check, Content, Mark, Marking, Modality, Region, Release, Request, Scan, Span, Stage
 from tests.fakes import (
     IMAGE,
     AsyncCheck,
@@ -441,7 +441,7 @@ class Marker:
         if self.how == "load":
             raise ModelError("no model folder")
 
-    def __call__(self, content: Content, decision: UUID, /) -> Any:
+    def __call__(self, content: Content, marking: Marking, /) -> Any:
         answers: dict[str, Any] = {
             "unverified": (content, Mark("fake", "none", "", verified=False, error="too short")),
             "none": None,
@@ -461,7 +461,7 @@ def marked(monkeypatch: pytest.MonkeyPatch) -> Any:
     def build(how: str, follows: Action) -> tuple[Guard, MemoryLedger]:
         markers: registry.Registry[Any] = registry.Registry("marker", {})
         markers.register("fake")(lambda: Marker(how))
-        monkeypatch.setattr("guard.pipeline.registry", markers)
+        monkeypatch.setattr("guard.marks.order.markers", markers)
         return guarded({"a": FakeCheck()}, marks=[MarkSpec("fake", Modality.TEXT, on_unmarkable=follows)])
 
     return build

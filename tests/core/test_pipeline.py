@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,7 +24,7 @@ from guard.imaging import decode
 from guard.pipeline import Guard
 from guard.rules import AllOf, Attribute, Found, MarkSpec
 from guard.sync import run_sync
-from guard.types import Action, Check, Content, Mark, Modality, Receipt, Release, Request, Stage
+from guard.types import Action, Check, Content, Mark, Marking, Modality, Receipt, Release, Request, Stage
 from tests.fakes import (
     EchoGenerator,
     FakeCheck,
@@ -364,23 +365,24 @@ class Stamp:
     def load(self) -> None:
         type(self).loads += 1
 
-    def __call__(self, content: Content, decision: UUID, /) -> tuple[Content, Mark]:
-        marked = Content(
-            content.modality, f"{content.text} {decision}", "text/plain", content.stage, content.origin, content.request
-        )
-        return marked, Mark("stamp", "suffix", decision.hex, verified=True)
+    def __call__(self, content: Content, marking: Marking, /) -> tuple[Content, Mark]:
+        stamped = replace(content, data=f"{content.text} {marking.decision}")
+        return stamped, Mark("stamp", "", marking.decision.hex, verified=True)
+
+    def reread(self, content: Content, mark: Mark, /) -> str:
+        return "" if content.text.endswith(str(UUID(mark.payload))) else "gone"
 
 
 def test_released_outputs_carry_marks_and_prompts_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the edits, tied to the decision, on outputs of the marker's modality alone."""
     markers: registry.Registry[Any] = registry.Registry("marker", {})
     markers.register("stamp")(Stamp)
-    monkeypatch.setattr("guard.pipeline.registry", markers)
+    monkeypatch.setattr("guard.marks.order.markers", markers)
     guard, ledger = guarded(marks=[MarkSpec("stamp", Modality.TEXT)])
     release = asyncio.run(guard.release(EchoGenerator(), "anna"))
     blocked, picture = asyncio.run(guard.check("bad")), asyncio.run(guard.check(png()))
     assert data(release) == f"[NAME] {release.decision.id}"
-    assert release.decision.marks == (Mark("stamp", "suffix", release.decision.id.hex, verified=True),)
+    assert release.decision.marks == (Mark("stamp", "", release.decision.id.hex, verified=True),)
     assert ledger.decisions[0].marks == blocked.decision.marks == picture.decision.marks == ()
     assert Stamp.loads == 1
 

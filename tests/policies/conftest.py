@@ -57,7 +57,10 @@ class FakeMarker:
     def load(self) -> None:
         pass
 
-    def __call__(self, content: Content, decision: object) -> tuple[Content, Mark]:
+    def __call__(self, content: Content, marking: object) -> tuple[Content, Mark]:
+        raise NotImplementedError
+
+    def reread(self, content: Content, mark: Mark) -> str:
         raise NotImplementedError
 
 

@@ -111,6 +111,38 @@ def test_all_parts_of_a_policy_arrive() -> None:
     assert json.loads(policy.document)["rules"][0]["tests"] == [{"flags": "4111 1111 1111 1111"}]
 
 
+def test_marks_compile_to_one_line_a_marker_and_modality() -> None:
+    """A label may be for texts and images; words for every language and words by language are one thing."""
+    house = """
+        policy: house
+        version: 1
+        checks: {tox: {use: toxicity}}
+        rules: [{id: a, when: {tox.threat: 0.5}, action: block}]
+        marks:
+          c2pa: {on_unmarkable: review}
+          metadata: [iptc, aigc]
+          label: {profile: eu, position: start, text: Made by AI, on_unmarkable: allow}
+        """
+    policy = loads(house)
+    label = {"position": "start", "profile": "eu", "text": {"*": "Made by AI"}}
+    assert set(map(repr, policy.marks)) == {
+        repr(one)
+        for one in (
+            MarkSpec("c2pa", Modality.IMAGE, {}, Action.REVIEW),
+            MarkSpec("aigc", Modality.IMAGE),
+            MarkSpec("aigc", Modality.TEXT),
+            MarkSpec("iptc", Modality.IMAGE),
+            MarkSpec("label", Modality.IMAGE, label, Action.ALLOW),
+            MarkSpec("label", Modality.TEXT, label, Action.ALLOW),
+        )
+    }
+    mixed = house.replace("[iptc, aigc]", "[aigc, iptc]").replace("text: Made by AI", "text: {'*': Made by AI}")
+    assert loads(mixed).revision == policy.revision
+    assert [
+        spec.modality for spec in loads(house.replace("position: start", "modalities: [text]")).marks if spec.use == "label"
+    ] == [Modality.TEXT]
+
+
 def test_a_category_may_come_from_the_labels() -> None:
     """Where all labels that a rule asks for have one category, it need not be repeated."""
     policy = house(

@@ -76,4 +76,4 @@ def test_the_pack_loads_with_the_parts_that_genguard_ships(real_parts: None) -> 
     policy = load("enterprise")
     uses = ["prompt_injection", "text_match", "pii", "secrets", "toxicity", "invisible_characters", "image_match"]
     assert [spec.use for spec in policy.checks] == uses
-    assert [mark.use for mark in policy.marks] == ["watermark"]
+    assert {mark.use for mark in policy.marks} == {"watermark", "iptc"}

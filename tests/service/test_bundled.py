@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from openai import NotFoundError, OpenAI
 
-from guard.marks.watermark import read_watermark
+from guard.marks.watermark import payload_in
+from serving.watermarking import find_watermark_key
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_a_conversation_of_several_turns_is_answered(client):
     assert client.chat.completions.create(model="language", messages=turns, seed=1).choices[0].message.content
 
 
-def test_generated_images_carry_a_mark_that_leads_to_their_decision(client):
+def test_generated_images_carry_a_mark_that_leads_to_their_decision(client, server):
     """The payload read from each released file is the one its decision records; withheld images have no bytes."""
     answer = client.images.generate(model="diffusion", prompt="A round emblem", n=4, extra_body={"seed": 11})
     assert len(answer.data) == 4
@@ -65,9 +66,10 @@ def test_generated_images_carry_a_mark_that_leads_to_their_decision(client):
             assert evidence["action"] == "block"
             continue
         released += 1
-        (mark,) = evidence["marks"]
-        assert mark["verified"]
-        assert read_watermark(base64.b64decode(image.b64_json), mark["method"]).hex() == mark["payload"]
+        mark, source_type = evidence["marks"]
+        assert (mark["verified"], source_type["verified"]) == (True, True)
+        key = find_watermark_key(server.ledger)
+        assert payload_in(base64.b64decode(image.b64_json), mark["method"], key) == mark["payload"]
     assert released
 
 

@@ -1,0 +1,158 @@
+"""The tile watermark: eight keyed bytes in an image, still readable when it was recompressed, scaled, cut, turned or mirrored.
+
+    embed:  luma -> canonical size -> waves that say the payload, as loud as eyes allow -> added to all channels alike
+    read:   luma -> canonical size -> even detail -> tiles laid on one another -> pilots (place, orientation, strength)
+            -> soft signs -> Viterbi, Reed-Solomon -> payload, or nothing
+
+A reader without the key finds nothing; an image without the mark gives nothing, but once in about 10**8 (see `Reading.surety`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from guard.marks import tile_search
+from guard.marks.tile_code import decode
+from guard.marks.tile_pattern import LARGE, LEAST_SIDE, SMALL, Layout, Pattern, pattern
+from guard.marks.tile_spectrum import canonical, detail, fold, fold_with_noise, layout_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
+    Matrix = NDArray[np.float64]
+
+ORIENTATIONS = (
+    ((1, 0), (0, 1)), ((0, -1), (1, 0)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)),
+    ((-1, 0), (0, 1)), ((0, 1), (1, 0)), ((1, 0), (0, -1)), ((0, -1), (-1, 0)),
+)  # fmt: skip
+"""The eight ways a tile may lie in the image, as maps of its axes: turned by right angles, then mirrored and turned."""
+SEEN = 5.0
+"""Surety from which decoding is tried: of all eight orientations of an unmarked image one in some hundred gets there."""
+CERTAIN = 7.5
+"""Surety from which one wrong byte is mended: noise does not get there."""
+_TRIED = 2
+"""Orientations of one candidate that are decoded at most."""
+_CLOSE = 3
+"""Candidates of the slow search whose neighbours are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A payload that was read."""
+
+    payload: bytes
+    surety: float
+    """Height of the pilots' correlation over its standard deviation; noise stays below 5."""
+    transform: str
+    """How the image was changed since it was marked, in words; empty for not noticeably."""
+
+
+def read(luma: Plane, key: bytes, *, thorough: bool = True) -> Reading | None:
+    """The payload in an image by the luma (0 to 255) of its pixels, (height, width); None when there is none for this key.
+
+    `thorough`: also search for changes of geometry, which takes up to some seconds where there is no mark.
+    """
+    import numpy as np
+
+    if min(luma.shape) < LEAST_SIDE // 2:
+        return None
+    first = layout_of(luma.shape[1], luma.shape[0])
+    layouts = (first, SMALL if first is LARGE else LARGE)
+    planes = {layout.name: detail(canonical(luma, layout))[0] for layout in layouts}
+    for layout in layouts:
+        found = _decoded(planes[layout.name], layout, key, np.eye(2))
+        if found:
+            return found
+    if not thorough:
+        return None
+    # Small images are marked at their own size, so that cuts are found above already; the large layout is the likelier one.
+    return _searched(planes[LARGE.name], LARGE, key, slow=True) or _searched(planes[SMALL.name], SMALL, key, slow=False)
+
+
+def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix) -> Reading | None:
+    """What a plane says that lies as it was marked, up to a shift and the eight orientations.
+
+    `matrix`: (2, 2), how the image was changed that the plane was straightened from.
+    """
+    import numpy as np
+
+    one = pattern(key, layout)
+    folded = fold_with_noise(even, layout)
+    down, across = _axes(one)
+    noises = folded.noise[down, across]
+    ranked = sorted(
+        zip(one.shifts(folded.waves[down, across]), ORIENTATIONS, noises, strict=True), key=lambda item: -item[0][1]
+    )
+    for (waves, surety), lies, noise in ranked[:_TRIED]:
+        if surety < SEEN:
+            break
+        payload = decode(one.soft(waves, noise.astype(np.float64)), mend=surety >= CERTAIN)
+        if payload is not None:
+            return Reading(payload, round(surety, 1), _words(matrix @ np.array(lies, dtype=np.float64)))
+    return None
+
+
+def _searched(even: Plane, layout: Layout, key: bytes, *, slow: bool) -> Reading | None:
+    """`slow`: also by pilots alone."""
+    one = pattern(key, layout)
+    for matrix in tile_search.candidates(tile_search.lattice(even), one):
+        plane = tile_search.straightened(even, matrix)
+        if _surety(plane, layout, key) >= SEEN:
+            found = _decoded(plane, layout, key, matrix)
+            if found:
+                return found
+    if not slow:
+        return None
+    ranked = sorted(
+        ((_surety(tile_search.straightened(even, matrix), layout, key), place, matrix)
+         for place, matrix in enumerate(tile_search.likely())),
+        key=lambda item: (-item[0], item[1]),
+    )  # fmt: skip
+    for surety, _, matrix in ranked[:_CLOSE]:
+        if surety < SEEN:
+            break
+        for close in tile_search.around(matrix):
+            found = _decoded(tile_search.straightened(even, close), layout, key, close)
+            if found:
+                return found
+    return None
+
+
+def _surety(even: Plane, layout: Layout, key: bytes) -> float:
+    """The pilots' best correlation in any orientation."""
+    one = pattern(key, layout)
+    down, across = _axes(one)
+    return max(surety for _, surety in one.shifts(fold(even, layout)[down, across]))
+
+
+def _axes(one: Pattern) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the waves stand in the spectrum of a tile that lies in each of the orientations, (orientations, waves) twice."""
+    import numpy as np
+
+    maps = np.array(ORIENTATIONS)
+    across = maps[:, 0, :1] * one.x + maps[:, 0, 1:] * one.y
+    down = maps[:, 1, :1] * one.x + maps[:, 1, 1:] * one.y
+    return down % one.layout.tile, across % one.layout.tile
+
+
+def _words(matrix: Matrix) -> str:
+    """A change in words. Cutting alone shows as a size too: it changes what an image is scaled to before it is read."""
+    import numpy as np
+
+    words = []
+    if np.linalg.det(matrix) < 0:
+        words.append("mirrored")
+        matrix = matrix @ np.diag([-1.0, 1.0])
+    degrees = float(np.rad2deg(np.arctan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1])))
+    if abs(degrees) > 0.2:
+        words.append(f"turned by {degrees:.4g} degrees clockwise")
+    wide, high = (float(np.hypot(*column)) for column in matrix.T)
+    if abs(wide / high - 1) > 0.01:
+        words.append(f"stretched by {wide / high:.2f}")
+    size = (wide * high) ** 0.5
+    if abs(size - 1) > 0.01:
+        words.append(f"cut or scaled by {size:.2f}")
+    return ", ".join(words)

@@ -1,0 +1,121 @@
+"""Loops of the tile watermark, compiled by numba when this module is first imported, then kept in numba's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+
+def compiled(signature: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator: compile for these types at once, or take it from the cache where one can be kept."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for cache in (True, False):
+            try:
+                return numba.njit(signature, nogil=True, cache=cache)(function)  # type: ignore[no-any-return]
+            except (RuntimeError, OSError):  # no folder can be written: a read-only system without a home
+                if not cache:
+                    raise
+        raise AssertionError
+
+    return decorate
+
+
+_PLANE, _WAVES, _MAP = types.float32[:, ::1], types.float32[::1], types.float64[::1]
+_DIRECTIONS = np.array([[1, 0, 0, 1], [0, -1, 1, 0], [1, 0, 0, -1], [0, 1, 1, 0]], dtype=np.float64)
+"""Scaling, turning, stretching, stretching askew."""
+
+
+@compiled(types.uint8[::1](types.float64[::1], types.float64[:, :, ::1]))
+def viterbi(soft: Any, branches: Any) -> Any:
+    """The input bits of the likeliest path from state 0 to state 0, (steps,).
+
+    `soft`: (3 steps,); `branches`: signs that leave a state with a bit, (states, 2, 3).
+    """
+    states = branches.shape[0]
+    steps, top = len(soft) // 3, states // 2
+    reached = np.full(states, -np.inf)
+    reached[0] = 0.0
+    came = np.zeros((steps, states), np.uint8)
+    for step in range(steps):
+        ahead = np.full(states, -np.inf)
+        for state in range(states):
+            if reached[state] == -np.inf:
+                continue
+            for bit in range(2):
+                value = reached[state]
+                for place in range(3):
+                    value += soft[3 * step + place] * branches[state, bit, place]
+                after = state // 2 + bit * top
+                if value > ahead[after]:
+                    ahead[after] = value
+                    came[step, after] = state & 1
+        reached = ahead
+    bits = np.zeros(steps, np.uint8)
+    state = 0
+    for step in range(steps - 1, -1, -1):
+        bits[step] = 1 if state >= top else 0
+        state = (2 * state) % states + came[step, state]
+    return bits
+
+
+@compiled(types.float32[::1](_PLANE, _WAVES, _WAVES, _PLANE, types.int64))
+def scan(magnitudes: Any, x: Any, y: Any, maps: Any, fewest: Any) -> Any:
+    """Sum of the magnitudes at the points of each map, over the root of their number, (maps,).
+
+    0 where less than `fewest` points lie inside. `maps`: (maps, 4), from waves to points of the transform.
+    """
+    side, middle = magnitudes.shape[0], magnitudes.shape[0] // 2 + 0.5
+    scores = np.zeros(len(maps), np.float32)
+    for row in range(len(maps)):
+        total, count = 0.0, 0
+        for wave in range(len(x)):
+            across = int(np.floor(maps[row, 0] * x[wave] + maps[row, 1] * y[wave] + middle))
+            down = int(np.floor(maps[row, 2] * x[wave] + maps[row, 3] * y[wave] + middle))
+            if 0 <= across < side and 0 <= down < side:
+                total += magnitudes[down, across]
+                count += 1
+        if count >= fewest:
+            scores[row] = total / np.sqrt(count)
+    return scores
+
+
+@compiled(types.float64(_PLANE, _WAVES, _WAVES, _MAP, types.int64))
+def between(magnitudes: Any, x: Any, y: Any, matrix: Any, fewest: Any) -> Any:
+    """The same of one map, with magnitudes between the points interpolated."""
+    side, middle = magnitudes.shape[0], magnitudes.shape[0] // 2
+    total, count = 0.0, 0
+    for wave in range(len(x)):
+        across = matrix[0] * x[wave] + matrix[1] * y[wave] + middle
+        down = matrix[2] * x[wave] + matrix[3] * y[wave] + middle
+        left, top = int(np.floor(across)), int(np.floor(down))
+        if 0 <= left < side - 1 and 0 <= top < side - 1:
+            right, low = across - left, down - top
+            upper = magnitudes[top, left] * (1 - right) + magnitudes[top, left + 1] * right
+            lower = magnitudes[top + 1, left] * (1 - right) + magnitudes[top + 1, left + 1] * right
+            total += upper * (1 - low) + lower * low
+            count += 1
+    return total / np.sqrt(count) if count >= fewest else 0.0
+
+
+@compiled(_MAP(_PLANE, _WAVES, _WAVES, _MAP, types.int64))
+def climb(magnitudes: Any, x: Any, y: Any, matrix: Any, fewest: Any) -> Any:
+    """The map at the local maximum that is reached from `matrix` by ever smaller steps, (4,)."""
+    best = between(magnitudes, x, y, matrix, fewest)
+    step = 0.006 * np.abs(matrix).max()
+    for _ in range(5):
+        for _ in range(8):
+            moved = False
+            for way in range(8):
+                other = matrix + _DIRECTIONS[way // 2] * (step if way % 2 == 0 else -step)
+                score = between(magnitudes, x, y, other, fewest)
+                if score > best:
+                    best, matrix, moved = score, other, True
+            if not moved:
+                break
+        step /= 2
+    return matrix
