@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from guard.errors import InputError
@@ -83,7 +84,7 @@ class Manifest:
             {"label": "c2pa.actions.v2", "data": {"actions": _actions(marking, known=known)}},
             {"label": ASSERTION, "data": _assertion(marking, self.provider)},
         ]
-        return json.dumps({"claim_generator_info": [{"name": GENERATOR}], "assertions": assertions})
+        return json.dumps({"claim_generator_info": [{"name": GENERATOR, **_version()}], "assertions": assertions})
 
 
 @markers.register(KIND)
@@ -92,6 +93,14 @@ def c2pa(*, _operator: Operator | None = None) -> Marker:
     if _operator is None:
         return Manifest(None)
     return Manifest(read_signer(_operator.certificate, _operator.key), _operator.content_producer)
+
+
+def _version() -> dict[str, str]:
+    """Of this package; nothing when it runs without having been installed."""
+    try:
+        return {"version": version(GENERATOR)}
+    except PackageNotFoundError:
+        return {}
 
 
 def _came_signed(marking: Marking) -> bool:

@@ -63,6 +63,8 @@ def lay_out(size: tuple[int, int], ladder: tuple[str, ...], place: str, share: f
     """
     width, height = size
     used = _sized(file, max(LEAST_CAPITAL, math.ceil(share * min(size))))
+    if used is None:
+        return None
     em = int(used.size)
     margin, side, edge = max(2, round(0.35 * em)), max(3, round(0.5 * em)), max(2, round(0.28 * em))
     room = width - 2 * (margin + side)
@@ -140,14 +142,11 @@ def _canvas(image: Image) -> Image:
     return canvas
 
 
-def _sized(file: Path, capital: int) -> FreeTypeFont:
-    """The font at the least size whose capitals are at least `capital` high."""
-    em = max(LEAST_EM, math.floor(capital / _CAPITAL * 0.85))
-    while True:
-        used = font.load(file, em)
-        if _rows(used) >= capital or em > 8 * capital:
-            return used
-        em += 1
+def _sized(file: Path, capital: int) -> FreeTypeFont | None:
+    """The font at the least size whose capitals are at least `capital` high; None for a font that has none of such a height."""
+    start = max(LEAST_EM, math.floor(capital / _CAPITAL * 0.85))
+    sizes = (font.load(file, em) for em in range(start, max(start, 2 * capital) + LEAST_EM))
+    return next((used for used in sizes if _rows(used) >= capital), None)
 
 
 def _rows(used: FreeTypeFont) -> int:

@@ -84,6 +84,7 @@ def test_the_librarys_own_reader_agrees(chain: Callable[..., Any], tmp_path: Pat
     path.write_bytes(signed(operator))
     reader = c2pa.Reader(str(path))
     assert reader.get_validation_state() == "Valid"
+    assert reader.get_active_manifest()["claim_generator_info"][0]["version"]
     actions = reader.get_active_manifest()["assertions"][0]["data"]["actions"]
     assert actions[0]["action"] == "c2pa.created"
     assert actions[0]["digitalSourceType"].endswith("/trainedAlgorithmicMedia")

@@ -65,6 +65,7 @@ def test_the_text_is_at_least_a_twentieth_of_the_shortest_side_high(size: tuple[
     """GB 45438: measured on the released pixels, from the top of the first line's capitals to their foot."""
     picture, laid = labelled(ground("black", size), language, profile="gb45438")
     used = plate._sized(font.BUNDLED, max(plate.LEAST_CAPITAL, int(np.ceil(0.05 * min(size)))))
+    assert used is not None
     pixels = np.asarray(picture.crop(laid.box).convert("L"))
     # "AI" begins every line of this profile: its strokes are the first ink from the left.
     left = int(np.argmax((pixels[2:-2, 2:-2] < 60).any(axis=0))) + 2
@@ -186,6 +187,13 @@ def test_long_wording_is_wrapped_and_never_leaves_the_image() -> None:
         assert laid.box[2] < 256
     marker = markers.make("label", {"text": {"en": "word " * 60}})
     assert not marker(content(ground("busy", (256, 256)), "en"), marking(DECISION))[1].verified
+
+
+def test_a_font_without_height_makes_no_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather none than one that is smaller than the rule says."""
+    monkeypatch.setattr(plate, "_rows", lambda used: 3)
+    _, mark = markers.make("label")(content(ground("white", (200, 200))), marking(DECISION))
+    assert (mark.verified, mark.error) == (False, "found an image of 200 x 200 pixels, on which the label cannot be read")
 
 
 def test_a_damaged_image_raises_the_named_error() -> None:
