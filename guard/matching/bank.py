@@ -21,7 +21,7 @@ from pathlib import Path
 from guard.errors import InputError, ModelError
 from guard.matching import exchange
 from guard.matching.catalogue import Catalogue, Outcome, Registered, State
-from guard.matching.methods import index_class
+from guard.matching.methods import METHODS, index_class
 from guard.matching.snapshot import Snapshot, WorkIndex
 from guard.matching.works import Work
 
@@ -30,8 +30,6 @@ CATALOGUE = "catalogue.db"
 INDEXES = "indexes"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What a bank in the banks folder may be called."""
-SAVED_FROM = 1000
-"""Fingerprints from which an index is saved: a smaller one is built as fast as it is opened."""
 RELOADED_FROM = 20_000
 """Changes from which an index that somebody else may have saved is opened, instead of taking the changes one by one."""
 _CHUNK = 1_000_000
@@ -139,7 +137,7 @@ class Bank:
             except ModelError:
                 shutil.rmtree(folder, ignore_errors=True)  # damaged, or removed by who saved a newer one
         found = _forward(catalogue, kind.empty(method), method, catalogue.state(0), state).compacted()
-        if len(found) >= SAVED_FROM:
+        if len(found) >= METHODS[method].saved_from:
             self._save(found, method, state)
         return found
 
@@ -149,7 +147,8 @@ class Bank:
             return
         snapshot = self.snapshot()
         for method, index in list(snapshot.indexes.items()):
-            if len(index) < SAVED_FROM or index.pending <= max(SAVED_FROM, len(index) // 8):
+            least = METHODS[method].saved_from
+            if len(index) < least or index.pending <= max(least, len(index) // 8):
                 continue
             compact = index.compacted()
             state = self.catalogue.state_of(bytes.fromhex(snapshot.digest))

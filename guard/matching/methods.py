@@ -21,6 +21,8 @@ class Method:
     index: str
     """`module:class` of its index, imported when first used."""
     about: str
+    saved_from: int = 1000
+    """Fingerprints from which a bank saves its index: fewer are indexed again faster than files are opened."""
 
 
 _HASH = "guard.matching.hamming:HammingIndex"
@@ -33,8 +35,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "whash": Method(Modality.IMAGE, _HASH, "wHash of 16 x 16 Haar coefficients, 256 bits"),
         "crop_resistant": Method(Modality.IMAGE, _HASH, "dHash of each segment, 256 bits each"),
         "local": Method(Modality.IMAGE, _LOCAL, "SIFT details, codes of 128 bits with place, size and direction"),
-        "runs": Method(Modality.TEXT, "guard.matching.runs:RunIndex", "Verbatim runs: winnowed hashes of 24 letters"),
-        "overlap": Method(Modality.TEXT, "guard.matching.overlap:OverlapIndex", "Reworded passages: hashes of three words"),
+        "runs": Method(Modality.TEXT, "guard.matching.runs:RunIndex", "Verbatim runs: winnowed hashes of 24 letters", 10),
+        "overlap": Method(Modality.TEXT, "guard.matching.overlap:OverlapIndex", "Reworded passages: hashes of three words", 10),
     }
 )
 

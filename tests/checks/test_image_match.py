@@ -12,8 +12,7 @@ from PIL import Image, ImageDraw
 from guard.errors import InputError, ModelError, RegistryError
 from guard.imaging import image_content
 from guard.matching import bank as banks
-from guard.matching.fingerprinting import of_picture
-from guard.matching.images import hash_score
+from guard.matching.images import fingerprints, hash_score
 from guard.matching.works import Work
 from guard.registry import checks
 from guard.types import CALLER, Check, Content, Modality, Region, Request, Stage
@@ -120,8 +119,7 @@ def made_bank(methods: tuple[str, ...] = ("pdq", "phash"), **pictures: Image.Ima
     """A bank in memory of pictures by their ids."""
     bank = banks.Bank.memory("b")
     for name, picture in pictures.items():
-        prints = tuple(one for one in of_picture(picture) if one.method in methods)
-        bank.add([Work(name, name.title(), fingerprints=prints)])
+        bank.add([Work(name, name.title(), fingerprints=fingerprints(picture, methods))])
     return bank
 
 
