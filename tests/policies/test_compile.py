@@ -124,7 +124,7 @@ def test_marks_compile_to_one_line_a_marker_and_modality() -> None:
           label: {profile: eu, position: start, text: Made by AI, on_unmarkable: allow}
         """
     policy = loads(house)
-    label = {"profile": "eu", "position": "start", "text": {"*": "Made by AI"}}
+    label = {"position": "start", "profile": "eu", "text": {"*": "Made by AI"}}
     assert set(map(repr, policy.marks)) == {
         repr(one)
         for one in (
