@@ -282,6 +282,8 @@ def test_nothing_in_the_negative_table_is_redacted_by_the_bundled_pack(both):
         ("STREET_ADDRESS", "495991b7852b85", False),
         ("STREET_ADDRESS", "Apache License 2.0, GPL-3", False),
         ("STREET_ADDRESS", "2. Results", False),
+        ("STREET_ADDRESS", "Interstate 95", False),
+        ("STREET_ADDRESS", "120 Highway 7", True),
         ("STREET_ADDRESS", "2. Ana Lopez\n3) Tom Baker", False),
         ("STREET_ADDRESS", "2. 14 Mill Lane", True),
         ("STREET_ADDRESS", "2 Mill Lane", True),
