@@ -5,9 +5,10 @@
 They are logistic regressions with a ridge over hashed runs of pieces (`guard/models/ngrams.py`).
 
 - **The corrections** learn `toxicity` and `sexism` from the training text, each corpus with a threshold of its own, as the
-  encoder did. The weight of each part is the one with the best mean ROC AUC over the held-out parts of the corpora, of EDOS
-  alone for `sexism`; the bias is the highest, up to the encoder's own, at which at most `ALARMS` of the held-out harmless texts
-  and `DISPUTED` of what raters passed, held-out comments or posts of EDOS, reach one half.
+  encoder did. The weight of each part is the one with the best mean ROC AUC over the held-out parts of the corpora; that of
+  `sexism` is fixed: more of the n-grams ranks EDOS better, but HateXplain by its highest label worse. The bias is the highest,
+  up to the encoder's own, at which at most `ALARMS` of the held-out harmless texts and `DISPUTED` of what raters passed,
+  held-out comments or posts of EDOS, reach one half.
 - **The screen** learns the highest score of any label that the encoder gives a window, from a sample of the training text;
   where raters called a text toxic, at least 0.9. Its bias is fixed, so that text it knows nothing of is never settled. Its
   limit is the highest at which at most `MISSED` of the held-out windows that the encoder alarms at are settled, and half that
@@ -41,11 +42,12 @@ from linear import Regression  # the ridge regression of the Chinese scripts
 FOLDER = ROOT / "guard/models/bundled/toxicity-en"
 BLEND_BUCKETS, SCREEN_BUCKETS = 1 << 19, 1 << 17
 BLEND_STRENGTH, SCREEN_STRENGTH = 1.0, 10.0
-SAMPLE, ALARMED, MISSED, ALARMS, DISPUTED = 30_000, 0.3, 0.002, 0.005, 0.10
+SAMPLE, ALARMED, MISSED, ALARMS = 50_000, 0.3, 0.002, 0.005
 SEXISM_BUCKETS = 1 << 18
-COMMENTS, POSTS = "jigsaw_wiki_binary", "edos_sexism"
+DISPUTED = {"jigsaw_wiki_binary": 0.10, "edos_sexism": 0.04}
+"""Whose negatives count for the bias of `toxicity` and of `sexism`, and the share of them that may be flagged."""
 HARMLESS = ("banking77_benign", "sgd_dialogues", "books_public_domain")
-_MIXTURES = np.linspace(0, 0.6, 13)
+_MIXTURES, _SEXISM_MIXTURES = np.linspace(0, 0.6, 13), np.array([0.0, 0.4])
 Rows = Sequence[Sequence[int]]
 
 
@@ -99,19 +101,20 @@ def of_texts(values: np.ndarray, found: Sequence[windows.Window], count: int) ->
 
 
 def mixture(
-    deep: np.ndarray, wide: np.ndarray, found: Sequence[windows.Window], test: pd.DataFrame, judges: Sequence[str], passed: str
+    deep: np.ndarray, wide: np.ndarray, found: Sequence[windows.Window], test: pd.DataFrame, shares: np.ndarray, passed: str
 ) -> np.ndarray:
     """Weights of the encoder's logit and of the n-grams', and the bias.
 
-    `judges`: the sources over whose verdicts, `gold` of `test`, the weights are chosen; `passed`: the one whose negatives may
-    be disputed.
+    The best of `shares` by the verdicts `gold` of all sources of `test` that have both; `passed`: a source of `DISPUTED`.
     """
     gold, sources = test["gold"].to_numpy(), test["source"].to_numpy()
     areas = {}
-    for share in _MIXTURES:
+    for share in shares:
         both = of_texts((1 - share) * deep + share * wide, found, len(test))
         areas[share] = {
-            name: roc_auc(both[mine], gold[mine] == 1) for name in judges if {0, 1} <= set(gold[mine := sources == name])
+            name: roc_auc(both[mine], gold[mine] == 1)
+            for name in test["source"].unique()
+            if {0, 1} <= set(gold[mine := sources == name])
         }
     share = max(areas, key=lambda one: np.mean(list(areas[one].values())))
     for one in (0.0, share):
@@ -119,7 +122,8 @@ def mixture(
     both = of_texts((1 - share) * deep + share * wide, found, len(test))
     scale = np.std(of_texts(deep, found, len(test))) / np.std(both)
     harmless, clean = both[np.isin(sources, HARMLESS)], both[(sources == passed) & (gold == 0)]
-    bias = min(0.0, *(-float(np.quantile(some, 1 - most)) * scale for some, most in ((harmless, ALARMS), (clean, DISPUTED))))
+    limits = (harmless, ALARMS), (clean, DISPUTED[passed])
+    bias = min(0.0, *(-float(np.quantile(some, 1 - most)) * scale for some, most in limits))
     return np.array([scale * (1 - share), scale * share, bias], np.float32)
 
 
@@ -154,9 +158,9 @@ def main() -> None:
     held = cut(detoxify.tokenizer, test["text"].tolist(), size)
     held_rows = [window.tokens for window in held]
     deep, tensors = encoded(encoder, held_rows), {}
-    for label, suffix, buckets, judges, passed in (
-        ("toxicity", "", BLEND_BUCKETS, test["source"].unique(), COMMENTS),
-        ("sexism", ".sexism", SEXISM_BUCKETS, [POSTS], POSTS),
+    for label, suffix, buckets, shares, passed in (
+        ("toxicity", "", BLEND_BUCKETS, _MIXTURES, "jigsaw_wiki_binary"),
+        ("sexism", ".sexism", SEXISM_BUCKETS, _SEXISM_MIXTURES, "edos_sexism"),
     ):
         known, column = train[train[label].notna()], LABELS.index(label)
         rows = detoxify.tokenizer(known["text"].tolist(), truncation=True, max_length=size)["input_ids"]
@@ -164,7 +168,7 @@ def main() -> None:
         blend = correction(rows, known[label].to_numpy(float), known["source"], buckets)
         wide = np.array([logit(blend.astype(np.float32), row, BLEND_LONGEST) for row in held_rows])
         judged = test if label == "toxicity" else test.assign(gold=test[label])
-        mixed = mixture(deep[:, column], wide, held, judged, judges, passed)
+        mixed = mixture(deep[:, column], wide, held, judged, shares, passed)
         print(f"mixture {mixed}", flush=True)
         deep[:, column] = mixed[0] * deep[:, column] + mixed[1] * wide + mixed[2]
         tensors |= {f"blend{suffix}": blend, f"mixture{suffix}": mixed}
