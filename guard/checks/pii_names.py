@@ -42,6 +42,12 @@ _IS_HAN = re.compile(f"[{HAN}]")
 _WORD = re.compile(rf"[^\W\d_{HAN}]+")
 _TITLE = re.compile("先生|女士|小姐|老师|医生|大夫|经理|律师|教授|主任|太太|师傅|同学|阿姨|叔叔")
 _FORM = re.compile(r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam|P\.S)\b\.?[ ]+(?=\w)", re.IGNORECASE)
+_FIELD = re.compile(
+    r"(?:Cardholder|Customer|Client|Patient|Passenger|Guest|Tenant|Applicant|Employee|Recipient|Sender|Attn)\b"
+    r"[.:]?(?:[ ]+(?=\w)|$)",
+    re.IGNORECASE,
+)
+_STOP = re.compile(r"(?<=[^\W\d_]{3})(?<!\b(?:Col|Gen|Sgt|Rev|Hon|Gov|Sen|Rep|Mrs|Mme))\.\s+(?=\w)")
 _LINE = re.compile(r"[^\n]+")
 
 
@@ -183,7 +189,9 @@ def read(tagger: NameTagger, text: str) -> list[Name]:
         return [one for one in names if _IS_HAN.search(text, one.start_char, one.end_char) or _within(one, chinese)]
     for start, end in chinese:
         text = text[:start] + " " * (end - start) + text[end:]
-    return [_without_form(one, text) for one in tagger(text)] if _WORD.search(text) else []
+    if not _WORD.search(text):
+        return []
+    return [one for found in tagger(text) if (one := _bare(found, text)).start_char < one.end_char]
 
 
 def _without_title(name: Name, text: str) -> Name:
@@ -197,10 +205,16 @@ def _without_title(name: Name, text: str) -> Name:
     return name
 
 
-def _without_form(name: Name, text: str) -> Name:
-    """A person's name begins behind a form of address ("Dr. Batool")."""
-    form = _FORM.match(text, name.start_char, name.end_char) if name.label_ == "PERSON" else None
-    return replace(name, start_char=form.end()) if form else name
+def _bare(name: Name, text: str) -> Name:
+    """A person's name begins behind a form of address or a field ("Dr. Batool", "Patient Ana") and ends with its sentence."""
+    if name.label_ != "PERSON":
+        return name
+    start, end = name.start_char, name.end_char
+    for leading in (_FIELD, _FORM):
+        found = leading.match(text, start, end)
+        start = found.end() if found else start
+    stop = _STOP.search(text, start, end)
+    return replace(name, start_char=start, end_char=stop.start() if stop else end)
 
 
 def _chinese_lines(text: str) -> list[tuple[int, int]]:

@@ -13,6 +13,8 @@ _WORD = re.compile(r"(?<![^\W_])[^\W\d_]{3,}(?![^\W_])")
 _NO_ADDRESS = re.compile(
     r"\b(?:licen[cs]es?|gpl|versions?|releases?|chapters?|verses?|isbn|rfc|per|sha\d*|md5)\b", re.IGNORECASE
 )
+_HIGHWAY = re.compile(r"(?:interstate|route|highway|motorway|state road)[ -]?\d+\.?", re.IGNORECASE)
+_ITEM = re.compile(r"^[ ]*\d{1,3}[.)][ ]+", re.MULTILINE)
 _SHORT_PLACES = frozenset({"US", "UK", "USA", "UAE", "EU", "NYC", "LA", "SF", "DC", "NZ", "HK"})
 _LEAST_NAME = 2
 _SHORT = 3
@@ -23,7 +25,8 @@ def plausible(entity: str, written: str) -> bool:
 
     A name of any kind has two letters or more. A person's has no digits and is no short run of capitals or of small letters
     (`PO`, `int`); neither is a place's of capitals, but for a few. A Chinese address
-    names a place, any other has a word, and none that tells a version, a licence or a unit.
+    names a place, any other has a word, and none that tells a version, a licence or a unit; it is no item of a numbered list,
+    and no road alone that has a number for a name.
     """
     if sum(character.isalpha() for character in written) < _LEAST_NAME:  # a single Chinese character is no name either
         return False
@@ -44,6 +47,10 @@ def _location(written: str) -> bool:
 def _address(written: str) -> bool:
     if _IS_HAN.search(written):
         return _PLACE.search(written) is not None and _NO_PLACE.search(written) is None
+    if _ITEM.match(written) and not any(character.isdigit() for character in _ITEM.sub("", written)):
+        return False
+    if _HIGHWAY.fullmatch(written):
+        return False
     return _WORD.search(written) is not None and _NO_ADDRESS.search(written) is None
 
 

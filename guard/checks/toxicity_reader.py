@@ -12,7 +12,7 @@ from typing import Any
 from guard.errors import ModelError
 from guard.models import int8, locate
 from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, folder_window, load_folder, load_public
-from guard.models.ngrams import Blend, Screen, load_ngrams
+from guard.models.ngrams import TOXICITY, Blend, Screen, load_ngrams
 from guard.models.pretrained import find_device
 from guard.text import windows
 from guard.text.windows import Window
@@ -30,8 +30,6 @@ CATEGORIES = {
 }
 """Our category for each label that Detoxify's models, and ours, have."""
 _BUNDLED = "bundled/"
-_CORRECTED = "toxicity"
-"""The label that the n-gram part speaks of."""
 _APART = {"sexism", "sexual_explicit"}
 """Labels that are no kind of toxicity: they may be told politely."""
 
@@ -59,7 +57,7 @@ class Reader:
         self.digest = ""
         self._detoxify: Any = None
         self._screen: Screen | None = None
-        self._blend: Blend | None = None
+        self._blends: Mapping[str, Blend] = {}
         self._integers: Callable[[Sequence[int]], list[float]] | None = None
         self._tokenizing = threading.Lock()
 
@@ -87,7 +85,7 @@ class Reader:
             )
         self._detoxify.model.eval()
         if self._ngrams and self._folder:
-            self._screen, self._blend = load_ngrams(self._folder)
+            self._screen, self._blends = load_ngrams(self._folder)
         self._rounded = self._rounded and device == "cpu"  # an accelerator is fast enough as it is
         if self._rounded:
             self._integers = int8.quantized(self._detoxify.model)
@@ -116,7 +114,7 @@ class Reader:
 
     def _harmless(self, probability: float) -> list[float]:
         """Scores of a settled window: the screen speaks of toxicity alone."""
-        return [probability if name == _CORRECTED else 0.0 for name in self._detoxify.class_names]
+        return [probability if name == TOXICITY else 0.0 for name in self._detoxify.class_names]
 
     def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
         found = [self._integers(row) for row in rows] if self._integers else self._whole(rows, longest)
@@ -126,14 +124,13 @@ class Reader:
 
     def _probabilities(self, tokens: Sequence[int], logits: list[float]) -> list[float]:
         """The encoder's, or those of both parts: then no kind of toxicity is likelier than toxicity itself."""
-        if self._blend is None:
-            return [_sigmoid(value) for value in logits]
         names = self._detoxify.class_names
-        toxic = self._blend.corrected(logits[names.index(_CORRECTED)], tokens)
-        return [
-            _sigmoid(toxic if name == _CORRECTED else value if name in _APART else min(value, toxic))
+        found = {
+            name: self._blends[name].corrected(value, tokens) if name in self._blends else value
             for name, value in zip(names, logits, strict=True)
-        ]
+        }
+        most = found[TOXICITY] if TOXICITY in self._blends else math.inf
+        return [_sigmoid(value if name in _APART else min(value, most)) for name, value in found.items()]
 
     def _whole(self, rows: list[list[int]], longest: int) -> list[list[float]]:
         """Logits of one forward pass over all rows in single precision, padded to the longest."""

@@ -5,10 +5,11 @@ It does two things, each of them where the folder has it:
 - **It settles** a window that is harmless with near certainty, so that the encoder, a hundred times as slow, need not read it:
   its score stays under a limit. A window of words that it does not know is not settled: what is not known adds nothing, and the
   bias alone is above the limit.
-- **It corrects** the encoder's score for `toxicity`: the logits of both are weighed and added. A linear model over words and a
-  network err in different places.
+- **It corrects** the encoder's score for `toxicity`, or another label: the logits of both are weighed and added. A linear model
+  over words and a network err in different places.
 
-`ngrams.safetensors` holds `screen` and `limit`, `blend` and `mixture`; hashing and scaling are those of `features`.
+`ngrams.safetensors` holds `screen` and `limit`, `blend` and `mixture` for `toxicity`, `blend.LABEL` and `mixture.LABEL` for
+others; hashing and scaling are those of `features`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 from guard.errors import ModelError
 
 FILE = "ngrams.safetensors"
+TOXICITY = "toxicity"
+"""The label that the screen speaks of, and the one whose correction has no label in its tensors' names."""
 SCREEN_LONGEST, BLEND_LONGEST = 2, 3
 """The longest run of pieces that is a feature."""
 SCREEN_BIAS = -1.0
@@ -71,7 +74,7 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """Corrects the encoder."""
+    """Corrects the encoder's logit of one label."""
 
     weights: Any
     """Single precision, (buckets,)."""
@@ -84,23 +87,27 @@ class Blend:
         return self.encoder * encoder + self.own * logit(self.weights, tokens, BLEND_LONGEST) + self.bias
 
 
-def load_ngrams(folder: Path) -> tuple[Screen | None, Blend | None]:
-    """What the folder has of the two. Raises ModelError for a file of another shape."""
+def load_ngrams(folder: Path) -> tuple[Screen | None, dict[str, Blend]]:
+    """The screen, where the folder has one, and the corrections by label. Raises ModelError for a file of another shape."""
     path = folder / FILE
     if not path.exists():
-        return None, None
+        return None, {}
     from safetensors.numpy import load_file
 
     try:
         found = load_file(path)
         screen = Screen(_weights(found["screen"]), _limit(found["limit"])) if "screen" in found else None
-        blend = Blend(_weights(found["blend"]), *map(_number, found["mixture"])) if "blend" in found else None
+        suffixes = [name.removeprefix("blend") for name in found if name.partition(".")[0] == "blend"]
+        blends = {
+            suffix[1:] or TOXICITY: Blend(_weights(found[f"blend{suffix}"]), *_mixture(found[f"mixture{suffix}"]))
+            for suffix in suffixes
+        }
     except Exception as error:  # the library raises its own class, and NumPy others
         raise ModelError(
             f"{folder.name}: {FILE} cannot be read ({error})",
             advice="Expected what the training scripts of this project write.",
         ) from error
-    return screen, blend
+    return screen, blends
 
 
 def _weights(found: Any) -> Any:
@@ -110,6 +117,11 @@ def _weights(found: Any) -> Any:
     if buckets < 2 or buckets & (buckets - 1) or not np.isfinite(found).all():
         raise ValueError(f"weights of shape {found.shape}, expected a power of two of finite numbers")
     return found.astype(np.float32)
+
+
+def _mixture(found: Any) -> tuple[float, float, float]:
+    encoder, own, bias = map(_number, found)
+    return encoder, own, bias
 
 
 def _limit(found: Any) -> float:

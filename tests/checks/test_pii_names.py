@@ -281,6 +281,12 @@ def test_nothing_in_the_negative_table_is_redacted_by_the_bundled_pack(both):
         ("STREET_ADDRESS", "1350 per tonne", False),
         ("STREET_ADDRESS", "495991b7852b85", False),
         ("STREET_ADDRESS", "Apache License 2.0, GPL-3", False),
+        ("STREET_ADDRESS", "2. Results", False),
+        ("STREET_ADDRESS", "Interstate 95", False),
+        ("STREET_ADDRESS", "120 Highway 7", True),
+        ("STREET_ADDRESS", "2. Ana Lopez\n3) Tom Baker", False),
+        ("STREET_ADDRESS", "2. 14 Mill Lane", True),
+        ("STREET_ADDRESS", "2 Mill Lane", True),
         ("STREET_ADDRESS", "杭州市西湖区文三路5号", True),
         ("STREET_ADDRESS", "阳光小区3号楼", True),
         ("STREET_ADDRESS", "约翰福音3章16节", False),
@@ -291,3 +297,34 @@ def test_nothing_in_the_negative_table_is_redacted_by_the_bundled_pack(both):
 def test_what_cannot_be_a_name_is_none(entity, written, expected):
     """By form alone, whatever the model's probability."""
     assert plausible(entity, written) is expected
+
+
+class _Finds:
+    """A tagger that takes one stretch of a text for a person."""
+
+    lang = "en"
+
+    def __init__(self, start, end):
+        self._name = Name(start, end, "PERSON", 0.9)
+
+    def __call__(self, text):
+        return [self._name]
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "expected"),
+    [
+        ("Patient Ana Lopez was seen.", "Patient Ana Lopez", ["Ana Lopez"]),
+        ("Attn: Dr. Ana Lopez", "Attn: Dr. Ana Lopez", ["Ana Lopez"]),
+        ("Cardholder name: Ana", "Cardholder", []),
+        ("I met Ana Lopez. Tom left.", "Ana Lopez. Tom", ["Ana Lopez"]),
+        ("Ask Ana B. Lopez.", "Ana B. Lopez", ["Ana B. Lopez"]),
+        ("He is Col. Ana Lopez.", "Col. Ana Lopez", ["Col. Ana Lopez"]),
+        ("Clientele Lopez", "Clientele Lopez", ["Clientele Lopez"]),
+    ],
+)
+def test_a_person_is_no_longer_than_the_name(text, found, expected):
+    """Fields and forms of address before it, and the next sentence, are no part of it."""
+    start = text.index(found)
+    names = pii_names.read(_Finds(start, start + len(found)), text)
+    assert [text[one.start_char : one.end_char] for one in names] == expected

@@ -112,7 +112,7 @@ def test_every_flagged_example_is_flagged_and_every_clean_one_is_not(bundled):
 def test_no_example_is_a_sentence_the_model_was_trained_on():
     """The composed part of the training text can be made again here."""
     composed = set()
-    for name, seeds in (("grammar", (20, 21)), ("functional", (20, 21, 22))):
+    for name, seeds in (("grammar", (20, 21)), ("functional", (20, 21, 22)), ("situations", (20, 21, 22))):
         spec = importlib.util.spec_from_file_location(name, ROOT / f"training/toxicity/{name}.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

