@@ -251,7 +251,7 @@ def main() -> None:
     held_out = pictures.photographs(tuning=False)
     asked = {name: held_out[name] for name in [*list(held_out)[:-1][:: arguments.every], "bridge"]}
     tuning = pictures.photographs(tuning=True)
-    logos = pictures.logos(400)
+    logos = pictures.logos(500)
     others = {**pictures.quarters(tuning), **logos, **pictures.drawings(150, seed=11), **pictures.frames()}
     rest = {name: photo for name, photo in held_out.items() if name not in asked}
     start = time.process_time()

@@ -34,7 +34,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     """A loaded check over these banks."""
 
     def made(banks: dict[str, Live], **parameters: object) -> Check:
-        monkeypatch.setattr(image_match, "_source", banks.__getitem__)
+        monkeypatch.setattr(image_match.banks, "load", banks.__getitem__)
         check = checks.make("image_match", parameters)
         check.load()
         return check

@@ -110,7 +110,7 @@ def test_works_are_looked_up_in_pages(service):
     assert ([one["id"] for one in last["works"]], last["next"]) == (["w3", "w4"], None)
     assert [one["id"] for one in service.http.get("/v1/banks/mine/works", params={"q": "work w2"}).json()["works"]] == ["w2"]
     names = {one["bank"] for one in service.http.get("/v1/banks", headers=service.tenant).json()["banks"]}
-    assert {"mine", "protected-works"} == names
+    assert {"mine", "protected-texts", "protected-works"} == names
     assert "fingerprints" not in json.dumps(first)
 
 
