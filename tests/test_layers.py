@@ -23,6 +23,7 @@ HEAVY = {
     "numpy", "torch", "transformers",
 }  # fmt: skip
 HEAVY_AT_HOME = {
+    "guard/compiled.py",
     "generators/mlp_gan.py",
     "guard/marks/tile_kernels.py",
     "guard/matching/kernels.py",

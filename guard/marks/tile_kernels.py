@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 
-
-def compiled(signature: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator: compile for these types at once, or take it from the cache where one can be kept."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for cache in (True, False):
-            try:
-                return numba.njit(signature, nogil=True, cache=cache)(function)  # type: ignore[no-any-return]
-            except (RuntimeError, OSError):  # no folder can be written: a read-only system without a home
-                if not cache:
-                    raise
-        raise AssertionError
-
-    return decorate
-
+from guard.compiled import compiled
 
 _PLANE, _WAVES, _MAP = types.float32[:, ::1], types.float32[::1], types.float64[::1]
 _DIRECTIONS = np.array([[1, 0, 0, 1], [0, -1, 1, 0], [1, 0, 0, -1], [0, 1, 1, 0]], dtype=np.float64)

@@ -20,6 +20,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from guard.compiled import compiled
+
 WORDS = 4
 """64-bit words of a hash."""
 DAMAGED = -1
@@ -39,21 +41,6 @@ _ROWS = types.Array(types.uint64, 2, "C", readonly=True)
 _OFFSETS = types.Array(types.uint32, 1, "C", readonly=True)
 _LAYOUT = types.Array(types.int64, 1, "C", readonly=True)
 _FOUND = types.int64[::1]
-
-
-def compiled(signature: object, **options: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator: compile for these types at once, or take it from the cache. Without the lock of the interpreter when run."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for cache in (True, False):
-            try:
-                return numba.njit(signature, nogil=True, cache=cache, **options)(function)  # type: ignore[no-any-return]
-            except (RuntimeError, OSError):  # No folder can be written: a read-only system without a home, a full disk.
-                if not cache:
-                    raise
-        raise AssertionError
-
-    return decorate
 
 
 _part: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from guard.compiled import compiled
 
-@numba.njit(inline="always", cache=True)  # type: ignore[untyped-decorator]
+
+@compiled(inline="always")
 def _ones(word: Any) -> Any:
     """Bits that are set in 64 (the compiler makes one instruction of it)."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -17,7 +18,7 @@ def _ones(word: Any) -> Any:
     return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled()
 def nearest_lists(queries: Any, centres: Any, out: Any) -> None:
     """For each query the `out.shape[1]` centres nearest to it, nearest first; equal ones by number."""
     wanted = out.shape[1]
@@ -37,7 +38,7 @@ def nearest_lists(queries: Any, centres: Any, out: Any) -> None:
             out[q, k] = best[k] & 0xFFFFFFFF
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled()
 def search_lists(queries: Any, probes: Any, codes: Any, starts: Any, rows: Any, dropped: Any, offset: Any, best: Any) -> None:
     """Sharpen `best`, for each query ascending keys (distance above entry), by the codes of its probed lists.
 

@@ -406,8 +406,9 @@ def chain(
 @cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The machine code of a function of this module."""
-    import numba
     from numba import types
+
+    from guard.compiled import compiled as compile_for
 
     def array(kind: Any, *, readonly: bool = False, dimensions: int = 1) -> Any:
         return types.Array(kind, dimensions, "C", readonly=readonly)
@@ -435,9 +436,4 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             given[u8], given[i32], given[i32], i64, i64, i64, table, array(i64), table,
         ),
     }  # fmt: skip
-    signature = signatures[function.__name__]
-    try:
-        made = numba.njit(signature, cache=True, nogil=True)(function)
-    except RuntimeError:  # nowhere to keep what was compiled
-        made = numba.njit(signature, nogil=True)(function)
-    return made  # type: ignore[no-any-return]
+    return compile_for(signatures[function.__name__])(function)
