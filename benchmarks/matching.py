@@ -268,7 +268,7 @@ def main() -> None:
     print(f"{len(bench.names)} works, {len(asked)} looked up; registered in {time.process_time() - start:.0f} s", flush=True)
     timed(bench, [picture for picture in asked.values() if picture.size == (512, 512)])
     edited(bench, asked)
-    strangers(bench, pictures.logos(500, skip=1500))
+    strangers(bench, pictures.logos(500, skip=2000))
     collages(bench, asked)
     logos_on_photographs(bench, dict(list(tuning.items())[:12]), dict(list(logos.items())[:24]))
     print(report(bench))

@@ -97,15 +97,13 @@ def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix) -> Reading
 
 def _searched(even: Plane, layout: Layout, key: bytes, *, slow: bool) -> Reading | None:
     """`slow`: also by pilots alone."""
-    one = pattern(key, layout)
-    for matrix in tile_search.candidates(tile_search.lattice(even), one):
-        plane = tile_search.straightened(even, matrix)
-        if _surety(plane, layout, key) >= SEEN:
-            found = _decoded(plane, layout, key, matrix)
-            if found:
-                return found
-    if not slow:
-        return None
+    found = _found(even, layout, key)
+    if found or not slow:
+        return found
+    for window in tile_search.windows(even):
+        found = _found(window, layout, key, cuts_only=True)
+        if found:
+            return found
     ranked = sorted(
         ((_surety(tile_search.straightened(even, matrix), layout, key), place, matrix)
          for place, matrix in enumerate(tile_search.likely())),
@@ -116,6 +114,18 @@ def _searched(even: Plane, layout: Layout, key: bytes, *, slow: bool) -> Reading
             break
         for close in tile_search.around(matrix):
             found = _decoded(tile_search.straightened(even, close), layout, key, close)
+            if found:
+                return found
+    return None
+
+
+def _found(even: Plane, layout: Layout, key: bytes, *, cuts_only: bool = False) -> Reading | None:
+    """What the candidates of the lattice say."""
+    one = pattern(key, layout)
+    for matrix in tile_search.candidates(tile_search.lattice(even), one, cuts_only=cuts_only):
+        plane = tile_search.straightened(even, matrix)
+        if _surety(plane, layout, key) >= SEEN:
+            found = _decoded(plane, layout, key, matrix)
             if found:
                 return found
     return None

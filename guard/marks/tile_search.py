@@ -35,6 +35,10 @@ _MOST_STRETCH = 0.5
 """Largest natural logarithm of width's scale over height's."""
 _COARSE_SHARE = 0.6
 """Share of the ring's radius that survives strong reduction: each family is also scored by it alone."""
+_WINDOW = 0.6
+"""Share of the sides that a window has in which an image within a page is looked for."""
+_PLAIN, _BUSY_SHARE = 0.05, 0.02
+"""Detail below the first is none; rows and columns with a smaller share of detail than the second are border."""
 _FEWEST = 60
 """Lattice points that must lie inside the transform."""
 
@@ -69,8 +73,11 @@ def lattice(even: Plane) -> Lattice:
     return Lattice(np.minimum(whole / (cv2.blur(whole, (25, 25)) + 1e-6), 4.0) - 1.0, reduced)
 
 
-def candidates(found: Lattice, one: Pattern) -> Iterator[Matrix]:
-    """Transformations worth a closer look, likely families first: each (2, 2), from canonical pixels to the image's."""
+def candidates(found: Lattice, one: Pattern, *, cuts_only: bool = False) -> Iterator[Matrix]:
+    """Transformations worth a closer look, likely families first: each (2, 2), from canonical pixels to the image's.
+
+    `cuts_only`: those that were cut or scaled, not turned or stretched.
+    """
     import numpy as np
 
     seen: list[Matrix] = []
@@ -84,11 +91,30 @@ def candidates(found: Lattice, one: Pattern) -> Iterator[Matrix]:
         (stretched, 8, None),
         (stretched, 4, coarse),
     ):
+        if cuts_only and family is not cut:
+            return
         for matrix in _best(found, one, family, count, band):
             if any(np.abs(matrix - other).max() < 0.002 * np.abs(matrix).max() for other in seen):
                 continue
             seen.append(matrix)
             yield np.asarray(np.linalg.inv(matrix.reshape(2, 2) * one.layout.tile / _SIDE).T * found.reduced, dtype=np.float64)
+
+
+def windows(even: Plane) -> Iterator[Plane]:
+    """Parts of a plane that may show the image alone: without a plain border, then its middle and its corners."""
+    import numpy as np
+
+    busy = np.abs(even) > _PLAIN
+    rows, columns = (np.flatnonzero(busy.mean(axis=axis) > _BUSY_SHARE) for axis in (1, 0))
+    height, width = even.shape
+    if rows.size and columns.size:
+        inner = even[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        if inner.size < 0.95 * even.size:
+            yield inner
+    high, wide = round(height * _WINDOW), round(width * _WINDOW)
+    places = [(height - high) // 2, 0, 0, height - high, height - high], [(width - wide) // 2, 0, width - wide, 0, width - wide]
+    for top, left in zip(*places, strict=True):
+        yield even[top : top + high, left : left + wide]
 
 
 def likely() -> Iterator[Matrix]:

@@ -245,3 +245,14 @@ def test_the_same_image_is_marked_alike_twice() -> None:
 
 def test_turning_is_clockwise() -> None:
     assert np.allclose(turn(90) @ [1, 0], [0, 1])
+
+
+def test_an_image_on_a_page_is_found(copy: np.ndarray) -> None:
+    """In a plain border, and as one part of something larger."""
+    framed = cv2.copyMakeBorder(copy, 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    page = photograph(9, 1100, 760)
+    page[40:552, 60:572] = copy
+    for picture in (framed, page):
+        found = tile.read(luma(picture), KEY)
+        assert found is not None
+        assert found.payload == PAYLOAD
