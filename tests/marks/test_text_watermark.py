@@ -24,7 +24,8 @@ two hundred and eleven of them, worn in the middle like old spoons, and on the l
 a book about whales. Nobody came to visit in winter. In spring the supply boat brought flour, newspapers that were a month old,
 and letters from his sister, who lived inland and was afraid of water. He answered every one of them at length, describing
 the weather, the ships that passed, and the habits of a seal that had taken to sleeping on the slipway below the kitchen window.
-When the wind turned north he oiled the hinges; when it turned south he aired the blankets and mended whatever had torn since autumn."""
+When the wind turned north he oiled the hinges; when it turned south he aired the blankets and mended whatever had torn
+since autumn."""
 MIXED = "Größe, naïve café — 价格是多少？ 我们明天在上海见面，好不好？ Ещё раз: всё хорошо. 🙂 " * 3
 
 
