@@ -78,7 +78,7 @@ def choose(
         before[:, 0] = -1.0
         kept = torch.zeros_like(kept).scatter(-1, order, ordered.masked_fill(before >= settings.top_p, 0.0))
     if shift is not None:
-        kept = shift(kept / kept.sum(-1, keepdim=True))
+        kept = shift(kept)
     # In the order of the vocabulary, not of the probabilities: a difference in the last bit then moves a bound by as much,
     # where an order could turn over.
     bounds = kept.cumsum(-1)

@@ -448,7 +448,7 @@ class TokenMark(Protocol):
         """Tokens of a context."""
 
     def shift(self, probabilities: Any, contexts: Sequence[Sequence[int] | None], /) -> Any:
-        """The probabilities (float64 tensor [R, V]) to draw the next tokens from.
+        """The probabilities (float64 tensor [R, V], rows of any sum) to draw the next tokens from.
 
         `contexts`: the last `width` tokens of each row's output; None where there are fewer, or where they came before.
         """

@@ -89,9 +89,10 @@ class TokenWatermark:
         self._secret = hashlib.shake_256(b"genguard/text/1\0" + key + b"\0" + method.encode()).digest(32)
 
     def shift(self, probabilities: Any, contexts: Sequence[Sequence[int] | None], /) -> Any:
-        """The probabilities (float64 tensor [R, V], rows that sum to 1) from which the next tokens are drawn.
+        """The probabilities (float64 tensor [R, V]) from which the next tokens are drawn.
 
-        `contexts`: the last WIDTH tokens of each row; None leaves a row as it is.
+        `contexts`: the last WIDTH tokens of each row; None leaves a row as it is. Rows need not sum to 1; what is
+        shifted does.
         """
         import torch
 
@@ -101,7 +102,8 @@ class TokenWatermark:
         size = probabilities.shape[-1]
         stream = torch.stack([torch.tensor(self._stream(context, size)) for context in contexts if context is not None])
         indices = torch.tensor(rows, device=probabilities.device)
-        shifted = self._shifted(probabilities[indices], stream.to(probabilities.device))
+        given = probabilities[indices]
+        shifted = self._shifted(given / given.sum(-1, keepdim=True), stream.to(probabilities.device))
         return probabilities.index_copy(0, indices, shifted)
 
     def read(self, tokens: Sequence[int]) -> TextReading:

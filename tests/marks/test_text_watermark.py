@@ -15,6 +15,8 @@ from guard.errors import InputError, ModelError, RegistryError, SettingsError
 from guard.marks import order
 from guard.marks.text_watermark import TextWatermark, read_text_watermark, text_watermark, without_label
 from guard.marks.token_marks import LEAST_TOKENS, METHODS, WIDTH, Method, TokenWatermark, Verdict, binomial_tail
+from guard.marks.watermark import keyed
+from guard.rules import MarkSpec
 from guard.types import Content, Marking, Modality, Operator, Origin, Request, Stage
 
 KEY, OTHER = b"k" * 32, b"o" * 32
@@ -197,6 +199,12 @@ def test_the_marker_says_too_short_and_too_faint() -> None:
         "too short to tell: found 1 tokens"
     )
     assert put(marker, content(PROSE, "speaker", text_watermark="synthid")).error.startswith("too faint to tell: found p ")
+
+
+def test_a_policy_with_a_text_watermark_asks_for_the_key() -> None:
+    """Alone, and whatever the method."""
+    assert keyed([MarkSpec("text_watermark", Modality.TEXT)])
+    assert keyed([MarkSpec("text_watermark", Modality.TEXT, {"method": "green_list"})])
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:
