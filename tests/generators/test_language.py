@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from generators.base import Once
 from generators.language import LanguageGenerator, language
 from generators.sampling import Batch, Settings, choose, uniform_draws
 from guard.chain import Chain
@@ -419,10 +418,15 @@ def test_long_texts_of_the_bundled_model_are_read_back(service: LanguageGenerato
     guard = Guard(
         house, ledger, chains={house.id: Chain(house, {"a": FakeCheck()})}, operator=Operator("Example", watermark_key=key)
     )
-    talkative = language(device="cpu")
-    talkative._loaded = Once(lambda: replace(service._loaded.get(), ends=frozenset()))  # type: ignore[attr-defined]
     asked = ["I want to book a table for two.", "Find me a flight to Paris."]
-    releases = guard.release_many_sync(talkative, asked, seed=1, max_new_tokens=210)
+    loaded = service._loaded.get()
+
+    def talk_on(_module: Any, _given: Any, output: Any) -> None:
+        output.logits[..., sorted(loaded.ends)] = -1e9
+
+    hook = loaded.model.register_forward_hook(talk_on)
+    releases = guard.release_many_sync(service, asked, seed=1, max_new_tokens=210)
+    hook.remove()
     for _, release in releases:
         assert release.content is not None
         assert {mark.kind: mark.verified for mark in release.decision.marks} == {"text_watermark": True, "label": True}
