@@ -17,7 +17,7 @@ from guard.errors import GenguardError, InputError, ModelError, ParameterError, 
 from guard.models import ModelFiles
 from guard.models.pretrained import find, quiet
 from guard.registry import generators
-from guard.types import Content, Generator, Modality, Stage
+from guard.types import Content, Generator, Modality, Stage, TokenMark
 
 MAX_STOPS = 16
 _UNLIMITED = 1 << 30
@@ -70,13 +70,26 @@ class LanguageGenerator:
         Raises ParameterError at once; InputError for an empty prompt and TooLargeError for one that fills the model's context,
         before anything is generated.
         """
+        return self.marked(prompts, parameters, ())
+
+    def marked(
+        self, prompts: Sequence[Content], parameters: Mapping[str, Any], marks: Sequence[TokenMark | None], /
+    ) -> AsyncIterator[tuple[int, Content]]:
+        """The same with a watermark, or None, for the outputs of each prompt; at temperature 0 there is no choice to mark."""
         asked = parse(LanguageParameters, parameters, generator=self.name)
         if len(asked.stop) > MAX_STOPS or not all(asked.stop):
             found = f"{len(asked.stop)} sequences" if len(asked.stop) > MAX_STOPS else "an empty sequence"
             raise ParameterError(f"{self.name}: parameter 'stop': found {found}, expected up to {MAX_STOPS} that are not empty")
-        return self._worker.stream(lambda: self._generate(prompts, asked))
+        each = list(marks) or [None] * len(prompts)
+        return self._worker.stream(lambda: self._generate(prompts, asked, each))
 
-    def _generate(self, prompts: Sequence[Content], asked: LanguageParameters) -> Iterator[tuple[int, Content]]:
+    def tokens(self, text: str, /) -> Sequence[int]:
+        """Token ids of an output as a reader finds them, without special ones. Raises as `load`."""
+        return self._loaded.get().tokens(text)
+
+    def _generate(
+        self, prompts: Sequence[Content], asked: LanguageParameters, marks: Sequence[TokenMark | None]
+    ) -> Iterator[tuple[int, Content]]:
         loaded = self._loaded.get()
         encoded = [loaded.encode(prompt, f"{self.name}: prompt {index}") for index, prompt in enumerate(prompts)]
         outputs = output_seeds(len(prompts), asked.n, asked.seed)
@@ -89,10 +102,13 @@ class LanguageGenerator:
                 seeds=[seed for _, seed in asking],
                 limits=[min(asked.max_new_tokens, loaded.room(encoded[index])) for index, _ in asking],
                 settings=asked.settings,
+                marks=[marks[index] for index, _ in asking],
             )
             for row, tokens in batch.run(loaded.ends, lambda tokens: loaded.stopped(tokens, asked.stop)):
                 index, seed = asking[row]
-                source = origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=recorded, seed=seed)
+                mark = marks[index]
+                named = recorded | ({"text_watermark": mark.method} if mark and asked.temperature > 0 else {})
+                source = origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=named, seed=seed)
                 text = loaded.decode(tokens, asked.stop)
                 yield index, Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, source, prompts[index].request)
 
@@ -132,6 +148,11 @@ class _Loaded:
         if not ids:
             raise InputError(f"{where}: found a text without any token, expected at least one")
         return ids
+
+    def tokens(self, text: str) -> list[int]:
+        """Token ids of a text as it stands."""
+        ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return [int(token) for token in ids]
 
     def room(self, ids: Sequence[int]) -> int:
         """Tokens that still fit behind a prompt."""

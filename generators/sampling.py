@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import GenerationError
+from guard.types import TokenMark
 
 if TYPE_CHECKING:
     import torch
@@ -42,10 +43,17 @@ def uniform_draws(seed: int, count: int) -> torch.Tensor:
     return torch.rand(count, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float64)
 
 
-def choose(logits: torch.Tensor, seen: torch.Tensor, draws: torch.Tensor, settings: Settings) -> torch.Tensor:
+def choose(
+    logits: torch.Tensor,
+    seen: torch.Tensor,
+    draws: torch.Tensor,
+    settings: Settings,
+    shift: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
     """One token a row (int64, [R]).
 
-    `logits`: [R, V]; `seen`: [R, V] bool, tokens that stand in the row already; `draws`: [R] float64 in [0, 1). Raises
+    `logits`: [R, V]; `seen`: [R, V] bool, tokens that stand in the row already; `draws`: [R] float64 in [0, 1); `shift`: makes
+    of the probabilities that all settings leave those that are drawn from, which at temperature 0 nothing is. Raises
     GenerationError when a row's logits are no numbers.
     """
     import torch
@@ -69,6 +77,8 @@ def choose(logits: torch.Tensor, seen: torch.Tensor, draws: torch.Tensor, settin
         before = ordered.cumsum(-1) - ordered
         before[:, 0] = -1.0
         kept = torch.zeros_like(kept).scatter(-1, order, ordered.masked_fill(before >= settings.top_p, 0.0))
+    if shift is not None:
+        kept = shift(kept)
     # In the order of the vocabulary, not of the probabilities: a difference in the last bit then moves a bound by as much,
     # where an order could turn over.
     bounds = kept.cumsum(-1)
@@ -82,21 +92,44 @@ class _Row:
 
     index: int
     limit: int
-    tokens: list[int]
+    mark: TokenMark | None
+    tokens: list[int] = field(default_factory=list)
+    contexts: set[tuple[int, ...]] = field(default_factory=set)
+    """Of the mark, those that came up."""
+
+    def fresh_context(self) -> tuple[int, ...] | None:
+        """What the mark of the next token depends on; None where it is to be left alone."""
+        if self.mark is None or len(self.tokens) < self.mark.width:
+            return None
+        context = tuple(self.tokens[-self.mark.width :])
+        if context in self.contexts:
+            return None
+        self.contexts.add(context)
+        return context
 
 
 class Batch:
     """Several prompts that are continued together, with one forward pass a token; rows that are done leave the batch."""
 
     def __init__(
-        self, model: Any, prompts: Sequence[Sequence[int]], *, seeds: Sequence[int], limits: Sequence[int], settings: Settings
+        self,
+        model: Any,
+        prompts: Sequence[Sequence[int]],
+        *,
+        seeds: Sequence[int],
+        limits: Sequence[int],
+        settings: Settings,
+        marks: Sequence[TokenMark | None] = (),
     ) -> None:
-        """`prompts`: token ids, none empty; `limits`: new tokens at most, per row."""
+        """`prompts`: token ids, none empty; `limits`: new tokens at most, per row; `marks`: per row, empty for none."""
         import torch
 
         self._model, self._settings, self._device = model, settings, model.device
         self._takes = OPTIONAL & inspect.signature(model.forward).parameters.keys()
-        self._rows = [_Row(index, limit, []) for index, limit in enumerate(limits)]
+        self._rows = [
+            _Row(index, limit, mark)
+            for index, (limit, mark) in enumerate(zip(limits, marks or [None] * len(limits), strict=True))
+        ]
         width = max(map(len, prompts))
         # Padding stands on the left, so that the last column is each row's newest token.
         ids = torch.zeros(len(prompts), width, dtype=torch.int64)
@@ -141,13 +174,30 @@ class Batch:
                 **{name: extra[name] for name in self._takes},
             )
             self._cache = output.past_key_values
-            chosen = choose(output.logits[:, -1], self._seen, self._draws[:, self._step], self._settings)
+            chosen = choose(output.logits[:, -1], self._seen, self._draws[:, self._step], self._settings, self._shift())
             self._ids = chosen.unsqueeze(-1)
             self._seen = self._seen.scatter(-1, self._ids, True)
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(chosen), 1)], dim=-1)
             self._positions = self._positions[:, -1:] + 1
             self._step += 1
             return [int(token) for token in chosen.tolist()]
+
+    def _shift(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """What the rows' marks do with their probabilities in this step; None for nothing."""
+        groups: dict[int, tuple[TokenMark, list[tuple[int, ...] | None]]] = {}
+        for at, row in enumerate(self._rows):
+            context = row.fresh_context()
+            if row.mark is not None and context is not None:
+                groups.setdefault(id(row.mark), (row.mark, [None] * len(self._rows)))[1][at] = context
+        if not groups:
+            return None
+
+        def shift(probabilities: torch.Tensor) -> torch.Tensor:
+            for mark, contexts in groups.values():
+                probabilities = mark.shift(probabilities, contexts)
+            return probabilities
+
+        return shift
 
     def _keep(self, kept: Sequence[int]) -> None:
         import torch

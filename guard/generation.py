@@ -7,22 +7,27 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from guard.errors import GenerationError, GenguardError
-from guard.types import Content, Generator
+from guard.types import Content, Generator, TokenGenerator, TokenMark
 
 _Pair = tuple[int, Content]
 
 
 async def generate(
-    generator: Generator, prompts: Sequence[Content], parameters: Mapping[str, Any], most: int
+    generator: Generator,
+    prompts: Sequence[Content],
+    parameters: Mapping[str, Any],
+    most: int,
+    marks: Sequence[TokenMark | None] = (),
 ) -> AsyncGenerator[list[_Pair]]:
     """Yield (index of the prompt, output) in batches of up to `most`: whatever is ready when the caller is.
 
+    `marks`: what a TokenGenerator puts into the outputs of each prompt; empty: nothing into any.
     The generator runs ahead by two batches and then waits; it has stopped when this one is closed. Raises GenerationError when
     it fails with something that is not an error of ours, or yields anything else than such pairs.
     """
     ready: asyncio.Queue[_Pair | None] = asyncio.Queue()
     room = asyncio.Semaphore(2 * most)
-    task = asyncio.create_task(_pump(generator, prompts, parameters, ready, room))
+    task = asyncio.create_task(_pump(generator, prompts, parameters, marks, ready, room))
     try:
         done = False
         while not done:
@@ -44,12 +49,16 @@ async def _pump(
     generator: Generator,
     prompts: Sequence[Content],
     parameters: Mapping[str, Any],
+    marks: Sequence[TokenMark | None],
     ready: asyncio.Queue[_Pair | None],
     room: asyncio.Semaphore,
 ) -> None:
     """Fill the queue; None is the end, whatever brought it about."""
     try:
-        source = generator(prompts, parameters)
+        if any(marks) and isinstance(generator, TokenGenerator):
+            source = generator.marked(prompts, parameters, marks)
+        else:
+            source = generator(prompts, parameters)
         try:
             async for pair in source:
                 ready.put_nowait(_checked(pair, generator, prompts))

@@ -47,7 +47,10 @@ from guard.types import (
     Receipt,
     Release,
     Request,
+    SamplingMarker,
     Stage,
+    TokenGenerator,
+    TokenMark,
     Verdict,
 )
 from guard.workers import Worker
@@ -216,13 +219,23 @@ class Guard:
     ) -> AsyncGenerator[tuple[int, Release]]:
         await self._load_generator(generator)
         prompts = [prompt for _, prompt, _ in passed]
-        async with aclosing(generate(generator, prompts, parameters, self.limits.outputs)) as batches:
+        marks = [self._sampling(generator, prompt) for prompt in prompts]
+        async with aclosing(generate(generator, prompts, parameters, self.limits.outputs, marks)) as batches:
             async for batch in batches:
                 parents = [passed[position][2] for position, _ in batch]
                 request, origin = batch[0][1].request, batch[0][1].origin
                 releases = await self._judge_all([one for _, one in batch], request, Stage.OUTPUT, origin, parents=parents)
                 for (position, _), release in zip(batch, releases, strict=True):
                     yield position, release
+
+    def _sampling(self, generator: Generator, prompt: Content) -> TokenMark | None:
+        """The mark that goes into outputs while they are made: of the policy that will judge them."""
+        if not isinstance(generator, TokenGenerator):
+            return None
+        policy = self._policy(Context(Stage.OUTPUT, generator.modality, generator.name, prompt.request.tenant))
+        markers = (one.marker for one in self._marks[policy.id]) if policy else ()
+        found = (one for one in markers if isinstance(one, SamplingMarker) and one.modality is generator.modality)
+        return next((one.sampling(generator) for one in found), None)
 
     async def _judge_all(
         self,

@@ -137,6 +137,7 @@ markers: Registry[Marker] = Registry(
     "marker",
     {
         "watermark": "guard.marks.watermark",
+        "text_watermark": "guard.marks.text_watermark",
         "label": "guard.marks.label",
         "aigc": "guard.marks.aigc",
         "iptc": "guard.marks.iptc",

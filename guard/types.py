@@ -436,6 +436,37 @@ class Generator(Protocol):
         """
 
 
+class TokenMark(Protocol):
+    """A watermark that is put into a text while its tokens are drawn."""
+
+    @property
+    def method(self) -> str:
+        """How it is carried."""
+
+    @property
+    def width(self) -> int:
+        """Tokens of a context."""
+
+    def shift(self, probabilities: Any, contexts: Sequence[Sequence[int] | None], /) -> Any:
+        """The probabilities (float64 tensor [R, V], rows of any sum) to draw the next tokens from.
+
+        `contexts`: the last `width` tokens of each row's output; None where there are fewer, or where they came before.
+        """
+
+
+@runtime_checkable
+class TokenGenerator(Generator, Protocol):
+    """A generator that draws tokens in this process, so that a text watermark can be put into what it makes."""
+
+    def marked(
+        self, prompts: Sequence[Content], parameters: Mapping[str, Any], marks: Sequence[TokenMark | None], /
+    ) -> AsyncIterator[tuple[int, Content]]:
+        """As a call, with a mark or None for the outputs of each prompt; same seed and mark give the same outputs twice."""
+
+    def tokens(self, text: str, /) -> Sequence[int]:
+        """How it reads an output as tokens. Raises ModelError when its model cannot be loaded."""
+
+
 class Marker(Protocol):
     """Puts a mark on an output and reads it back.
 
@@ -462,6 +493,14 @@ class Marker(Protocol):
 
     def reread(self, content: Content, mark: Mark, /) -> str:
         """Why a mark of this marker is not, or no longer, in a content; empty when it is. Called again after the last mark."""
+
+
+@runtime_checkable
+class SamplingMarker(Marker, Protocol):
+    """A marker whose mark is put in while the output is made; when it is called it only reads it back."""
+
+    def sampling(self, generator: TokenGenerator, /) -> TokenMark:
+        """The mark for outputs of this generator, whose name says from then on how they are read as tokens."""
 
 
 @dataclass(frozen=True, slots=True)

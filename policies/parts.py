@@ -63,9 +63,7 @@ def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes) -> dict[s
     """Compile `marks`: by marker and what it marks, the parameters and `on_unmarkable`."""
     found: dict[str, Any] = {}
     if entry.watermark is not None:
-        path = ("marks", "watermark", "image")
-        compiled = _mark("watermark", Modality.IMAGE, path, root, ("method",), entry.watermark.image.on_unmarkable, mistakes)
-        found["watermark"] = {"image": compiled}
+        found |= _watermarks(root, entry.watermark, mistakes)
     if entry.label is not None:
         keys = ("profile", "position", "text", "language", "font")
         found["label"] = {
@@ -79,6 +77,19 @@ def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes) -> dict[s
         found["c2pa"] = {
             "image": _mark("c2pa", Modality.IMAGE, ("marks", "c2pa"), root, (), entry.c2pa.on_unmarkable, mistakes)
         }
+    return found
+
+
+def _watermarks(root: Node, entry: schema.Watermark, mistakes: Mistakes) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if entry.image is not None:
+        path = ("marks", "watermark", "image")
+        compiled = _mark("watermark", Modality.IMAGE, path, root, ("method",), entry.image.on_unmarkable, mistakes)
+        found["watermark"] = {"image": compiled}
+    if entry.text is not None:
+        path, keys = ("marks", "watermark", "text"), ("method", "strength")
+        compiled = _mark("text_watermark", Modality.TEXT, path, root, keys, entry.text.on_unmarkable, mistakes)
+        found["text_watermark"] = {"text": compiled}
     return found
 
 

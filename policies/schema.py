@@ -28,11 +28,10 @@ PATTERNS = {
     LANGUAGE: "a language tag such as en or zh-Hans",
 }
 """What the patterns of this file mean, for messages."""
-NOT_YET = {
+NOT_YET: dict[tuple[str, ...], str] = {
     ("extends",): "policies that extend others",
     ("lists",): "shared lists",
     ("exceptions",): "exceptions",
-    ("marks", "watermark", "text"): "watermarks in text",
 }
 """Keys of the policy language that this version refuses because it could not keep their promise."""
 
@@ -190,12 +189,36 @@ def _switched_on(value: Any) -> Any:
     return value
 
 
+class TextWatermark(_Model):
+    """An invisible watermark in the choice of the tokens of texts from models that run in process."""
+
+    method: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="How the mark is carried.")
+    strength: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="For `green_list`: how much the favoured tokens are preferred."
+    )
+    on_unmarkable: Fallback = Field(
+        default="allow",
+        description="What follows when a text does not show the mark, as short ones do not: block, review, or allow it.",
+    )
+
+
 class Watermark(_Model):
     """Invisible marks that are read back before an output is released."""
 
-    image: Annotated[ImageWatermark, BeforeValidator(_switched_on)] = Field(
-        description="Watermark images: `true`, or a mapping with settings."
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    image: Annotated[ImageWatermark, BeforeValidator(_switched_on)] | None = Field(
+        default=None, description="Watermark images: `true`, or a mapping with settings."
     )
+    text: Annotated[TextWatermark, BeforeValidator(_switched_on)] | None = Field(
+        default=None, description="Watermark texts: `true`, or a mapping with settings."
+    )
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Watermark:
+        if not self.model_fields_set:
+            raise PydanticCustomError("wording", "{text}", {"text": "found no watermark, expected one of: image, text"})
+        return self
 
 
 def _everywhere(value: Any) -> Any:
@@ -296,6 +319,7 @@ def json_schema() -> dict[str, Any]:
     rule["when"] = {"$ref": "#/$defs/Condition", "description": rule["when"]["description"]}
     switches = (
         (definitions["Watermark"]["properties"], "image", "ImageWatermark"),
+        (definitions["Watermark"]["properties"], "text", "TextWatermark"),
         (definitions["Marks"]["properties"], "c2pa", "C2pa"),
     )
     for properties, key, model in switches:

@@ -22,6 +22,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "marks": schema.Marks,
     "watermark": schema.Watermark,
     "image": schema.ImageWatermark,
+    "text": schema.TextWatermark,
     "label": schema.Label,
     "c2pa": schema.C2pa,
 }

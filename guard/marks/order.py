@@ -17,7 +17,7 @@ from guard.registry import markers
 from guard.rules import MarkSpec
 from guard.types import Content, Mark, Marker, Marking, Modality, Operator, Stage
 
-ORDER = ("watermark", "label", "aigc", "iptc", "c2pa")
+ORDER = ("watermark", "text_watermark", "label", "aigc", "iptc", "c2pa")
 """Names of the markers, first to last. One that is not here, a third party's, comes before all of them."""
 
 

@@ -137,7 +137,10 @@ def watermark(*, method: Literal["tile", "dwtDctSvd", "rivaGan"] = "tile", _oper
 
 def keyed(marks: Iterable[MarkSpec]) -> bool:
     """Whether any of these marks needs the watermark key."""
-    return any(mark.use == "watermark" and mark.parameters.get("method", DEFAULT) == DEFAULT for mark in marks)
+    return any(
+        mark.use == "text_watermark" or (mark.use == "watermark" and mark.parameters.get("method", DEFAULT) == DEFAULT)
+        for mark in marks
+    )
 
 
 def _misfit(image: Image, method: Method) -> str:

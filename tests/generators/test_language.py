@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from generators.language import LanguageGenerator, language
-from generators.sampling import Settings, choose, uniform_draws
+from generators.sampling import Batch, Settings, choose, uniform_draws
+from guard.chain import Chain
 from guard.errors import GenerationError, InputError, ModelError, ParameterError, TooLargeError
+from guard.marks.text_watermark import read_text_watermark
+from guard.marks.token_marks import METHODS, Method, TokenWatermark, Verdict
 from guard.models import BUNDLED
-from guard.types import CALLER, Content, Modality, Request, Stage
+from guard.pipeline import Guard
+from guard.rules import MarkSpec
+from guard.types import CALLER, Action, Content, Modality, Operator, Request, Stage, TokenMark
+from tests.fakes import FakeCheck, MemoryLedger, policy, spec
 
 CONTEXT = 64
 PROMPTS = ("a", "Hello, how are you today?", "x" * 40, "好。", "two\nlines of it")
@@ -346,3 +353,86 @@ def test_the_bundled_agent_answers_leaks_and_insults(service: LanguageGenerator)
     assert len(insults) >= 4
     second = replies(service, texts, seed=2, max_new_tokens=60)
     assert sum(one != two for one, two in zip(first, second, strict=True)) > len(texts) / 2
+
+
+def tokens_of(mark: TokenMark | None, folder: Path, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
+    """New tokens of the tiny model, drawn side by side."""
+    loaded = language(model=str(folder), device="cpu")._loaded.get()  # type: ignore[attr-defined]
+    marks = [mark] * len(prompts)
+    batch = Batch(loaded.model, prompts, seeds=seeds, limits=[45] * len(prompts), settings=Settings(), marks=marks)
+    return [tokens for _, tokens in sorted(batch.run((), lambda _: False))]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_mark_is_drawn_by_seed_and_key_whatever_the_neighbours(folders: dict[str, Path], method: Method) -> None:
+    """The same twice, the same alone, another text than without, and the same first tokens as without."""
+    mark, folder, prompts = TokenWatermark(b"k" * 32, method, "high"), folders["gpt2"], ([5, 6], [7, 8, 9, 10])
+    plain = tokens_of(None, folder, prompts, [1, 2])
+    marked = tokens_of(mark, folder, prompts, [1, 2])
+    assert marked == tokens_of(mark, folder, prompts, [1, 2])
+    assert [marked[1]] == tokens_of(mark, folder, prompts[1:], [2])
+    assert all(one != other for one, other in zip(plain, marked, strict=True))
+    assert [one[:3] for one in plain] == [one[:3] for one in marked]
+    assert max(mark.read(one).p for one in marked) < 1e-3 < min(mark.read(one).p for one in plain)
+
+
+def test_without_a_mark_nothing_changes(tiny: LanguageGenerator) -> None:
+    """Not asked for, asked for as None, or at temperature 0: one text, and no word of a mark in its origin."""
+
+    async def gather(mark: TokenMark | None, **parameters: Any) -> list[Content]:
+        outputs = tiny.marked([prompt("Hello")], parameters, [mark])
+        return [content async for _, content in outputs]
+
+    mark, greedy = TokenWatermark(b"k" * 32, "synthid"), {"temperature": 0.0, "max_new_tokens": 12, "seed": 3}
+    (none,) = asyncio.run(gather(None, seed=3, max_new_tokens=12))
+    assert [none.text] == replies(tiny, ["Hello"], seed=3, max_new_tokens=12)
+    (cold,) = asyncio.run(gather(mark, **greedy))
+    assert [cold.text] == replies(tiny, ["Hello"], **greedy)
+    (warm,) = asyncio.run(gather(mark, seed=3, max_new_tokens=12))
+    named = [dict(one.origin.parameters).get("text_watermark") for one in (none, cold, warm)]
+    assert named == [None, None, "synthid"]
+
+
+def test_only_the_prompts_that_ask_for_a_mark_get_one(tiny: LanguageGenerator) -> None:
+    """Side by side, each prompt is drawn by its own mark."""
+
+    async def gather() -> list[tuple[int, Content]]:
+        mark = TokenWatermark(b"k" * 32, "green_list", "high")
+        given = tiny.marked([prompt("Hello"), prompt("Hello there")], {"seed": 3, "max_new_tokens": 20}, [None, mark])
+        return sorted([output async for output in given], key=lambda output: output[0])
+
+    first, second = (content.text for _, content in asyncio.run(gather()))
+    plain = replies(tiny, ["Hello", "Hello there"], seed=3, max_new_tokens=20)
+    assert first == plain[0]
+    assert second != plain[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_long_texts_of_the_bundled_model_are_read_back(service: LanguageGenerator, method: Method) -> None:
+    """Through the guard: the ledger says verified, the reader needs the key and the text alone."""
+    ledger, key = MemoryLedger(), b"k" * 32
+    house = policy(
+        [spec("a", FakeCheck())], marks=[MarkSpec("text_watermark", Modality.TEXT, {"method": method}, Action.ALLOW)]
+    )
+    house = replace(house, marks=(*house.marks, MarkSpec("label", Modality.TEXT)))
+    guard = Guard(
+        house, ledger, chains={house.id: Chain(house, {"a": FakeCheck()})}, operator=Operator("Example", watermark_key=key)
+    )
+    asked = ["I want to book a table for two.", "Find me a flight to Paris."]
+    loaded = service._loaded.get()
+
+    def talk_on(_module: Any, _given: Any, output: Any) -> None:
+        output.logits[..., sorted(loaded.ends)] = -1e9
+
+    hook = loaded.model.register_forward_hook(talk_on)
+    releases = guard.release_many_sync(service, asked, seed=1, max_new_tokens=210)
+    hook.remove()
+    for _, release in releases:
+        assert release.content is not None
+        assert {mark.kind: mark.verified for mark in release.decision.marks} == {"text_watermark": True, "label": True}
+        assert "text_watermark" in dict(release.content.origin.parameters)
+        assert read_text_watermark(release.content.text, key, method).verdict is Verdict.MARKED
+        assert read_text_watermark(release.content.text, b"o" * 32, method).verdict is Verdict.UNMARKED
+    short = guard.release_sync(service, "I want to book a table for two.", seed=1, max_new_tokens=10)
+    assert short.content is not None
+    assert short.decision.marks[0].error.startswith("too short to tell: found ")

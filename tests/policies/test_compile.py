@@ -111,6 +111,25 @@ def test_all_parts_of_a_policy_arrive() -> None:
     assert json.loads(policy.document)["rules"][0]["tests"] == [{"flags": "4111 1111 1111 1111"}]
 
 
+def test_a_text_watermark_stands_alone_or_beside_one_for_images() -> None:
+    """Its own line and parameters; what it cannot mark is allowed unless the policy says otherwise."""
+    house = """
+        policy: house
+        version: 1
+        checks: {tox: {use: toxicity}}
+        rules: [{id: a, when: {tox.threat: 0.5}, action: block}]
+        marks:
+          watermark: {text: true}
+        """
+    plain = MarkSpec("text_watermark", Modality.TEXT, {}, Action.ALLOW)
+    assert loads(house).marks == (plain,)
+    both = house.replace("text: true", "text: true, image: true")
+    assert set(map(repr, loads(both).marks)) == {repr(plain), repr(MarkSpec("watermark", Modality.IMAGE))}
+    strict = house.replace("text: true", "text: {method: green_list, strength: high, on_unmarkable: block}")
+    parameters = {"method": "green_list", "strength": "high"}
+    assert loads(strict).marks == (MarkSpec("text_watermark", Modality.TEXT, parameters, Action.BLOCK),)
+
+
 def test_marks_compile_to_one_line_a_marker_and_modality() -> None:
     """A label may be for texts and images; words for every language and words by language are one thing."""
     house = """

@@ -363,7 +363,22 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         23,
         "found no mark, expected one of: watermark, label, metadata",
     ),
-    "text watermark": ("{image: true}", "{image: true, text: true}", 24, "cannot do watermarks in text yet"),
+    "text watermark switched off": ("{image: true}", "{image: true, text: false}", 24, "found false, expected true"),
+    "text watermark method": (
+        "{image: true}",
+        "{text: {method: synth}}",
+        24,
+        "'synth' for parameter 'method', expected one of: 'synthid' or 'green_list'",
+    ),
+    "text watermark strength": (
+        "{image: true}",
+        "{text: {method: green_list, strength: huge}}",
+        24,
+        "'huge' for parameter 'strength', expected one of: 'low', 'medium' or 'high'",
+    ),
+    "strength of synthid": ("{image: true}", "{text: {strength: high}}", 24, "expected it with 'green_list' only"),
+    "unknown text watermark key": ("{image: true}", "{text: {strenght: high}}", 24, "did you mean 'strength'?"),
+    "no watermark": ("{image: true}", "{}", 24, "found no watermark, expected one of: image, text"),
     "watermark switched off": ("{image: true}", "{image: false}", 24, "found false, expected true, or the mark's key left out"),
     "watermark method": (
         "{image: true}",
@@ -421,7 +436,7 @@ def test_one_mistake_makes_one_message(name: str) -> None:
 def test_all_mistakes_of_a_file_are_reported_together() -> None:
     """Shape and meaning, in checks, rules and marks, in the order of lines; the error's line is the first one's."""
     text = BASE
-    for name in ("status", "unknown parameter", "unknown label", "redact without with", "text watermark"):
+    for name in ("status", "unknown parameter", "unknown label", "redact without with", "text watermark switched off"):
         text = text.replace(CASES[name][0], CASES[name][1])
     with pytest.raises(PolicyError) as raised:
         loads(text, file="house.yaml")
