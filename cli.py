@@ -1,9 +1,9 @@
-"""The terminal: `genguard demo | serve | generate | check | reveal | eval | policy … | marks … | audit … | bank …`.
+"""The terminal: `genguard demo | serve | generate | check | verify | reveal | eval | policy … | marks … | audit … | bank …`.
 
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
-`audit verify`: 0 sound, 2 tampered; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open; `bank match`: 0
-matched, 1 no match; `bank import`: 0 all there, 2 some refused; 64 a usage error or an input that cannot be read, 70 a failure
-of ours.
+`verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered; `reveal`: 0 all opened, 1 nothing to
+open, 2 something does not open; `bank match`: 0 matched, 1 no match; `bank import`: 0 all there, 2 some refused; 64 a usage
+error or an input that cannot be read, 70 a failure of ours.
 """
 
 from __future__ import annotations
@@ -165,6 +165,34 @@ def reveal(
     else:
         display.print_revealed(revealed)
     raise typer.Exit(CLOSED if revealed.closed else 0 if revealed.found else NOTHING)
+
+
+@app.command("verify")
+def verify_origin(
+    file: Annotated[str, typer.Argument(help="A text or image file, or - for standard input.")],
+    ledger: Annotated[str | None, typer.Option(help="Where decisions are kept: an SQLAlchemy URL.")] = None,
+    anchors: Annotated[Path | None, typer.Option(help="PEM file with certificates whose C2PA signers are trusted.")] = None,
+    key_file: KeyFile = None,
+    watermark_key_file: Annotated[
+        Path | None, typer.Option(help="Key of the watermark `tile`; beside the ledger by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell where a file comes from, by its marks and the ledger: 0 from here, 1 unknown, 2 tampered with or forged."""
+    from serving.settings import Settings
+    from serving.verification import EXIT as CODES
+    from serving.verification import fields, gather, verify
+    from terminal.origin import print_origin
+
+    _quiet()
+    given = {"ledger": ledger, "key_file": key_file, "watermark_key_file": watermark_key_file}
+    settings = Settings.read(**{name: value for name, value in given.items() if value is not None})
+    report = verify(_read(file), gather(settings, anchors=anchors))
+    if as_json:
+        _print_json(fields(report))
+    else:
+        print_origin(report)
+    raise typer.Exit(CODES[report.answer])
 
 
 @app.command("eval")

@@ -17,9 +17,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import banks, openai, own
-from serving.gate import Gate, error_response, failure_response, refusal_response
+from serving import banks, openai, origin, own
+from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
+from serving.rate import Buckets
 from serving.settings import Settings, is_loopback
+from serving.verification import gather
 from serving.wiring import Wired, wire
 
 GRACE_S = 30
@@ -46,6 +48,8 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.wired = make(settings)
+        known = app.state.wired.guard.operator.watermark_key
+        app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
         app.state.troubles = await app.state.wired.guard.load()
         for name, why in app.state.troubles.items():
             _log.error("check %s is not ready: %s", name, why)
@@ -60,10 +64,12 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         docs_url=None,  # the page would load its scripts from elsewhere; /openapi.json is served
         redoc_url=None,
     )
-    app.add_middleware(Gate, guard=lambda: app.state.wired.guard, callers=callers, max_body=settings.max_body)
+    public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
+    app.add_middleware(Gate, guard=lambda: app.state.wired.guard, callers=callers, max_body=settings.max_body, public=public)
     app.include_router(openai.router)
     app.include_router(own.router)
     app.include_router(banks.router)
+    app.include_router(origin.router)
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -118,6 +124,8 @@ async def _on_http(http: HttpRequest, error: Exception) -> JSONResponse:
 
 
 async def _refuse(http: HttpRequest, message: str) -> JSONResponse:
+    if http.url.path in VERIFY_PATHS:
+        return failure_response(InputError(message))
     wired: Wired = http.app.state.wired
     return refusal_response(await wired.guard.refuse(InputError(message), http.state.request))
 

@@ -48,8 +48,13 @@ CONFIG = "config"
 BANK_CHANGE = "bank_change"
 
 
-def decision_body(decision: Decision, payloads: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Body of a decision. `payloads`: for `original` and `released`, the fields of `audit.vault.Sealed.commitment`."""
+def decision_body(
+    decision: Decision, payloads: Mapping[str, Mapping[str, Any]], copies: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Body of a decision. `payloads`: for `original` and `released`, the fields of `audit.vault.Sealed.commitment`.
+
+    `copies`: what copies of the released output are found by (`audit.copies`); bodies of before have none.
+    """
     body: dict[str, Any] = {
         "schema": BODY_VERSION,
         "kind": DECISION,
@@ -67,6 +72,8 @@ def decision_body(decision: Decision, payloads: Mapping[str, Mapping[str, Any]])
         body["content"] = _content(decision.content, payloads["original"])
     if decision.released is not None:
         body["released"] = _content(decision.released, payloads["released"])
+    if copies:
+        body["copies"] = dict(copies)
     if decision.parent is not None:
         body["parent"] = str(decision.parent)
     return body

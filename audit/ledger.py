@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from audit import merkle
 from audit.body import ACTIVATION, activation_body, bank_change_body, decision_body
 from audit.committer import Committer
+from audit.copies import copy_tags
 from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
 from audit.models import BANK_DIGEST, tables
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
@@ -185,7 +186,7 @@ class SqlLedger:
             else:
                 sealed.append(self._vault.seal(decision.id.bytes, "released", key, released.payload()))
                 payloads["released"] = sealed[-1].commitment
-        draft = draft_of(decision_body(decision, payloads))
+        draft = draft_of(decision_body(decision, payloads, copy_tags(self._vault, decision)))
         draft.sealed, draft.decision = tuple(sealed), decision.id
         draft.revision = decision.verdict.revision or _no_revision(decision)
         draft.again = lambda: self._draft(decision)

@@ -32,6 +32,9 @@ SCHEMA_VERSION = 1
 BANK_DIGEST = "bank_digest"
 """Term that says which digest a bank's change led to."""
 
+COPY_TAGS = frozenset({"exact", "folded"})
+"""Terms that a released output is found by (`audit.copies`)."""
+
 metadata = MetaData()
 """Only the ledger's tables: an application's own SQLModel tables stay out of it."""
 
@@ -85,7 +88,7 @@ class Entry(Base, table=True):
 
 
 class Term(Base, table=True):
-    """A fact of which an entry has several: `rule`, `category`, `mark`; of a bank's change `bank` and `bank_digest`."""
+    """A fact of an entry: `rule`, `category`, `mark`, `exact`, `folded`; of a bank's change `bank` and `bank_digest`."""
 
     __table_args__ = (Index("ix_term_value", "name", "value", "idx"), {"sqlite_with_rowid": False})
 
@@ -208,4 +211,5 @@ def terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     found = {("rule", fired["rule"]) for fired in body["verdict"]["fired"]}
     found.update(("category", fired["category"]) for fired in body["verdict"]["fired"])
     found.update(("mark", mark["payload"]) for mark in body["marks"] if mark["payload"])
+    found.update((name, tag) for name, tag in body.get("copies", {}).items() if name in COPY_TAGS)
     return found

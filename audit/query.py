@@ -130,7 +130,7 @@ def query(
     if after is not None:
         statement = statement.where(_ENTRY.c.idx > after)
     statement = statement.order_by(_ENTRY.c.idx.asc() if upwards else _ENTRY.c.idx.desc()).limit(limit + 1)
-    with _reading(source) as connection:
+    with reading(source) as connection:
         found = connection.execute(statement).mappings().all()
         more, found = len(found) > limit, found[:limit]
         if upwards:
@@ -151,14 +151,14 @@ def show(
     `reveal`: also decrypt the payloads, with the key that `open_ledger` would use (an engine needs `key_file`). Raises
     QueryError when there is none or more than one, LedgerError when the ledger cannot be read or its body is damaged.
     """
-    with _reading(source) as connection:
+    with reading(source) as connection:
         row = connection.execute(_find(connection, reference)).mappings().one_or_none()
         if row is None:
             raise QueryError(f"no entry {reference!s}", advice="Give a decision id, at least its beginning, or an index.")
         if row["body"] is None:
             raise LedgerError(f"entry {row['idx']} has no body", advice="Run `genguard audit verify`.")
         body = loads(row["body"])
-        vault = _vault(source, connection, key_file) if reveal else None
+        vault = open_vault(source, connection, key_file) if reveal else None
         return Shown(
             idx=row["idx"],
             leaf=row["leaf"],
@@ -173,7 +173,7 @@ def show(
 
 def policy_document(source: str | Engine, revision: str) -> str:
     """The policy document of a revision, byte for byte. Raises QueryError when the ledger has none."""
-    with _reading(source) as connection:
+    with reading(source) as connection:
         document = _document(connection, revision)
     if document is None:
         raise QueryError(f"no policy document of revision {revision!r} in this ledger")
@@ -181,7 +181,7 @@ def policy_document(source: str | Engine, revision: str) -> str:
 
 
 @contextmanager
-def _reading(source: str | Engine) -> Iterator[Connection]:
+def reading(source: str | Engine) -> Iterator[Connection]:
     """One transaction on the ledger, which sees one state of it."""
     if isinstance(source, Engine):
         with clear_errors("read the ledger", Path("(open)")), source.connect() as connection, connection.begin():
@@ -252,7 +252,7 @@ def _document(connection: Connection, revision: str | None) -> str | None:
     return None if body is None else str(loads(body)["document"])
 
 
-def _vault(source: str | Engine, connection: Connection, key_file: str | Path | None) -> Vault | str:
+def open_vault(source: str | Engine, connection: Connection, key_file: str | Path | None) -> Vault | str:
     """The vault, or why there is none."""
     path = database_path(source) if isinstance(source, str) else Path(str(raw_name(connection)))
     master = find_master_key(path, Path(key_file) if key_file else None)

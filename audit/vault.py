@@ -5,6 +5,8 @@
     ciphertext  AES-256-GCM of salt || plaintext under a record key, used once
     wrapped     nonce || AES-256-GCM of the record key under a subject key
     subject key wrapped the same way under the master key, which lives outside the database
+    tag         HMAC-SHA-256(label || name || 0 || plaintext) under a subkey of the master key, cut to 128 bits, in the body of
+                what was released: finds copies (`audit.copies`). Only the key's holders can test a guess against it
     sealed      SHA-256(label || subject key id || wrapped || nonce || ciphertext), in the body: shows a changed payload row
                 even to those who hold no key
 
@@ -14,6 +16,7 @@ subject may have several keys (each process makes its own): erasing a subject me
 
 from __future__ import annotations
 
+import hmac
 import os
 import threading
 from collections import OrderedDict
@@ -32,12 +35,14 @@ from guard.errors import LedgerError
 KEY_SIZE = 32
 SALT_SIZE = 32
 NONCE_SIZE = 12
+TAG_SIZE = 16
 
 _COMMIT = b"genguard/v1/payload-commit\x00"
 _SEALED = b"genguard/v1/payload-sealed\x00"
 _PAYLOAD = b"genguard/v1/payload\x00"
 _RECORD = b"genguard/v1/record-key\x00"
 _SUBJECT = b"genguard/v1/subject-key\x00"
+_TAG = b"genguard/v1/copy-tag\x00"
 
 
 class SealError(LedgerError):
@@ -83,6 +88,7 @@ class Vault:
         """`keys_kept`: subject keys held in memory; the least recently used goes first, and is never used again."""
         self.key_id = _derive(master, b"genguard/v1/key-id")[:16].hex()
         self._master = AESGCM(_derive(master, b"genguard/v1/wrap"))
+        self._tags = _derive(master, b"genguard/v1/tag")
         self._keys: OrderedDict[tuple[str, str], Key] = OrderedDict()
         self._keys_kept = keys_kept
         self._lock = threading.Lock()
@@ -114,6 +120,12 @@ class Vault:
         ciphertext = AESGCM(record_key).encrypt(nonce, salted, _about(_PAYLOAD, decision, part))
         wrapped = wrap_nonce + key.cipher.encrypt(wrap_nonce, record_key, _about(_RECORD, decision, part))
         return Sealed(part, key, nonce, wrapped, ciphertext, len(plaintext), sha256(_COMMIT + salted).digest())
+
+    def tag(self, name: str, plaintext: bytes) -> str:
+        """What the ledger finds copies of a released output by, hexadecimal; the same for the same bytes under one `name`."""
+        mac = hmac.new(self._tags, _TAG + name.encode() + b"\x00", sha256)
+        mac.update(plaintext)
+        return mac.digest()[:TAG_SIZE].hex()
 
     def open_key(self, key_id: str, tenant: str, subject: str, wrapped: bytes) -> AESGCM:
         """Unwrap a stored subject key. Raises SealError when it does not open under this master key."""

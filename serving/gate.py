@@ -17,12 +17,15 @@ from guard.errors import GenerationError, GenguardError, InputError, LedgerError
 from guard.ids import uuid7
 from guard.pipeline import Guard
 from guard.types import Release, Request
+from serving.rate import Buckets
 from serving.settings import Caller, caller_of
 
 BODY_S = 60.0
 """How long a request's body may take to arrive, in seconds."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Paths that answer without a key: they say nothing about content."""
+VERIFY_PATHS = frozenset({"/verify", "/v1/verify"})
+"""Paths of which nothing is recorded, a refusal neither; the operator may open them to callers without a key."""
 
 _STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
     (TooLargeError, 413, "input-too-large"),
@@ -37,14 +40,26 @@ _log = logging.getLogger(__name__)
 class Gate:
     """ASGI middleware in front of the application. It reads the whole body, up to the limit, before anything parses it."""
 
-    def __init__(self, app: ASGIApp, *, guard: Callable[[], Guard], callers: tuple[Caller, ...], max_body: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        guard: Callable[[], Guard],
+        callers: tuple[Caller, ...],
+        max_body: int,
+        public: Buckets | None = None,
+    ) -> None:
+        """`public`: opens VERIFY_PATHS to callers without a key, as often as it allows."""
         self.app = app
+        self.public = public
         self.guard = guard
         self.callers = callers
         self.max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 without a valid key, 413 over the limit, 408 for a body that does not come, 500 for what nobody foresaw.
+
+        Strangers who verify too often get 429.
 
         Otherwise pass on with `request` and `sees` (the tenant whose decisions the caller may look up; empty: all) in
         `scope["state"]`.
@@ -54,10 +69,13 @@ class Gate:
             return
         headers = Headers(scope=scope)
         caller = self._caller(headers)
-        if caller is None and scope["path"] not in OPEN_PATHS:
+        if caller is None and not self._open(scope["path"]):
             await error_response(401, "found no valid API key, expected `Authorization: Bearer KEY`", "invalid_api_key")(
                 scope, receive, send
             )
+            return
+        if (caller is None or not self.callers) and (wait := self._wait(scope)):
+            await busy_response("found too many verifications from this address", wait)(scope, receive, send)
             return
         request = _request(headers, caller)
         scope.setdefault("state", {}).update(request=request, sees=caller.sees if caller else "")
@@ -73,6 +91,9 @@ class Gate:
                 body = await self._body(headers, receive)
             if body is None:
                 error = TooLargeError(f"found a request body of more than {self.max_body} bytes, expected at most that")
+                if scope["path"] in VERIFY_PATHS:
+                    await failure_response(error)(scope, receive, answer)
+                    return
                 await refusal_response(await self.guard().refuse(error, request))(scope, receive, answer)
             else:
                 await self.app(scope, _replay(body, receive), answer)
@@ -83,6 +104,15 @@ class Gate:
                 raise
             late = isinstance(error, TimeoutError) and scope_of_body.expired()
             await (_late_response() if late else failure_response(error))(scope, receive, send)
+
+    def _open(self, path: str) -> bool:
+        return path in OPEN_PATHS or (self.public is not None and path in VERIFY_PATHS)
+
+    def _wait(self, scope: Scope) -> int:
+        """Seconds that a caller without a key has to wait; 0 for none. The page itself may be fetched at will."""
+        if self.public is None or scope["path"] not in VERIFY_PATHS or scope["method"] != "POST":
+            return 0
+        return self.public.take(scope["client"][0] if scope.get("client") else "")
 
     def _caller(self, headers: Headers) -> Caller | None:
         if not self.callers:
@@ -141,6 +171,13 @@ def error_response(status: int, message: str, code: str, **more: Any) -> JSONRes
     return JSONResponse(
         {"error": {"message": message, "type": kind, "code": code, "param": None}, **more}, status_code=status, headers=headers
     )
+
+
+def busy_response(message: str, seconds: int) -> JSONResponse:
+    """429 with the time after which to ask again."""
+    response = error_response(429, f"{message}; ask again in {seconds} s", "rate_limit_exceeded")
+    response.headers["retry-after"] = str(seconds)
+    return response
 
 
 def failure_response(error: Exception) -> JSONResponse:

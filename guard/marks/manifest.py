@@ -16,6 +16,9 @@ from guard.marks.containers import media_type
 ASSERTION = "org.genguard.decision"
 """Label of our assertion: decision, policy and ledger of an output, and the receipt of its prompt."""
 
+_LABEL = b"c2pa"
+"""Stands in every manifest store, in some case."""
+
 
 class State(StrEnum):
     """What a file's C2PA manifest is worth."""
@@ -69,6 +72,8 @@ def read_credential(data: bytes, anchors: bytes = b"") -> Credential:
             store, results = json.loads(reader.json()), reader.get_validation_results() or {}
             state = reader.get_validation_state()
     except (c2pa.C2paError, ValueError) as error:
+        if _LABEL not in data.lower():
+            return Credential(State.ABSENT, ("the file is damaged, and there is no trace of a manifest in it",))
         return Credential(State.TAMPERED, (f"the manifest cannot be read ({type(error).__name__.strip('_')})",))
     active = store.get("manifests", {}).get(store.get("active_manifest"), {})
     return _credential(active, str(state), _failures(results), judged=bool(anchors))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -51,11 +52,13 @@ class Found:
     """Why it is broken, or less than it could be."""
 
 
-def read_image(data: bytes, anchors: bytes = b"", *, watermark: str = "", key: bytes = b"") -> tuple[Found, ...]:
+def read_image(
+    data: bytes, anchors: bytes = b"", *, watermark: str = "", key: bytes = b"", seconds: float = inf
+) -> tuple[Found, ...]:
     """The C2PA manifest, AIGC object, IPTC source type and visible label of an image file, in this order, then its watermark.
 
     `anchors`: PEM certificates whose signers are trusted. `watermark`: the method to read with; empty: no look. `key`: of the
-    method `tile`.
+    method `tile`. `seconds`: how long a search for a watermark in an image whose geometry was changed may take.
     Raises InputError for bytes that do not begin as PNG, JPEG or WebP.
     """
     media_type(data)
@@ -65,9 +68,13 @@ def read_image(data: bytes, anchors: bytes = b"", *, watermark: str = "", key: b
         iptc.KIND: lambda: _source_type(iptc.read_source_type(data)),
         "label": lambda: _image_label(data),
     }
-    if watermark:
-        readers["watermark"] = lambda: _watermark(data, watermark, key)
-    return tuple(_read(kind, reader) for kind, reader in readers.items())
+    found = tuple(_read(kind, reader) for kind, reader in readers.items())
+    return (*found, read_hidden(data, watermark, key, seconds)) if watermark else found
+
+
+def read_hidden(data: bytes, method: str, key: bytes = b"", seconds: float = inf) -> Found:
+    """The watermark of one method in an image file; arguments as for `read_image`."""
+    return _read("watermark", lambda: _watermark(data, method, key, seconds))
 
 
 def read_text(text: str, envelope: str = "") -> tuple[Found, ...]:
@@ -109,20 +116,23 @@ def _source_type(found: str | None) -> Found:
     return Found(iptc.KIND, Standing.FOUND, "xmp", facts={"source_type": found.removeprefix(iptc.TERMS)})
 
 
-def _watermark(data: bytes, method: str, key: bytes) -> Found:
+def _watermark(data: bytes, method: str, key: bytes, seconds: float) -> Found:
     from guard.marks.tile_marker import read_tile
+    from guard.marks.tile_search import Budget
     from guard.marks.watermark import DEFAULT, payload_in
 
     try:
         if method == DEFAULT:
-            found = read_tile(data, key)
-            facts = (
-                {} if found is None else {"payload": found.payload.hex(), "surety": found.surety, "transform": found.transform}
-            )
-            return Found("watermark", Standing.FOUND if found else Standing.ABSENT, method, facts=facts)
+            budget = Budget(seconds)
+            found = read_tile(data, key, budget=budget)
+            if found is None:
+                short = (f"the search was ended after {seconds:g} s",) if budget.spent else ()
+                return Found("watermark", Standing.ABSENT, method, reasons=short)
+            facts = {"payload": found.payload.hex(), "surety": found.surety, "transform": found.transform}
+            return Found("watermark", Standing.FOUND, method, facts=facts)
         payload = payload_in(data, method)
     except InputError as error:  # damaged, or of a size that the method does not take
-        return Found("watermark", Standing.ABSENT, reasons=(f"cannot be looked for: {error}",))
+        return Found("watermark", Standing.ABSENT, method, reasons=(f"cannot be looked for: {error}",))
     return Found("watermark", Standing.CANDIDATE, method, facts={"payload": payload})
 
 

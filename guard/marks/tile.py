@@ -10,11 +10,13 @@ A reader without the key finds nothing; an image without the mark gives nothing,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from guard.marks import tile_search
 from guard.marks.tile_code import decode
 from guard.marks.tile_pattern import LARGE, LEAST_SIDE, SMALL, Layout, Pattern, pattern
+from guard.marks.tile_search import Budget
 from guard.marks.tile_spectrum import canonical, detail, fold, fold_with_noise, layout_of
 
 if TYPE_CHECKING:
@@ -50,10 +52,11 @@ class Reading:
     """How the image was changed since it was marked, in words; empty for not noticeably."""
 
 
-def read(luma: Plane, key: bytes, *, thorough: bool = True) -> Reading | None:
+def read(luma: Plane, key: bytes, *, thorough: bool = True, budget: Budget | None = None) -> Reading | None:
     """The payload in an image by the luma (0 to 255) of its pixels, (height, width); None when there is none for this key.
 
-    `thorough`: also search for changes of geometry, which takes up to some seconds where there is no mark.
+    `thorough`: also search for changes of geometry, which takes up to some seconds where there is no mark. `budget`: for that
+    search; it tells afterwards whether it was spent.
     """
     import numpy as np
 
@@ -69,7 +72,10 @@ def read(luma: Plane, key: bytes, *, thorough: bool = True) -> Reading | None:
     if not thorough:
         return None
     # Small images are marked at their own size, so that cuts are found above already; the large layout is the likelier one.
-    return _searched(planes[LARGE.name], LARGE, key, slow=True) or _searched(planes[SMALL.name], SMALL, key, slow=False)
+    budget = budget or Budget()
+    return _searched(planes[LARGE.name], LARGE, key, budget, slow=True) or _searched(
+        planes[SMALL.name], SMALL, key, budget, slow=False
+    )
 
 
 def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix) -> Reading | None:
@@ -95,18 +101,18 @@ def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix) -> Reading
     return None
 
 
-def _searched(even: Plane, layout: Layout, key: bytes, *, slow: bool) -> Reading | None:
+def _searched(even: Plane, layout: Layout, key: bytes, budget: Budget, *, slow: bool) -> Reading | None:
     """`slow`: also by pilots alone."""
-    found = _found(even, layout, key)
+    found = _found(even, layout, key, budget)
     if found or not slow:
         return found
     for window in tile_search.windows(even):
-        found = _found(window, layout, key, cuts_only=True)
+        found = _found(window, layout, key, budget, cuts_only=True)
         if found:
             return found
     ranked = sorted(
         ((_surety(tile_search.straightened(even, matrix), layout, key), place, matrix)
-         for place, matrix in enumerate(tile_search.likely())),
+         for place, matrix in enumerate(takewhile(lambda _: budget.left(), tile_search.likely()))),
         key=lambda item: (-item[0], item[1]),
     )  # fmt: skip
     for surety, _, matrix in ranked[:_CLOSE]:
@@ -119,10 +125,12 @@ def _searched(even: Plane, layout: Layout, key: bytes, *, slow: bool) -> Reading
     return None
 
 
-def _found(even: Plane, layout: Layout, key: bytes, *, cuts_only: bool = False) -> Reading | None:
+def _found(even: Plane, layout: Layout, key: bytes, budget: Budget, *, cuts_only: bool = False) -> Reading | None:
     """What the candidates of the lattice say."""
     one = pattern(key, layout)
     for matrix in tile_search.candidates(tile_search.lattice(even), one, cuts_only=cuts_only):
+        if not budget.left():
+            return None
         plane = tile_search.straightened(even, matrix)
         if _surety(plane, layout, key) >= SEEN:
             found = _decoded(plane, layout, key, matrix)

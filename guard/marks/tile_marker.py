@@ -14,6 +14,7 @@ from guard.imaging import decode, eight_bits, encode_png, open_picture
 from guard.marks.tile import Reading, read
 from guard.marks.tile_code import PAYLOAD_BYTES
 from guard.marks.tile_pattern import LEAST_SIDE
+from guard.marks.tile_search import Budget
 from guard.types import Content, Mark, Marking, Modality
 
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ def payload_of(decision: UUID) -> bytes:
     return decision.bytes[-PAYLOAD_BYTES:]
 
 
-def read_tile(data: bytes, key: bytes, *, thorough: bool = True) -> Reading | None:
+def read_tile(data: bytes, key: bytes, *, thorough: bool = True, budget: Budget | None = None) -> Reading | None:
     """The mark in an image file; None when there is none for this key.
 
-    `thorough`: also search for cuts, turns and stretches, which takes some seconds where there is no mark. Raises InputError
-    for a damaged file.
+    `thorough`: also search for cuts, turns and stretches, which takes some seconds where there is no mark, or as long as
+    `budget` says. Raises InputError for a damaged file.
     """
-    return read(_luma(_samples(open_picture(data))), key, thorough=thorough)
+    return read(_luma(_samples(open_picture(data))), key, thorough=thorough, budget=budget)
 
 
 class TileWatermark:

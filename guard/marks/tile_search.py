@@ -9,9 +9,11 @@ slower search by pilots alone over what happens most: cuts, small turns, stretch
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from math import inf
 from typing import TYPE_CHECKING
 
 from guard.marks.tile_pattern import Pattern
@@ -41,6 +43,24 @@ _PLAIN, _BUSY_SHARE = 0.05, 0.02
 """Detail below the first is none; rows and columns with a smaller share of detail than the second are border."""
 _FEWEST = 60
 """Lattice points that must lie inside the transform."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How long a search may take; whoever searches asks whether there is time left."""
+
+    seconds: float = inf
+    spent: bool = False
+    """Whether the search ended for want of time: then a mark may be there all the same."""
+    _until: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._until = time.monotonic() + self.seconds
+
+    def left(self) -> bool:
+        """Whether to go on."""
+        self.spent = self.spent or time.monotonic() > self._until
+        return not self.spent
 
 
 @dataclass(frozen=True, slots=True)
