@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from guard.errors import LedgerError, SettingsError
+from guard.errors import InputError, LedgerError, ModelError, SettingsError
 from guard.marks.aigc import IN_ANSWER, IN_FILE
 from guard.marks.reading import Found, Standing, read_hidden, read_image, read_text
 from guard.marks.watermark import DEFAULT
@@ -166,7 +166,34 @@ def _anchors(file: Path) -> bytes:
     return data
 
 
-TEXT_READERS: tuple[Callable[[str, Sources, Book], Trace], ...] = ()
+def _choice_of_words(text: str, sources: Sources, _: Book) -> Trace:
+    """Whether a text's words were chosen under our key. It says nothing of which decision the text comes from."""
+    from typing import get_args
+
+    from guard.marks.text_watermark import read_text_watermark
+    from guard.marks.token_marks import Method, Verdict
+
+    kind = "text watermark"
+    if not sources.watermark_key:
+        return Trace(kind, Standing.ABSENT, "No watermark in the words was looked for: there is no key.", "none")
+    try:
+        read = [read_text_watermark(text, sources.watermark_key, method) for method in get_args(Method)]
+    except (InputError, ModelError) as error:
+        return Trace(kind, Standing.ABSENT, f"No watermark in the words could be looked for: {error}.", "none")
+    best = min(read, key=lambda one: one.p)
+    chance = min(1.0, best.p * len(read))
+    facts = {"z": round(best.z, 2), "p": best.p, "tokens": best.tokens}
+    if best.verdict is Verdict.MARKED:
+        says = "Its words were chosen under our key, as the bundled language model does when a policy asks for it."
+        return Trace(kind, Standing.FOUND, says, "strong", method=best.method, chance=chance, facts=facts)
+    short = best.verdict is Verdict.TOO_SHORT
+    says = (
+        "It is too short to tell whether its words were chosen under our key." if short else "Its words bear no mark of ours."
+    )
+    return Trace(kind, Standing.ABSENT, says, "none", method=best.method, facts=facts)
+
+
+TEXT_READERS: tuple[Callable[[str, Sources, Book], Trace], ...] = (_choice_of_words,)
 """Readers of marks that are hidden in the words of a text: each adds its trace, and `proves` what it can."""
 
 

@@ -21,7 +21,7 @@ from service import create_app
 from serving.origin import AT_ONCE, WAITING, Desk
 from serving.rate import ADDRESSES, Buckets
 from serving.settings import Settings
-from serving.verification import Sources
+from serving.verification import Sources, verify
 
 KEY = "k" * 24
 POLICY = """
@@ -235,3 +235,11 @@ def test_what_is_missing_is_told_without_the_files_of_this_machine(tmp_path: Pat
     given = keyless.model_copy(update={"c2pa_anchors": file})
     with pytest.raises(SettingsError, match="found no certificate"), TestClient(create_app(given)):
         pass
+
+
+def test_words_that_were_chosen_under_our_key_are_told() -> None:
+    """The reader of text watermarks stands beside the others; too short to tell is an answer."""
+    report = verify("Your parcel left the warehouse this morning.", Sources("sqlite:///none.db", watermark_key=b"k" * 32))
+    (trace,) = [one for one in report.traces if one.kind == "text watermark"]
+    assert "too short to tell" in trace.says
+    assert trace.proves is None
