@@ -19,6 +19,7 @@ import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -30,14 +31,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from edits import EDITS
 from pictures import DATA
 
-from guard.imaging import encode_png, open_picture
+from guard.ids import uuid7
+from guard.imaging import encode_png, image_content, open_picture
 from guard.marks import tile, tile_embed
-from guard.marks.tile_marker import read_tile
+from guard.marks.tile_marker import TileWatermark, read_tile
+from guard.types import CALLER, Marking, Request, Stage
 
 KEY = b"benchmark".ljust(32, b".")
 SEED = 11
 METHODS = ("tile", "dwtDctSvd", "dwtDct", "rivaGan")
 RIVAGAN_PHOTOS, RIVAGAN_BYTES, BYTES = 4, 4, 8
+SMALL_SIDES = (64, 100, 128, 200)
 THOROUGH = 100
 """Unmarked crops for which the search for geometry is run as well."""
 
@@ -141,6 +145,18 @@ def whole_way(photos: int) -> float:
     return statistics.median(taken)
 
 
+def small(photos: int, side: int) -> tuple[int, list[float]]:
+    """How many photographs, reduced to a side, the marker can mark, and the PSNR of each of these in dB."""
+    marker, ratios = TileWatermark(KEY), []
+    for _, picture in zip(range(photos), photographs(1), strict=False):
+        reduced = picture.resize((side, side), Image.Resampling.LANCZOS)
+        given = image_content(reduced, stage=Stage.OUTPUT, origin=CALLER, request=Request("benchmark"))
+        marked, done = marker(given, Marking(uuid7(), datetime.now(UTC), "benchmark", 1, "0" * 64, given))
+        if done.verified:
+            ratios.append(psnr(reduced, open_picture(marked.file)))
+    return len(ratios), ratios
+
+
 def unmarked(crops: int) -> tuple[int, int]:
     """Payloads from unmarked crops: of `crops` as they are, and of THOROUGH with the search for geometry."""
     dice, pictures = np.random.default_rng(SEED), [luma(picture) for first in (0, 1) for picture in photographs(first)]
@@ -177,6 +193,9 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(f"{results[one][1][name]:.4g}" for one in methods) + " |")
     if "tile" in methods:
         print(f"\nembed, encode, decode, read back, 512 x 512: {whole_way(given.photos):.0f} ms (median)")
+        for side in SMALL_SIDES:
+            count, ratios = small(given.photos, side)
+            print(f"reduced to {side} pixels: {count} of {given.photos} marked, at {statistics.fmean(ratios or [0]):.1f} dB")
         if given.crops:
             plain, thorough = unmarked(given.crops)
             print(

@@ -173,7 +173,7 @@ def _choice_of_words(text: str, sources: Sources, _: Book) -> Trace:
     from guard.marks.text_watermark import read_text_watermark
     from guard.marks.token_marks import Method, Verdict
 
-    kind = "text watermark"
+    kind = "words"
     if not sources.watermark_key:
         return Trace(kind, Standing.ABSENT, "No watermark in the words was looked for: there is no key.", "none")
     try:

@@ -240,6 +240,6 @@ def test_what_is_missing_is_told_without_the_files_of_this_machine(tmp_path: Pat
 def test_words_that_were_chosen_under_our_key_are_told() -> None:
     """The reader of text watermarks stands beside the others; too short to tell is an answer."""
     report = verify("Your parcel left the warehouse this morning.", Sources("sqlite:///none.db", watermark_key=b"k" * 32))
-    (trace,) = [one for one in report.traces if one.kind == "text watermark"]
+    (trace,) = [one for one in report.traces if one.kind == "words"]
     assert "too short to tell" in trace.says
     assert trace.proves is None
