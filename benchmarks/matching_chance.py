@@ -40,6 +40,7 @@ def main() -> None:
 def hashes():  # type: ignore[no-untyped-def]
     """Curves of the hashes, by method and kind."""
     from benchmarks import pictures
+    from guard.matching.chance import BOTH, PAIR
     from guard.matching.images import look
 
     photos = pictures.photographs(tuning=True)
@@ -48,6 +49,7 @@ def hashes():  # type: ignore[no-untyped-def]
     owner = np.array([name.split(" quarter")[0] for name in works])
     plain = np.array([picture.plain for picture in seen.values()])
     tables = {method: _distances([picture.hashes(method) for picture in seen.values()]) for method in METHODS}
+    tables[BOTH] = np.maximum(*(tables[method] for method in PAIR))
     return curves(tables, plain, owner[:, None] != owner)
 
 

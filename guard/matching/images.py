@@ -10,14 +10,14 @@ screenshots, collages.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from guard.errors import InputError, ModelError
 from guard.imaging import flatten
 from guard.matching import chance, local, lookup
 from guard.matching.geometry import words
-from guard.matching.hamming import HammingIndex
+from guard.matching.hamming import HammingIndex, Hit
 from guard.matching.hashes import (
     ALL_HASHES,
     BITS,
@@ -114,7 +114,7 @@ class Settings:
     @property
     def share(self) -> float:
         """The rate that each method may have."""
-        return self.rate / (len(self.methods) + self.local)
+        return self.rate / (len(self.methods) + self.local + set(self.methods).issuperset(chance.PAIR))
 
 
 def look(image: Image) -> Picture:
@@ -167,24 +167,46 @@ class ImageMatcher:
     def by_hashes(self, picture: Picture) -> list[Found]:
         """The first stage."""
         found: dict[int, Found] = {}
-        distances: dict[int, dict[str, int]] = {}
+        together, hits = self._together(picture), self._hits(picture)
+        for method, (bound, note, near) in hits.items():
+            turns = PDQ_TURNS if method == "pdq" else TURNS
+            for number, hit in near.items():
+                agree = together and all(number in hits[other][2] for other in chance.PAIR)
+                agree = agree and max(hits[other][2][number].distance for other in chance.PAIR) <= together
+                if hit.distance > bound and not (agree and method in chance.PAIR):
+                    continue
+                limit, said = (bound, note) if hit.distance <= bound else (together, ", as both hashes agree")
+                score = hash_score(hit.distance)
+                if number not in found or found[number].score < score:
+                    turn = turns[hit.query % len(turns)]
+                    match = self._match(number, method, hit.distance, limit, turn, plain=picture.plain)
+                    if hit.distance > bound:
+                        apart = max(hits[other][2][number].distance for other in chance.PAIR)
+                        odds = chance.expected(chance.BOTH, apart, plain=picture.plain, works=self.snapshot.size)
+                        match = replace(match, chance=odds)
+                    reason = f"{method} distance {hit.distance} of at most {limit} to '{match.title}'{said}"
+                    near_by = {other: seen[number].distance for other, (_, _, seen) in hits.items() if number in seen}
+                    found[number] = Found(number, match, picture.whole, score, reason, distances=near_by)
+        return sorted(found.values(), key=lambda one: (-one.score, one.number))
+
+    def _hits(self, picture: Picture) -> dict[str, tuple[int, str, dict[int, Hit]]]:
+        """By method: its limit, a note on it, and the works within it or within that of both hashes together."""
+        together, found = self._together(picture), {}
         for method in self.settings.methods:
             index = self.snapshot.indexes.get(method)
-            if not isinstance(index, HammingIndex):
-                continue
-            bound, note = self.limit(method, picture)
-            hashes = picture.hashes(method)
-            turns = PDQ_TURNS if method == "pdq" else TURNS
-            for hit in index.search([turn for hash_ in hashes for turn in hash_.orientations], bound):
-                distances.setdefault(hit.number, {})[method] = hit.distance
-                score = hash_score(hit.distance)
-                if hit.number not in found or found[hit.number].score < score:
-                    match = self._match(
-                        hit.number, method, hit.distance, bound, turns[hit.query % len(turns)], plain=picture.plain
-                    )
-                    reason = f"{method} distance {hit.distance} of at most {bound} to '{match.title}'{note}"
-                    found[hit.number] = Found(hit.number, match, picture.whole, score, reason, distances=distances[hit.number])
-        return sorted(found.values(), key=lambda one: (-one.score, one.number))
+            if isinstance(index, HammingIndex):
+                bound, note = self.limit(method, picture)
+                radius = max(bound, together) if method in chance.PAIR else bound
+                queries = [turn for hash_ in picture.hashes(method) for turn in hash_.orientations]
+                found[method] = (bound, note, {hit.number: hit for hit in index.search(queries, radius)})
+        return found
+
+    def _together(self, picture: Picture) -> int:
+        """Bits within which PDQ and pHash count if both of them are; 0 where not both are in use with computed limits."""
+        usable = set(self.settings.methods) & set(self.snapshot.indexes)
+        if not usable.issuperset(chance.PAIR) or set(chance.PAIR) & set(self.settings.limits):
+            return 0
+        return chance.limit(chance.BOTH, plain=picture.plain, works=self.snapshot.size, rate=self.settings.share)
 
     def by_details(self, picture: Picture) -> list[Found]:
         """The second stage."""

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from guard.errors import InputError, ModelError
+from guard.matching import chance
 from guard.matching.images import ImageMatcher, Settings, fingerprints, look
 from guard.matching.snapshot import snapshot_of
+from guard.matching.works import Fingerprint, Work
 from guard.types import Region
 from tests.matching.photos import bank, jpeg, page, photo, work
 
@@ -207,3 +209,36 @@ def test_unknown_methods_are_refused() -> None:
     """With those there are."""
     with pytest.raises(ModelError, match="expected some of: pdq, phash"):
         fingerprints(photo("sea"), ["md5"])
+
+
+def nearly(data: bytes, bits: int) -> bytes:
+    """A hash that differs in so many bits."""
+    flipped = np.unpackbits(np.frombuffer(data, np.uint8))
+    flipped[:bits] ^= 1
+    return np.packbits(flipped).tobytes()
+
+
+def test_two_hashes_that_agree_may_each_be_farther() -> None:
+    """Both at once come that close by chance far more seldom; one alone does not count at that distance."""
+    drawing = Image.new("RGB", (300, 300), "white")
+    pen = ImageDraw.Draw(drawing)
+    pen.ellipse((40, 30, 260, 250), outline="#203080", width=14)
+    pen.polygon([(70, 200), (140, 80), (210, 220)], fill="#c04020")
+    pen.line((50, 270, 270, 240), fill="black", width=9)
+    picture, rate = look(drawing), 1e-6
+    assert picture.plain
+    single = max(chance.limit(one, plain=picture.plain, works=2, rate=rate / 4) for one in chance.PAIR)
+    both = chance.limit(chance.BOTH, plain=picture.plain, works=2, rate=rate / 4)
+    between = (single + both) // 2 + 1
+    assert single < between <= both
+    print_of = {one: picture.hashes(one)[0].orientations[0] for one in chance.PAIR}
+    agreed = Work("agreed", "Agreed", fingerprints=tuple(Fingerprint(m, nearly(d, between)) for m, d in print_of.items()))
+    alone = Work(
+        "alone", "Alone", fingerprints=(Fingerprint("pdq", nearly(print_of["pdq"], between)), Fingerprint("phash", bytes(32)))
+    )
+    (one,) = ImageMatcher(snapshot_of("b", [agreed, alone]), Settings(rate=rate)).by_hashes(picture)
+    assert (one.match.work, one.match.distance, one.match.limit) == ("agreed", between, both)
+    assert one.reason.endswith("as both hashes agree")
+    assert float(one.match.chance) <= rate
+    alone_again = ImageMatcher(snapshot_of("b", [agreed, alone]), Settings(rate=rate, limits={"pdq": 10}))
+    assert alone_again.by_hashes(picture) == []
