@@ -93,7 +93,7 @@ class Found:
     inliers: int = 0
     """Details that agree; 0 for hashes."""
     distances: Mapping[str, int] = field(default_factory=dict)
-    """By method, every hash that was within its limit."""
+    """By method, every hash that came near: within its limit, or that of both hashes together."""
 
 
 @dataclass(frozen=True, slots=True)
