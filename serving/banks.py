@@ -19,7 +19,7 @@ from guard.matching import bank as banks
 from guard.matching import exchange
 from guard.matching.bank import NAME, Bank
 from guard.matching.catalogue import Registered
-from guard.matching.imports import Options, Summary, import_items
+from guard.matching.imports import Options, import_items
 from guard.matching.records import RIGHTS, facts, header_from, work_from
 from guard.matching.works import Work
 from serving import works as shared
@@ -190,7 +190,7 @@ def _import(bank: str, data: bytes, source: str, http: HttpRequest) -> dict[str,
     with shared.changing(bank, _ledger(http), kind=kind) as (opened, _):
         options = Options(actor=http.state.request.actor)
         summary = import_items(opened, source, exchange.read_jsonl(exchange.as_stream(data)), options)
-    return {**summary_fields(summary), "bank": bank, "works": len(opened), "digest": opened.digest}
+    return {**summary.fields(), "bank": bank, "works": len(opened), "digest": opened.digest}
 
 
 @router.get("/{bank}/export", response_model=None, dependencies=[Depends(_operator)])
@@ -219,18 +219,6 @@ def match(bank: str, body: MatchRequest, http: HttpRequest) -> dict[str, Any]:
     opened = _bank(bank)
     data = body.text if body.text is not None else decode_base64(body.image or "")
     return shared.match_fields(shared.match(opened.name, data, limits=wired.guard.limits))
-
-
-def summary_fields(summary: Summary) -> dict[str, Any]:
-    """What an import came to, as plain fields."""
-    return {
-        "added": summary.added,
-        "same": summary.same,
-        "retired_before": summary.retired,
-        "rejected": summary.rejected,
-        "rejects": [{"place": one.place, "id": one.id, "error": one.error} for one in summary.rejects],
-        "seconds": round(summary.seconds, 3),
-    }
 
 
 def _ledger(http: HttpRequest) -> Any:

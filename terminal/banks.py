@@ -106,7 +106,7 @@ def import_(
     with _changing(bank, ledger, key_file, kind) as opened:
         summary = _with_progress(opened, source, options, quiet=as_json)
     if as_json:
-        _print_json(_summary_fields(summary) | {"bank": opened.name, "works": len(opened), "digest": opened.digest})
+        _print_json(summary.fields() | {"bank": opened.name, "works": len(opened), "digest": opened.digest})
     else:
         _print_summary(opened, summary)
     raise typer.Exit(REJECTED if summary.rejected else 0)
@@ -275,17 +275,6 @@ def _with_progress(bank: Bank, source: Path, options: Options, *, quiet: bool) -
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
         task = bar.add_task(escape(source.name), total=None)
         return import_works(bank, source, options, progress=lambda done, of: bar.update(task, completed=done, total=of or None))
-
-
-def _summary_fields(summary: Summary) -> dict[str, Any]:
-    return {
-        "added": summary.added,
-        "same": summary.same,
-        "retired_before": summary.retired,
-        "rejected": summary.rejected,
-        "rejects": [{"place": one.place, "id": one.id, "error": one.error} for one in summary.rejects],
-        "seconds": round(summary.seconds, 3),
-    }
 
 
 def _print_summary(bank: Bank, summary: Summary) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from guard.errors import InputError
 from guard.matching import exchange
@@ -70,6 +70,17 @@ class Summary:
     def seen(self) -> int:
         """Works that were looked at."""
         return self.added + self.same + self.retired + self.rejected
+
+    def fields(self) -> dict[str, Any]:
+        """What it came to, as plain fields."""
+        return {
+            "added": self.added,
+            "same": self.same,
+            "retired_before": self.retired,
+            "rejected": self.rejected,
+            "rejects": [{"place": one.place, "id": one.id, "error": one.error} for one in self.rejects],
+            "seconds": round(self.seconds, 3),
+        }
 
 
 @dataclass(frozen=True, slots=True)
