@@ -20,6 +20,7 @@ from guard.matching.chance import LEAST_DETAILS, RATE
 from guard.matching.hashes import BITS
 from guard.matching.images import GLOBAL, LOCAL, Found, ImageMatcher, Settings, look
 from guard.matching.snapshot import Snapshot
+from guard.matching.works import is_territory
 from guard.registry import checks
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Region, Request, Scan, Stage
 
@@ -195,7 +196,7 @@ def image_match(
         raise RegistryError(f"image_match: found details {details}, expected 6 or more", advice="Any two pictures share some.")
     if not 0 < false_match_rate <= 0.1:
         raise RegistryError(f"image_match: found false_match_rate {false_match_rate}, expected more than 0, at most 0.1")
-    if territory and not (len(territory) == 2 and territory.isascii() and territory.isupper()):
+    if territory and not is_territory(territory):
         raise RegistryError(f"image_match: found territory {territory!r}, expected a code of ISO 3166-1 such as DE, or none")
     if details is not None:
         limits[LOCAL] = details

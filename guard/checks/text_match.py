@@ -17,7 +17,7 @@ from guard.errors import ModelError, RegistryError
 from guard.matching import bank as banks
 from guard.matching.passages import OVERLAP, RUNS, SHORTEST_RUN, SIMILARITY, Kind, Passage, PassageMatcher
 from guard.matching.snapshot import Snapshot
-from guard.matching.works import Work
+from guard.matching.works import Work, is_territory
 from guard.registry import checks
 from guard.types import CALLER, Check, Content, Examples, Finding, Match, Modality, Request, Scan, Span, Stage
 
@@ -176,6 +176,6 @@ def text_match(
     Raises RegistryError for a minimum below what is certain to be found, or a similarity or a territory that is none.
     """
     PassageMatcher(Snapshot(bank, "", 0, {}, {}), min_run, similarity)
-    if territory and not (len(territory) == 2 and territory.isascii() and territory.isupper()):
+    if territory and not is_territory(territory):
         raise RegistryError(f"text_match: found territory {territory!r}, expected a code of ISO 3166-1 such as DE, or none")
     return TextMatch(bank, cleared, min_run, similarity, licence_headers=licence_headers, territory=territory)

@@ -52,3 +52,8 @@ class Work:
 
 Works = Mapping[int, Work]
 """Works by their number in the bank; how they are kept is the bank's business."""
+
+
+def is_territory(code: str) -> bool:
+    """Whether a text has the form of an ISO 3166-1 alpha-2 code, such as DE."""
+    return len(code) == 2 and code.isascii() and code.isupper()
