@@ -167,7 +167,8 @@ class ImageMatcher:
     def by_hashes(self, picture: Picture) -> list[Found]:
         """The first stage."""
         found: dict[int, Found] = {}
-        together, hits = self._together(picture), self._hits(picture)
+        together = self._together(picture)
+        hits = self._hits(picture, together)
         for method, (bound, note, near) in hits.items():
             turns = PDQ_TURNS if method == "pdq" else TURNS
             for number, hit in near.items():
@@ -189,9 +190,9 @@ class ImageMatcher:
                     found[number] = Found(number, match, picture.whole, score, reason, distances=near_by)
         return sorted(found.values(), key=lambda one: (-one.score, one.number))
 
-    def _hits(self, picture: Picture) -> dict[str, tuple[int, str, dict[int, Hit]]]:
+    def _hits(self, picture: Picture, together: int) -> dict[str, tuple[int, str, dict[int, Hit]]]:
         """By method: its limit, a note on it, and the works within it or within that of both hashes together."""
-        together, found = self._together(picture), {}
+        found = {}
         for method in self.settings.methods:
             index = self.snapshot.indexes.get(method)
             if isinstance(index, HammingIndex):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -165,7 +166,7 @@ def _in_order(arrays: dict[str, Array]) -> dict[str, Array]:
     return arrays | {name: np.ascontiguousarray(arrays[name][order]) for name in _ENTRIES}
 
 
-class PostingIndex:
+class PostingIndex(ABC):
     """Satisfies `guard.matching.snapshot.WorkIndex`; a subclass says how a fingerprint is read, and searches."""
 
     columns: ClassVar[Mapping[str, str]]
@@ -177,9 +178,9 @@ class PostingIndex:
         self.dropped = dropped
 
     @staticmethod
+    @abstractmethod
     def read(data: bytes) -> Document:
         """Read a fingerprint. Raises ValueError, struct.error or zlib.error for a malformed one."""
-        raise NotImplementedError
 
     def decode(self, data: bytes) -> Document:
         """Read a fingerprint. Raises ModelError for a malformed one."""
