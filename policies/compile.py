@@ -14,7 +14,7 @@ from guard.types import Modality, Stage
 from policies import schema
 from policies.conditions import RESERVED, ConditionReader, Known, Measure, same_key, situations, truths
 from policies.document import FORMAT, canonical, encode, from_document
-from policies.mistake import Mistakes, describe, one_of
+from policies.mistake import Mistakes, Position, describe, one_of
 from policies.parts import CheckPart, broken_check, compile_check, compile_marks
 from policies.source import Node
 from policies.wording import note
@@ -32,7 +32,7 @@ def compile_policy(root: Node, mistakes: Mistakes) -> Policy:
     """
     file, broken = _shape(root, mistakes)
     checks = _checks(root, broken, mistakes)
-    applies_to = root.entries["applies_to"].node if "applies_to" in root.entries else Node(root.line, {})
+    applies_to = root.entries["applies_to"].node if "applies_to" in root.entries else Node(root.at, {})
     scope = _scope(applies_to, broken)
     rules = _Rules(root, {name: part.known for name, part in checks.items()}, scope, mistakes).compile(broken)
     marks = _marks(root, broken, mistakes)
@@ -77,9 +77,7 @@ def _checks(root: Node, broken: _Broken, mistakes: Mistakes) -> dict[str, CheckP
     parts = {}
     for name, entry in found.items():
         if name in RESERVED:
-            mistakes.add(
-                entry.line, f"a check named {name!r}", f"another name; conditions use {', '.join(RESERVED)} themselves"
-            )
+            mistakes.add(entry.at, f"a check named {name!r}", f"another name; conditions use {', '.join(RESERVED)} themselves")
         if _touches(broken, "checks", name):
             parts[name] = broken_check(name)
         else:
@@ -108,12 +106,12 @@ class _Rules:
     def __init__(
         self, root: Node, checks: Mapping[str, Known], scope: Mapping[str, tuple[str, ...]], mistakes: Mistakes
     ) -> None:
-        self._node = root.entries["rules"].node if "rules" in root.entries else Node(root.line, [])
+        self._node = root.entries["rules"].node if "rules" in root.entries else Node(root.at, [])
         self._checks = checks
         self._scope = scope
         self._mistakes = mistakes
-        self._ids: dict[str, int] = {}
-        self._conditions: dict[str, tuple[str, int]] = {}
+        self._ids: dict[str, Position] = {}
+        self._conditions: dict[str, tuple[str, Position]] = {}
 
     def compile(self, broken: _Broken) -> list[dict[str, Any]]:
         """The rules' part of the document."""
@@ -160,38 +158,38 @@ class _Rules:
         return _slim(document, "title", "basis", "message", "with", "tests")
 
     def _identity(self, node: Node, entry: schema.RuleEntry) -> None:
-        line = node.line_of(("id",))
+        at = node.place_of(("id",))
         if entry.id in self._ids:
             self._mistakes.add(
-                line, f"rule id {entry.id!r} a second time", f"another; line {self._ids[entry.id]} has it already"
+                at, f"rule id {entry.id!r} a second time", f"another; line {self._ids[entry.id].line} has it already"
             )
-        self._ids.setdefault(entry.id, line)
+        self._ids.setdefault(entry.id, at)
 
     def _once(self, node: Node, entry: schema.RuleEntry, condition: Condition) -> None:
-        line, key = node.line_of(("when",)), same_key(condition)
+        at, key = node.place_of(("when",)), same_key(condition)
         if key in self._conditions:
             other, place = self._conditions[key]
             self._mistakes.add(
-                line,
-                f"the same condition as rule {other!r} on line {place}",
+                at,
+                f"the same condition as rule {other!r} on line {place.line}",
                 "one rule for it; only the strictest action counts",
             )
-        self._conditions.setdefault(key, (entry.id, line))
+        self._conditions.setdefault(key, (entry.id, at))
 
     def _redaction(self, node: Node, entry: schema.RuleEntry) -> None:
         change = entry.with_
         if entry.action != "redact":
             if change is not None:
-                self._mistakes.add(node.line_of(("with",)), f"'with' on action {entry.action!r}", "it on action 'redact' only")
+                self._mistakes.add(node.place_of(("with",)), f"'with' on action {entry.action!r}", "it on action 'redact' only")
             return
         if change is None:
             expected = "`with: {operator: …}` that says how: " + ", ".join((*TEXT_OPERATORS, *IMAGE_OPERATORS))
-            self._mistakes.add(node.line_of(("action",)), "action 'redact' alone", expected)
+            self._mistakes.add(node.place_of(("action",)), "action 'redact' alone", expected)
             return
         for name, operator in _PARAMETERS.items():
             if getattr(change, name) is not None and change.operator != operator:
                 self._mistakes.add(
-                    node.line_of(("with", name)),
+                    node.place_of(("with", name)),
                     f"{name!r} with operator {change.operator!r}",
                     f"it with operator {operator!r} only",
                 )
@@ -200,7 +198,7 @@ class _Rules:
         if entry.category and entry.category not in CATEGORIES:
             hint = self._mistakes.closest(entry.category, CATEGORIES)
             found = f"unknown category {describe(entry.category)}"
-            self._mistakes.add(node.line_of(("category",)), found, one_of(CATEGORIES), hint)
+            self._mistakes.add(node.place_of(("category",)), found, one_of(CATEGORIES), hint)
 
     def _common_category(self, node: Node, measures: list[Measure]) -> str:
         """The category that all labels the rule asks for have in common."""
@@ -208,20 +206,20 @@ class _Rules:
         common = {category for one in asked for category in _categories(self._checks[one.check].labels or {}, one)}
         if len(common) != 1:
             expected = one_of(sorted(common) or CATEGORIES)
-            self._mistakes.add(node.line, "no key 'category' and labels that do not have one in common", expected)
+            self._mistakes.add(node.at, "no key 'category' and labels that do not have one in common", expected)
         return next(iter(common), "")
 
     def _reachable(self, node: Node, condition: Condition, measures: list[Measure]) -> None:
-        line = node.line_of(("when",))
+        at = node.place_of(("when",))
         held = [where for where in situations() if truths(condition, self._checks, *where)[0]]
         if not held:
             why = f" ({'; '.join(dict.fromkeys(self._reads(one) for one in measures))})" if measures else ""
-            self._mistakes.add(line, f"a condition that can never hold{why}", "one that some content can meet")
+            self._mistakes.add(at, f"a condition that can never hold{why}", "one that some content can meet")
             return
         for one in measures:
             if not any(self._checks[one.condition.check].runs(*where) for where in held):
                 self._mistakes.add(
-                    one.line,
+                    one.at,
                     f"{one.key!r} where it never counts ({self._reads(one)})",
                     "it where its stage and modality can occur",
                 )
@@ -236,7 +234,7 @@ class _Rules:
         held = [where for where in situations() if truths(condition, self._checks, *where)[0]]
         if any(truths(condition, self._checks, *where, blind=True)[0] for where in held):
             self._mistakes.add(
-                node.line_of(("when",)),
+                node.place_of(("when",)),
                 "a redaction that can fire without anything found",
                 "a check in every alternative, outside of `not`, that says what to cut",
             )
@@ -248,7 +246,7 @@ class _Rules:
         for modality in sorted(reads):
             if change.operator not in _OPERATORS[modality]:
                 self._mistakes.add(
-                    node.line_of(("with", "operator")),
+                    node.place_of(("with", "operator")),
                     f"operator {change.operator!r} for {modality.value}",
                     one_of(_OPERATORS[modality]) + ", or a `modality` in `when` that rules this out",
                 )

@@ -15,7 +15,7 @@ from itertools import product
 from guard.rules import AllOf, AnyOf, Attribute, Condition, Found, Not, ScoreAtLeast, matches
 from guard.types import Modality, Stage
 from policies.document import canonical, encode
-from policies.mistake import Mistakes, describe, listed, one_of
+from policies.mistake import Mistakes, Position, describe, listed, one_of
 from policies.source import Node
 
 ATTRIBUTES = ("tenant", "generator", "language", "modality", "stage")
@@ -50,7 +50,7 @@ class Measure:
     """A place in a condition that asks a check."""
 
     condition: ScoreAtLeast | Found
-    line: int
+    at: Position
     key: str
     negated: bool
 
@@ -68,31 +68,31 @@ class ConditionReader:
     def read(self, node: Node, *, negated: bool = False, depth: int = 0) -> Condition | None:
         """The condition of one mapping; None when it has mistakes, which are then noted."""
         if not node.entries:
-            self._mistakes.add(node.line, node.describe(), "a condition, such as `toxicity.threat: 0.6`")
+            self._mistakes.add(node.at, node.describe(), "a condition, such as `toxicity.threat: 0.6`")
             return None
         if depth > MAX_DEPTH:
-            self._mistakes.add(node.line, f"conditions nested more than {MAX_DEPTH} deep", "a flatter condition")
+            self._mistakes.add(node.at, f"conditions nested more than {MAX_DEPTH} deep", "a flatter condition")
             return None
-        parts = [self._part(key, entry.line, entry.node, negated, depth) for key, entry in node.entries.items()]
+        parts = [self._part(key, entry.at, entry.node, negated, depth) for key, entry in node.entries.items()]
         whole = [part for part in parts if part is not None]
         if len(whole) < len(parts):
             return None
         # Keys of one mapping have no order of their own, so their order must not reach the revision.
         return whole[0] if len(whole) == 1 else AllOf(tuple(sorted(whole, key=lambda part: canonical(encode(part)))))
 
-    def _part(self, key: str, line: int, node: Node, negated: bool, depth: int) -> Condition | None:
+    def _part(self, key: str, at: Position, node: Node, negated: bool, depth: int) -> Condition | None:
         if key == "not":
             inner = self.read(node, negated=not negated, depth=depth + 1)
             return None if inner is None else Not(inner)
         if key in COMBINATIONS:
-            return self._several(key, line, node, negated, depth)
+            return self._several(key, at, node, negated, depth)
         if key in ATTRIBUTES:
-            return self._attribute(key, line, node)
-        return self._measure(key, line, node, negated)
+            return self._attribute(key, at, node)
+        return self._measure(key, at, node, negated)
 
-    def _several(self, key: str, line: int, node: Node, negated: bool, depth: int) -> Condition | None:
+    def _several(self, key: str, at: Position, node: Node, negated: bool, depth: int) -> Condition | None:
         if not node.items:
-            self._mistakes.add(line, f"{node.describe()} under '{key}'", "a list of conditions, at least one")
+            self._mistakes.add(at, f"{node.describe()} under '{key}'", "a list of conditions, at least one")
             return None
         parts = [self.read(item, negated=negated, depth=depth + 1) for item in node.items]
         whole = tuple(part for part in parts if part is not None)
@@ -102,77 +102,77 @@ class ConditionReader:
             return whole[0]
         return AnyOf(whole) if key == "any" else AllOf(whole)
 
-    def _attribute(self, name: str, line: int, node: Node) -> Condition | None:
-        patterns = self._words(name, line, node, "a pattern or a list of patterns")
+    def _attribute(self, name: str, at: Position, node: Node) -> Condition | None:
+        patterns = self._words(name, at, node, "a pattern or a list of patterns")
         bad = False
         for pattern in patterns:
             if len(pattern) > MAX_PATTERN:
-                self._mistakes.add(line, f"a pattern of {len(pattern)} characters", f"at most {MAX_PATTERN}")
+                self._mistakes.add(at, f"a pattern of {len(pattern)} characters", f"at most {MAX_PATTERN}")
                 bad = True
         for pattern in patterns:
             values = _ENUMS.get(name, ())
             if values and not any(fnmatchcase(value, pattern) for value in values):
                 hint = self._mistakes.closest(pattern, values)
-                self._mistakes.add(line, f"{name} {describe(pattern)}, which matches nothing", one_of(values), hint)
+                self._mistakes.add(at, f"{name} {describe(pattern)}, which matches nothing", one_of(values), hint)
                 bad = True
             scope = self._scope.get(name)
             if scope and not _WILD & set(pattern) and not matches(pattern, scope):
                 expected = f"a {name} that `applies_to` covers ({listed(scope)})"
-                self._mistakes.add(line, f"{name} {describe(pattern)}", expected)
+                self._mistakes.add(at, f"{name} {describe(pattern)}", expected)
                 bad = True
         return None if bad or not patterns else Attribute(name, tuple(patterns))
 
-    def _words(self, key: str, line: int, node: Node, expected: str) -> list[str]:
+    def _words(self, key: str, at: Position, node: Node, expected: str) -> list[str]:
         """A text or a list of texts; empty, with the mistake noted, for anything else."""
         nodes = node.items or [node]
         wrong = [one for one in nodes if not isinstance(one.value, str) or not one.value]
         for one in wrong:
-            self._mistakes.add(one.line if node.items else line, f"{one.describe()} under {key!r}", expected)
+            self._mistakes.add(one.at if node.items else at, f"{one.describe()} under {key!r}", expected)
         return [] if wrong else [one.value for one in nodes]
 
-    def _measure(self, key: str, line: int, node: Node, negated: bool) -> Condition | None:
+    def _measure(self, key: str, at: Position, node: Node, negated: bool) -> Condition | None:
         name, dot, label = key.partition(".")
         check = self._checks.get(name)
         if check is None:
             names = [*RESERVED, *self._checks]
             expected = f"one of this policy's checks ({listed(self._checks)}) or {', '.join(RESERVED)}"
-            self._mistakes.add(line, f"the condition {describe(key)}", expected, self._mistakes.closest(name, names))
+            self._mistakes.add(at, f"the condition {describe(key)}", expected, self._mistakes.closest(name, names))
             return None
-        condition = self._score(check, label, line, node) if dot else self._whole(check, line, node)
+        condition = self._score(check, label, at, node) if dot else self._whole(check, at, node)
         if condition is not None:
-            self.measures.append(Measure(condition, line, key, negated))
+            self.measures.append(Measure(condition, at, key, negated))
         return condition
 
-    def _score(self, check: Known, label: str, line: int, node: Node) -> ScoreAtLeast | None:
-        known = self._label(check, label, line)
-        score = self._per_mille(line, node)
+    def _score(self, check: Known, label: str, at: Position, node: Node) -> ScoreAtLeast | None:
+        known = self._label(check, label, at)
+        score = self._per_mille(at, node)
         return ScoreAtLeast(check.name, label, score) if known and score is not None else None
 
-    def _whole(self, check: Known, line: int, node: Node) -> ScoreAtLeast | Found | None:
+    def _whole(self, check: Known, at: Position, node: Node) -> ScoreAtLeast | Found | None:
         if isinstance(node.value, int | float) and not isinstance(node.value, bool):
-            score = self._per_mille(line, node)
+            score = self._per_mille(at, node)
             return None if score is None else ScoreAtLeast(check.name, "*", score)
         if node.value == ANYTHING:
             return Found(check.name)
-        labels = self._words(check.name, line, node, f"a score from 0 to 1, a label, a list of labels, or `{ANYTHING}`")
-        known = [self._label(check, label, line) for label in labels]
+        labels = self._words(check.name, at, node, f"a score from 0 to 1, a label, a list of labels, or `{ANYTHING}`")
+        known = [self._label(check, label, at) for label in labels]
         return Found(check.name, frozenset(labels)) if known and all(known) else None
 
-    def _label(self, check: Known, label: str, line: int) -> bool:
+    def _label(self, check: Known, label: str, at: Position) -> bool:
         if check.labels is None or label in check.labels:
             return True
         found = f"label {describe(label)}, which check {check.name!r} never reports"
-        self._mistakes.add(line, found, one_of(check.labels), self._mistakes.closest(label, check.labels))
+        self._mistakes.add(at, found, one_of(check.labels), self._mistakes.closest(label, check.labels))
         return False
 
-    def _per_mille(self, line: int, node: Node) -> int | None:
+    def _per_mille(self, at: Position, node: Node) -> int | None:
         value = node.value
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             hint = f"{value} per cent is written {value / 100}" if isinstance(value, int) and 1 < value <= 100 else ""
-            self._mistakes.add(line, node.describe(), "a score from 0 to 1, such as 0.6", hint)
+            self._mistakes.add(at, node.describe(), "a score from 0 to 1, such as 0.6", hint)
             return None
         if not math.isclose(value * 1000, round(value * 1000), abs_tol=1e-9):
-            self._mistakes.add(line, f"the score {value}", "at most three decimals; scores count in thousandths")
+            self._mistakes.add(at, f"the score {value}", "at most three decimals; scores count in thousandths")
             return None
         return round(value * 1000)
 

@@ -19,7 +19,7 @@ from guard.types import Check, Marker, Modality, Stage
 from policies import schema
 from policies.conditions import Known
 from policies.document import frozen
-from policies.mistake import Mistakes, describe, one_of
+from policies.mistake import Mistakes, Position, describe, one_of
 from policies.source import Entry, Node
 from policies.wording import note_parameter, unknown_key
 
@@ -41,8 +41,8 @@ def broken_check(name: str) -> CheckPart:
 
 def compile_check(name: str, node: Node, entry: schema.CheckEntry, mistakes: Mistakes) -> CheckPart:
     """Compile one entry of `checks`; builds the check, without loading its model, to ask what it can report."""
-    given = {key: (found.line, found.node) for key, found in node.entries.items() if key not in _OWN}
-    built = _build(checks, entry.use, node.line_of(("use",)), given, _OWN, mistakes)
+    given = {key: (found.at, found.node) for key, found in node.entries.items() if key not in _OWN}
+    built = _build(checks, entry.use, node.place_of(("use",)), given, _OWN, mistakes)
     if built is None:
         return broken_check(name)
     check: Check = built[0]
@@ -103,31 +103,31 @@ def _mark(
     mistakes: Mistakes,
 ) -> dict[str, Any]:
     """One marker's part of the document; empty when it has mistakes. `keys`: which of the entry's keys are its parameters."""
-    line, node = root.line_of(path), root
+    at, node = root.place_of(path), root
     for step in path:
         node = node.entries[step].node
     given = {
-        key: (one.line, _worded(one.node) if key == "text" else one.node) for key, one in node.entries.items() if key in keys
+        key: (one.at, _worded(one.node) if key == "text" else one.node) for key, one in node.entries.items() if key in keys
     }
-    built = _build(markers, use, line, given, ("on_unmarkable",), mistakes, {"_modality": modality})
+    built = _build(markers, use, at, given, ("on_unmarkable",), mistakes, {"_modality": modality})
     if built is None:
         return {}
     marker: Marker = built[0]
     if marker.modality is not modality:
-        mistakes.add(line, f"a {use} for {marker.modality.value}", f"a marker that marks {modality.value}s")
+        mistakes.add(at, f"a {use} for {marker.modality.value}", f"a marker that marks {modality.value}s")
     return {"on_unmarkable": on_unmarkable} | ({"parameters": built[1]} if built[1] else {})
 
 
 def _worded(node: Node) -> Node:
     """The words of a label by language: one text stands for all of them."""
-    return Node(node.line, {ANY: Entry(node.line, node)}) if isinstance(node.value, str) else node
+    return Node(node.at, {ANY: Entry(node.at, node)}) if isinstance(node.value, str) else node
 
 
 def _build(
     registry: Registry[Any],
     use: str,
-    line: int,
-    given: Mapping[str, tuple[int, Node]],
+    at: Position,
+    given: Mapping[str, tuple[Position, Node]],
     own: tuple[str, ...],
     mistakes: Mistakes,
     private: Mapping[str, Any] | None = None,
@@ -138,7 +138,7 @@ def _build(
     """
     if use not in registry.names():
         mistakes.add(
-            line, f"unknown {registry.kind} {describe(use)}", one_of(registry.names()), mistakes.closest(use, registry.names())
+            at, f"unknown {registry.kind} {describe(use)}", one_of(registry.names()), mistakes.closest(use, registry.names())
         )
         return None
     before = len(mistakes)
@@ -146,28 +146,28 @@ def _build(
         signature = registry.signature(use).parameters
         takes = {name: one for name, one in signature.items() if not name.startswith("_")}
         hidden = {name: value for name, value in (private or {}).items() if name in signature}
-        parameters = _parameters(use, takes, given, own, line, mistakes)
+        parameters = _parameters(use, takes, given, own, at, mistakes)
         if len(mistakes) > before:
             return None
         return registry.make(use, {**frozen(parameters), **hidden}), parameters
     except (GenguardError, ImportError, ValueError, TypeError, OSError) as error:
-        mistakes.say(line, f"{registry.kind} {use!r} does not accept its settings: {error}")
+        mistakes.say(at, f"{registry.kind} {use!r} does not accept its settings: {error}")
         return None
 
 
 def _parameters(
     use: str,
     takes: Mapping[str, Parameter],
-    given: Mapping[str, tuple[int, Node]],
+    given: Mapping[str, tuple[Position, Node]],
     own: tuple[str, ...],
-    line: int,
+    at: Position,
     mistakes: Mistakes,
 ) -> dict[str, Any]:
     open_ended = any(one.kind is Parameter.VAR_KEYWORD for one in takes.values())
     named = {name: one for name, one in takes.items() if one.kind in (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)}
     for name, one in named.items():
         if one.default is Parameter.empty and name not in given:
-            mistakes.add(line, f"no parameter {name!r}", f"it, because {use!r} requires it")
+            mistakes.add(at, f"no parameter {name!r}", f"it, because {use!r} requires it")
     values = {}
     for name, (place, node) in given.items():
         if name in named and typing.get_args(named[name].annotation)[1:] == (Recipe,):
@@ -181,32 +181,32 @@ def _parameters(
     return values
 
 
-def _members(name: str, line: int, node: Node, mistakes: Mistakes) -> dict[str, Any]:
+def _members(name: str, at: Position, node: Node, mistakes: Mistakes) -> dict[str, Any]:
     """Checks that a check is made of: each is compiled as one of the policy's own, without what only the chain can keep."""
     if not node.entries:
-        mistakes.add(line, f"{node.describe()} for parameter {name!r}", "a mapping of names to checks, each with `use`")
+        mistakes.add(at, f"{node.describe()} for parameter {name!r}", "a mapping of names to checks, each with `use`")
     values = {}
     for member, entry in node.entries.items():
         found = entry.node.entries
         use = found["use"].node.value if "use" in found else None
         if not isinstance(use, str):
             shown = entry.node.describe() if not found else f"{describe(use)} for 'use'" if "use" in found else "no key 'use'"
-            mistakes.add(entry.line, f"{shown} under {member!r}", "a check: `use` and its parameters")
+            mistakes.add(entry.at, f"{shown} under {member!r}", "a check: `use` and its parameters")
             continue
-        given = {key: (one.line, one.node) for key, one in found.items() if key != "use"}
-        built = _build(checks, use, found["use"].line, given, ("use",), mistakes)
+        given = {key: (one.at, one.node) for key, one in found.items() if key != "use"}
+        built = _build(checks, use, found["use"].at, given, ("use",), mistakes)
         values[member] = {"use": use, **(built[1] if built else {})}
     return values
 
 
-def _value(name: str, annotation: Any, line: int, node: Node, mistakes: Mistakes) -> Any:
+def _value(name: str, annotation: Any, at: Position, node: Node, mistakes: Mistakes) -> Any:
     """The parameter as JSON values, after its type was checked: `1` for a number becomes 1.0, whatever the spelling."""
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(Any if annotation is Parameter.empty else annotation)
         value = adapter.validate_json(json.dumps(node.plain()), strict=True)
         return adapter.dump_python(value, mode="json")
     except ValidationError as error:
-        note_parameter(error, line, name, mistakes)
+        note_parameter(error, at, name, mistakes)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
-        mistakes.add(line, f"a value for parameter {name!r}", "none; it cannot be set in a policy file")
+        mistakes.add(at, f"a value for parameter {name!r}", "none; it cannot be set in a policy file")
     return None

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from policies.mistake import Mistakes, describe
+from policies.mistake import Mistakes, Position, describe
 
 MAX_BYTES = 1_000_000
 """The largest file that is read."""
@@ -33,9 +33,9 @@ _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "true": Tru
 
 @dataclass(slots=True)
 class Node:
-    """One value with the line it begins on. Lines count from 1."""
+    """One value with the place where it begins."""
 
-    line: int
+    at: Position
     value: Any = None
     """A scalar, a list of nodes, or a dict of entries."""
     size: int = 1
@@ -63,25 +63,25 @@ class Node:
         """What an author sees there."""
         return describe(self.value)
 
-    def line_of(self, path: tuple[str | int, ...]) -> int:
-        """The line of what `path` leads to, or of the innermost part of the path that is there."""
-        node, line = self, self.line
+    def place_of(self, path: tuple[str | int, ...]) -> Position:
+        """Where the key or item is that `path` leads to, or the innermost part of the path that is there."""
+        node, at = self, self.at
         for step in path:
             if isinstance(step, str) and step in node.entries:
-                line, node = node.entries[step].line, node.entries[step].node
+                at, node = node.entries[step].at, node.entries[step].node
             elif isinstance(step, int) and step < len(node.items):
                 node = node.items[step]
-                line = node.line
+                at = node.at
             else:
                 break
-        return line
+        return at
 
 
 @dataclass(slots=True)
 class Entry:
-    """One key of a mapping: the line of the key, and its value."""
+    """One key of a mapping: the place of the key, and its value."""
 
-    line: int
+    at: Position
     node: Node
 
 
@@ -91,12 +91,13 @@ class _Open:
 
     node: Node
     anchor: str | None
-    key: tuple[str, int] | None = None
+    key: tuple[str, Position] | None = None
 
 
 @dataclass(slots=True)
 class _Reader:
     mistakes: Mistakes
+    file: str
     root: Node | None = None
     open: list[_Open] = field(default_factory=list)
     anchors: dict[str, Node] = field(default_factory=dict)
@@ -106,7 +107,7 @@ class _Reader:
         """Take events in; False when reading had to stop early."""
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
-                self.mistakes.add(_line(event), "a second document", "one policy in one file")
+                self.mistakes.add(self._position(event), "a second document", "one policy in one file")
                 return False
             if isinstance(event, yaml.NodeEvent) and not self._value(event):
                 return False
@@ -115,52 +116,56 @@ class _Reader:
         return True
 
     def _value(self, event: yaml.NodeEvent) -> bool:
-        line = _line(event)
+        at = self._position(event)
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self.mistakes.add(line, f"the tag {describe(tag)}", "a plain value; tags are not read")
+            self.mistakes.add(at, f"the tag {describe(tag)}", "a plain value; tags are not read")
         if self._awaits_key():
-            return self._key(event, line)
+            return self._key(event, at)
         if isinstance(event, yaml.AliasEvent):
-            node = self._alias(event, line)
+            node = self._alias(event, at)
         elif isinstance(event, yaml.ScalarEvent):
-            node = Node(line, self._scalar(event, line))
+            node = Node(at, self._scalar(event, at))
         else:
-            node = Node(line, {} if isinstance(event, yaml.MappingStartEvent) else [])
+            node = Node(at, {} if isinstance(event, yaml.MappingStartEvent) else [])
         self.nodes += node.size
         if self.nodes > MAX_NODES:
-            self.mistakes.add(line, f"more than {MAX_NODES} values", "a smaller policy, or fewer aliases")
+            self.mistakes.add(at, f"more than {MAX_NODES} values", "a smaller policy, or fewer aliases")
             return False
         opens = isinstance(event, yaml.CollectionStartEvent)
         self._attach(node, 0 if opens else node.size)
         if opens:
             self.open.append(_Open(node, event.anchor))
             if len(self.open) > MAX_DEPTH:
-                self.mistakes.add(line, f"more than {MAX_DEPTH} levels of nesting", "fewer")
+                self.mistakes.add(at, f"more than {MAX_DEPTH} levels of nesting", "fewer")
                 return False
         elif isinstance(event, yaml.ScalarEvent) and event.anchor:
             self.anchors[event.anchor] = node
         return True
 
+    def _position(self, event: yaml.Event) -> Position:
+        mark = event.start_mark
+        return Position(self.file, int(mark.line) + 1, int(mark.column) + 1) if mark else Position(self.file)
+
     def _awaits_key(self) -> bool:
         return bool(self.open) and isinstance(self.open[-1].node.value, dict) and self.open[-1].key is None
 
-    def _key(self, event: yaml.NodeEvent, line: int) -> bool:
+    def _key(self, event: yaml.NodeEvent, at: Position) -> bool:
         if not isinstance(event, yaml.ScalarEvent):
-            self.mistakes.add(line, "a key that is an alias, a list or a mapping", "a key that is a name")
+            self.mistakes.add(at, "a key that is an alias, a list or a mapping", "a key that is a name")
             return False
         if event.anchor:
-            self.anchors[event.anchor] = Node(line, event.value)
+            self.anchors[event.anchor] = Node(at, event.value)
         if event.value == "<<" and not event.style:
-            self.mistakes.add(line, "the merge key '<<'", "each key written out; merge keys are not read")
-        self._encodable(event.value, line)
+            self.mistakes.add(at, "the merge key '<<'", "each key written out; merge keys are not read")
+        self._encodable(event.value, at)
         keys = self.open[-1].node.value
         if event.value in keys:
-            first = keys[event.value].line
+            first = keys[event.value].at
             self.mistakes.add(
-                line, f"the key {describe(event.value)} a second time", f"it once; it stands on line {first} already"
+                at, f"the key {describe(event.value)} a second time", f"it once; it stands on line {first.line} already"
             )
-        self.open[-1].key = (event.value, line)
+        self.open[-1].key = (event.value, at)
         return True
 
     def _attach(self, node: Node, size: int) -> None:
@@ -172,8 +177,8 @@ class _Reader:
         if parent.key is None:
             parent.node.value.append(node)
         else:
-            name, key_line = parent.key
-            parent.node.value[name] = Entry(key_line, node)
+            name, place = parent.key
+            parent.node.value[name] = Entry(place, node)
             parent.key = None
         parent.node.size += size
 
@@ -184,16 +189,16 @@ class _Reader:
         if self.open:
             self.open[-1].node.size += done.node.size
 
-    def _alias(self, event: yaml.AliasEvent, line: int) -> Node:
+    def _alias(self, event: yaml.AliasEvent, at: Position) -> Node:
         known = self.anchors.get(event.anchor or "")
         if known is None:
-            self.mistakes.add(line, f"the alias {describe(event.anchor)}", "an anchor of that name that ends before it")
-            return Node(line)
-        return Node(line, known.value, known.size)
+            self.mistakes.add(at, f"the alias {describe(event.anchor)}", "an anchor of that name that ends before it")
+            return Node(at)
+        return Node(at, known.value, known.size)
 
-    def _scalar(self, event: yaml.ScalarEvent, line: int) -> Any:
+    def _scalar(self, event: yaml.ScalarEvent, at: Position) -> Any:
         text: str = event.value
-        self._encodable(text, line)
+        self._encodable(text, at)
         if event.style:  # quoted, or a block of text
             return text
         if text in _WORDS:
@@ -203,51 +208,57 @@ class _Reader:
         if _DECIMAL.fullmatch(text):
             return float(text)
         if _NUMBERLIKE.fullmatch(text):
-            self.mistakes.add(line, describe(text), "a finite number of ordinary length, or text in quotation marks")
+            self.mistakes.add(at, describe(text), "a finite number of ordinary length, or text in quotation marks")
         return text
 
-    def _encodable(self, text: str, line: int) -> None:
+    def _encodable(self, text: str, at: Position) -> None:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            self.mistakes.add(line, "half of a surrogate pair", "whole characters")
+            self.mistakes.add(at, "half of a surrogate pair", "whole characters")
 
 
-def read(text: str, mistakes: Mistakes) -> Node | None:
-    """Read one YAML document. None, with the mistakes noted, when there is no mapping to go on with."""
+def read(text: str, mistakes: Mistakes, *, file: str = "") -> Node | None:
+    """Read one YAML document. None, with the mistakes noted, when there is no mapping to go on with.
+
+    `file`: what positions name; the file that `mistakes` is about when left out.
+    """
+    name = file or mistakes.file
+    whole = Position(name)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        mistakes.add(0, f"more than {MAX_BYTES} bytes", "a smaller file")
+        mistakes.add(whole, f"more than {MAX_BYTES} bytes", "a smaller file")
         return None
-    reader = _Reader(mistakes)
+    mistakes.quote(name, text)
+    reader = _Reader(mistakes, name)
     try:
         complete = reader.read(yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
-        _syntax(error, text, mistakes)
+        _syntax(error, text, name, mistakes)
         return None
     except (ValueError, OverflowError):  # an escape or a directive with a number out of range
-        mistakes.add(0, "an escape or directive with an impossible number", "valid YAML")
+        mistakes.add(whole, "an escape or directive with an impossible number", "valid YAML")
         return None
     if not complete:
         return None
     root = reader.root
     if root is None or not isinstance(root.value, dict) or not root.value:
         mistakes.add(
-            root.line if root else 0, root.describe() if root else "an empty file", "a mapping that begins with `policy: NAME`"
+            root.at if root else whole,
+            root.describe() if root else "an empty file",
+            "a mapping that begins with `policy: NAME`",
         )
         return None
     return root
 
 
-def _line(event: yaml.Event) -> int:
-    return int(event.start_mark.line) + 1 if event.start_mark else 0
-
-
-def _syntax(error: yaml.YAMLError, text: str, mistakes: Mistakes) -> None:
+def _syntax(error: yaml.YAMLError, text: str, file: str, mistakes: Mistakes) -> None:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
-        mistakes.add(mark.line + 1 if mark else 0, f"what is no YAML ({error.problem or error.context})", "valid YAML")
+        at = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)
+        mistakes.add(at, f"what is no YAML ({error.problem or error.context})", "valid YAML")
     elif isinstance(error, yaml.reader.ReaderError):
-        line = text.count("\n", 0, int(error.position)) + 1
-        mistakes.add(line, f"the control character U+{int(error.character):04X}", "printable text")
+        before = text[: int(error.position)]
+        at = Position(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        mistakes.add(at, f"the control character U+{int(error.character):04X}", "printable text")
     else:
-        mistakes.add(0, "what is no YAML", "valid YAML")
+        mistakes.add(Position(file), "what is no YAML", "valid YAML")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from policies import schema
-from policies.mistake import Mistakes, describe, one_of
+from policies.mistake import Mistakes, Position, describe, one_of
 from policies.source import Node
 
 _Path = tuple[str | int, ...]
@@ -67,40 +67,40 @@ def note(error: ValidationError, root: Node, mistakes: Mistakes) -> set[_Path]:
     return broken
 
 
-def note_parameter(error: ValidationError, line: int, name: str, mistakes: Mistakes) -> None:
+def note_parameter(error: ValidationError, at: Position, name: str, mistakes: Mistakes) -> None:
     """Note that one parameter of a check or mark has the wrong type; a union's errors become one mistake."""
     errors = error.errors(include_url=False)
     expected = " or ".join(dict.fromkeys(_expected(found) for found in errors))
-    mistakes.add(line, f"{describe(errors[0]['input'])} for parameter {name!r}", expected, _hint(errors[0], mistakes))
+    mistakes.add(at, f"{describe(errors[0]['input'])} for parameter {name!r}", expected, _hint(errors[0], mistakes))
 
 
-def unknown_key(key: str, known: Iterable[str], line: int, mistakes: Mistakes, where: str = "") -> None:
+def unknown_key(key: str, known: Iterable[str], at: Position, mistakes: Mistakes, where: str = "") -> None:
     """Note a key that nobody reads."""
     names = list(known)
-    mistakes.add(line, f"unknown key {describe(key)}{where}", one_of(names), mistakes.closest(key, names))
+    mistakes.add(at, f"unknown key {describe(key)}{where}", one_of(names), mistakes.closest(key, names))
 
 
 def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes) -> None:
-    kind, line = found["type"], root.line_of(path)
+    kind, at = found["type"], root.place_of(path)
     if kind == "missing":
-        mistakes.add(line, f"no key {path[-1]!r}", f"it, because it is required: {_field(path)}")
+        mistakes.add(at, f"no key {path[-1]!r}", f"it, because it is required: {_field(path)}")
     elif kind == "extra_forbidden":
-        _extra(path, line, mistakes)
+        _extra(path, at, mistakes)
     elif kind == "wording":
-        mistakes.say(line, found["ctx"]["text"])
+        mistakes.say(at, found["ctx"]["text"])
     else:
         key = next((step for step in reversed(path) if isinstance(step, str) and step != "[key]"), "")
         where = " as a key" if path and path[-1] == "[key]" else f" for {key!r}" if key else ""
-        mistakes.add(line, describe(found["input"]) + where, _expected(found), _hint(found, mistakes))
+        mistakes.add(at, describe(found["input"]) + where, _expected(found), _hint(found, mistakes))
 
 
-def _extra(path: _Path, line: int, mistakes: Mistakes) -> None:
+def _extra(path: _Path, at: Position, mistakes: Mistakes) -> None:
     names = tuple(step for step in path if isinstance(step, str))
     promise = schema.NOT_YET.get(names)
     if promise:
-        mistakes.say(line, f"found {names[-1]!r}: this version cannot do {promise} yet, expected the key left out")
+        mistakes.say(at, f"found {names[-1]!r}: this version cannot do {promise} yet, expected the key left out")
         return
-    unknown_key(str(path[-1]), _keys(path[:-1]), line, mistakes)
+    unknown_key(str(path[-1]), _keys(path[:-1]), at, mistakes)
 
 
 def _model(path: _Path) -> type[BaseModel]:

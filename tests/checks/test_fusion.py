@@ -347,7 +347,7 @@ def test_mistakes_in_members_are_named_with_their_lines(model: Path, old: str, n
     with pytest.raises(PolicyFileError) as caught:
         loads(text_of.replace(old, new))
     told = str(caught.value).splitlines()
-    assert any(one.startswith(f"policy:{line}: ") and re.search(fragment, one) for one in told), told
+    assert any(one.startswith(f"policy:{line}:") and re.search(fragment, one) for one in told), told
 
 
 @pytest.mark.parametrize("value", ["[]", "{}", "toxicity", "{a: 1, b: {use: secrets}}", "{a: {use: [1]}, b: {use: secrets}}"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from guard.errors import PolicyError
@@ -415,8 +417,8 @@ def test_a_mistake_is_named_with_its_line(old: str, new: str, line: int, fragmen
     assert BASE.count(old) == 1
     with pytest.raises(PolicyError) as raised:
         loads(BASE.replace(old, new), file="house.yaml")
-    place = f"house.yaml:{line}: " if line else "house.yaml: "
-    named = [text for text in str(raised.value).splitlines() if text.startswith(place) and fragment in text]
+    place = rf"house\.yaml:{line}:[1-9][0-9]*: " if line else r"house\.yaml: "
+    named = [text for text in str(raised.value).splitlines() if re.match(place, text) and fragment in text]
     assert named, str(raised.value)
 
 
@@ -441,10 +443,22 @@ def test_all_mistakes_of_a_file_are_reported_together() -> None:
     with pytest.raises(PolicyError) as raised:
         loads(text, file="house.yaml")
     places = [line.split(" ")[0] for line in str(raised.value).splitlines()]
-    assert places == ["house.yaml:3:", "house.yaml:9:", "house.yaml:13:", "house.yaml:18:", "house.yaml:23:"]
+    assert places == ["house.yaml:3:1:", "house.yaml:9:5:", "house.yaml:13:12:", "house.yaml:18:5:", "house.yaml:23:28:"]
     assert raised.value.file == "house.yaml"
     assert raised.value.line == 3
     assert "docs/policy.md" in raised.value.diagnostics()
+
+
+def test_a_caret_shows_the_place() -> None:
+    """Under the line of the file, also after characters that are two places wide."""
+    text = BASE.replace("  - id: work", "  - {title: 受保护, idd: work}\n  - id: work")
+    with pytest.raises(PolicyError) as raised:
+        loads(text, file="house.yaml")
+    lines = raised.value.diagnostics().splitlines()
+    at = next(place for place, line in enumerate(lines) if "unknown key 'idd'" in line)
+    assert lines[at].startswith("house.yaml:20:18: ")
+    assert lines[at + 1] == "    20 |   - {title: 受保护, idd: work}"
+    assert lines[at + 2] == "       |" + " " * (lines[at + 1].index("idd") - 8 + 3) + "^"
 
 
 @pytest.mark.parametrize("key", ["checks", "rules"])
