@@ -31,6 +31,7 @@ from guard.types import (
     Place,
     Region,
     Request,
+    Shadow,
     Span,
     Stage,
     Status,
@@ -76,6 +77,11 @@ def decision_body(
         body["copies"] = dict(copies)
     if decision.parent is not None:
         body["parent"] = str(decision.parent)
+    if decision.shadows:
+        body["shadows"] = [
+            {"verdict": _verdict(one.verdict), "results": [_result(result) for result in one.results]}
+            for one in decision.shadows
+        ]
     return body
 
 
@@ -160,13 +166,17 @@ def decision_from(body: Mapping[str, Any]) -> Decision:
             id=UUID(body["id"]),
             time=time_from(body["time"]),
             content=None,
-            context=Context(**{**context, "stage": Stage(context["stage"]), "modality": Modality(context["modality"])}),
+            context=Context(
+                **{**context, "stage": Stage(context["stage"]), "modality": Modality(context["modality"])},
+                time=time_from(body["time"]),
+            ),
             request=Request(**body["request"]),
             results=tuple(_result_from(result) for result in body["results"]),
             verdict=_verdict_from(body["verdict"]),
             released=None,
             marks=tuple(Mark(**mark) for mark in body["marks"]),
             parent=UUID(body["parent"]) if "parent" in body else None,
+            shadows=tuple(_shadow_from(shadow) for shadow in body.get("shadows", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"found a decision's body that cannot be read ({type(error).__name__}), expected schema 1") from None
@@ -269,7 +279,11 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     return {
         "action": verdict.action.value,
         "fired": [
-            {**_fields(fired, ("rule", "title", "category", "basis", "because")), "action": fired.action.value}
+            {
+                **_fields(fired, ("rule", "title", "category", "basis", "because")),
+                **({"basis_kind": fired.basis_kind} if fired.basis_kind else {}),
+                "action": fired.action.value,
+            }
             for fired in verdict.fired
         ],
         "explanation": verdict.explanation,
@@ -319,6 +333,11 @@ def _result_from(record: Mapping[str, Any]) -> CheckResult:
             "scanned": _place_from(record["scanned"]) if "scanned" in record else None,
         }
     )
+
+
+def _shadow_from(record: Mapping[str, Any]) -> Shadow:
+    results = tuple(_result_from(result) for result in record["results"])
+    return Shadow(_verdict_from(record["verdict"]), results)
 
 
 def _finding_from(record: Mapping[str, Any]) -> Finding:

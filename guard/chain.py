@@ -10,10 +10,11 @@ import asyncio
 import logging
 import math
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from itertools import groupby
+from time import monotonic, perf_counter
 from typing import cast
 
 from guard.decide import EARLY_STOP, blocks
@@ -63,9 +64,12 @@ class Chain:
         troubles = await asyncio.gather(*(self._load(name) for name in self.checks))
         return {name: trouble for name, trouble in zip(self.checks, troubles, strict=True) if trouble}
 
-    async def run(self, contents: Sequence[Content]) -> list[tuple[CheckResult, ...]]:
-        """Measure contents; one tuple of results a content, in the policy's order of checks."""
-        contexts = [context_of(content) for content in contents]
+    async def run(self, contents: Sequence[Content], time: datetime | None = None) -> list[tuple[CheckResult, ...]]:
+        """Measure contents; one tuple of results a content, in the policy's order of checks.
+
+        `time`: when they are judged; groups that come later are skipped when a rule blocks at that time.
+        """
+        contexts = [context_of(content, time) for content in contents]
         results: list[dict[str, CheckResult]] = [{} for _ in contents]
         for group in self._groups:
             stopped = [
@@ -91,7 +95,7 @@ class Chain:
         trouble = await self._load(spec.name)
         if trouble:
             return [self._result(spec, Status.FAILED, error=f"could not be loaded: {trouble}")] * len(batch)
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             scans = await self._call(spec, batch)
         except Overdue as late:
@@ -158,7 +162,7 @@ class Chain:
     ) -> CheckResult:
         version, digest = _identity(self.checks[spec.name])
         digest = (scan.digest if scan else "") or digest
-        elapsed = 0 if started is None else round((time.perf_counter() - started) * 1e6)
+        elapsed = 0 if started is None else round((perf_counter() - started) * 1e6)
         findings = tuple(scan.findings) if scan else ()
         scanned = scan.scanned if scan else None
         return CheckResult(spec.name, spec.use, version, digest, status, findings, scanned, elapsed, error)
@@ -167,7 +171,7 @@ class Chain:
         """Load a check, once; a load that failed is tried again when RETRY_S have passed. Return what went wrong."""
         with self._lock:
             future = self._loading.get(name)
-            if future is None or time.monotonic() >= self._retry_at.get(name, math.inf):
+            if future is None or monotonic() >= self._retry_at.get(name, math.inf):
                 self._retry_at.pop(name, None)
                 future = self._loading[name] = self._workers[name].submit(self.checks[name].load)
         try:
@@ -178,12 +182,12 @@ class Chain:
             if _cancelled(error):
                 raise
             with self._lock:
-                self._retry_at.setdefault(name, time.monotonic() + RETRY_S)
+                self._retry_at.setdefault(name, monotonic() + RETRY_S)
             return describe(error)
         return ""
 
 
-def context_of(content: Content) -> Context:
+def context_of(content: Content, time: datetime | None = None) -> Context:
     """What a policy's conditions may ask about a content."""
     return Context(
         content.stage,
@@ -192,6 +196,7 @@ def context_of(content: Content) -> Context:
         content.request.tenant,
         content.request.language,
         content.length,
+        time,
     )
 
 

@@ -9,9 +9,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
-from guard.rules import AllOf, AnyOf, Attribute, Condition, Found, Not, ScoreAtLeast, matches
+from guard.rules import (
+    AllOf,
+    AnyOf,
+    Attribute,
+    Clock,
+    Condition,
+    Found,
+    Length,
+    Not,
+    ScoreAtLeast,
+    ScoreByLanguage,
+    matches,
+)
 from guard.types import CheckResult, Context, Finding, Modality, Region, Span, Status
+
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +56,49 @@ def measured(results: Sequence[CheckResult]) -> dict[str, CheckResult]:
 def evaluate(condition: Condition, known: _Results, context: Context) -> Truth:
     """The value of a condition, with the findings and the words that show why it holds."""
     match condition:
-        case ScoreAtLeast(check, label, score):
-            return _leaf(
-                known.get(check),
-                context,
-                lambda finding: label in ("*", finding.label) and finding.score >= score,
-                lambda found: tuple(
-                    f"{check}.{finding.label} {finding.score / 1000:.3f} is at least {score / 1000:.3f}" for finding in found
-                ),
-            )
-        case Found(check, labels):
-            return _leaf(
-                known.get(check),
-                context,
-                lambda finding: not labels or finding.label in labels,
-                lambda found: (f"{check} found {_listing(found)}",),
-            )
-        case Attribute(name, patterns):
-            value = str(getattr(context, name))
-            return Truth(matches(value, patterns), (), (f"{name} is {value}",))
+        case Attribute() | Length() | Clock():
+            return _fact(condition, context)
         case Not(inner):
             truth = evaluate(inner, known, context)
-            return Truth(None if truth.value is None else not truth.value, (), (f"not ({_words(inner)})",))
+            return Truth(None if truth.value is None else not truth.value, (), (f"not ({words(inner)})",))
         case AllOf(conditions):
             return _all([evaluate(one, known, context) for one in conditions])
         case AnyOf(conditions):
             return _any([evaluate(one, known, context) for one in conditions])
+        case _:
+            return _measured(condition, known, context)
+
+
+def _measured(condition: ScoreAtLeast | ScoreByLanguage | Found, known: _Results, context: Context) -> Truth:
+    check, result = condition.check, known.get(condition.check)
+    if isinstance(condition, Found):
+        labels = condition.labels
+        return _leaf(
+            result,
+            context,
+            lambda finding: not labels or finding.label in labels,
+            lambda found: (f"{check} found {_listing(found)}",),
+        )
+    label = condition.label
+    score = condition.score if isinstance(condition, ScoreAtLeast) else condition.at(context.language)
+    return _leaf(
+        result,
+        context,
+        lambda finding: label in ("*", finding.label) and finding.score >= score,
+        lambda found: tuple(
+            f"{check}.{finding.label} {finding.score / 1000:.3f} is at least {score / 1000:.3f}" for finding in found
+        ),
+    )
+
+
+def _fact(condition: Attribute | Length | Clock, context: Context) -> Truth:
+    if isinstance(condition, Attribute):
+        value = str(getattr(context, condition.name))
+        return Truth(matches(value, condition.patterns), (), (f"{condition.name} is {value}",))
+    if isinstance(condition, Clock):
+        return _clock(condition, context)
+    held = context.length >= condition.at_least and (condition.below is None or context.length < condition.below)
+    return Truth(held, (), (f"length is {context.length}",))
 
 
 def _leaf(
@@ -81,6 +113,21 @@ def _leaf(
     if found:
         return Truth(True, tuple(found), words(found))
     return Truth(False if covers(result.scanned, context) else None)
+
+
+def _clock(condition: Clock, context: Context) -> Truth:
+    if context.time is None:
+        return Truth(None)
+    local = context.time.astimezone(ZoneInfo(condition.zone))
+    minute, held = local.hour * 60 + local.minute, True
+    if condition.hours is not None:
+        first, last = condition.hours
+        held = first <= minute < last if first <= last else minute >= first or minute < last
+    if condition.days:
+        held = held and local.weekday() in condition.days
+    held = held and (condition.since is None or context.time >= condition.since)
+    held = held and (condition.until is None or context.time < condition.until)
+    return Truth(held, (), (f"the time is {DAYS[local.weekday()]} {local:%H:%M} ({condition.zone}), {local:%Y-%m-%d}",))
 
 
 def _all(truths: list[Truth]) -> Truth:
@@ -117,17 +164,45 @@ def _listing(found: Iterable[Finding]) -> str:
     return ", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items())
 
 
-def _words(condition: Condition) -> str:
+def clock_words(condition: Clock) -> str:
+    """The times of a condition: `on Saturday, Sunday from 18:00 to 08:00 (Europe/Berlin)`."""
+    parts = []
+    if condition.days:
+        parts.append("on " + ", ".join(DAYS[day] for day in sorted(condition.days)))
+    if condition.hours is not None:
+        first, last = condition.hours
+        parts.append(f"from {first // 60:02}:{first % 60:02} to {last // 60:02}:{last % 60:02}")
+    parts += [f"since {condition.since:%Y-%m-%d %H:%M}"] if condition.since else []
+    parts += [f"until {condition.until:%Y-%m-%d %H:%M}"] if condition.until else []
+    return f"{' '.join(parts)} ({condition.zone})"
+
+
+def words(condition: Condition) -> str:
+    """A condition in words: `toxicity.threat at least 0.600 and stage is output`."""
+    match condition:
+        case Not(inner):
+            return f"not ({words(inner)})"
+        case AllOf(conditions):
+            return " and ".join(words(one) for one in conditions)
+        case AnyOf(conditions):
+            return " or ".join(words(one) for one in conditions)
+        case _:
+            return _leaf_words(condition)
+
+
+def _leaf_words(condition: ScoreAtLeast | ScoreByLanguage | Found | Attribute | Length | Clock) -> str:
     match condition:
         case ScoreAtLeast(check, label, score):
-            return f"{check}.{label} at least {score / 1000:.3f}"
+            told = f"{check}.{label} at least {score / 1000:.3f}"
+        case ScoreByLanguage(check, label, scores):
+            each = ", ".join(f"{score / 1000:.3f} ({language})" for language, score in scores)
+            told = f"{check}.{label} at least {each}"
         case Found(check, labels):
-            return f"{check} found {', '.join(sorted(labels)) or 'anything'}"
+            told = f"{check} found {', '.join(sorted(labels)) or 'anything'}"
         case Attribute(name, patterns):
-            return f"{name} is {' or '.join(patterns)}"
-        case Not(inner):
-            return f"not ({_words(inner)})"
-        case AllOf(conditions):
-            return " and ".join(_words(one) for one in conditions)
-        case AnyOf(conditions):
-            return " or ".join(_words(one) for one in conditions)
+            told = f"{name} is {' or '.join(patterns)}"
+        case Length(at_least, below):
+            told = f"length from {at_least}" + ("" if below is None else f" and below {below}")
+        case Clock():
+            told = clock_words(condition)
+    return told

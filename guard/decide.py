@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from guard.conditions import covers, evaluate, measured
 from guard.errors import GenguardError, PolicyError, TooLargeError
-from guard.rules import CheckSpec, Policy, Rule
+from guard.rules import CheckSpec, Exemption, Policy, Rule
 from guard.types import Action, CheckResult, Context, Edit, Finding, FiredRule, Mark, Span, Stage, Status, Verdict
 
 EARLY_STOP = "early stop: an earlier group had blocked"
@@ -31,7 +31,8 @@ _VERBS = {
 def decide(policy: Policy, results: Sequence[CheckResult], context: Context) -> Verdict:
     """Derive the verdict: the strictest of all rules that fire and of all checks that failed."""
     known = measured(results)
-    ruled = [pair for rule in policy.rules if (pair := _fire(rule, known, context)) is not None]
+    exempt = exempted(policy, known, context)
+    ruled = [pair for rule in policy.rules if (pair := _fire(rule, known, context, exempt.get(rule.id))) is not None]
     fired = [rule for rule, _ in ruled]
     failures = list(_failures(policy, results, context))
     fired += [failure for failure, early in failures if not early]
@@ -46,7 +47,24 @@ def decide(policy: Policy, results: Sequence[CheckResult], context: Context) -> 
 def blocks(policy: Policy, results: Sequence[CheckResult], context: Context) -> bool:
     """Whether a rule already blocks on these results, whatever other checks may still find."""
     known = measured(results)
-    return any(rule.action is Action.BLOCK and evaluate(rule.when, known, context).value is True for rule in policy.rules)
+    exempt = exempted(policy, known, context)
+    return any(
+        rule.action is Action.BLOCK and rule.id not in exempt and evaluate(rule.when, known, context).value is True
+        for rule in policy.rules
+    )
+
+
+def exempted(policy: Policy, known: Mapping[str, CheckResult], context: Context) -> dict[str, Exemption]:
+    """The exceptions that hold, by the rule that each sets aside. Where nobody said what time it is, none does."""
+    time = context.time
+    if time is None:
+        return {}
+    held = [
+        one
+        for one in policy.exceptions
+        if time < one.expires and (one.when is None or evaluate(one.when, known, context).value is True)
+    ]
+    return {rule: one for one in held for rule in one.rules}
 
 
 def settle(verdict: Verdict, policy: Policy, marks: Sequence[Mark]) -> Verdict:
@@ -93,11 +111,17 @@ def refuse(error: GenguardError, policy: Policy | None) -> Verdict:
 # --- rules ---------------------------------------------------------------------------------------------------------
 
 
-def _fire(rule: Rule, known: Mapping[str, CheckResult], context: Context) -> tuple[FiredRule, tuple[Edit, ...]] | None:
+def _fire(
+    rule: Rule, known: Mapping[str, CheckResult], context: Context, exempt: Exemption | None
+) -> tuple[FiredRule, tuple[Edit, ...]] | None:
     truth = evaluate(rule.when, known, context)
     if truth.value is not True:
         return None
     because = "; ".join(dict.fromkeys(truth.because))
+    if exempt is not None:
+        told = f"{because}; set aside by exception {exempt.id} of {exempt.owner} until {exempt.expires:%Y-%m-%d %H:%M} UTC"
+        fired = FiredRule(rule.id, rule.title, Action.ALLOW, rule.category, rule.basis, told, rule.basis_kind)
+        return fired, ()
     action: Action = rule.action
     edits: tuple[Edit, ...] = ()
     if rule.action is Action.REDACT:
@@ -106,7 +130,7 @@ def _fire(rule: Rule, known: Mapping[str, CheckResult], context: Context) -> tup
         if len(edits) < len(findings) or not edits:
             # A thing that was found but has no place cannot be cut out: nothing may leave.
             action, edits, because = Action.BLOCK, (), f"{because}; found without a place, so it cannot be redacted"
-    return FiredRule(rule.id, rule.title, action, rule.category, rule.basis, because), edits
+    return FiredRule(rule.id, rule.title, action, rule.category, rule.basis, because, rule.basis_kind), edits
 
 
 def _edits(rule: Rule, findings: Iterable[Finding]) -> tuple[Edit, ...]:

@@ -176,7 +176,7 @@ class Guard:
         generator: str = CALLER.generator,
     ) -> Release:
         """Record an input that cannot be judged at all, and release nothing. Its payload is not kept."""
-        context = Context(stage, modality, generator, request.tenant, request.language)
+        context = Context(stage, modality, generator, request.tenant, request.language, time=datetime.now(UTC))
         policy = self._policy(context)
         return await self._record(policy, _decision(None, context, request, refuse(error, policy)))
 
@@ -248,6 +248,7 @@ class Guard:
     ) -> list[Release]:
         """Admit, measure in one batch a policy, decide, edit, mark and record; one release a content, in order."""
         jobs: list[_Job] = []
+        now = datetime.now(UTC)
         known: Sequence[Receipt | None] = parents or [None] * len(contents)
         for data, parent in zip(contents, known, strict=True):
             whose, made = (data.request, data.origin) if isinstance(data, Content) else (request, origin)
@@ -256,19 +257,19 @@ class Guard:
             except InputError as error:
                 modality = Modality.TEXT if isinstance(data, str) else Modality.IMAGE
                 modality = data.modality if isinstance(data, Content) else modality
-                context = Context(stage, modality, made.generator, whose.tenant, whose.language)
+                context = Context(stage, modality, made.generator, whose.tenant, whose.language, time=now)
                 jobs.append(_Job(None, context, whose, parent, self._policy(context), error))
             else:
-                context = context_of(content)
+                context = context_of(content, now)
                 jobs.append(_Job(content, context, whose, parent, self._policy(context)))
-        await self._measure(jobs)
+        await self._measure(jobs, now)
         return list(await asyncio.gather(*(self._finish(job) for job in jobs)))
 
-    async def _measure(self, jobs: Sequence[_Job]) -> None:
+    async def _measure(self, jobs: Sequence[_Job], now: datetime) -> None:
         for policy in self.policies:
             mine = [job for job in jobs if job.policy is policy and job.content is not None]
             if mine:
-                measured = await self.chains[policy.id].run([job.content for job in mine if job.content is not None])
+                measured = await self.chains[policy.id].run([job.content for job in mine if job.content is not None], now)
                 for job, results in zip(mine, measured, strict=True):
                     job.results = results
 
@@ -282,18 +283,18 @@ class Guard:
             verdict = refuse(error, policy)
             return await self._record(policy, _decision(content, job.context, job.request, verdict, **fields))
         verdict = decide(policy, job.results, job.context)
-        fields |= {"id": uuid7(), "time": datetime.now(UTC), "results": job.results}
+        fields |= {"id": uuid7(), "results": job.results}
         if verdict.action.releases:
-            marking = self._marking(policy, content, verdict, fields["id"], fields["time"], job.parent)
+            marking = self._marking(policy, content, verdict, job.context, fields["id"], job.parent)
             released, marks = await self._dress(policy, content, verdict.edits, marking)
             verdict = settle(verdict, policy, marks)
             fields |= {"released": released if verdict.action.releases else None, "marks": marks}
         return await self._record(policy, _decision(content, job.context, job.request, verdict, **fields))
 
     def _marking(
-        self, policy: Policy, content: Content, verdict: Verdict, decision: UUID, time: datetime, parent: Receipt | None
+        self, policy: Policy, content: Content, verdict: Verdict, context: Context, decision: UUID, parent: Receipt | None
     ) -> Marking:
-        edited, ledger = bool(verdict.edits), self.ledger.identity
+        edited, ledger, time = bool(verdict.edits), self.ledger.identity, _time(context)
         return Marking(decision, time, policy.id, policy.version, policy.revision, content, edited, ledger, parent)
 
     async def _dress(
@@ -362,8 +363,13 @@ class _Job:
 
 
 def _decision(content: Content | None, context: Context, request: Request, verdict: Verdict, **rest: Any) -> Decision:
-    fields = {"id": uuid7(), "time": datetime.now(UTC), "results": (), "released": None, **rest}
+    fields = {"id": uuid7(), "time": _time(context), "results": (), "released": None, **rest}
     return Decision(content=content, context=context, request=request, verdict=verdict, **fields)
+
+
+def _time(context: Context) -> datetime:
+    """When a content was judged: one time for its conditions, its marks and its record."""
+    return context.time or datetime.now(UTC)
 
 
 class Guarded:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -20,6 +21,24 @@ class ScoreAtLeast:
     check: str
     label: str
     score: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreByLanguage:
+    """A check reported `label` (`*`: any) with at least the score, per mille, that is set for the content's language."""
+
+    check: str
+    label: str
+    scores: tuple[tuple[str, int], ...]
+    """By language tag, sorted; `*` stands for all others and is always there. `zh` also covers `zh-Hans`."""
+
+    def at(self, language: str) -> int:
+        """The score for a language: that of the longest tag that it begins with."""
+        known = {tag.lower(): score for tag, score in self.scores}
+        tag = language.lower()
+        while tag and tag not in known:
+            tag = tag.rpartition("-")[0]
+        return known[tag or "*"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,29 @@ class Attribute:
     name: str
     patterns: tuple[str, ...]
     """Shell-style, case-sensitive: `*`, `?`, `[abc]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """The content is at least, or less than, so long: code points of a text, bytes of an image file."""
+
+    at_least: int = 0
+    below: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The content was judged within a time: all that is set has to hold."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    """The first moment after it."""
+    days: frozenset[int] = frozenset()
+    """Days of the week, Monday is 0; empty: all."""
+    hours: tuple[int, int] | None = None
+    """From minute to minute of a day, half-open; when the first is the later one, through midnight."""
+    zone: str = "UTC"
+    """IANA name of the time zone that days and hours are told in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +102,7 @@ class Not:
     condition: Condition
 
 
-Condition = ScoreAtLeast | Found | Attribute | AllOf | AnyOf | Not
+Condition = ScoreAtLeast | ScoreByLanguage | Found | Attribute | Length | Clock | AllOf | AnyOf | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +142,8 @@ class Rule:
     parameters: tuple[tuple[str, str], ...] = ()
     message: tuple[tuple[str, str], ...] = ()
     """What the person is told, by language."""
+    basis_kind: str = ""
+    """What `basis` is: `law`, `contract` or `house`; empty where the policy does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +156,23 @@ class MarkSpec:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     on_unmarkable: Action = Action.BLOCK
     """What follows when an output cannot carry the mark: `block`, `review`, or `allow` it unmarked."""
+    only_labelled: bool = False
+    """Whether only outputs carry it at which a rule with the action `label` fires."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """An exception: where rules do not count, who answers for that, and until when."""
+
+    id: str
+    rules: tuple[str, ...]
+    """Ids of the rules that are set aside; at least one."""
+    owner: str
+    reason: str
+    expires: datetime
+    """The first moment at which it no longer holds."""
+    when: Condition | None = None
+    """Where it holds; None: wherever the policy does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +195,7 @@ class Policy:
     """Patterns of the tenants it applies to."""
     owner: str = ""
     description: str = ""
+    exceptions: tuple[Exemption, ...] = ()
 
     def covers(self, generator: str, tenant: str) -> bool:
         """Whether the policy speaks for this generator and tenant."""

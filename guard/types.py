@@ -230,6 +230,8 @@ class Context:
     tenant: str = "default"
     language: str = "und"
     length: int = 0
+    time: datetime | None = None
+    """When it was judged; recorded as the decision's time. None: nobody said, and conditions on time are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +257,8 @@ class FiredRule:
     basis: str
     because: str
     """What made it fire, in words, without any of the content."""
+    basis_kind: str = ""
+    """What `basis` is: `law`, `contract`, `house`, or nothing said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +290,15 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """What a policy in shadow would have said: recorded with the decision, never enforced."""
+
+    verdict: Verdict
+    results: tuple[CheckResult, ...]
+    """All that it was derived from, as in `Decision.results`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """All that is recorded of one content: its inputs, the verdict, and what became of it."""
 
@@ -302,6 +315,7 @@ class Decision:
     marks: tuple[Mark, ...] = ()
     parent: UUID | None = None
     """The decision on the prompt this output answers."""
+    shadows: tuple[Shadow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

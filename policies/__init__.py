@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from policies.document import from_document
-from policies.load import load, loads, packs
+from policies.load import load, loads, open_policy, packs
 
-__all__ = ["from_document", "load", "loads", "packs"]
+__all__ = ["from_document", "load", "loads", "open_policy", "packs"]

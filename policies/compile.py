@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from guard.redact import IMAGE_OPERATORS, TEXT_OPERATORS
-from guard.rules import Condition, Found, Policy, ScoreAtLeast
+from guard.rules import Condition, Found, ScoreAtLeast
 from guard.taxonomy import CATEGORIES
 from guard.types import Modality, Stage
 from policies import schema
 from policies.conditions import RESERVED, ConditionReader, Known, Measure, same_key, situations, truths
-from policies.document import FORMAT, canonical, encode, from_document
+from policies.document import FORMAT, canonical, from_document
+from policies.encoding import encode
+from policies.loaded import LoadedPolicy, RuleTest
 from policies.mistake import Mistakes, Position, describe, one_of
 from policies.parts import CheckPart, broken_check, compile_check, compile_marks
 from policies.source import Node
@@ -25,8 +27,8 @@ _PARAMETERS = {"keep_first": "mask", "keep_last": "mask", "text": "replace"}
 """Parameters of a redaction, with the one operator that reads each."""
 
 
-def compile_policy(root: Node, mistakes: Mistakes) -> Policy:
-    """Compile a policy. Raises PolicyFileError with every mistake of the file.
+def compile_policy(root: Node, mistakes: Mistakes) -> LoadedPolicy:
+    """Compile a policy file. Raises PolicyFileError with every mistake of the file.
 
     The policy is built from its own document, so that what decides today is what re-derives later.
     """
@@ -34,7 +36,9 @@ def compile_policy(root: Node, mistakes: Mistakes) -> Policy:
     checks = _checks(root, broken, mistakes)
     applies_to = root.entries["applies_to"].node if "applies_to" in root.entries else Node(root.at, {})
     scope = _scope(applies_to, broken)
-    rules = _Rules(root, {name: part.known for name, part in checks.items()}, scope, mistakes).compile(broken)
+    known = {name: part.known for name, part in checks.items()}
+    rules = _Rules(root, known, scope, mistakes)
+    compiled = rules.compile(broken)
     marks = _marks(root, broken, mistakes)
     mistakes.raise_if_any()
     assert file is not None
@@ -47,10 +51,11 @@ def compile_policy(root: Node, mistakes: Mistakes) -> Policy:
         "description": file.description,
         "applies_to": {"generators": file.applies_to.generators, "tenants": file.applies_to.tenants},
         "checks": {name: _slim(part.entry or {}, "parameters") for name, part in checks.items()},
-        "rules": rules,
+        "rules": compiled,
         "marks": marks,
     }
-    return from_document(canonical(_slim(document, "owner", "description", "marks")))
+    policy = from_document(canonical(_slim(document, "owner", "description", "marks")))
+    return LoadedPolicy(policy, tuple(rules.tests), known, root, mistakes.file)
 
 
 def _slim(entry: Mapping[str, Any], *optional: str) -> dict[str, Any]:
@@ -112,6 +117,7 @@ class _Rules:
         self._mistakes = mistakes
         self._ids: dict[str, Position] = {}
         self._conditions: dict[str, tuple[str, Position]] = {}
+        self.tests: list[RuleTest] = []
 
     def compile(self, broken: _Broken) -> list[dict[str, Any]]:
         """The rules' part of the document."""
@@ -153,9 +159,9 @@ class _Rules:
             "basis": entry.basis,
             "message": entry.message,
             "with": entry.with_.model_dump(exclude_none=True) if entry.with_ else {},
-            "tests": [test.model_dump(exclude_none=True) for test in entry.tests],
         }
-        return _slim(document, "title", "basis", "message", "with", "tests")
+        self.tests += _tests(node, entry)
+        return _slim(document, "title", "basis", "message", "with")
 
     def _identity(self, node: Node, entry: schema.RuleEntry) -> None:
         at = node.place_of(("id",))
@@ -250,6 +256,15 @@ class _Rules:
                     f"operator {change.operator!r} for {modality.value}",
                     one_of(_OPERATORS[modality]) + ", or a `modality` in `when` that rules this out",
                 )
+
+
+def _tests(node: Node, entry: schema.RuleEntry) -> Iterator[RuleTest]:
+    for index, test in enumerate(entry.tests):
+        at = node.place_of(("tests", index))
+        if test.flags is not None:
+            yield RuleTest(entry.id, at, "flags", test.flags)
+        if test.passes is not None:
+            yield RuleTest(entry.id, at, "passes", test.passes)
 
 
 def _categories(labels: Mapping[str, str], asked: ScoreAtLeast | Found) -> set[str]:

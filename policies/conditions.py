@@ -12,9 +12,22 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 
-from guard.rules import AllOf, AnyOf, Attribute, Condition, Found, Not, ScoreAtLeast, matches
+from guard.rules import (
+    AllOf,
+    AnyOf,
+    Attribute,
+    Clock,
+    Condition,
+    Found,
+    Length,
+    Not,
+    ScoreAtLeast,
+    ScoreByLanguage,
+    matches,
+)
 from guard.types import Modality, Stage
-from policies.document import canonical, encode
+from policies.document import canonical
+from policies.encoding import encode
 from policies.mistake import Mistakes, Position, describe, listed, one_of
 from policies.source import Node
 
@@ -191,11 +204,13 @@ def truths(
     finding that is asked for outside of a `not`, so that what can still be true holds without any place to cut.
     """
     match condition:
-        case ScoreAtLeast(check, _, _) | Found(check, _):
+        case ScoreAtLeast(check, _, _) | ScoreByLanguage(check, _, _) | Found(check, _):
             runs = checks[check].runs(stage, modality)
             return runs and not blind, runs
         case Attribute(name, patterns):
             return _attribute_truths(name, patterns, stage, modality)
+        case Length() | Clock():
+            return True, True
         case Not(inner):
             true, false = truths(inner, checks, stage, modality)
             return false, true

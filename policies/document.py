@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from guard.errors import PolicyError
-from guard.rules import AllOf, AnyOf, Attribute, CheckSpec, Condition, Found, MarkSpec, Not, Policy, Rule, ScoreAtLeast
+from guard.rules import CheckSpec, Exemption, MarkSpec, Policy, Rule
 from guard.types import Action, Modality, Stage
+from policies.encoding import decode
 
 FORMAT = 1
 """Changes when the same document would have to be read in another way."""
@@ -65,6 +67,7 @@ def _policy(found: dict[str, Any], document: str) -> Policy:
         tenants=tuple(applies_to["tenants"]),
         owner=found.get("owner", ""),
         description=found.get("description", ""),
+        exceptions=tuple(_exemption(entry) for entry in found.get("exceptions", ())),
     )
 
 
@@ -83,13 +86,16 @@ def _check(name: str, entry: dict[str, Any]) -> CheckSpec:
 
 def _rule(entry: dict[str, Any]) -> Rule:
     change = dict(entry.get("with", {}))
+    basis = entry.get("basis", "")
+    kind, basis = next(iter(basis.items())) if isinstance(basis, dict) else ("", basis)
     return Rule(
         id=entry["id"],
         when=decode(entry["when"]),
         action=Action(entry["action"]),
         category=entry["category"],
         title=entry.get("title", ""),
-        basis=entry.get("basis", ""),
+        basis=basis,
+        basis_kind=kind,
         operator=change.pop("operator", ""),
         parameters=tuple((name, str(value)) for name, value in sorted(change.items())),
         message=tuple(sorted(entry.get("message", {}).items())),
@@ -97,7 +103,8 @@ def _rule(entry: dict[str, Any]) -> Rule:
 
 
 def _mark(kind: str, modality: str, entry: dict[str, Any]) -> MarkSpec:
-    return MarkSpec(kind, Modality(modality), frozen(entry.get("parameters", {})), Action(entry["on_unmarkable"]))
+    parameters, follows = frozen(entry.get("parameters", {})), Action(entry["on_unmarkable"])
+    return MarkSpec(kind, Modality(modality), parameters, follows, entry.get("only_labelled", False))
 
 
 def frozen(value: Any) -> Any:
@@ -107,37 +114,12 @@ def frozen(value: Any) -> Any:
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
-def encode(condition: Condition) -> dict[str, Any]:
-    """A condition as JSON values."""
-    match condition:
-        case ScoreAtLeast(check, label, score):
-            return {"check": check, "label": label, "at_least": score}
-        case Found(check, labels):
-            return {"check": check, "found": sorted(labels)}
-        case Attribute(name, patterns):
-            return {"attribute": name, "patterns": list(patterns)}
-        case AllOf(conditions):
-            return {"all": [encode(part) for part in conditions]}
-        case AnyOf(conditions):
-            return {"any": [encode(part) for part in conditions]}
-        case Not(inner):
-            return {"not": encode(inner)}
-
-
-def decode(found: dict[str, Any]) -> Condition:
-    """The condition that `encode` made these JSON values from. Raises ValueError or KeyError for others."""
-    match found:
-        case {"check": str(check), "label": str(label), "at_least": int(score)}:
-            return ScoreAtLeast(check, label, score)
-        case {"check": str(check), "found": [*labels]}:
-            return Found(check, frozenset(labels))
-        case {"attribute": str(name), "patterns": [*patterns]}:
-            return Attribute(name, tuple(patterns))
-        case {"all": [_, *_] as parts}:
-            return AllOf(tuple(decode(part) for part in parts))
-        case {"any": [_, *_] as parts}:
-            return AnyOf(tuple(decode(part) for part in parts))
-        case {"not": dict() as inner}:
-            return Not(decode(inner))
-        case _:
-            raise ValueError("no condition")
+def _exemption(entry: dict[str, Any]) -> Exemption:
+    return Exemption(
+        id=entry["id"],
+        rules=tuple(entry["rules"]),
+        owner=entry["owner"],
+        reason=entry["reason"],
+        expires=datetime.fromisoformat(entry["expires"]),
+        when=decode(entry["when"]) if "when" in entry else None,
+    )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from guard.errors import PolicyError
 from guard.rules import Policy
+
+if TYPE_CHECKING:
+    from policies.loaded import LoadedPolicy
 
 PACKS = Path(__file__).parent / "packs"
 """Where the policies are that come with genguard."""
@@ -19,6 +23,16 @@ def load(policy: str | Path) -> Policy:
 
     Raises PolicyError when there is no such file or pack, and for a file with mistakes, naming all of them by file and line.
     """
+    return open_policy(policy).policy
+
+
+def loads(text: str | bytes, *, file: str = "policy") -> Policy:
+    """Load a policy from the text of a file; `file` names it in messages. Raises PolicyError for a text with mistakes."""
+    return read_policy(text, file=file).policy
+
+
+def open_policy(policy: str | Path) -> LoadedPolicy:
+    """As `load`, with what an author needs besides: tests, places in the file, what the checks can report."""
     path = _find(policy)
     from policies.source import MAX_BYTES
 
@@ -31,11 +45,11 @@ def load(policy: str | Path) -> Policy:
             file=str(path),
             advice=f"Packs that can be given by name: {', '.join(packs())}.",
         ) from None
-    return loads(data, file=str(path))
+    return read_policy(data, file=str(path))
 
 
-def loads(text: str | bytes, *, file: str = "policy") -> Policy:
-    """Load a policy from the text of a file; `file` names it in messages. Raises PolicyError for a text with mistakes."""
+def read_policy(text: str | bytes, *, file: str = "policy") -> LoadedPolicy:
+    """As `loads`, with what an author needs besides."""
     from policies.compile import compile_policy
     from policies.mistake import Mistakes
     from policies.source import read

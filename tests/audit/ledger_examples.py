@@ -94,11 +94,12 @@ def decision(action: Action = Action.REDACT, *, number: int = 0, data: str = "",
         ),
     )
     edits = (Edit(Span(5, 24), "mask", "CREDIT_CARD", "card-number", (("keep_last", "4"),)),) if action is Action.REDACT else ()
+    time = datetime(2026, 11, 22, 9, 30, 15, 250, tzinfo=UTC)
     fields = {
         "id": uuid4(),
-        "time": datetime(2026, 11, 22, 9, 30, 15, 250, tzinfo=UTC),
+        "time": time,
         "content": content,
-        "context": Context(Stage.OUTPUT, Modality.TEXT, "language", tenant, "en", content.length),
+        "context": Context(Stage.OUTPUT, Modality.TEXT, "language", tenant, "en", content.length, time),
         "request": request,
         "results": results,
         "verdict": verdict(action, edits=edits),

@@ -19,12 +19,11 @@ PACKS = sorted((Path(policies.__file__).parent / "packs").glob("*.yaml"))
 @pytest.mark.parametrize("pack", PACKS, ids=lambda pack: pack.stem)
 def test_every_rule_fires_on_what_it_flags_and_not_on_what_it_passes(pack):
     """All texts of the pack in one batch, as prompts where a rule is on prompts alone, otherwise as outputs."""
-    policy = policies.load(str(pack))
+    loaded = policies.open_policy(pack)
+    policy = loaded.policy
+    prompts = {rule["id"] for rule in yaml.safe_load(pack.read_text("utf-8"))["rules"] if rule["when"].get("stage") == "prompt"}
     cases = [
-        (rule["id"], kind, text, Stage.PROMPT if rule["when"].get("stage") == "prompt" else Stage.OUTPUT)
-        for rule in yaml.safe_load(pack.read_text("utf-8"))["rules"]
-        for test in rule.get("tests", ())
-        for kind, text in test.items()
+        (test.rule, test.expects, test.text, Stage.PROMPT if test.rule in prompts else Stage.OUTPUT) for test in loaded.tests
     ]
     assert cases
     contents = [Content(Modality.TEXT, text, "text/plain", stage, CALLER, Request("1")) for _, _, text, stage in cases]
