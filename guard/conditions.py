@@ -7,8 +7,8 @@ contrary: such a check is the business of `on_failure`, never of a rule.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from guard.rules import (
@@ -29,8 +29,7 @@ from guard.types import CheckResult, Context, Finding, Modality, Region, Span, S
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
+class Truth(NamedTuple):
     """A condition's value (None: unknown) with the findings and words that show why."""
 
     value: bool | None
@@ -71,24 +70,20 @@ def evaluate(condition: Condition, known: _Results, context: Context) -> Truth:
 
 def _measured(condition: ScoreAtLeast | ScoreByLanguage | Found, known: _Results, context: Context) -> Truth:
     check, result = condition.check, known.get(condition.check)
+    if result is None:
+        return Truth(None)
     if isinstance(condition, Found):
         labels = condition.labels
-        return _leaf(
-            result,
-            context,
-            lambda finding: not labels or finding.label in labels,
-            lambda found: (f"{check} found {_listing(found)}",),
-        )
-    label = condition.label
-    score = condition.score if isinstance(condition, ScoreAtLeast) else condition.at(context.language)
-    return _leaf(
-        result,
-        context,
-        lambda finding: label in ("*", finding.label) and finding.score >= score,
-        lambda found: tuple(
-            f"{check}.{finding.label} {finding.score / 1000:.3f} is at least {score / 1000:.3f}" for finding in found
-        ),
-    )
+        found = tuple([one for one in result.findings if not labels or one.label in labels])
+        because: tuple[str, ...] = (f"{check} found {_listing(found)}",) if found else ()
+    else:
+        label = condition.label
+        score = condition.score if isinstance(condition, ScoreAtLeast) else condition.at(context.language)
+        found = tuple([one for one in result.findings if one.score >= score and label in ("*", one.label)])
+        because = tuple([f"{check}.{one.label} {one.score / 1000:.3f} is at least {score / 1000:.3f}" for one in found])
+    if found:
+        return Truth(True, found, because)
+    return Truth(False if covers(result.scanned, context) else None)
 
 
 def _fact(condition: Attribute | Length | Clock, context: Context) -> Truth:
@@ -99,20 +94,6 @@ def _fact(condition: Attribute | Length | Clock, context: Context) -> Truth:
         return _clock(condition, context)
     held = context.length >= condition.at_least and (condition.below is None or context.length < condition.below)
     return Truth(held, (), (f"length is {context.length}",))
-
-
-def _leaf(
-    result: CheckResult | None,
-    context: Context,
-    wanted: Callable[[Finding], bool],
-    words: Callable[[list[Finding]], tuple[str, ...]],
-) -> Truth:
-    if result is None:
-        return Truth(None)
-    found = [finding for finding in result.findings if wanted(finding)]
-    if found:
-        return Truth(True, tuple(found), words(found))
-    return Truth(False if covers(result.scanned, context) else None)
 
 
 def _clock(condition: Clock, context: Context) -> Truth:
@@ -131,11 +112,10 @@ def _clock(condition: Clock, context: Context) -> Truth:
 
 
 def _all(truths: list[Truth]) -> Truth:
-    if any(truth.value is False for truth in truths):
+    values = [truth.value for truth in truths]
+    if False in values:
         return Truth(False)
-    if any(truth.value is None for truth in truths):
-        return Truth(None)
-    return _joined(truths)
+    return Truth(None) if None in values else _joined(truths)
 
 
 def _any(truths: list[Truth]) -> Truth:
@@ -146,22 +126,28 @@ def _any(truths: list[Truth]) -> Truth:
 
 
 def _joined(truths: list[Truth]) -> Truth:
+    if len(truths) == 1:
+        return truths[0]
     return Truth(
         True,
-        tuple(finding for truth in truths for finding in truth.findings),
-        tuple(word for truth in truths for word in truth.because),
+        tuple([finding for truth in truths for finding in truth.findings]),
+        tuple([word for truth in truths for word in truth.because]),
     )
 
 
-def _listing(found: Iterable[Finding]) -> str:
+def _listing(found: Sequence[Finding]) -> str:
     """`CREDIT_CARD, PERSON (2)`, or the titles of the works that matched."""
-    counts = Counter(
-        f"{finding.match.title!r} ({finding.match.method} distance {finding.match.distance} of {finding.match.limit})"
-        if finding.match
-        else finding.label
-        for finding in found
-    )
+    if len(found) == 1:
+        return _named(found[0])
+    counts = Counter(map(_named, found))
     return ", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items())
+
+
+def _named(finding: Finding) -> str:
+    match = finding.match
+    if match is None:
+        return finding.label
+    return f"{match.title!r} ({match.method} distance {match.distance} of {match.limit})"
 
 
 def clock_words(condition: Clock) -> str:

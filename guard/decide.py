@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from guard.conditions import covers, evaluate, measured
 from guard.errors import GenguardError, PolicyError, TooLargeError
+from guard.predicates import Facts, Sieve, sieve
 from guard.rules import CheckSpec, Exemption, Policy, Rule
 from guard.types import Action, CheckResult, Context, Edit, Finding, FiredRule, Mark, Span, Stage, Status, Verdict
 
@@ -31,8 +32,9 @@ _VERBS = {
 def decide(policy: Policy, results: Sequence[CheckResult], context: Context) -> Verdict:
     """Derive the verdict: the strictest of all rules that fire and of all checks that failed."""
     known = measured(results)
-    exempt = exempted(policy, known, context)
-    ruled = [pair for rule in policy.rules if (pair := _fire(rule, known, context, exempt.get(rule.id))) is not None]
+    facts, parts = Facts(known, context), sieve(policy)
+    exempt = _exempted(parts, facts)
+    ruled = [_fire(rule, known, context, exempt.get(rule.id)) for rule, holds in parts.firing if holds(facts) is True]
     fired = [rule for rule, _ in ruled]
     failures = list(_failures(policy, results, context))
     fired += [failure for failure, early in failures if not early]
@@ -41,29 +43,26 @@ def decide(policy: Policy, results: Sequence[CheckResult], context: Context) -> 
     if context.stage is not Stage.PROMPT and not any(spec.applies(context.stage, context.modality) for spec in policy.checks):
         fired.append(_unread(context))
     edits = tuple(edit for _, some in ruled for edit in some)
-    return _verdict(policy, fired, edits, _messages(policy), f"{len(results)} checks read all of it and no rule fired.")
+    return _verdict(policy, fired, edits, f"{len(results)} checks read all of it and no rule fired.")
 
 
 def blocks(policy: Policy, results: Sequence[CheckResult], context: Context) -> bool:
     """Whether a rule already blocks on these results, whatever other checks may still find."""
-    known = measured(results)
-    exempt = exempted(policy, known, context)
-    return any(
-        rule.action is Action.BLOCK and rule.id not in exempt and evaluate(rule.when, known, context).value is True
-        for rule in policy.rules
-    )
+    facts, parts = Facts(measured(results), context), sieve(policy)
+    exempt = _exempted(parts, facts)
+    return any(rule.action is Action.BLOCK and rule.id not in exempt and holds(facts) is True for rule, holds in parts.firing)
 
 
-def exempted(policy: Policy, known: Mapping[str, CheckResult], context: Context) -> dict[str, Exemption]:
+def exempted(policy: Policy, results: Sequence[CheckResult], context: Context) -> dict[str, Exemption]:
     """The exceptions that hold, by the rule that each sets aside. Where nobody said what time it is, none does."""
-    time = context.time
-    if time is None:
+    return _exempted(sieve(policy), Facts(measured(results), context))
+
+
+def _exempted(parts: Sieve, facts: Facts) -> dict[str, Exemption]:
+    time = facts.context.time
+    if time is None or not parts.holding:
         return {}
-    held = [
-        one
-        for one in policy.exceptions
-        if time < one.expires and (one.when is None or evaluate(one.when, known, context).value is True)
-    ]
+    held = [one for one, holds in parts.holding if time < one.expires and (holds is None or holds(facts) is True)]
     return {rule: one for one in held for rule in one.rules}
 
 
@@ -86,7 +85,7 @@ def settle(verdict: Verdict, policy: Policy, marks: Sequence[Mark]) -> Verdict:
     ]
     if not failed:
         return verdict
-    return _verdict(policy, [*verdict.fired, *failed], verdict.edits, _messages(policy), "")
+    return _verdict(policy, [*verdict.fired, *failed], verdict.edits, "")
 
 
 def refuse(error: GenguardError, policy: Policy | None) -> Verdict:
@@ -113,11 +112,10 @@ def refuse(error: GenguardError, policy: Policy | None) -> Verdict:
 
 def _fire(
     rule: Rule, known: Mapping[str, CheckResult], context: Context, exempt: Exemption | None
-) -> tuple[FiredRule, tuple[Edit, ...]] | None:
+) -> tuple[FiredRule, tuple[Edit, ...]]:
+    """What follows from a rule whose condition holds."""
     truth = evaluate(rule.when, known, context)
-    if truth.value is not True:
-        return None
-    because = "; ".join(dict.fromkeys(truth.because))
+    because = truth.because[0] if len(truth.because) == 1 else "; ".join(dict.fromkeys(truth.because))
     if exempt is not None:
         told = f"{because}; set aside by exception {exempt.id} of {exempt.owner} until {exempt.expires:%Y-%m-%d %H:%M} UTC"
         fired = FiredRule(rule.id, rule.title, Action.ALLOW, rule.category, rule.basis, told, rule.basis_kind)
@@ -125,7 +123,9 @@ def _fire(
     action: Action = rule.action
     edits: tuple[Edit, ...] = ()
     if rule.action is Action.REDACT:
-        findings = tuple(dict.fromkeys(truth.findings))  # one finding may satisfy several parts of a condition
+        findings = truth.findings
+        if len(findings) > 1:  # one finding may satisfy several parts of a condition
+            findings = tuple(dict.fromkeys(findings))
         edits = _edits(rule, findings)
         if len(edits) < len(findings) or not edits:
             # A thing that was found but has no place cannot be cut out: nothing may leave.
@@ -189,18 +189,14 @@ def _verdict(
     policy: Policy,
     fired: Sequence[FiredRule],
     edits: tuple[Edit, ...],
-    messages: Mapping[str, tuple[tuple[str, str], ...]],
     otherwise: str,
 ) -> Verdict:
-    action = max((rule.action for rule in fired), key=lambda one: one.strength, default=Action.ALLOW)
-    ordered = tuple(sorted(fired, key=lambda rule: -rule.action.strength))
+    ordered = tuple(sorted(fired, key=lambda rule: rule.action.strength, reverse=True)) if len(fired) > 1 else tuple(fired)
+    action = ordered[0].action if ordered else Action.ALLOW
     why = " ".join(f"Rule {rule.rule}: {rule.because}." for rule in ordered if rule.action is action) or otherwise
     message: tuple[tuple[str, str], ...] = ()
     if not action.releases:
+        messages = sieve(policy).messages
         default = HELD if action is Action.REVIEW else WITHHELD
         message = next((messages[rule.rule] for rule in ordered if rule.action is action and messages.get(rule.rule)), default)
     return Verdict(action, ordered, f"{_VERBS[action]}. {why}", policy.id, policy.version, policy.revision, edits, message)
-
-
-def _messages(policy: Policy) -> dict[str, tuple[tuple[str, str], ...]]:
-    return {rule.id: rule.message for rule in policy.rules}

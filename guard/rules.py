@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from guard.types import Action, Modality, Stage
@@ -202,6 +203,7 @@ class Policy:
         return matches(generator, self.generators) and matches(tenant, self.tenants)
 
 
+@lru_cache(maxsize=4096)
 def matches(value: str, patterns: tuple[str, ...]) -> bool:
     """Whether a value matches one of several shell-style patterns, case-sensitively."""
     return any(fnmatchcase(value, pattern) for pattern in patterns)
