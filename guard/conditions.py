@@ -55,17 +55,17 @@ def measured(results: Sequence[CheckResult]) -> dict[str, CheckResult]:
 def evaluate(condition: Condition, known: _Results, context: Context) -> Truth:
     """The value of a condition, with the findings and the words that show why it holds."""
     match condition:
-        case Attribute() | Length() | Clock():
-            return _fact(condition, context)
-        case Not(inner):
-            truth = evaluate(inner, known, context)
-            return Truth(None if truth.value is None else not truth.value, (), (f"not ({words(inner)})",))
+        case ScoreAtLeast() | Found() | ScoreByLanguage():
+            return _measured(condition, known, context)
         case AllOf(conditions):
             return _all([evaluate(one, known, context) for one in conditions])
         case AnyOf(conditions):
             return _any([evaluate(one, known, context) for one in conditions])
+        case Not(inner):
+            truth = evaluate(inner, known, context)
+            return Truth(None if truth.value is None else not truth.value, (), (f"not ({words(inner)})",))
         case _:
-            return _measured(condition, known, context)
+            return _fact(condition, context)
 
 
 def _measured(condition: ScoreAtLeast | ScoreByLanguage | Found, known: _Results, context: Context) -> Truth:
@@ -79,7 +79,7 @@ def _measured(condition: ScoreAtLeast | ScoreByLanguage | Found, known: _Results
     else:
         label = condition.label
         score = condition.score if isinstance(condition, ScoreAtLeast) else condition.at(context.language)
-        found = tuple([one for one in result.findings if one.score >= score and label in ("*", one.label)])
+        found = tuple([one for one in result.findings if one.score >= score and (one.label == label or label == "*")])
         because = tuple([f"{check}.{one.label} {one.score / 1000:.3f} is at least {score / 1000:.3f}" for one in found])
     if found:
         return Truth(True, found, because)
@@ -122,7 +122,7 @@ def _any(truths: list[Truth]) -> Truth:
     held = [truth for truth in truths if truth.value is True]
     if held:
         return _joined(held)
-    return Truth(None if any(truth.value is None for truth in truths) else False)
+    return Truth(None if None in [truth.value for truth in truths] else False)
 
 
 def _joined(truths: list[Truth]) -> Truth:
