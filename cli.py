@@ -19,16 +19,16 @@ from typing import Annotated, Any
 
 import typer
 
-from guard.errors import GenguardError, InputError, PolicyError, SettingsError, TooLargeError
+from guard.errors import GenguardError, InputError, PolicyError, SettingsError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal.banks import bank_app
+from terminal.inputs import read_input
+from terminal.policy_explain import add as add_explain
 
 USAGE, FAILURE = 64, 70
 NOTHING, CLOSED = 1, 2
 """What `reveal` ends with when there is nothing to open, and when something does not open."""
-MAX_FILE = 64_000_000
-"""Bytes that `check` reads at most; what of it may be judged is the guard's to say."""
 _UsageError: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Base of all mistakes in arguments. Typer carries its own copy of click, of which it publishes only some names."""
 EXIT = {Action.ALLOW: 0, Action.LABEL: 10, Action.REDACT: 10, Action.REVIEW: 20, Action.BLOCK: 30}
@@ -43,6 +43,7 @@ app = typer.Typer(
 policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True)
 marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
+add_explain(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 app.add_typer(audit_app, name="audit")
@@ -136,7 +137,7 @@ def check(
     from guard.ids import uuid7
 
     _quiet()
-    data = _read(file)
+    data = read_input(file)
     request = Request(str(uuid7()), conversation=conversation)
     keys = (key_file, redaction_key_file)
     release = _with_guard(policy, ledger, keys, lambda guard: guard.check_sync(data, request=request))
@@ -156,7 +157,7 @@ def reveal(
     from terminal import display
 
     key = find_redaction_key(ledger, redaction_key_file)
-    text = _read(file)
+    text = read_input(file)
     if isinstance(text, bytes):
         raise InputError(f"{file}: found an image, expected a text")
     revealed = open_values(text, key)
@@ -187,7 +188,7 @@ def verify_origin(
     _quiet()
     given = {"ledger": ledger, "key_file": key_file, "watermark_key_file": watermark_key_file}
     settings = Settings.read(**{name: value for name, value in given.items() if value is not None})
-    report = verify(_read(file), gather(settings, anchors=anchors))
+    report = verify(read_input(file), gather(settings, anchors=anchors))
     if as_json:
         _print_json(fields(report))
     else:
@@ -348,25 +349,6 @@ def _with_guard(
         return work(guard)
     finally:
         opened.close()
-
-
-def _read(file: str) -> str | bytes:
-    """A file's text, or its bytes when they begin like an image. Raises InputError for neither."""
-    try:
-        with contextlib.nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
-            data = source.read(MAX_FILE + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
-    if len(data) > MAX_FILE:
-        raise TooLargeError(f"{file}: found more than {MAX_FILE} bytes, expected at most that")
-    if data.startswith((b"\x89PNG", b"\xff\xd8", b"RIFF")):
-        return data
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{file}: found bytes that are neither UTF-8 text (byte {error.start}) nor a PNG, JPEG or WebP image"
-        ) from None
 
 
 def _show(release: Release, out: Path | None, *, as_json: bool) -> None:

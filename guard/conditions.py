@@ -79,7 +79,7 @@ def _measured(condition: ScoreAtLeast | ScoreByLanguage | Found, known: _Results
     else:
         label = condition.label
         score = condition.score if isinstance(condition, ScoreAtLeast) else condition.at(context.language)
-        found = tuple([one for one in result.findings if one.score >= score and (one.label == label or label == "*")])
+        found = tuple([one for one in result.findings if one.score >= score and label in ("*", one.label)])
         because = tuple([f"{check}.{one.label} {one.score / 1000:.3f} is at least {score / 1000:.3f}" for one in found])
     if found:
         return Truth(True, found, because)
