@@ -1,9 +1,9 @@
 """The terminal: `genguard demo | serve | generate | check | verify | reveal | eval | policy … | marks … | audit … | bank …`.
 
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
-`verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered; `reveal`: 0 all opened, 1 nothing to
-open, 2 something does not open; `bank match`: 0 matched, 1 no match; `bank import`: 0 all there, 2 some refused; 64 a usage
-error or an input that cannot be read, 70 a failure of ours.
+`verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 4 a wrong signature, 5 behind a
+checkpoint; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open; `bank match`: 0 matched, 1 no match; `bank
+import`: 0 all there, 2 some refused; 64 a usage error or an input that cannot be read, 70 a failure of ours.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy_explain import add as add_explain
+from terminal.proofs import add as add_proofs
 
 USAGE, FAILURE = 64, 70
 NOTHING, CLOSED = 1, 2
@@ -46,6 +47,7 @@ audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger
 add_explain(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
+add_proofs(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 
@@ -321,20 +323,6 @@ def audit_show(
         _print_json(display.entry_fields(shown))
     else:
         display.print_entry(shown)
-
-
-@audit_app.command("verify")
-def audit_verify(ledger: LedgerUrl = DEFAULT_LEDGER, key_file: KeyFile = None, as_json: Json = False) -> None:
-    """Recompute the whole ledger: 0 sound, 2 tampered."""
-    from audit.verify import verify
-    from terminal import display
-
-    report = verify(ledger, key_file=key_file)
-    if as_json:
-        _print_json(display.report_fields(report))
-    else:
-        display.print_report(report)
-    raise typer.Exit(report.exit_code)
 
 
 def _with_guard(

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import banks, openai, origin, own
+from serving import banks, openai, origin, own, proofs
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.rate import Buckets
 from serving.settings import Settings, is_loopback
@@ -53,7 +53,15 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         app.state.troubles = await app.state.wired.guard.load()
         for name, why in app.state.troubles.items():
             _log.error("check %s is not ready: %s", name, why)
+        app.state.office = await asyncio.to_thread(proofs.Office.open, settings)
+        signing = asyncio.create_task(app.state.office.keep_signing()) if settings.anchors else None
         yield
+        if signing is not None:
+            signing.cancel()
+            with suppress(asyncio.CancelledError):
+                await signing
+            with suppress(GenguardError):  # logged before; what was decided last is signed too
+                await asyncio.to_thread(app.state.office.checkpoint)
         app.state.wired.close()
 
     app = FastAPI(
@@ -67,6 +75,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
     app.add_middleware(Gate, guard=lambda: app.state.wired.guard, callers=callers, max_body=settings.max_body, public=public)
     app.include_router(openai.router)
+    app.include_router(proofs.router)
     app.include_router(own.router)
     app.include_router(banks.router)
     app.include_router(origin.router)
@@ -92,6 +101,8 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
     troubles = dict(http.app.state.troubles)
     if trouble := wired.ledger_trouble():
         troubles["ledger"] = trouble
+    if trouble := http.app.state.office.trouble:
+        troubles["checkpoints"] = trouble
     return JSONResponse(
         {"status": "not ready" if troubles else "ready", "troubles": troubles}, status_code=503 if troubles else 200
     )

@@ -152,9 +152,7 @@ def show(
     QueryError when there is none or more than one, LedgerError when the ledger cannot be read or its body is damaged.
     """
     with reading(source) as connection:
-        row = connection.execute(_find(connection, reference)).mappings().one_or_none()
-        if row is None:
-            raise QueryError(f"no entry {reference!s}", advice="Give a decision id, at least its beginning, or an index.")
+        row = find_row(connection, reference)
         if row["body"] is None:
             raise LedgerError(f"entry {row['idx']} has no body", advice="Run `genguard audit verify`.")
         body = loads(row["body"])
@@ -169,6 +167,12 @@ def show(
             payloads=tuple(_stored(connection, row["idx"], body, vault)),
             bank_change=bank_change_from(body) if body["kind"] == BANK_CHANGE else None,
         )
+
+
+def identity(source: str | Engine) -> str:
+    """What tells this ledger from all others. Raises LedgerError when it cannot be read."""
+    with reading(source) as connection:
+        return str(connection.execute(select(_LEDGER.c.ledger)).scalar_one())
 
 
 def policy_document(source: str | Engine, revision: str) -> str:
@@ -211,6 +215,14 @@ def _condition(wanted: Filter) -> ColumnElement[bool]:
     else:
         match = column.in_(wanted.values)
     return or_(column.is_(None), not_(match)) if wanted.excluded else match
+
+
+def find_row(connection: Connection, reference: str | int | UUID) -> Mapping[str, Any]:
+    """The columns of one entry by decision id, by the beginning of one, or by index. Raises QueryError unless there is one."""
+    row = connection.execute(_find(connection, reference)).mappings().one_or_none()
+    if row is None:
+        raise QueryError(f"no entry {reference!s}", advice="Give a decision id, at least its beginning, or an index.")
+    return dict(row)
 
 
 def _find(connection: Connection, reference: str | int | UUID) -> Select[Any]:

@@ -128,11 +128,11 @@ class Tree:
         peaks: list[bytes] = []
         while low < high:
             bits = (high - low).bit_length() - 1
-            peaks.append(self._perfect(low, bits))
+            peaks.append(self.perfect(low, bits))
             low += 1 << bits
         return merkle.frontier_root(peaks)
 
-    def _perfect(self, low: int, bits: int) -> bytes:
+    def perfect(self, low: int, bits: int) -> bytes:
         """Root over the 2^bits leaves from `low` on, which is a multiple of that number."""
         level, height = divmod(bits, BITS)
         first = low >> (level * BITS)

@@ -5,8 +5,8 @@ every projected column and term with the body, each payload row with the hashes 
 there, by opening it), each subject key, each policy revision with its document, the tables and triggers with what they should
 be, and SQLite's own structures.
 
-What this cannot show without signed checkpoints kept elsewhere: that someone who may write to the file did not make the whole
-ledger anew, or cut off its end, and the head with it. The report says so.
+With signed checkpoints that were kept elsewhere (`audit.anchor`), also that the log extends each of them. Without, someone who
+may write to the file may have made the whole ledger anew, or cut off its end, and the head with it; the report says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -24,17 +24,20 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from audit import merkle
+from audit.anchor import FileAnchor
 from audit.body import ACTIVATION, BANK_CHANGE, CONFIG, DECISION, bank_change_from, commitments, decision_from
 from audit.canonical import loads
 from audit.database import DEFAULT_URL, database_path, raw, reader_engine
 from audit.keys import find_master_key
 from audit.models import ENTRY_COLUMNS, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
 from audit.vault import Vault
+from audit.verify_heads import ROLLBACK, SIGNATURE, Heads, read_heads
 from audit.verify_payloads import PayloadChecker
 from guard.errors import LedgerError
+from guard.note import VerifierKey
 
-OK, TAMPERED = 0, 2
-"""Exit codes. 3 (explained gaps), 4 (bad signature) and 5 (rollback against an anchor) are for ledgers with checkpoints."""
+OK, TAMPERED, UNSIGNED, ROLLED_BACK = 0, 2, 4, 5
+"""Exit codes: sound, tampered with, a checkpoint whose signature is wrong, a log behind a checkpoint."""
 
 _CHUNK = 256
 _MAX_PROBLEMS = 1000
@@ -50,7 +53,8 @@ class Problem:
     decision: str
     """Its decision id as far as it can still be read, else empty."""
     what: str
-    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `key`, `policy`, `schema`, `file`."""
+    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `key`, `policy`, `schema`, `file`; of checkpoints
+    `signature`, `root`, `rollback`."""
     found: str
     expected: str
 
@@ -85,26 +89,33 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 ok, 2 tampered."""
-        return OK if self.ok else TAMPERED
+        """0 sound; 5 behind a checkpoint, 4 when only signatures of checkpoints are wrong, else 2."""
+        kinds = {problem.what for problem in self.problems}
+        if ROLLBACK in kinds:
+            return ROLLED_BACK
+        return OK if self.ok else UNSIGNED if kinds == {SIGNATURE} else TAMPERED
 
 
 def verify(
     url: str = DEFAULT_URL,
     *,
     key_file: str | Path | None = None,
+    anchors: Sequence[FileAnchor] = (),
+    log_keys: Sequence[VerifierKey] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Verify a ledger; memory stays bounded however long it is.
 
     `key_file`: the master key (default: as `open_ledger`; payloads are compared but not opened when there is none).
+    `anchors`: signed checkpoints kept elsewhere, which the log has to extend, by the public keys `log_keys`.
     `progress`: called with (entries checked, entries in all). Raises LedgerError when there is no file or an unusable key.
     """
     path = database_path(url)
     if not path.is_file():
         raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
     master = find_master_key(path, Path(key_file) if key_file else None)
-    run = _Run(Vault(master) if master else None, progress or (lambda _done, _all: None))
+    heads = read_heads(anchors, log_keys)
+    run = _Run(Vault(master) if master else None, progress or (lambda _done, _all: None), heads)
     started = time.monotonic()
     try:
         with reader_engine(path).connect() as connection, connection.begin():
@@ -121,6 +132,7 @@ class _Run:
 
     vault: Vault | None
     progress: Callable[[int, int], None]
+    heads: Heads
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
     checked: dict[str, int] = field(default_factory=dict)
@@ -139,10 +151,11 @@ class _Run:
 
     def report(self, seconds: float) -> Report:
         """The result; problems of entries come first, in order."""
+        for what, found, expected in self.heads.compare(self.size):
+            self.problem(None, what, found, expected)
+        self.checked |= {"checkpoints": len(self.heads.sound)} if self.heads.sound else {}
+        self.unchecked += self.heads.unchecked
         ordered = sorted(self.problems, key=lambda problem: (problem.idx is None, problem.idx or 0))
-        self.unchecked.append(
-            "no signed checkpoint is kept with this ledger: a database rewritten as a whole, with its head, would not show"
-        )
         root = merkle.frontier_root(self.peaks).hex()
         return Report(tuple(ordered), self.count, dict(self.checked), tuple(self.unchecked), self.size, root, seconds)
 
@@ -298,13 +311,13 @@ class _Run:
         good_leaf = isinstance(leaf, bytes) and len(leaf) == merkle.HASH_SIZE
         if not isinstance(data, bytes):
             self.problem(idx, "body", "no body", "the bytes that were hashed", named)
-            self.peaks, self.size = merkle.extend(self.peaks, self.size, [leaf if good_leaf else bytes(32)])
+            self.grow(leaf if good_leaf else bytes(32))
             return
         computed = merkle.leaf_hash(data)
         if computed != leaf:
             shown = leaf.hex() if isinstance(leaf, bytes) else repr(leaf)
             self.problem(idx, "leaf", f"a body that hashes to {computed.hex()}", f"the leaf hash {shown}", named)
-        self.peaks, self.size = merkle.extend(self.peaks, self.size, [leaf if good_leaf else computed])
+        self.grow(leaf if good_leaf else computed)
         self.tally("body_bytes", len(data))
         try:
             body = loads(data)
@@ -323,6 +336,12 @@ class _Run:
             self.problem(idx, "term", sorted(facts - expected_terms, key=repr), sorted(expected_terms - facts, key=repr), named)
         self.tally("terms", len(facts))
         bodies[idx] = body
+
+    def grow(self, leaf: bytes) -> None:
+        """One leaf more; where a checkpoint was signed at this size, the root is kept."""
+        self.peaks, self.size = merkle.extend(self.peaks, self.size, [leaf])
+        if self.size in self.heads.sizes:
+            self.heads.roots[self.size] = merkle.frontier_root(self.peaks)
 
     def kind(self, idx: int, body: Mapping[str, Any], ledger: Mapping[str, Any] | None, named: str) -> None:
         """What each kind of entry has to fit to."""

@@ -41,6 +41,13 @@ class Settings(BaseSettings):
     watermark_key_file: Path | None = Field(
         default=None, description="Key of the watermark `tile`; beside the ledger when left out."
     )
+    anchors: Names = Field(
+        default=(),
+        description="Files that signed checkpoints of the ledger are appended to, on another volume.",
+    )
+    log_key_file: Path | None = Field(
+        default=None, description="Key that checkpoints are signed with; beside the ledger when left out."
+    )
     generators: Names = Field(
         default=("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
     )

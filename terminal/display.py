@@ -243,7 +243,8 @@ def print_report(report: Report) -> None:
     if report.ok:
         console.print(f"[green]sound[/]: {report.size} entries, root {report.root}", highlight=False)
     else:
-        console.print(f"[red]TAMPERED[/]: {report.problem_count} problems in {report.size} entries", highlight=False)
+        verdict = {5: "ROLLED BACK", 4: "WRONG SIGNATURE"}.get(report.exit_code, "TAMPERED")
+        console.print(f"[red]{verdict}[/]: {report.problem_count} problems in {report.size} entries", highlight=False)
     for problem in report.problems:
         console.print(f"  {escape(str(problem))}", highlight=False)
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.checked.items())
