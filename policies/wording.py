@@ -126,6 +126,8 @@ def _expected(found: Any) -> str:
         return "at least one entry"
     if found["type"] == "string_too_short" and context["min_length"] == 1:
         return "some text"
+    if found["type"] == "literal_error" and context["expected"] == "True":
+        return "true"
     known = _EXPECTED.get(found["type"])
     return known.format(**context) if known else str(found["msg"])
 
