@@ -83,13 +83,14 @@ class _Parents:
             way = " -> ".join((*chain[1:], shown)) if len(chain) > 1 else shown
             self.mistakes.add(node.at, f"{describe(node.value)}, which extends itself ({way})", "parents that do not lead back")
             return None
+        if key in self.known:
+            return self.known[key]
         if len(chain) > MAX_PARENTS or len(self.known) >= MAX_FILES:
             limits = f"at most {MAX_PARENTS} in a row and {MAX_FILES} in all"
             self.mistakes.add(node.at, f"too many files that extend one another at {describe(node.value)}", limits)
             return None
-        if key not in self.known:
-            self.known[key] = self._read(node, path, (*chain, shown))
-        return self.known[key]
+        self.known[key] = made = self._read(node, path, (*chain, shown))
+        return made
 
     def _path(self, node: Node, folder: Path | None) -> Path | None:
         name: str = node.value

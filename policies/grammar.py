@@ -31,7 +31,9 @@ def completed(schema: dict[str, Any]) -> dict[str, Any]:
     for key in ("generators", "tenants"):
         _either(parts["AppliesTo"]["properties"], key, LIST, _plain(parts["AppliesTo"]["properties"][key]))
     _several(whole["properties"], "extends")
-    _several(parts["ExceptionEntry"]["properties"], "rules")
+    rules = parts["ExceptionEntry"]["properties"]
+    rules["rules"]["items"] = {"anyOf": [rules["rules"]["items"], LIST]}
+    _several(rules, "rules")
     for key in ("rules", "checks", "lists", "exceptions"):
         _several(parts["Remove"]["properties"], key)
     lists = whole["properties"]["lists"]
