@@ -65,11 +65,11 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     "duplicate check": ("  pii:\n", "  toxicity:\n", 7, "the key 'toxicity' a second time"),
     "empty pattern list": ("tenants: [shop]", "tenants: []", 4, "an empty list for 'tenants', expected at least one entry"),
     "checks as a list": ("  toxicity: {use: toxicity}\n", "  - toxicity\n", 7, "what is no YAML"),
-    "action of a later version": (
+    "label that no mark puts on": (
         "action: block\n    category",
         "action: label\n    category",
         14,
-        "a rule cannot ask for one yet; `label` under `marks` labels every output",
+        "action 'label' without a label, expected `label: {profile: …}` under `marks`",
     ),
     "unknown action": ("action: block\n    category", "action: blok\n    category", 14, "did you mean 'block'?"),
     "message language": ("category: violence", "message: {English: No.}", 15, "expected a language tag such as en or zh-Hans"),
@@ -81,9 +81,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     ),
     "test with both keys": ("category: violence", "tests: [{flags: a, passes: b}]", 15, "expected either 'flags' or 'passes'"),
     "test with neither key": ("category: violence", "tests: [{}]", 15, "expected either 'flags' or 'passes'"),
-    "extends": ("status: live", "extends: base", 3, "this version cannot do policies that extend others yet"),
-    "lists": ("status: live", "lists: {}", 3, "this version cannot do shared lists yet"),
-    "exceptions": ("status: live", "exceptions: []", 3, "this version cannot do exceptions yet"),
+    "nothing after a key": ("status: live", "extends:", 3, "nothing for 'extends', expected the name of a pack"),
     # checks
     "unknown check": (
         "use: pii",
@@ -443,7 +441,7 @@ def test_all_mistakes_of_a_file_are_reported_together() -> None:
     with pytest.raises(PolicyError) as raised:
         loads(text, file="house.yaml")
     places = [line.split(" ")[0] for line in str(raised.value).splitlines()]
-    assert places == ["house.yaml:3:1:", "house.yaml:9:5:", "house.yaml:13:12:", "house.yaml:18:5:", "house.yaml:23:28:"]
+    assert places == ["house.yaml:3:9:", "house.yaml:9:5:", "house.yaml:13:12:", "house.yaml:18:13:", "house.yaml:23:34:"]
     assert raised.value.file == "house.yaml"
     assert raised.value.line == 3
     assert "docs/policy.md" in raised.value.diagnostics()
