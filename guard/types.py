@@ -541,6 +541,53 @@ class BankChange:
     """When the bank had it."""
 
 
+class Step(StrEnum):
+    """What a rollout entry does with a revision of a policy."""
+
+    ACTIVATE = "activate"
+    """It judges from now on; a canary ends."""
+    CANARY = "canary"
+    """It judges a share of what the policy covers."""
+    SHADOW = "shadow"
+    """It decides beside the one in force; recorded, never enforced."""
+    STOP = "stop"
+    """Its canary, its shadow or its proposal ends."""
+    ROLLBACK = "rollback"
+    """It judges again, as it did before; a canary ends."""
+    PROPOSE = "propose"
+    """It waits for somebody else's approval."""
+    APPROVE = "approve"
+    """What was proposed happens."""
+    RETIRE = "retire"
+    """No revision of this policy judges any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One step of bringing a revision of a policy into force, or out of it, as it is recorded."""
+
+    policy: str
+    """The policy's id."""
+    version: int
+    revision: str
+    """The revision that the step is about; the ledger has its document."""
+    step: Step
+    author: str
+    """Who took the step; with `approve` who had proposed it."""
+    reason: str
+    time: datetime
+    share: int = 0
+    """With a canary, proposed or not: how much it judges, in per cent, 1 to 99; else 0."""
+    by: str = ""
+    """With a canary: of what the share is, `requests` or `tenants`; else empty."""
+    approver: str = ""
+    """With `approve`: who approved."""
+    previous: str = ""
+    """The revision that judged before; empty when there was none."""
+    signature: str = ""
+    """A signed note over the revision; empty for none."""
+
+
 class Ledger(Protocol):
     """Keeps every decision, and every change of what decisions are made with."""
 
@@ -564,4 +611,11 @@ class Ledger(Protocol):
         """Record a change of a bank, once a digest that it led to.
 
         MUST NOT return before the commit is durable. MUST raise LedgerError on failure.
+        """
+
+    async def roll_out(self, rollout: Rollout, /) -> int:
+        """Record a step of a policy's rollout; return the entry's index.
+
+        MUST NOT return before the commit is durable. MUST raise LedgerError on failure, and for a revision whose document it
+        does not have or has of another policy.
         """
