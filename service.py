@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import banks, openai, origin, own
+from serving import banks, openai, origin, own, policies
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.rate import Buckets
 from serving.settings import Settings, is_loopback
@@ -50,10 +50,14 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         app.state.wired = make(settings)
         known = app.state.wired.guard.operator.watermark_key
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
+        await app.state.wired.watcher.look()
         app.state.troubles = await app.state.wired.guard.load()
         for name, why in app.state.troubles.items():
             _log.error("check %s is not ready: %s", name, why)
+        following = asyncio.create_task(app.state.wired.watcher.run())
         yield
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         app.state.wired.close()
 
     app = FastAPI(
@@ -69,6 +73,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.include_router(openai.router)
     app.include_router(own.router)
     app.include_router(banks.router)
+    app.include_router(policies.router)
     app.include_router(origin.router)
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -84,7 +89,11 @@ async def _healthz() -> dict[str, str]:
 
 
 async def _readyz(http: HttpRequest) -> JSONResponse:
-    """Whether every check is loaded and the ledger takes decisions; 503 with the reasons otherwise."""
+    """Whether every check is loaded and the ledger takes decisions; 503 with the reasons otherwise.
+
+    A revision that the ledger puts in force and that cannot be used here is told, and is no reason for 503: the last good one
+    judges on, and a bad revision must not take every instance out of service.
+    """
     wired: Wired = http.app.state.wired
     if http.app.state.troubles:
         with suppress(TimeoutError):  # a check that could not be loaded may be ready by now
@@ -92,9 +101,9 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
     troubles = dict(http.app.state.troubles)
     if trouble := wired.ledger_trouble():
         troubles["ledger"] = trouble
-    return JSONResponse(
-        {"status": "not ready" if troubles else "ready", "troubles": troubles}, status_code=503 if troubles else 200
-    )
+    held = {"rollout": wired.watcher.troubles} if wired.watcher.troubles else {}
+    status = "not ready" if troubles else "ready"
+    return JSONResponse({"status": status, "troubles": troubles, **held}, status_code=503 if troubles else 200)
 
 
 async def _on_error(_http: HttpRequest, error: Exception) -> JSONResponse:

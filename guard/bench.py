@@ -13,12 +13,11 @@ from typing import Self
 from guard.canary import Canary, takes
 from guard.chain import Chain
 from guard.errors import PolicyError
-from guard.instrument import Instrument
 from guard.marks import order
 from guard.marks.order import Planned
 from guard.redact import keyed_rules
 from guard.rules import Policy
-from guard.types import Context, Marker, Operator, Request
+from guard.types import Context, Operator, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,17 @@ class Seat:
     chain: Chain
     marks: tuple[Planned, ...]
 
+    @classmethod
+    def build(cls, policy: Policy, operator: Operator, others: Iterable[Seat] = (), chain: Chain | None = None) -> Self:
+        """Build what is not the same as in `others`. Models are not loaded. `chain`: a built one.
+
+        Raises RegistryError for a check or mark that cannot be built, SettingsError for marks that ask for something that
+        `operator` does not have.
+        """
+        beside = tuple(others)
+        chain = chain or Chain(policy, shared=[one for seat in beside for one in seat.chain.instruments.values()])
+        return cls(policy, chain, order.plan(policy.marks, operator, [one for seat in beside for one in seat.marks]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bench:
@@ -70,32 +80,15 @@ class Bench:
     """By revision."""
 
     @classmethod
-    def build(
-        cls,
-        deployments: Sequence[Deployment],
-        operator: Operator,
-        *,
-        chains: Iterable[Chain] = (),
-        before: Bench | None = None,
-    ) -> Self:
-        """Build what `before` does not have; `chains`: built ones. Models are not loaded.
-
-        Raises PolicyError for policies that cannot judge together, RegistryError for a check or mark that cannot be built,
-        SettingsError for marks that ask for something that `operator` does not have.
-        """
+    def of(cls, deployments: Sequence[Deployment], seats: Iterable[Seat]) -> Self:
+        """`seats`: those of all revisions, and maybe more. Raises PolicyError for policies that cannot judge together."""
         _require_usable(deployments)
-        known = {chain.policy.revision: chain for chain in chains}
-        seats = dict(before.seats) if before is not None else {}
-        for policy in (one for deployment in deployments for one in deployment.revisions):
-            if policy.revision in seats and seats[policy.revision].policy != policy:
+        known = {seat.policy.revision: seat for seat in seats}
+        used = [one for deployment in deployments for one in deployment.revisions]
+        for policy in used:
+            if known[policy.revision].policy != policy:
                 raise PolicyError(f"found two policies of revision {policy.revision}, expected one: a revision says all of it")
-            if policy.revision not in seats:
-                instruments = [one for seat in seats.values() for one in seat.chain.instruments.values()]
-                chain = known.get(policy.revision) or Chain(policy, shared=instruments)
-                marks = order.plan(policy.marks, operator, [one for seat in seats.values() for one in seat.marks])
-                seats[policy.revision] = Seat(policy, chain, marks)
-        used = {one.revision for deployment in deployments for one in deployment.revisions}
-        return cls(tuple(deployments), {revision: seat for revision, seat in seats.items() if revision in used})
+        return cls(tuple(deployments), {one.revision: known[one.revision] for one in used})
 
     @property
     def policies(self) -> tuple[Policy, ...]:
@@ -118,14 +111,6 @@ class Bench:
                 after = [policy for one in self.deployments[at + 1 :] if (policy := one.chosen(request))]
                 if _covering([*before, shadow, *after], context) is shadow:
                     yield shadow
-
-    def instruments(self) -> set[Instrument]:
-        """All that measures here."""
-        return {one for seat in self.seats.values() for one in seat.chain.instruments.values()}
-
-    def markers(self) -> list[Marker]:
-        """All that marks here."""
-        return [one.marker for seat in self.seats.values() for one in seat.marks]
 
 
 def require_no_key(policies: Iterable[Policy]) -> None:

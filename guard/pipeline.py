@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -25,6 +25,7 @@ from guard.decide import REDACTION, decide, refuse, settle
 from guard.errors import GenerationError, GenguardError, InputError, ModelError, PolicyError, describe
 from guard.generation import generate
 from guard.ids import uuid7
+from guard.instrument import Instrument
 from guard.marks import order
 from guard.redact import redact
 from guard.redaction_key import RedactionKey
@@ -98,7 +99,11 @@ class Guard:
         for one in policies:
             if one.id in built and built[one.id].policy.revision != one.revision:
                 raise PolicyError(f"the chain of policy {one.id!r} was built for another revision, expected {one.revision}")
-        self._bench = Bench.build(deployments, self.operator, chains=built.values())
+        seats: list[Seat] = []
+        for one in policies:
+            seats.append(Seat.build(one, self.operator, seats, built.get(one.id)))
+        self._bench = Bench.of(deployments, seats)
+        self._prepared: dict[str, Seat] = {}
         self._ready: list[Marker] = []
         self._dresser = Worker("genguard-marks")
         self._loader = Worker("genguard-load")
@@ -149,32 +154,43 @@ class Guard:
         Raises as `Guard` does, LedgerError, and ModelError for something new that cannot be loaded: then nothing changes.
         """
         deployments = [Deployment(one) if isinstance(one, Policy) else one for one in policies]
-        before, whose, key = self._bench, operator or self.operator, redaction_key or self._redaction_key
+        whose, key = operator or self.operator, redaction_key or self._redaction_key
         if key is None:
             require_no_key(one for deployment in deployments for one in deployment.judging)
-        bench = await self._builder.run(partial(Bench.build, deployments, whose, before=before))
-        await self._prepare(bench, before)
-        self._redaction_key, self.operator = key, whose
-        self._bench = bench
-        kept = [*before.markers(), *bench.markers()]
+        try:
+            await self.prepare(*(one for deployment in deployments for one in deployment.revisions), operator=whose)
+            bench = Bench.of(deployments, [*self._bench.seats.values(), *self._prepared.values()])
+        finally:
+            self._prepared = {}
+        kept = [one.marker for seat in (*self._bench.seats.values(), *bench.seats.values()) for one in seat.marks]
         self._ready = [one for one in self._ready if any(one is marker for marker in kept)]
+        self._redaction_key, self.operator, self._bench = key, whose, bench
 
-    async def _prepare(self, bench: Bench, before: Bench) -> None:
-        """Load what is new. What both have may be in trouble already: that is no reason to stay with the old one."""
-        for revision, seat in bench.seats.items():
-            if revision in before.seats:
+    async def prepare(self, *policies: Policy, operator: Operator | None = None) -> None:
+        """Build, record and load policies without judging with them yet; kept until the next `adopt`, and raises as it does.
+
+        Something old and new ones have alike may be in trouble already: that is no reason to stay with the old ones.
+        """
+        for policy in policies:
+            known = {**self._bench.seats, **self._prepared}
+            if policy.revision in known:
                 continue
-            await self._activate(seat.policy)
-            new = {name: one for name, one in seat.chain.instruments.items() if one not in before.instruments()}
-            troubles = dict(zip(new, await asyncio.gather(*(one.load() for one in new.values())), strict=True))
-            for name, why in troubles.items():
-                if why:
-                    raise ModelError(f"policy {seat.policy.id!r}: check {name!r} could not be loaded: {why}")
-            for one in seat.marks:
-                try:
-                    await self._builder.run(partial(self._load_marker, one.marker))
-                except Exception as error:
-                    raise ModelError(f"policy {seat.policy.id!r}: mark {one.spec.use!r}: {describe(error)}") from error
+            others = list(known.values())
+            seat = await self._builder.run(partial(Seat.build, policy, operator or self.operator, others))
+            await self._activate(policy)
+            await self._load_new(seat, {one for other in others for one in other.chain.instruments.values()})
+            self._prepared[policy.revision] = seat
+
+    async def _load_new(self, seat: Seat, old: Collection[Instrument]) -> None:
+        new = {name: one for name, one in seat.chain.instruments.items() if one not in old}
+        for name, why in zip(new, await asyncio.gather(*(one.load() for one in new.values())), strict=True):
+            if why:
+                raise ModelError(f"policy {seat.policy.id!r}: check {name!r} could not be loaded: {why}")
+        for one in seat.marks:
+            try:
+                await self._builder.run(partial(self._load_marker, one.marker))
+            except Exception as error:
+                raise ModelError(f"policy {seat.policy.id!r}: mark {one.spec.use!r}: {describe(error)}") from error
 
     async def release(
         self, generator: Generator, prompt: str | Content, *, request: Request | None = None, **parameters: Any
