@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import banks, openai, origin, own, proofs
+from serving import banks, openai, origin, own, policies, proofs
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.rate import Buckets
 from serving.settings import Settings, is_loopback
@@ -50,16 +50,19 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         app.state.wired = make(settings)
         known = app.state.wired.guard.operator.watermark_key
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
+        await app.state.wired.watcher.look()
         app.state.troubles = await app.state.wired.guard.load()
         for name, why in app.state.troubles.items():
             _log.error("check %s is not ready: %s", name, why)
         app.state.office = await asyncio.to_thread(proofs.Office.open, settings)
         signing = asyncio.create_task(app.state.office.keep_signing()) if settings.anchors else None
+        following = asyncio.create_task(app.state.wired.watcher.run())
         yield
+        tasks = [following, *([signing] if signing else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if signing is not None:
-            signing.cancel()
-            with suppress(asyncio.CancelledError):
-                await signing
             with suppress(GenguardError):  # logged before; what was decided last is signed too
                 await asyncio.to_thread(app.state.office.checkpoint)
         app.state.wired.close()
@@ -78,6 +81,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.include_router(proofs.router)
     app.include_router(own.router)
     app.include_router(banks.router)
+    app.include_router(policies.router)
     app.include_router(origin.router)
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -93,7 +97,11 @@ async def _healthz() -> dict[str, str]:
 
 
 async def _readyz(http: HttpRequest) -> JSONResponse:
-    """Whether every check is loaded and the ledger takes decisions; 503 with the reasons otherwise."""
+    """Whether every check is loaded and the ledger takes decisions; 503 with the reasons otherwise.
+
+    A revision that the ledger puts in force and that cannot be used here is told, and is no reason for 503: the last good one
+    judges on, and a bad revision must not take every instance out of service.
+    """
     wired: Wired = http.app.state.wired
     if http.app.state.troubles:
         with suppress(TimeoutError):  # a check that could not be loaded may be ready by now
@@ -103,9 +111,9 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
         troubles["ledger"] = trouble
     if trouble := http.app.state.office.trouble:
         troubles["checkpoints"] = trouble
-    return JSONResponse(
-        {"status": "not ready" if troubles else "ready", "troubles": troubles}, status_code=503 if troubles else 200
-    )
+    held = {"rollout": wired.watcher.troubles} if wired.watcher.troubles else {}
+    status = "not ready" if troubles else "ready"
+    return JSONResponse({"status": status, "troubles": troubles, **held}, status_code=503 if troubles else 200)
 
 
 async def _on_error(_http: HttpRequest, error: Exception) -> JSONResponse:

@@ -31,10 +31,12 @@ from guard.types import (
     Place,
     Region,
     Request,
+    Rollout,
     Shadow,
     Span,
     Stage,
     Status,
+    Step,
     Verdict,
 )
 
@@ -47,6 +49,7 @@ DECISION = "decision"
 ACTIVATION = "policy_activate"
 CONFIG = "config"
 BANK_CHANGE = "bank_change"
+POLICY_ROLLOUT = "policy_rollout"
 
 
 def decision_body(
@@ -141,6 +144,59 @@ def bank_change_from(body: Mapping[str, Any]) -> BankChange:
     if not (known and digests and counts and all(isinstance(one, str) for one in texts)):
         raise LedgerError("found a bank's change of impossible values, expected texts, digests and counts")
     return change
+
+
+def rollout_body(rollout: Rollout) -> dict[str, Any]:
+    """Body of the entry that keeps one step of a policy's rollout. What a step does not have is left out."""
+    optional = ("share", "by", "approver", "previous", "signature")
+    return {
+        "schema": BODY_VERSION,
+        "kind": POLICY_ROLLOUT,
+        "time": time_string(rollout.time),
+        "step": rollout.step.value,
+        **_fields(rollout, ("policy", "version", "revision", "author", "reason")),
+        **{name: value for name, value in _fields(rollout, optional).items() if value},
+    }
+
+
+def rollout_from(body: Mapping[str, Any]) -> Rollout:
+    """The step that a body records. Raises LedgerError when it is not such a body, or one that cannot be."""
+    given = {name: value for name, value in body.items() if name not in {"schema", "kind"}}
+    try:
+        rollout = Rollout(**{**given, "step": Step(body["step"]), "time": time_from(body["time"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerError(f"found a rollout that cannot be read ({type(error).__name__}), expected schema 1") from None
+    known = (body.get("kind"), body.get("schema")) == (POLICY_ROLLOUT, BODY_VERSION)
+    if not known or (fault := rollout_fault(rollout)):
+        raise LedgerError(f"found a rollout of impossible values: {fault if known else 'another kind of body'}")
+    return rollout
+
+
+def rollout_fault(rollout: Rollout) -> str:
+    """What cannot be about a step; empty when it can."""
+    one, partial = rollout, rollout.step is Step.CANARY or (rollout.step in {Step.PROPOSE, Step.APPROVE} and rollout.share != 0)
+    texts = (one.policy, one.author, one.reason, one.approver, one.by, one.signature, one.revision, one.previous)
+    if not all(isinstance(text, str) for text in texts):
+        return "expected texts"
+    expected = (
+        (bool(one.policy and one.author), "a policy and an author"),
+        (type(one.version) is int and one.version >= 0, "a version that counts"),
+        (
+            all(_DIGEST.fullmatch(revision) for revision in (one.revision, one.previous or one.revision)),
+            "revisions of 64 hexadecimal digits",
+        ),
+        ((one.step is Step.APPROVE) == bool(one.approver), "an approver with `approve`, and only there"),
+        (one.approver.strip().casefold() != one.author.strip().casefold(), "an approver who is not the author"),
+        (
+            type(one.share) is int and (1 <= one.share <= 99 if partial else one.share == 0),
+            "a share of 1 to 99 per cent with a canary, and only there",
+        ),
+        (
+            one.by in ({"requests", "tenants"} if partial else {""}),
+            "a share of `requests` or of `tenants` with a canary, and only there",
+        ),
+    )
+    return next((f"expected {what}" for holds, what in expected if not holds), "")
 
 
 def config_body(ledger: str, database_schema: int, key_id: str, time: datetime) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from audit import merkle
-from guard.note import NoteError, SignerKey, VerifierKey, sign, verify
+from guard.errors import SignatureError
+from guard.note import Note, PublicKey, SigningKey, verify
 
 _SIZE = re.compile("0|[1-9][0-9]{0,18}")
 
@@ -34,31 +35,33 @@ class Checkpoint:
         """The signed text."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
-    def signed(self, *signers: SignerKey) -> str:
+    def signed(self, key: SigningKey) -> str:
         """The checkpoint as a signed note."""
-        return sign(self.text, *signers)
+        return str(key.sign(self.text))
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
-        """Read the text of a note. Raises NoteError for what is no checkpoint, or has extension lines."""
+        """Read the text of a note. Raises SignatureError for what is no checkpoint, or has extension lines."""
         lines = text.split("\n")
         if len(lines) != 4 or lines[3] or not lines[0] or not _SIZE.fullmatch(lines[1]):
-            raise NoteError("found no checkpoint, expected three lines: origin, size and root")
+            raise SignatureError("found no checkpoint, expected three lines: origin, size and root")
         try:
             root = base64.b64decode(lines[2], validate=True)
         except (binascii.Error, ValueError):
             root = b""
         if len(root) != merkle.HASH_SIZE or base64.b64encode(root).decode() != lines[2]:
-            raise NoteError("found no root in the checkpoint, expected 32 bytes in base64")
+            raise SignatureError("found no root in the checkpoint, expected 32 bytes in base64")
         return cls(lines[0], int(lines[1]), root)
 
     @classmethod
-    def verified(cls, note: str, known: Iterable[VerifierKey], origin: str = "") -> Checkpoint:
+    def verified(cls, note: str, known: Iterable[PublicKey], origin: str = "") -> Checkpoint:
         """Read a signed note that one of the known keys signed. `origin`: of which log; empty: any.
 
-        Raises NoteError for one that none of them signed, that is no checkpoint, or that is another log's.
+        Raises SignatureError for one that none of them signed, that is no checkpoint, or that is another log's.
         """
-        found = cls.parse(verify(note, known).text)
+        read = Note.parse(note)
+        verify(read, known)
+        found = cls.parse(read.text)
         if origin and found.origin != origin:
-            raise NoteError(f"found a checkpoint of {found.origin[:200]!r}, expected {origin!r}")
+            raise SignatureError(f"found a checkpoint of {found.origin[:200]!r}, expected {origin!r}")
         return found

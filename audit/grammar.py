@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from audit.body import time_string
 from guard.errors import InputError
-from guard.types import Action, Modality, Stage
+from guard.types import Action, Modality, Stage, Step
 
 COLUMNS = {
     "id": "decision",
@@ -33,7 +33,7 @@ COLUMNS = {
 }
 """Filters on a column of `entry`, by the column's name there."""
 
-TERMS = ("rule", "category", "mark", "bank")
+TERMS = ("rule", "category", "mark", "bank", "rollout", "step", "shadow")
 TIMES = ("since", "until")
 PREFIXES = frozenset({"id", "revision", "parent"})
 """Filters whose value may be cut short."""
@@ -41,7 +41,13 @@ PREFIXES = frozenset({"id", "revision", "parent"})
 KEYS = tuple(sorted((*COLUMNS, *TERMS, *TIMES)))
 """Every filter there is."""
 
-_VALUES: dict[str, tuple[str, ...]] = {"action": tuple(Action), "stage": tuple(Stage), "modality": tuple(Modality)}
+_VALUES: dict[str, tuple[str, ...]] = {
+    "action": tuple(Action),
+    "shadow": tuple(Action),
+    "stage": tuple(Stage),
+    "modality": tuple(Modality),
+    "step": tuple(Step),
+}
 _TOKEN = re.compile(r'(?P<minus>-?)(?P<key>[^\s:"]*)(?P<colon>:?)(?P<value>(?:"[^"]*"|[^\s"])*)(?P<open>"?)')
 _PART = re.compile(r'"[^"]*"|[^,"]+')
 

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
-from audit.body import ACTIVATION, activation_body, bank_change_body, decision_body
+from audit.body import ACTIVATION, activation_body, bank_change_body, decision_body, rollout_body, rollout_fault
 from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
@@ -31,7 +31,7 @@ from audit.models import BANK_DIGEST, tables
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
 from audit.vault import Sealed, Vault
 from guard.errors import LedgerError
-from guard.types import BankChange, Decision, Receipt
+from guard.types import BankChange, Decision, Receipt, Rollout
 
 GROUP = 256
 LINGER_MS = 20
@@ -124,6 +124,14 @@ class SqlLedger:
     def register_sync(self, change: BankChange, /) -> None:
         """`register` for callers without an event loop."""
         self._mine().submit(_registration(change)).result()
+
+    async def roll_out(self, rollout: Rollout, /) -> int:
+        """Record a step of a policy's rollout; return the entry's index. Raises LedgerError, also for a step that cannot be."""
+        return _receipt(await self._mine().submit_async(_step(rollout))).index
+
+    def roll_out_sync(self, rollout: Rollout, /) -> int:
+        """`roll_out` for callers without an event loop."""
+        return _receipt(self._mine().submit(_step(rollout)).result()).index
 
     @property
     def identity(self) -> str:
@@ -236,6 +244,8 @@ class SqlLedger:
                     accepted.append(draft)
                 elif not draft.activates and draft.revision not in {*known, NO_POLICY}:
                     answers.append(_not_activated(draft))
+                elif draft.rolls_out and (error := _mismatch(connection, accepted, draft.rolls_out)):
+                    answers.append(error)
                 else:
                     known |= {draft.activates} - {""}
                     answers.append(draft)
@@ -305,6 +315,30 @@ def _registration(change: BankChange) -> Draft:
     return draft
 
 
+def _step(rollout: Rollout) -> Draft:
+    if fault := rollout_fault(rollout):
+        raise LedgerError(f"found a rollout of policy {rollout.policy!r} that cannot be: {fault}")
+    draft = draft_of(rollout_body(rollout))
+    draft.revision, draft.rolls_out = rollout.revision, rollout
+    return draft
+
+
+def _mismatch(connection: Connection, accepted: Sequence[Draft], rollout: Rollout) -> LedgerError | None:
+    """Whether the document of the rollout's revision, or of the one before, is another policy's or not there."""
+    found = select(_ENTRY.c.policy, _ENTRY.c.version).where(_ENTRY.c.kind == ACTIVATION)
+    for revision in (rollout.revision, *([rollout.previous] if rollout.previous else [])):
+        row = connection.execute(found.where(_ENTRY.c.revision == revision)).one_or_none()
+        new = ((one.columns["policy"], one.columns["version"]) for one in accepted if one.activates == revision)
+        policy, version = row or next(new, ("", 0))
+        if policy != rollout.policy or (revision == rollout.revision and version != rollout.version):
+            return LedgerError(
+                f"found a rollout of policy {rollout.policy!r} version {rollout.version}, "
+                f"and revision {revision[:16]} is {f'{policy!r} version {version}' if policy else 'not in the ledger'}",
+                advice="Take the step again: `genguard policy status` says what there is.",
+            )
+    return None
+
+
 def _known_changes(connection: Connection, drafts: Sequence[Draft]) -> set[str]:
     """Those digests of the group's changes of banks that the ledger already has: whoever was interrupted asks again."""
     asked = {draft.registers for draft in drafts} - {""}
@@ -325,9 +359,10 @@ def _no_revision(decision: Decision) -> str:
 
 
 def _not_activated(draft: Draft) -> LedgerError:
+    what = "rollout" if draft.rolls_out else "decision"
     return LedgerError(
-        f"the ledger has no policy document of revision {draft.revision or '(empty)'}, so the decision could not be explained",
-        advice="Call activate with the policy before its first decision.",
+        f"the ledger has no policy document of revision {draft.revision or '(empty)'}, so the {what} could not be explained",
+        advice=f"Call activate with the policy before its first {what}.",
     )
 
 

@@ -7,16 +7,11 @@ with an anchor that he cannot rewrite.
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from guard.errors import LedgerError
+from guard.errors import LedgerError, SettingsError
 from guard.keyfile import sync_folder
-from guard.note import SignerKey
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from guard.note import SigningKey
 
 ORIGIN = "genguard/"
 """Begins the origin of every ledger; its identity follows."""
@@ -33,12 +28,14 @@ def origin_of(identity: str) -> str:
     return f"{ORIGIN}{identity}"
 
 
-def need_log_key(database: Path, identity: str, key_file: Path | None = None) -> SignerKey:
-    """The key of a ledger, made when there is none yet. Raises LedgerError for a file that cannot be used."""
+def need_log_key(database: Path, identity: str, key_file: Path | None = None) -> SigningKey:
+    """The key of a ledger, made with mode 0600 when there is none yet. Raises LedgerError for a file that cannot be used."""
     path = key_file or default_log_key_file(database)
     try:
         if not path.exists():
-            _write(path)
+            with contextlib.suppress(FileExistsError):  # another process was first
+                SigningKey.make(origin_of(identity)).write(path)
+            sync_folder(path.absolute().parent)
     except OSError as error:
         raise LedgerError(
             f"cannot write the log key {path}: {error.strerror or type(error).__name__}",
@@ -47,41 +44,9 @@ def need_log_key(database: Path, identity: str, key_file: Path | None = None) ->
     return read_log_key(path, identity)
 
 
-def read_log_key(path: Path, identity: str) -> SignerKey:
-    """The key in a file. Raises LedgerError when it is not there or holds no Ed25519 key."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
+def read_log_key(path: Path, identity: str) -> SigningKey:
+    """The key in a file, by the name of the ledger. Raises LedgerError when it is not there or holds no Ed25519 key."""
     try:
-        found = load_pem_private_key(path.read_bytes(), None)
-    except OSError as error:
-        raise LedgerError(f"cannot read the log key {path}: {error.strerror}", advice=_ADVICE) from None
-    except (ValueError, TypeError):
-        raise LedgerError(f"{path} holds no private key that can be read, expected Ed25519 in PEM", advice=_ADVICE) from None
-    if not isinstance(found, Ed25519PrivateKey):
-        raise LedgerError(f"{path} holds a key of another kind, expected Ed25519 in PEM", advice=_ADVICE)
-    return SignerKey(origin_of(identity), found)
-
-
-def _write(path: Path) -> None:
-    """A new key in a file that appears whole, with mode 0600; a file that is there stays."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(_pem(Ed25519PrivateKey.generate()))
-            stream.flush()
-            os.fsync(stream.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def _pem(key: Ed25519PrivateKey) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return SigningKey.read(path, origin_of(identity))
+    except SettingsError as error:
+        raise LedgerError(str(error), advice=_ADVICE) from None

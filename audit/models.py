@@ -24,13 +24,16 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from audit.body import ACTIVATION, BANK_CHANGE, DECISION
+from audit.body import ACTIVATION, BANK_CHANGE, DECISION, POLICY_ROLLOUT
 
 SCHEMA_VERSION = 1
 """Version of the tables; a database of another version is refused."""
 
 BANK_DIGEST = "bank_digest"
 """Term that says which digest a bank's change led to."""
+
+ROLLOUT = "rollout"
+"""Term that says which policy a rollout is of: what services look for."""
 
 COPY_TAGS = frozenset({"exact", "folded"})
 """Terms that a released output is found by (`audit.copies`)."""
@@ -88,7 +91,7 @@ class Entry(Base, table=True):
 
 
 class Term(Base, table=True):
-    """A fact of an entry: `rule`, `category`, `mark`, `exact`, `folded`; of a bank's change `bank` and `bank_digest`."""
+    """A fact of an entry: `rule`, `category`, `mark`, `shadow`, `exact`, `folded`, `bank`, `bank_digest`, `rollout`, `step`."""
 
     __table_args__ = (Index("ix_term_value", "name", "value", "idx"), {"sqlite_with_rowid": False})
 
@@ -199,6 +202,10 @@ def project(body: Mapping[str, Any]) -> dict[str, Any]:
             columns[name] = body[name]
     elif body["kind"] == BANK_CHANGE:
         columns["actor"] = body["actor"]
+    elif body["kind"] == POLICY_ROLLOUT:
+        for name in ("policy", "version", "revision"):
+            columns[name] = body[name]
+        columns["actor"] = body.get("approver") or body["author"]
     return columns
 
 
@@ -206,10 +213,13 @@ def terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     """The (name, value) rows of `term` that follow from a body."""
     if body["kind"] == BANK_CHANGE:
         return {("bank", body["bank"]), (BANK_DIGEST, body["to"])}
+    if body["kind"] == POLICY_ROLLOUT:
+        return {(ROLLOUT, body["policy"]), ("step", body["step"])}
     if body["kind"] != DECISION:
         return set()
     found = {("rule", fired["rule"]) for fired in body["verdict"]["fired"]}
     found.update(("category", fired["category"]) for fired in body["verdict"]["fired"])
     found.update(("mark", mark["payload"]) for mark in body["marks"] if mark["payload"])
+    found.update(("shadow", shadow["verdict"]["action"]) for shadow in body.get("shadows", ()))
     found.update((name, tag) for name, tag in body.get("copies", {}).items() if name in COPY_TAGS)
     return found

@@ -17,8 +17,8 @@ from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
 from audit.database import clear_errors
 from audit.models import metadata
-from guard.errors import LedgerError
-from guard.note import NoteError, SignerKey
+from guard.errors import LedgerError, SignatureError
+from guard.note import SigningKey
 
 _CHUNK = 65_536
 _ENTRY, _HEAD = metadata.tables["entry"], metadata.tables["head"]
@@ -34,7 +34,7 @@ class Notary:
 
     engine: Engine
     path: Path
-    key: SignerKey
+    key: SigningKey
     anchors: Sequence[FileAnchor] = ()
     _size: int = 0
     _peaks: list[bytes] = field(default_factory=list)
@@ -90,8 +90,8 @@ class Notary:
         for anchor in self.anchors:
             for note in reversed(anchor.notes()):
                 try:
-                    one = Checkpoint.verified(note, [self.key.verifier], self.key.name)
-                except NoteError:
+                    one = Checkpoint.verified(note, [self.key.public], self.key.name)
+                except SignatureError:
                     continue  # of another key or ledger; `audit verify` tells of those that are wrong
                 if found is None or one.size > found.size:
                     found = one

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 from audit import merkle
 from audit.checkpoint import Checkpoint
-from guard.note import NoteError, VerifierKey
+from guard.errors import SignatureError
+from guard.note import PublicKey
 
 HEADER = "c2sp.org/tlog-proof@v1"
 SUFFIX = ".tlog-proof"
@@ -30,7 +31,7 @@ MAX_BYTES = 4_000_000
 _INDEX = re.compile("index (0|[1-9][0-9]{0,18})")
 
 
-class ProofError(NoteError):
+class ProofError(SignatureError):
     """A proof that cannot be read, or that does not prove."""
 
 
@@ -74,11 +75,11 @@ class Proof:
             raise ProofError("found a hash of another length in the path, expected 32 bytes in base64")
         return cls(int(index[1]), path, checkpoint, body)
 
-    def verify(self, keys: Iterable[VerifierKey], *, body: bytes | None = None, origin: str = "") -> Checkpoint:
+    def verify(self, keys: Iterable[PublicKey], *, body: bytes | None = None, origin: str = "") -> Checkpoint:
         """The signed tree head that the entry is proven to be under.
 
         `body`: the entry's bytes, where the file does not bring them or one has one's own. `origin`: of which log; empty: any.
-        Raises ProofError, or NoteError for the checkpoint, when it does not prove.
+        Raises ProofError, or SignatureError for the checkpoint, when it does not prove.
         """
         entry = self.body if body is None else body
         if not entry:

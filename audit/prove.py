@@ -14,7 +14,7 @@ from audit.proof import Proof
 from audit.query import find_row, reading
 from audit.tiles import BITS, Tree
 from guard.errors import LedgerError
-from guard.note import parse
+from guard.note import Note
 
 _ENTRY = metadata.tables["entry"]
 
@@ -45,7 +45,7 @@ def prove(source: str | Engine, reference: str | int | UUID, checkpoint: str) ->
     Raises QueryError when there is no such entry, LedgerError when the checkpoint does not cover it, or the log is not the one
     that was signed.
     """
-    head = Checkpoint.parse(parse(checkpoint).text)
+    head = Checkpoint.parse(Note.parse(checkpoint).text)
     with reading(source) as connection:
         row = find_row(connection, reference)
         if row["body"] is None:

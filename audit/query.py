@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, not_, or_, select
 
-from audit.body import ACTIVATION, BANK_CHANGE, DECISION, bank_change_from, decision_from
+from audit.body import ACTIVATION, BANK_CHANGE, DECISION, POLICY_ROLLOUT, bank_change_from, decision_from, rollout_from
 from audit.canonical import loads
 from audit.database import clear_errors, database_path, reader_engine
 from audit.grammar import COLUMNS, PREFIXES, TERMS, Filter, QueryError, filters_from, parse
@@ -19,9 +19,11 @@ from audit.keys import find_master_key
 from audit.models import tables
 from audit.vault import SealError, Vault, open_payload
 from guard.errors import LedgerError
-from guard.types import BankChange, Decision, Receipt
+from guard.types import BankChange, Decision, Receipt, Rollout
 
 MAX_LIMIT = 1000
+_ABOUT = {"bank": BANK_CHANGE, "rollout": POLICY_ROLLOUT, "step": POLICY_ROLLOUT}
+"""Filters on entries that are no decisions, with their kind."""
 
 _ENTRY, _TERM, _HEAD, _LEDGER, _PAYLOAD, _KEY = tables()
 
@@ -51,6 +53,10 @@ class Row:
     categories: tuple[str, ...]
     banks: tuple[str, ...] = ()
     """Of a change of a bank: which."""
+    step: str = ""
+    """Of a policy's rollout: what was done."""
+    shadows: tuple[str, ...] = ()
+    """What policies in shadow would have done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,10 @@ class Shown:
     payloads: tuple[Stored, ...]
     bank_change: BankChange | None = None
     """None for other kinds of entry."""
+    rollout: Rollout | None = None
+    """None for other kinds of entry."""
+    shadow_documents: Mapping[str, str] = field(default_factory=dict)
+    """The policy documents of the decision's shadows, by revision."""
 
     @property
     def receipt(self) -> Receipt | None:
@@ -108,7 +118,7 @@ def query(
     after: int | None = None,
     **filters: str | Iterable[str],
 ) -> Page:
-    """Entries, newest first; decisions unless `kind` is asked for, or `bank`, whose changes are entries of their own.
+    """Entries, newest first; decisions unless `kind`, `bank`, `rollout` or `step` asks for entries of another kind.
 
     `source`: a ledger URL, or an engine of `reader_engine`. `text`: filters in their short form (`audit.grammar`), which hold
     together with `filters`. `before`, `after`: only entries of a smaller or larger index (with `after` alone: the nearest
@@ -121,8 +131,8 @@ def query(
             raise QueryError(f"{name} is beyond 2**62, expected an index of the ledger")
     wanted = (*parse(text), *filters_from(filters))
     if not any(found.key == "kind" for found in wanted):
-        about_banks = any(found.key == "bank" and not found.excluded for found in wanted)
-        wanted = (*wanted, Filter("kind", (BANK_CHANGE if about_banks else DECISION,)))
+        about = {_ABOUT[found.key] for found in wanted if found.key in _ABOUT and not found.excluded}
+        wanted = (*wanted, Filter("kind", tuple(sorted(about)) or (DECISION,)))
     upwards = after is not None and before is None
     statement = select(*[_ENTRY.c[name] for name in _ROW_COLUMNS]).where(*map(_condition, wanted))
     if before is not None:
@@ -166,6 +176,8 @@ def show(
             document=_document(connection, row["revision"]) or "",
             payloads=tuple(_stored(connection, row["idx"], body, vault)),
             bank_change=bank_change_from(body) if body["kind"] == BANK_CHANGE else None,
+            rollout=rollout_from(body) if body["kind"] == POLICY_ROLLOUT else None,
+            shadow_documents=_shadow_documents(connection, body),
         )
 
 
@@ -255,7 +267,14 @@ def _row(row: Mapping[str, Any], facts: Mapping[tuple[int, str], tuple[str, ...]
         rules=facts.get((idx, "rule"), ()),
         categories=facts.get((idx, "category"), ()),
         banks=facts.get((idx, "bank"), ()),
+        step=next(iter(facts.get((idx, "step"), ())), ""),
+        shadows=facts.get((idx, "shadow"), ()),
     )
+
+
+def _shadow_documents(connection: Connection, body: Mapping[str, Any]) -> dict[str, str]:
+    revisions = {shadow["verdict"]["revision"] for shadow in body.get("shadows", ())}
+    return {one: document for one in revisions if (document := _document(connection, one)) is not None}
 
 
 def _document(connection: Connection, revision: str | None) -> str | None:
@@ -316,4 +335,4 @@ def _open(
     return (data, "") if commit.hex() == block["commit"] else (None, "it is not the one that was committed to")
 
 
-_ROW_COLUMNS = tuple(name for name in Row.__slots__ if name not in {"rules", "categories", "banks"})
+_ROW_COLUMNS = tuple(name for name in Row.__slots__ if name not in {"rules", "categories", "banks", "step", "shadows"})

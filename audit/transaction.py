@@ -20,6 +20,7 @@ from audit.models import SCHEMA_VERSION, TRIGGERS, metadata, project, tables, te
 from audit.vault import Key, Sealed, Vault
 from guard.errors import LedgerError
 from guard.keyfile import sync_folder
+from guard.types import Rollout
 
 NIL = UUID(int=0)
 
@@ -36,11 +37,12 @@ class Draft:
     terms: set[tuple[str, str]]
     sealed: tuple[Sealed, ...] = ()
     revision: str = ""
-    """For a decision: the policy revision that must be in the ledger."""
+    """For a decision or a rollout: the policy revision that must be in the ledger."""
     activates: str = ""
     """For an activation: the revision that it records."""
     registers: str = ""
     """For a change of a bank: the digest that it led to."""
+    rolls_out: Rollout | None = None
     decision: UUID = NIL
     again: Callable[[], Draft] | None = field(default=None, repr=False)
     """Makes it anew, should its subject key have been destroyed meanwhile."""

@@ -25,7 +25,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from audit import merkle
 from audit.anchor import FileAnchor
-from audit.body import ACTIVATION, BANK_CHANGE, CONFIG, DECISION, bank_change_from, commitments, decision_from
+from audit.body import (
+    ACTIVATION,
+    BANK_CHANGE,
+    CONFIG,
+    DECISION,
+    POLICY_ROLLOUT,
+    bank_change_from,
+    commitments,
+    decision_from,
+    rollout_from,
+)
 from audit.canonical import loads
 from audit.database import DEFAULT_URL, database_path, raw, reader_engine
 from audit.keys import find_master_key
@@ -34,7 +44,8 @@ from audit.vault import Vault
 from audit.verify_heads import ROLLBACK, SIGNATURE, Heads, read_heads
 from audit.verify_payloads import PayloadChecker
 from guard.errors import LedgerError
-from guard.note import VerifierKey
+from guard.note import PublicKey
+from guard.types import Rollout
 
 OK, TAMPERED, UNSIGNED, ROLLED_BACK = 0, 2, 4, 5
 """Exit codes: sound, tampered with, a checkpoint whose signature is wrong, a log behind a checkpoint."""
@@ -74,7 +85,7 @@ class Report:
     problem_count: int
     checked: Mapping[str, int]
     """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
-    `bank_changes`."""
+    `bank_changes`, `rollouts`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int
@@ -101,7 +112,7 @@ def verify(
     *,
     key_file: str | Path | None = None,
     anchors: Sequence[FileAnchor] = (),
-    log_keys: Sequence[VerifierKey] = (),
+    log_keys: Sequence[PublicKey] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Verify a ledger; memory stays bounded however long it is.
@@ -139,7 +150,8 @@ class _Run:
     unchecked: list[str] = field(default_factory=list)
     peaks: list[bytes] = field(default_factory=list)
     size: int = 0
-    documents: set[str] = field(default_factory=set)
+    documents: dict[str, tuple[str, int] | None] = field(default_factory=dict)
+    """Policy and version of each revision whose document was seen; None where that could not be read."""
     missing_documents: set[str] = field(default_factory=set)
     payloads: PayloadChecker | None = None
 
@@ -307,7 +319,7 @@ class _Run:
         named = columns["decision"] if isinstance(columns["decision"], str) else ""
         self.tally("entries")
         if columns["kind"] == ACTIVATION and isinstance(columns["revision"], str):
-            self.documents.add(columns["revision"])  # a damaged one is reported here, not again at each of its decisions
+            self.documents[columns["revision"]] = None  # a damaged one is reported here, not again at each of its decisions
         good_leaf = isinstance(leaf, bytes) and len(leaf) == merkle.HASH_SIZE
         if not isinstance(data, bytes):
             self.problem(idx, "body", "no body", "the bytes that were hashed", named)
@@ -355,19 +367,37 @@ class _Run:
                     )
         elif body["kind"] == ACTIVATION:
             self.tally("policies")
-            self.documents.add(body["revision"])
+            self.documents[body["revision"]] = (body["policy"], body["version"])
             if sha256(str(body["document"]).encode()).hexdigest() != body["revision"]:
                 self.problem(idx, "policy", "a document with another digest", f"revision {body['revision']}")
         elif body["kind"] == BANK_CHANGE:
             bank_change_from(body)
             self.tally("bank_changes")
+        elif body["kind"] == POLICY_ROLLOUT:
+            self.rollout(idx, rollout_from(body))
         elif body["kind"] == DECISION:
             verdict = body["verdict"]
-            revision = verdict["revision"]
-            refused = (verdict["policy"], revision, verdict["action"]) == ("", "", "block")  # by no policy: nothing to look up
-            if not refused and revision not in self.documents and revision not in self.missing_documents:
+            refused = (verdict["policy"], verdict["revision"], verdict["action"]) == ("", "", "block")  # by no policy
+            self.document_of(idx, [] if refused else [verdict["revision"]], named)
+            self.document_of(idx, [shadow["verdict"]["revision"] for shadow in body.get("shadows", ())], named)
+
+    def document_of(self, idx: int, revisions: list[str], named: str) -> None:
+        """What is decided has its policy document in an entry before; each that is missing is told once."""
+        for revision in revisions:
+            if revision not in self.documents and revision not in self.missing_documents:
                 self.missing_documents.add(revision)
                 self.problem(idx, "policy", f"no document of policy revision {revision} before it", "its activation", named)
+
+    def rollout(self, idx: int, rollout: Rollout) -> None:
+        """A step is about revisions of its own policy."""
+        self.tally("rollouts")
+        revisions = [rollout.revision, *([rollout.previous] if rollout.previous else [])]
+        self.document_of(idx, revisions, "")
+        for revision in revisions:
+            known = self.documents.get(revision)
+            expected = (rollout.policy, rollout.version if revision == rollout.revision else known and known[1])
+            if known is not None and known != expected:
+                self.problem(idx, "policy", f"revision {revision} of policy {known[0]!r}", f"one of {rollout.policy!r}")
 
     def beyond_head(self, connection: sqlite3.Connection, size: int) -> None:
         """Rows that belong to no entry."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
-from guard.note import NoteError, VerifierKey
+from guard.errors import SignatureError
+from guard.note import PublicKey
 
 SIGNATURE, ROOT, ROLLBACK = "signature", "root", "rollback"
 """Kinds of problems."""
@@ -38,7 +39,7 @@ class Heads:
                 yield ROOT, f"{root.hex()} over the first {head.size} entries", f"the signed root {head.root.hex()}"
 
 
-def read_heads(anchors: Sequence[FileAnchor], keys: Sequence[VerifierKey]) -> Heads:
+def read_heads(anchors: Sequence[FileAnchor], keys: Sequence[PublicKey]) -> Heads:
     """The checkpoints of all anchors. Raises LedgerError for an anchor that cannot be read."""
     heads = Heads()
     if not anchors:
@@ -52,7 +53,7 @@ def read_heads(anchors: Sequence[FileAnchor], keys: Sequence[VerifierKey]) -> He
         for number, note in enumerate(notes, 1):
             try:
                 heads.sound.append(Checkpoint.verified(note, keys))
-            except NoteError as error:
+            except SignatureError as error:
                 heads.wrong.append(f"checkpoint {number} of {anchor.path}: {error}")
     heads.sizes = frozenset(head.size for head in heads.sound)
     return heads

@@ -8,37 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import cast
 
 from guard.decide import EARLY_STOP, blocks
 from guard.errors import PolicyError, describe
-from guard.registry import checks as registry
+from guard.instrument import Instrument, cancelled
 from guard.rules import CheckSpec, Policy
 from guard.taxonomy import CATEGORIES
 from guard.types import Check, CheckResult, Content, Context, Finding, Modality, Place, Region, Scan, Span, Status
-from guard.workers import Overdue, Worker
+from guard.workers import Overdue
 
 QUEUE_WAIT_S = 60.0
 """How long a batch may wait for a check that is busy with others, on top of its deadline: load alone must not block."""
 _PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region}
 _log = logging.getLogger(__name__)
 
-RETRY_S = 30.0
-"""How long after a failed load the next one is tried."""
-
 
 class Chain:
     """The checks of one policy, in the order they run."""
 
-    def __init__(self, policy: Policy, checks: Mapping[str, Check] | None = None) -> None:
+    def __init__(self, policy: Policy, checks: Mapping[str, Check] | None = None, *, shared: Iterable[Instrument] = ()) -> None:
         """`checks`: built checks by their name in the policy; built from the registry when left out.
+
+        `shared`: instruments of other chains, used where they measure the same with the same parameters.
 
         Raises PolicyError for a policy without checks, or when `checks` is not exactly what the policy names.
         """
@@ -48,20 +44,22 @@ class Chain:
                 advice="A chain that measures nothing would let everything pass.",
             )
         self.policy = policy
-        self.checks = dict(checks) if checks is not None else {spec.name: _make(spec) for spec in policy.checks}
         expected = {spec.name for spec in policy.checks}
-        if set(self.checks) != expected:
-            raise PolicyError(f"found checks {sorted(self.checks)}, expected {sorted(expected)} as in policy {policy.id!r}")
+        if checks is not None and set(checks) != expected:
+            raise PolicyError(f"found checks {sorted(checks)}, expected {sorted(expected)} as in policy {policy.id!r}")
+        known = tuple(shared)
+        self.instruments = {
+            spec.name: next((one for one in known if checks is None and one.measures(spec)), None)
+            or Instrument(spec, checks[spec.name] if checks is not None else None)
+            for spec in policy.checks
+        }
+        self.checks = {name: one.check for name, one in self.instruments.items()}
         ordered = sorted(policy.checks, key=lambda spec: spec.group)
         self._groups = [list(group) for _, group in groupby(ordered, key=lambda spec: spec.group)]
-        self._workers = {name: Worker(f"genguard-{name}") for name in self.checks}
-        self._loading: dict[str, Future[None]] = {}
-        self._retry_at: dict[str, float] = {}
-        self._lock = threading.Lock()
 
     async def load(self) -> dict[str, str]:
         """Load every check, once; return what went wrong by check, empty when all are ready."""
-        troubles = await asyncio.gather(*(self._load(name) for name in self.checks))
+        troubles = await asyncio.gather(*(one.load() for one in self.instruments.values()))
         return {name: trouble for name, trouble in zip(self.checks, troubles, strict=True) if trouble}
 
     async def run(self, contents: Sequence[Content], time: datetime | None = None) -> list[tuple[CheckResult, ...]]:
@@ -87,12 +85,13 @@ class Chain:
         for index in owed:
             results[index][spec.name] = self._result(spec, Status.SKIPPED, error=EARLY_STOP)
         if asked:
-            found = await self._measure(spec, [contents[index] for index in asked])
+            found = await self.measure(spec, [contents[index] for index in asked])
             for index, result in zip(asked, found, strict=True):
                 results[index][spec.name] = result
 
-    async def _measure(self, spec: CheckSpec, batch: Sequence[Content]) -> list[CheckResult]:
-        trouble = await self._load(spec.name)
+    async def measure(self, spec: CheckSpec, batch: Sequence[Content]) -> list[CheckResult]:
+        """What one check of the policy says of contents that it applies to, whatever others say."""
+        trouble = await self.instruments[spec.name].load()
         if trouble:
             return [self._result(spec, Status.FAILED, error=f"could not be loaded: {trouble}")] * len(batch)
         started = perf_counter()
@@ -104,10 +103,10 @@ class Chain:
             )
             return [self._result(spec, Status.TIMEOUT, error=error, started=started)] * len(batch)
         except (Exception, asyncio.CancelledError) as error:
-            if _cancelled(error):
+            if cancelled(error):
                 raise
             if len(batch) > 1:  # one bad content must not fail its neighbours: find out which one it is
-                return [result for content in batch for result in await self._measure(spec, [content])]
+                return [result for content in batch for result in await self.measure(spec, [content])]
             _log.warning("check %s failed: %s", spec.name, type(error).__name__)
             return [self._result(spec, Status.FAILED, error=describe(error), started=started)]
         return [self._judge(spec, content, scan, started) for content, scan in zip(batch, scans, strict=True)]
@@ -115,7 +114,9 @@ class Chain:
     async def _call(self, spec: CheckSpec, batch: Sequence[Content]) -> Sequence[Scan]:
         check, seconds = self.checks[spec.name], spec.deadline_ms / 1000
         if check.blocking:
-            scans = await self._workers[spec.name].run(lambda: cast("Sequence[Scan]", check(batch)), seconds, wait=QUEUE_WAIT_S)
+            scans = await self.instruments[spec.name].worker.run(
+                lambda: cast("Sequence[Scan]", check(batch)), seconds, wait=QUEUE_WAIT_S
+            )
         else:
             try:
                 async with asyncio.timeout(seconds) as scope:
@@ -167,25 +168,6 @@ class Chain:
         scanned = scan.scanned if scan else None
         return CheckResult(spec.name, spec.use, version, digest, status, findings, scanned, elapsed, error)
 
-    async def _load(self, name: str) -> str:
-        """Load a check, once; a load that failed is tried again when RETRY_S have passed. Return what went wrong."""
-        with self._lock:
-            future = self._loading.get(name)
-            if future is None or monotonic() >= self._retry_at.get(name, math.inf):
-                self._retry_at.pop(name, None)
-                future = self._loading[name] = self._workers[name].submit(self.checks[name].load)
-        try:
-            if not future.done():
-                await asyncio.shield(asyncio.wrap_future(future))
-            future.result()
-        except (Exception, asyncio.CancelledError) as error:
-            if _cancelled(error):
-                raise
-            with self._lock:
-                self._retry_at.setdefault(name, monotonic() + RETRY_S)
-            return describe(error)
-        return ""
-
 
 def context_of(content: Content, time: datetime | None = None) -> Context:
     """What a policy's conditions may ask about a content."""
@@ -198,10 +180,6 @@ def context_of(content: Content, time: datetime | None = None) -> Context:
         content.length,
         time,
     )
-
-
-def _make(spec: CheckSpec) -> Check:
-    return registry.make(spec.use, spec.parameters)
 
 
 def _misread(content: Content, scan: Scan) -> str:
@@ -235,9 +213,3 @@ def _identity(check: Check) -> tuple[str, str]:
         return check.version, check.digest
     except Exception:  # noqa: BLE001 - the result says what is wrong
         return "", ""
-
-
-def _cancelled(error: BaseException) -> bool:
-    """Whether our own task is being cancelled, as against a cancellation that leaked out of a check."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -3,6 +3,7 @@
     GenguardError
     ├── PolicyError            a policy file cannot be used; knows file and line
     ├── SettingsError          settings that cannot be used
+    ├── SignatureError         a signature that is missing, malformed, or does not hold
     ├── InputError             a prompt, text or image that is not what it says
     │   ├── TooLargeError      over a limit
     │   └── ParameterError     a generation parameter that is unknown or out of range
@@ -47,6 +48,10 @@ class PolicyError(GenguardError):
 
 class SettingsError(GenguardError):
     """Settings that cannot be used."""
+
+
+class SignatureError(GenguardError):
+    """A signature that is missing, malformed, or does not hold."""
 
 
 class InputError(GenguardError):

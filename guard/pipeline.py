@@ -9,25 +9,28 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from guard.admission import Limits, admit
+from guard.bench import Bench, Deployment, Seat, require_no_key, require_usable
 from guard.chain import Chain, context_of
 from guard.decide import REDACTION, decide, refuse, settle
-from guard.errors import GenerationError, GenguardError, InputError, PolicyError, describe
+from guard.errors import GenerationError, GenguardError, InputError, ModelError, PolicyError, describe
 from guard.generation import generate
 from guard.ids import uuid7
+from guard.instrument import Instrument
 from guard.marks import order
-from guard.redact import keyed_rules, redact
+from guard.redact import redact
 from guard.redaction_key import RedactionKey
-from guard.rules import Policy, choose
+from guard.rules import Policy
+from guard.shadowing import WAIT_S, Shadowing
 from guard.sync import run_sync
 from guard.types import (
     CALLER,
@@ -78,45 +81,117 @@ class Guard:
     ) -> None:
         """`policy`: one or several; `guard.rules.choose` says which one judges. `chains`: built ones by policy id.
 
+        `adopt` changes them later.
+
         `operator`: whom marks name and sign for. Raises PolicyError for no policy, a policy that is not `live`, two of one id,
         or one whose rules hash, pseudonymise or encrypt when there is no `redaction_key`; SettingsError for one whose marks ask
         for something that `operator` does not have.
         """
-        self.policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
-        _require_live(self.policies)
+        policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
+        deployments = [Deployment(one) for one in policies]
+        require_usable(deployments)
         if redaction_key is None:
-            _require_no_key(self.policies)
+            require_no_key(policies)
         self._redaction_key = redaction_key
         self.ledger = ledger
         self.limits = limits or Limits()
-        self.chains = {one.id: (chains or {}).get(one.id) or Chain(one) for one in self.policies}
-        for one in self.policies:
-            if self.chains[one.id].policy.revision != one.revision:
-                raise PolicyError(f"the chain of policy {one.id!r} was built for another revision, expected {one.revision}")
         self.operator = operator or Operator()
-        self._marks = {one.id: order.plan(one.marks, self.operator) for one in self.policies}
+        built = chains or {}
+        for one in policies:
+            if one.id in built and built[one.id].policy.revision != one.revision:
+                raise PolicyError(f"the chain of policy {one.id!r} was built for another revision, expected {one.revision}")
+        seats: list[Seat] = []
+        for one in policies:
+            seats.append(Seat.build(one, self.operator, seats, built.get(one.id)))
+        self._bench = Bench.of(deployments, seats)
+        self._prepared: dict[str, Seat] = {}
         self._ready: list[Marker] = []
         self._dresser = Worker("genguard-marks")
         self._loader = Worker("genguard-load")
+        self._builder = Worker("genguard-adopt")
         self._activated: set[str] = set()
         self._loading: weakref.WeakKeyDictionary[Generator, Future[None]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """Those in force."""
+        return self._bench.policies
+
+    @property
+    def deployments(self) -> tuple[Deployment, ...]:
+        """All policies with their canaries and shadows."""
+        return self._bench.deployments
+
     async def load(self, *generators: Generator) -> dict[str, str]:
         """Load all models now rather than at the first call; return what went wrong, by policy and check."""
         troubles: dict[str, str] = {}
-        for policy in self.policies:
-            await self._activate(policy)
-            troubles |= {f"{policy.id}.{name}": why for name, why in (await self.chains[policy.id].load()).items()}
-        for policy in self.policies:
-            for one in self._marks[policy.id]:
+        bench = self._bench
+        for seat in bench.seats.values():
+            name = seat.policy.id if seat.policy in bench.policies else f"{seat.policy.id}@{seat.policy.revision[:8]}"
+            await self._activate(seat.policy)
+            troubles |= {f"{name}.{check}": why for check, why in (await seat.chain.load()).items()}
+            for one in seat.marks:
                 try:
                     await self._dresser.run(partial(self._load_marker, one.marker))
                 except Exception as error:  # noqa: BLE001 - outputs it should mark follow `on_unmarkable`
-                    troubles[f"{policy.id}.{one.spec.use}"] = describe(error)
+                    troubles[f"{name}.{one.spec.use}"] = describe(error)
         for generator in generators:
             await self._load_generator(generator)
         return troubles
+
+    async def adopt(
+        self,
+        *policies: Policy | Deployment,
+        redaction_key: RedactionKey | None = None,
+        operator: Operator | None = None,
+    ) -> None:
+        """Judge with these policies, and no others, from the next request on. One call at a time.
+
+        What is new is built, recorded and loaded first, beside the running work; then all changes at once. Requests that have
+        begun end with what they began with. Checks and marks that are the same in old and new ones are not loaded again.
+        `redaction_key`, `operator`: as for `Guard`, where the new policies need what the old ones did not.
+
+        Raises as `Guard` does, LedgerError, and ModelError for something new that cannot be loaded: then nothing changes.
+        """
+        deployments = [Deployment(one) if isinstance(one, Policy) else one for one in policies]
+        whose, key = operator or self.operator, redaction_key or self._redaction_key
+        if key is None:
+            require_no_key(one for deployment in deployments for one in deployment.judging)
+        try:
+            await self.prepare(*(one for deployment in deployments for one in deployment.revisions), operator=whose)
+            bench = Bench.of(deployments, [*self._bench.seats.values(), *self._prepared.values()])
+        finally:
+            self._prepared = {}
+        kept = [one.marker for seat in (*self._bench.seats.values(), *bench.seats.values()) for one in seat.marks]
+        self._ready = [one for one in self._ready if any(one is marker for marker in kept)]
+        self._redaction_key, self.operator, self._bench = key, whose, bench
+
+    async def prepare(self, *policies: Policy, operator: Operator | None = None) -> None:
+        """Build, record and load policies without judging with them yet; kept until the next `adopt`, and raises as it does.
+
+        Something old and new ones have alike may be in trouble already: that is no reason to stay with the old ones.
+        """
+        for policy in policies:
+            known = {**self._bench.seats, **self._prepared}
+            if policy.revision in known:
+                continue
+            others = list(known.values())
+            seat = await self._builder.run(partial(Seat.build, policy, operator or self.operator, others))
+            await self._activate(policy)
+            await self._load_new(seat, {one for other in others for one in other.chain.instruments.values()})
+            self._prepared[policy.revision] = seat
+
+    async def _load_new(self, seat: Seat, old: Collection[Instrument]) -> None:
+        new = {name: one for name, one in seat.chain.instruments.items() if one not in old}
+        for name, why in zip(new, await asyncio.gather(*(one.load() for one in new.values())), strict=True):
+            if why:
+                raise ModelError(f"policy {seat.policy.id!r}: check {name!r} could not be loaded: {why}")
+        for one in seat.marks:
+            try:
+                await self._builder.run(partial(self._load_marker, one.marker))
+            except Exception as error:
+                raise ModelError(f"policy {seat.policy.id!r}: mark {one.spec.use!r}: {describe(error)}") from error
 
     async def release(
         self, generator: Generator, prompt: str | Content, *, request: Request | None = None, **parameters: Any
@@ -138,18 +213,18 @@ class Guard:
 
         Raises as `release` does; outputs that were yielded before stay recorded and released.
         """
-        request = request or Request(str(uuid7()))
+        request, bench = request or Request(str(uuid7())), self._bench
         # Whoever wrote it, a prompt is judged by the policy of the generator that it goes to.
         origin = Origin(generator.name)
         asked = [replace(prompt, origin=origin) if isinstance(prompt, Content) else prompt for prompt in prompts]
         passed: list[tuple[int, Content, Receipt]] = []
-        for index, release in enumerate(await self._judge_all(asked, request, Stage.PROMPT, origin)):
+        for index, release in enumerate(await self._judge_all(bench, asked, request, Stage.PROMPT, origin)):
             if release.content is None:
                 yield index, release
             else:
                 passed.append((index, release.content, release.receipt))
         if passed:
-            async with aclosing(self._generate(generator, passed, parameters)) as releases:
+            async with aclosing(self._generate(bench, generator, passed, parameters)) as releases:
                 async for position, release in releases:
                     yield passed[position][0], release
 
@@ -164,7 +239,7 @@ class Guard:
     ) -> Release:
         """Judge content that was made elsewhere. Input that cannot be read gives a release that is `refused`."""
         request = request or Request(str(uuid7()))
-        return (await self._judge_all([content], request, stage, origin, media_type))[0]
+        return (await self._judge_all(self._bench, [content], request, stage, origin, media_type))[0]
 
     async def refuse(
         self,
@@ -177,8 +252,8 @@ class Guard:
     ) -> Release:
         """Record an input that cannot be judged at all, and release nothing. Its payload is not kept."""
         context = Context(stage, modality, generator, request.tenant, request.language, time=datetime.now(UTC))
-        policy = self._policy(context)
-        return await self._record(policy, _decision(None, context, request, refuse(error, policy)))
+        seat = self._bench.seat(context, request)
+        return await self._record(seat, _decision(None, context, request, refuse(error, seat.policy if seat else None)))
 
     def wrap(self, generator: Generator) -> Guarded:
         """Bind a generator to this guard."""
@@ -215,30 +290,27 @@ class Guard:
     # --- one step each ---------------------------------------------------------------------------------------------
 
     async def _generate(
-        self, generator: Generator, passed: Sequence[tuple[int, Content, Receipt]], parameters: Mapping[str, Any]
+        self,
+        bench: Bench,
+        generator: Generator,
+        passed: Sequence[tuple[int, Content, Receipt]],
+        parameters: Mapping[str, Any],
     ) -> AsyncGenerator[tuple[int, Release]]:
         await self._load_generator(generator)
         prompts = [prompt for _, prompt, _ in passed]
-        marks = [self._sampling(generator, prompt) for prompt in prompts]
+        marks = [_sampling(bench, generator, prompt) for prompt in prompts]
         async with aclosing(generate(generator, prompts, parameters, self.limits.outputs, marks)) as batches:
             async for batch in batches:
                 parents = [passed[position][2] for position, _ in batch]
                 request, origin = batch[0][1].request, batch[0][1].origin
-                releases = await self._judge_all([one for _, one in batch], request, Stage.OUTPUT, origin, parents=parents)
+                contents = [one for _, one in batch]
+                releases = await self._judge_all(bench, contents, request, Stage.OUTPUT, origin, parents=parents)
                 for (position, _), release in zip(batch, releases, strict=True):
                     yield position, release
 
-    def _sampling(self, generator: Generator, prompt: Content) -> TokenMark | None:
-        """The mark that goes into outputs while they are made: of the policy that will judge them."""
-        if not isinstance(generator, TokenGenerator):
-            return None
-        policy = self._policy(Context(Stage.OUTPUT, generator.modality, generator.name, prompt.request.tenant))
-        markers = (one.marker for one in self._marks[policy.id]) if policy else ()
-        found = (one for one in markers if isinstance(one, SamplingMarker) and one.modality is generator.modality)
-        return next((one.sampling(generator) for one in found), None)
-
     async def _judge_all(
         self,
+        bench: Bench,
         contents: Sequence[str | bytes | Content],
         request: Request,
         stage: Stage,
@@ -258,38 +330,55 @@ class Guard:
                 modality = Modality.TEXT if isinstance(data, str) else Modality.IMAGE
                 modality = data.modality if isinstance(data, Content) else modality
                 context = Context(stage, modality, made.generator, whose.tenant, whose.language, time=now)
-                jobs.append(_Job(None, context, whose, parent, self._policy(context), error))
+                jobs.append(_Job(None, context, whose, parent, bench.seat(context, whose), error))
             else:
                 context = context_of(content, now)
-                jobs.append(_Job(content, context, whose, parent, self._policy(context)))
-        await self._measure(jobs, now)
-        return list(await asyncio.gather(*(self._finish(job) for job in jobs)))
+                jobs.append(_Job(content, context, whose, parent, bench.seat(context, whose)))
+        beside = await self._measure(bench, jobs, now)
+        try:
+            return list(await asyncio.gather(*(self._finish(job) for job in jobs)))
+        finally:
+            for one in beside:
+                one.cancel()
 
-    async def _measure(self, jobs: Sequence[_Job], now: datetime) -> None:
-        for policy in self.policies:
-            mine = [job for job in jobs if job.policy is policy and job.content is not None]
-            if mine:
-                measured = await self.chains[policy.id].run([job.content for job in mine if job.content is not None], now)
-                for job, results in zip(mine, measured, strict=True):
-                    job.results = results
+    async def _measure(self, bench: Bench, jobs: Sequence[_Job], now: datetime) -> list[Shadowing]:
+        """Measure for the policies that judge; return what is still being measured for those in shadow."""
+        beside: list[Shadowing] = []
+        for seat in dict.fromkeys(job.seat for job in jobs if job.seat is not None and job.content is not None):
+            mine = [job for job in jobs if job.seat is seat and job.content is not None]
+            begun = _begin(bench, seat, mine)
+            beside += begun.values()
+            try:
+                measured = await seat.chain.run([job.content for job in mine if job.content is not None], now)
+            except BaseException:
+                for one in beside:
+                    one.cancel()
+                raise
+            for job, results in zip(mine, measured, strict=True):
+                job.results = results
+            until = asyncio.get_running_loop().time() + WAIT_S
+            for one in begun.values():
+                one.judged(until)
+        return beside
 
     async def _finish(self, job: _Job) -> Release:
-        content, policy = job.content, job.policy
+        content, seat = job.content, job.seat
         fields: dict[str, Any] = {"parent": job.parent.decision if job.parent else None}
-        if content is None or policy is None:
+        if content is None or seat is None:
             error = job.error or PolicyError(
                 f"no policy covers generator {job.context.generator!r} and tenant {job.context.tenant!r}"
             )
-            verdict = refuse(error, policy)
-            return await self._record(policy, _decision(content, job.context, job.request, verdict, **fields))
-        verdict = decide(policy, job.results, job.context)
+            verdict = refuse(error, seat.policy if seat else None)
+            return await self._record(seat, _decision(content, job.context, job.request, verdict, **fields))
+        verdict = decide(seat.policy, job.results, job.context)
         fields |= {"id": uuid7(), "results": job.results}
         if verdict.action.releases:
-            marking = self._marking(policy, content, verdict, job.context, fields["id"], job.parent)
-            released, marks = await self._dress(policy, content, verdict, marking)
-            verdict = settle(verdict, policy, marks)
+            marking = self._marking(seat.policy, content, verdict, job.context, fields["id"], job.parent)
+            released, marks = await self._dress(seat, content, verdict, marking)
+            verdict = settle(verdict, seat.policy, marks)
             fields |= {"released": released if verdict.action.releases else None, "marks": marks}
-        return await self._record(policy, _decision(content, job.context, job.request, verdict, **fields))
+        fields["shadows"] = tuple([shadow for one in job.beside if (shadow := await one.shadow(job))])
+        return await self._record(seat, _decision(content, job.context, job.request, verdict, **fields))
 
     def _marking(
         self, policy: Policy, content: Content, verdict: Verdict, context: Context, decision: UUID, parent: Receipt | None
@@ -298,16 +387,16 @@ class Guard:
         return Marking(decision, time, policy.id, policy.version, policy.revision, content, edited, ledger, parent)
 
     async def _dress(
-        self, policy: Policy, content: Content, verdict: Verdict, marking: Marking
+        self, seat: Seat, content: Content, verdict: Verdict, marking: Marking
     ) -> tuple[Content | None, tuple[Mark, ...]]:
         """Apply edits, then marks. What fails is a mark that is not verified; `settle` takes it into the verdict."""
         try:
-            return await self._dresser.run(lambda: self._dressed(policy, content, verdict, marking), MARK_DEADLINE_S)
+            return await self._dresser.run(lambda: self._dressed(seat, content, verdict, marking), MARK_DEADLINE_S)
         except TimeoutError:
             return None, (Mark("marks", "", "", verified=False, error=f"not done within {MARK_DEADLINE_S:.0f} s"),)
 
     def _dressed(
-        self, policy: Policy, content: Content, verdict: Verdict, marking: Marking
+        self, seat: Seat, content: Content, verdict: Verdict, marking: Marking
     ) -> tuple[Content | None, tuple[Mark, ...]]:
         try:
             content = redact(content, verdict.edits, self._redaction_key)
@@ -315,16 +404,13 @@ class Guard:
             return None, (Mark(REDACTION, "", "", verified=False, error=describe(error)),)
         # A stricter action that releases does not take the label away that another rule asked for.
         labelled = any(rule.action is Action.LABEL for rule in verdict.fired)
-        return order.put_on(self._marks[policy.id], content, marking, self._load_marker, labelled=labelled)
+        return order.put_on(seat.marks, content, marking, self._load_marker, labelled=labelled)
 
-    async def _record(self, policy: Policy | None, decision: Decision) -> Release:
-        if policy is not None:
-            await self._activate(policy)
+    async def _record(self, seat: Seat | None, decision: Decision) -> Release:
+        if seat is not None:
+            await self._activate(seat.policy)
         receipt = await self.ledger.append(decision)
         return Release(decision.released, decision.verdict, receipt, decision)
-
-    def _policy(self, context: Context) -> Policy | None:
-        return choose(self.policies, context.generator, context.tenant)
 
     async def _activate(self, policy: Policy) -> None:
         if policy.revision not in self._activated:
@@ -344,7 +430,7 @@ class Guard:
             raise GenerationError(f"generator {generator.name!r} could not be loaded: {type(error).__name__}") from error
 
     def _load_marker(self, marker: Marker) -> None:
-        """On the marks' thread."""
+        """Once a marker."""
         if not any(marker is one for one in self._ready):
             marker.load()
             self._ready.append(marker)
@@ -359,9 +445,33 @@ class _Job:
     request: Request
     parent: Receipt | None
     """Of the prompt's decision."""
-    policy: Policy | None
+    seat: Seat | None
     error: InputError | None = None
     results: tuple[CheckResult, ...] = ()
+    beside: list[Shadowing] = field(default_factory=list)
+
+
+def _begin(bench: Bench, judge: Seat, jobs: Sequence[_Job]) -> dict[Seat, Shadowing]:
+    """Let those in shadow measure, beside the judge, what they would judge of these."""
+    begun: dict[Seat, Shadowing] = {}
+    for job in jobs:
+        for seat in bench.shadows(job.context, job.request):
+            job.beside.append(begun.setdefault(seat, Shadowing(seat, judge.chain)))
+            job.beside[-1].add(job)
+    for one in begun.values():
+        one.begin()
+    return begun
+
+
+def _sampling(bench: Bench, generator: Generator, prompt: Content) -> TokenMark | None:
+    """The mark that goes into outputs while they are made: of the policy that will judge them."""
+    if not isinstance(generator, TokenGenerator):
+        return None
+    context = Context(Stage.OUTPUT, generator.modality, generator.name, prompt.request.tenant)
+    seat = bench.seat(context, prompt.request)
+    markers = (one.marker for one in seat.marks) if seat else ()
+    found = (one for one in markers if isinstance(one, SamplingMarker) and one.modality is generator.modality)
+    return next((one.sampling(generator) for one in found), None)
 
 
 def _decision(content: Content | None, context: Context, request: Request, verdict: Verdict, **rest: Any) -> Decision:
@@ -388,28 +498,3 @@ class Guarded:
     def sync(self, prompt: str | Content, *, request: Request | None = None, **parameters: Any) -> Release:
         """The same for code without an event loop."""
         return self._guard.release_sync(self._generator, prompt, request=request, **parameters)
-
-
-def _require_live(policies: Sequence[Policy]) -> None:
-    if not policies:
-        raise PolicyError("found no policy, expected at least one", advice="Without a policy nothing may be released.")
-    ids = [policy.id for policy in policies]
-    for policy in policies:
-        if policy.status != "live":
-            raise PolicyError(
-                f"policy {policy.id!r} has status {policy.status!r}, expected 'live'",
-                advice="Only a live policy judges. Set `status: live` when it is ready.",
-            )
-        if ids.count(policy.id) > 1:
-            raise PolicyError(f"found {ids.count(policy.id)} policies with the id {policy.id!r}, expected one")
-
-
-def _require_no_key(policies: Sequence[Policy]) -> None:
-    for policy in policies:
-        rules = keyed_rules(policy)
-        if rules:
-            raise PolicyError(
-                f"policy {policy.id!r}: found no redaction key, expected one for {', '.join(map(repr, rules))}, "
-                "which hashes, pseudonymises or encrypts",
-                advice="Give one: Guard(…, redaction_key=RedactionKey.read(path)), or GENGUARD_REDACTION_KEY for the service.",
-            )

@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
+from guard.changes import BankChange as BankChange  # noqa: PLC0414 - what users of this module import from here
+from guard.changes import Rollout as Rollout  # noqa: PLC0414
+from guard.changes import Step as Step  # noqa: PLC0414
+
 
 class Modality(StrEnum):
     """What a content is made of."""
@@ -517,30 +521,6 @@ class SamplingMarker(Marker, Protocol):
         """The mark for outputs of this generator, whose name says from then on how they are read as tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class BankChange:
-    """What was changed in a bank of works, as it is recorded."""
-
-    bank: str
-    kind: str
-    """`protected` or `cleared`."""
-    before: str
-    """Digest of the bank before the change, hexadecimal."""
-    after: str
-    """Digest after it: the one that decisions name which were made with it."""
-    added: int
-    """Works that were registered."""
-    retired: int
-    """Works that were retired."""
-    works: tuple[str, ...]
-    """Ids of the first few of them."""
-    actor: str
-    source: str
-    """Where the works came from, in a word or two: the name of a file."""
-    changed: datetime
-    """When the bank had it."""
-
-
 class Ledger(Protocol):
     """Keeps every decision, and every change of what decisions are made with."""
 
@@ -564,4 +544,11 @@ class Ledger(Protocol):
         """Record a change of a bank, once a digest that it led to.
 
         MUST NOT return before the commit is durable. MUST raise LedgerError on failure.
+        """
+
+    async def roll_out(self, rollout: Rollout, /) -> int:
+        """Record a step of a policy's rollout; return the entry's index.
+
+        MUST NOT return before the commit is durable. MUST raise LedgerError on failure, and for a revision whose document it
+        does not have or has of another policy.
         """

@@ -45,10 +45,14 @@ class Worker:
     def __init__(self, name: str) -> None:
         """`name` shows in thread lists."""
         self.name = name
-        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
         self._abandoned = 0
+
+    def close(self) -> None:
+        """Let its threads end after what is queued. Nothing may be submitted any more."""
+        self._jobs.put(None)
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
         """Queue a call and return its future."""
@@ -120,7 +124,11 @@ class Worker:
 
     def _serve(self) -> None:
         while True:
-            future, call = self._jobs.get()
+            job = self._jobs.get()
+            if job is None:
+                self._jobs.put(None)  # for the next thread
+                return
+            future, call = job
             if future.set_running_or_notify_cancel():
                 result, error = _attempt(call)
                 if error is None:
@@ -128,7 +136,7 @@ class Worker:
                 else:
                     future.set_exception(error)
                 del result, error
-            del future, call
+            del job, future, call
             with self._lock:
                 if self._threads > self._wanted():  # a hung call came back: one thread is enough again
                     self._threads -= 1

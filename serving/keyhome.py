@@ -66,8 +66,10 @@ class KeyHome(Generic[Key]):
         return database.with_name(database.name + self.suffix)
 
     def _was_needed(self, ledger_url: str) -> bool:
+        """Whether anything was decided under a policy that needs it: a document alone used no key."""
         for row in query(ledger_url, kind=ACTIVATION, limit=_LOOKED_AT).rows:
             with suppress(PolicyError):  # a document of another format says nothing here
-                if self.needed_by(from_document(policy_document(ledger_url, row.revision))):
+                needed = self.needed_by(from_document(policy_document(ledger_url, row.revision)))
+                if needed and query(ledger_url, policy=row.policy, revision=row.revision, limit=1).rows:
                     return True
         return False

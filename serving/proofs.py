@@ -23,7 +23,7 @@ from audit.proof import SUFFIX
 from audit.prove import prove
 from audit.query import identity, show
 from guard.errors import LedgerError
-from guard.note import parse
+from guard.note import Note
 from serving.gate import error_response
 from serving.settings import Settings
 
@@ -81,7 +81,7 @@ class Office:
 
 
 def _size(note: str) -> int:
-    return Checkpoint.parse(parse(note).text).size
+    return Checkpoint.parse(Note.parse(note).text).size
 
 
 @router.get("/checkpoint", response_class=PlainTextResponse)
@@ -95,7 +95,7 @@ async def checkpoint(http: HttpRequest) -> Response:
 async def checkpoint_key(http: HttpRequest) -> Response:
     """The public key that checkpoints and proofs are verified with; compare it with one from another source."""
     office: Office = http.app.state.office
-    return PlainTextResponse(f"{office.notary.key.verifier}\n")
+    return PlainTextResponse(f"{office.notary.key.public}\n")
 
 
 @router.get("/decisions/{decision}/proof", response_class=PlainTextResponse)

@@ -33,6 +33,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GENGUARD_", extra="ignore")
 
     policies: Names = Field(default=(DEFAULT_POLICY,), description="Policy files or names of bundled packs.")
+    policy_keys: Names = Field(
+        default=(), description="Files with public keys: policies need a signature of one. Packs are exempt."
+    )
+    policy_approvals: bool = Field(
+        default=False, description="Whether `policy activate` and `promote` wait for somebody else's `policy approve`."
+    )
     ledger: str = Field(default=DEFAULT_LEDGER, description="Where decisions are kept: an SQLAlchemy URL.")
     key_file: Path | None = Field(default=None, description="Master key of the payloads; beside the ledger when left out.")
     redaction_key_file: Path | None = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from audit.ledger import SqlLedger, open_ledger
@@ -14,10 +15,14 @@ from guard.marks.watermark import keyed
 from guard.matching.outbox import record_all
 from guard.pipeline import Guard
 from guard.redact import keyed_rules
+from guard.redaction_key import RedactionKey
 from guard.registry import generators as registry
+from guard.rules import Policy
 from guard.types import Generator, Operator
 from policies import load
+from policies.signing import Trust
 from serving.redaction import need_redaction_key
+from serving.rollout import Watcher
 from serving.settings import Settings
 from serving.watermarking import need_watermark_key
 
@@ -26,12 +31,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wired:
-    """A guard with its ledger and the generators on offer."""
+    """A guard with its ledger, the generators on offer, and who lets it follow the ledger."""
 
     guard: Guard
     ledger: SqlLedger
     ledger_url: str
     generators: Mapping[str, Generator]
+    watcher: Watcher
 
     def ledger_trouble(self) -> str:
         """Why the ledger takes no decisions; empty when it does."""
@@ -46,10 +52,12 @@ class Wired:
 def wire(settings: Settings) -> Wired:
     """Open the ledger, load the policies, and build the generators. Models load later, when first used.
 
-    Raises PolicyError, LedgerError, SettingsError or RegistryError: nothing half-built stays behind.
+    Raises PolicyError, SignatureError, LedgerError, SettingsError or RegistryError: nothing half-built stays behind.
     """
+    trust = Trust.read(settings.policy_keys)
+    given = [_signed(one, trust) for one in settings.policies]
     guard, ledger = open_guard(
-        settings.policies,
+        given,
         settings.ledger,
         key_file=settings.key_file,
         redaction_key_file=settings.redaction_key_file,
@@ -59,10 +67,28 @@ def wire(settings: Settings) -> Wired:
     )
     try:
         _record_banks(ledger)
-        return Wired(guard, ledger, settings.ledger, {name: registry.make(name) for name in settings.generators})
+        trusted = replace(trust, known=frozenset(one.revision for one in given))
+        watcher = Watcher(guard, settings.ledger, given, trust=trusted, keys=partial(_keys, settings=settings, guard=guard))
+        generators = {name: registry.make(name) for name in settings.generators}
+        return Wired(guard, ledger, settings.ledger, generators, watcher)
     except BaseException:
         ledger.close()
         raise
+
+
+def _signed(named: str, trust: Trust) -> Policy:
+    """A policy whose signature is that of a trusted key, where one is needed."""
+    policy = load(named)
+    trust.check_file(policy, named)
+    return policy
+
+
+def _keys(policy: Policy, *, settings: Settings, guard: Guard) -> tuple[RedactionKey | None, Operator | None]:
+    """What a policy that comes later needs and the others did not."""
+    key = need_redaction_key(settings.ledger, settings.redaction_key_file) if keyed_rules(policy) else None
+    if guard.operator.watermark_key or not keyed(policy.marks):
+        return key, None
+    return key, replace(guard.operator, watermark_key=need_watermark_key(settings.ledger, settings.watermark_key_file))
 
 
 def _record_banks(ledger: SqlLedger) -> None:
@@ -74,7 +100,7 @@ def _record_banks(ledger: SqlLedger) -> None:
 
 
 def open_guard(
-    policies: Iterable[str],
+    policies: Iterable[str | Policy],
     ledger_url: str,
     *,
     key_file: Path | None = None,
@@ -83,14 +109,14 @@ def open_guard(
     operator: Operator | None = None,
     watermark_key_file: Path | None = None,
 ) -> tuple[Guard, SqlLedger]:
-    """A guard over policy files (or pack names) and a ledger; the caller closes the ledger.
+    """A guard over policies, their files or pack names, and a ledger; the caller closes the ledger.
 
     `operator`: whom marks name and sign for; from the environment when left out.
 
     The keys of redactions and of watermarks are looked for, and made beside a ledger that never had one, only when a policy
     needs them. Raises SettingsError when one is missing or cannot be used.
     """
-    compiled = [load(one) for one in policies]
+    compiled = [load(one) if isinstance(one, str) else one for one in policies]
     whose = operator or Settings.read().operator()
     ledger = open_ledger(ledger_url, key_file=key_file)
     try:

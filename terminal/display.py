@@ -17,16 +17,19 @@ from audit.verify import Report
 from guard.decide import decide, settle
 from guard.errors import GenguardError
 from guard.sealed import Revealed
-from guard.types import CheckResult, Decision, Finding, Modality, Release, Span
+from guard.types import CheckResult, Decision, Finding, Modality, Release, Shadow, Span, Verdict
 from policies import from_document
 from terminal.matches import change_facts, matches
 from terminal.printing import printable
+from terminal.rollouts import rollout_facts, shadow_facts
 
 _UNIT = {Modality.TEXT: "characters", Modality.IMAGE: "bytes"}
 _STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
 
 
 _DECISION_COLUMNS = ("entry", "time", "decision", "stage", "generator", "action", "rules")
+_CHANGE_COLUMNS = ("entry", "time", "bank", "actor")
+_STEP_COLUMNS = ("entry", "time", "step", "policy", "revision", "actor")
 
 WIDE = 120
 """Columns from which a list of decisions shows everything."""
@@ -90,17 +93,22 @@ def page_fields(page: Page) -> dict[str, Any]:
 
 
 def print_page(page: Page) -> None:
-    """A page of decisions, or of changes of banks, as a table. A narrow terminal gets ids cut to what tells them apart."""
+    """A page of decisions, changes of banks or rollouts as a table. A narrow terminal gets ids cut to what tells them apart."""
     console = _console()
     narrow = console.width < WIDE
     table = Table(pad_edge=False, box=None if narrow else HEAVY_HEAD)
     changes = bool(page.rows) and all(row.banks for row in page.rows)
-    headers = ("entry", "time", "bank", "actor") if changes else _DECISION_COLUMNS
+    steps = bool(page.rows) and all(row.step for row in page.rows)
+    headers = _CHANGE_COLUMNS if changes else _STEP_COLUMNS if steps else _DECISION_COLUMNS
     for header in headers:
         table.add_column(header, no_wrap=header != "rules", overflow="fold" if header == "rules" else "ellipsis")
     for row in page.rows:
         if changes:
             table.add_row(str(row.idx), row.time[:19], escape(", ".join(row.banks)), escape(printable(row.actor)))
+            continue
+        if steps:
+            what = f"{row.policy} version {row.version}"
+            table.add_row(str(row.idx), row.time[:19], row.step, what, row.revision[:16], escape(printable(row.actor)))
             continue
         action = f"[{_STYLE.get(row.action, 'white')}]{row.action}[/]"
         time, decision = (row.time[11:19], row.decision[:18]) if narrow else (row.time[:19], row.decision)
@@ -111,7 +119,10 @@ def print_page(page: Page) -> None:
 
 
 def rederive(shown: Shown) -> str:
-    """Decide again from what is recorded: `same`, or how it differs. Empty where there is nothing to derive."""
+    """Decide again from what is recorded: `same`, or how it differs. Empty where there is nothing to derive.
+
+    Of a decision with shadows, their verdicts too.
+    """
     decision = shown.decision
     if decision is None or not shown.document or "content" not in shown.body or shown.body["content"] is None:
         return ""
@@ -120,9 +131,20 @@ def rederive(shown: Shown) -> str:
     except GenguardError as error:
         return f"cannot be derived: {error}"
     verdict = settle(decide(policy, decision.results, decision.context), policy, decision.marks)
-    return (
-        "same" if verdict == decision.verdict else f"differs: {verdict.action.value} instead of {decision.verdict.action.value}"
-    )
+    if verdict != decision.verdict:
+        return f"differs: {verdict.action.value} instead of {decision.verdict.action.value}"
+    return next((told for told in (_rederive_shadow(shown, decision, one) for one in decision.shadows) if told), "same")
+
+
+def _rederive_shadow(shown: Shown, decision: Decision, shadow: Shadow) -> str:
+    """How a shadow's verdict differs when it is derived again; empty when it does not."""
+    name, revision = shadow.verdict.policy, shadow.verdict.revision
+    try:
+        verdict = decide(from_document(shown.shadow_documents.get(revision, "")), shadow.results, decision.context)
+    except GenguardError as error:
+        return f"the shadow {name} cannot be derived: {error}"
+    differs = f"the shadow {name} differs: {verdict.action.value} instead of {shadow.verdict.action.value}"
+    return "" if verdict == shadow.verdict else differs
 
 
 def entry_fields(shown: Shown) -> dict[str, Any]:
@@ -147,6 +169,8 @@ def print_entry(shown: Shown) -> None:
         _print_decision(console, shown, shown.decision)
     elif shown.bank_change is not None:
         _print_facts(console, change_facts(shown.bank_change))
+    elif shown.rollout is not None:
+        _print_facts(console, rollout_facts(shown.rollout))
     else:
         console.print_json(data=dict(shown.body))
 
@@ -160,9 +184,14 @@ def _print_decision(console: Console, shown: Shown, decision: Decision) -> None:
     _print_facts(console, _facts(decision))
     if again := rederive(shown):
         console.print(f"{'re-derived':<12}{again}", highlight=False)
-    for table in (_rules(decision), _results(decision.results), matches(decision)):
+    for table in (_rules(decision.verdict), _results(decision.results), matches(decision)):
         if table is not None and table.row_count:
             console.print(table)
+    for shadow in decision.shadows:
+        _print_facts(console, shadow_facts(shadow))
+        for table in (_rules(shadow.verdict), _results(shadow.results)):
+            if table.row_count:
+                console.print(table)
     for edit in decision.verdict.edits:
         console.print(f"edit        {edit.operator} {edit.label} at {edit.where} by {edit.rule}", highlight=False)
     for mark in decision.marks:
@@ -195,11 +224,11 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
     ]
 
 
-def _rules(decision: Decision) -> Table:
+def _rules(verdict: Verdict) -> Table:
     table = Table(title="Rules that fired", title_justify="left", pad_edge=False)
     for header in ("rule", "action", "title", "basis", "because"):
         table.add_column(header)
-    for rule in decision.verdict.fired:
+    for rule in verdict.fired:
         table.add_row(rule.rule, rule.action.value, escape(rule.title), escape(rule.basis), escape(rule.because))
     return table
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from guard.errors import InputError
-from guard.note import NoteError, SignerKey, VerifierKey
+from guard.errors import InputError, SignatureError
+from guard.note import PublicKey, SigningKey
 from serving.settings import DEFAULT_LEDGER, Settings
 
 PROVEN, NOT_PROVEN, WRONG_SIGNATURE = 0, 2, 4
@@ -38,14 +38,14 @@ def sign(
     """Sign what the ledger is now, after proving that it only grew, and append it to the anchors."""
     note, key = _signed(ledger, _anchor_paths(anchor), log_key_file)
     if as_json:
-        _print_json({"checkpoint": note, "key": str(key.verifier), "anchors": [str(one) for one in _anchor_paths(anchor)]})
+        _print_json({"checkpoint": note, "key": str(key.public), "anchors": [str(one) for one in _anchor_paths(anchor)]})
     else:
         typer.echo(note, nl=False)
 
 
 def key(ledger: LedgerUrl = DEFAULT_LEDGER, log_key_file: LogKeyFile = None) -> None:
     """Print the public key that the ledger's checkpoints and proofs are verified with."""
-    typer.echo(str(_log_key(ledger, log_key_file).verifier))
+    typer.echo(str(_log_key(ledger, log_key_file).public))
 
 
 def prove(
@@ -69,8 +69,8 @@ def prove(
     for path in paths:
         for note in FileAnchor(path).notes():
             try:
-                head = Checkpoint.verified(note, [whose.verifier], whose.name)
-            except NoteError:
+                head = Checkpoint.verified(note, [whose.public], whose.name)
+            except SignatureError:
                 continue
             if head.size > shown.idx and (newest is None or head.size > newest[0]):
                 newest = (head.size, note)
@@ -79,12 +79,12 @@ def prove(
     if out is not None:
         out.write_text(str(proof), "utf-8")
     if as_json:
-        _print_json({"index": proof.index, "proof": str(proof), "key": str(whose.verifier)})
+        _print_json({"index": proof.index, "proof": str(proof), "key": str(whose.public)})
     elif out is None:
         typer.echo(str(proof), nl=False)
     else:
         typer.echo(f"Entry {proof.index} is proven by {out}. Verify it with the public key:", err=True)
-        typer.echo(str(whose.verifier))
+        typer.echo(str(whose.public))
 
 
 def verify(
@@ -121,7 +121,7 @@ def add(app: typer.Typer) -> None:
         app.command(command.__name__)(command)
 
 
-def _verify_proof(file: Path, keys: Sequence[VerifierKey], *, as_json: bool) -> int:
+def _verify_proof(file: Path, keys: Sequence[PublicKey], *, as_json: bool) -> int:
     from audit.proof import Proof, ProofError
 
     try:
@@ -139,7 +139,7 @@ def _verify_proof(file: Path, keys: Sequence[VerifierKey], *, as_json: bool) -> 
         fields |= {"ok": True, "index": proof.index, "size": head.size, "origin": head.origin, "entry": entry}
     except ProofError as error:
         code, fields["why"] = NOT_PROVEN, str(error)
-    except NoteError as error:
+    except SignatureError as error:
         code, fields["why"] = WRONG_SIGNATURE, str(error)
     except ValueError:
         code, fields["why"] = NOT_PROVEN, "the entry's body is no JSON"
@@ -161,7 +161,7 @@ def _summary(entry: dict[str, Any]) -> str:
     return printable(" ".join(str(one) for one in facts if one))
 
 
-def _signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tuple[str, SignerKey]:
+def _signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tuple[str, SigningKey]:
     """A checkpoint of the ledger as it is now, appended to the anchors that lack it."""
     from audit.anchor import FileAnchor
     from audit.database import database_path, reader_engine
@@ -176,7 +176,7 @@ def _signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tu
     return note, whose
 
 
-def _log_key(ledger: str, log_key_file: Path | None) -> SignerKey:
+def _log_key(ledger: str, log_key_file: Path | None) -> SigningKey:
     from audit.database import database_path
     from audit.log_key import need_log_key
     from audit.query import identity
@@ -188,15 +188,15 @@ def _anchor_paths(given: Sequence[Path] | None) -> list[Path]:
     return list(given) if given else [Path(one) for one in Settings.read().anchors]
 
 
-def _given_keys(given: Sequence[str] | None, ledger: str) -> tuple[VerifierKey, ...]:
+def _given_keys(given: Sequence[str] | None, ledger: str) -> tuple[PublicKey, ...]:
     """Public keys as arguments or in files; without any, the one whose private key lies beside the ledger."""
     from audit.database import database_path
     from audit.log_key import default_log_key_file
 
     if not given:
         file = Settings.read().log_key_file or default_log_key_file(database_path(ledger))
-        return (_log_key(ledger, None).verifier,) if file.is_file() else ()
-    found: list[VerifierKey] = []
+        return (_log_key(ledger, None).public,) if file.is_file() else ()
+    found: list[PublicKey] = []
     for one in given:
         lines = [one]
         if "+" not in one:
@@ -204,7 +204,7 @@ def _given_keys(given: Sequence[str] | None, ledger: str) -> tuple[VerifierKey, 
                 lines = Path(one).read_text("utf-8")[:_MAX_KEYS].splitlines()
             except (OSError, UnicodeDecodeError):
                 raise InputError(f"found {one!r} for --log-key, expected NAME+ID+KEY or a file of such lines") from None
-        found += [VerifierKey.parse(line) for line in lines if line.strip() and not line.startswith("#")]
+        found += [PublicKey.parse(line) for line in lines if line.strip() and not line.startswith("#")]
     return tuple(found)
 
 

@@ -33,6 +33,7 @@ from guard.types import (
     Receipt,
     Region,
     Request,
+    Rollout,
     Scan,
     Span,
     Stage,
@@ -328,6 +329,7 @@ class MemoryLedger:
         self.decisions: list[Decision] = []
         self.policies: dict[str, str] = {}
         self.changes: dict[str, BankChange] = {}
+        self.rollouts: list[Rollout] = []
 
     async def append(self, decision: Decision, /) -> Receipt:
         await asyncio.sleep(self.pause)
@@ -345,3 +347,9 @@ class MemoryLedger:
         if self.unrecordable:
             raise LedgerError("the disk is full")
         self.changes.setdefault(change.after, change)
+
+    async def roll_out(self, rollout: Rollout, /) -> int:
+        if self.unrecordable:
+            raise LedgerError("the disk is full")
+        self.rollouts.append(rollout)
+        return len(self.rollouts) - 1

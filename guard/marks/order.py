@@ -39,10 +39,18 @@ def make(use: str, parameters: Mapping[str, Any], modality: Modality, operator: 
     return markers.make(use, {**parameters, **{name: value for name, value in private.items() if name in takes}})
 
 
-def plan(specs: Iterable[MarkSpec], operator: Operator) -> tuple[Planned, ...]:
-    """Build the markers of a policy, in the order in which they are put on. Raises as `make` does."""
+def plan(specs: Iterable[MarkSpec], operator: Operator, built: Iterable[Planned] = ()) -> tuple[Planned, ...]:
+    """The markers of a policy, in the order in which they are put on. Raises as `make` does.
+
+    `built`: those of other policies for the same operator, used where the line is the same.
+    """
+    known = tuple(built)
     ordered = sorted(specs, key=lambda spec: ORDER.index(spec.use) if spec.use in ORDER else -1)
-    return tuple(Planned(spec, make(spec.use, spec.parameters, spec.modality, operator)) for spec in ordered)
+    return tuple(
+        next((one for one in known if one.spec == spec), None)
+        or Planned(spec, make(spec.use, spec.parameters, spec.modality, operator))
+        for spec in ordered
+    )
 
 
 def put_on(

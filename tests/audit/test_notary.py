@@ -20,7 +20,7 @@ from audit.prove import prove
 from audit.query import QueryError, identity
 from audit.verify import verify
 from guard.errors import LedgerError
-from guard.note import SignerKey
+from guard.note import SigningKey
 from guard.types import Action
 
 
@@ -65,8 +65,8 @@ def test_what_came_is_signed_once_and_anchored(ledger, notary, url, anchor):
     add(ledger, 3)
     second = notary.sign()
     assert anchor.notes() == (first, second)
-    head = Checkpoint.verified(second, [notary.key.verifier], origin_of(identity(url)))
-    report = verify(url, anchors=[anchor], log_keys=[notary.key.verifier])
+    head = Checkpoint.verified(second, [notary.key.public], origin_of(identity(url)))
+    report = verify(url, anchors=[anchor], log_keys=[notary.key.public])
     assert (head.size, head.root.hex()) == (ledger.size, report.root)
     assert (report.ok, report.exit_code, report.checked["checkpoints"]) == (True, 0, 2)
     assert report.unchecked == ()
@@ -79,7 +79,7 @@ def test_a_process_that_begins_goes_on_from_the_anchor(ledger, notary, path, url
     assert again(path, url, anchor).sign() is None
     add(ledger, 2)
     note = again(path, url, anchor).sign()
-    assert Checkpoint.verified(note, [notary.key.verifier]).size == ledger.size
+    assert Checkpoint.verified(note, [notary.key.public]).size == ledger.size
 
 
 def test_a_restored_backup_is_not_signed_and_the_verifier_says_so(ledger, notary, path, url, anchor, tmp_path):
@@ -94,7 +94,7 @@ def test_a_restored_backup_is_not_signed_and_the_verifier_says_so(ledger, notary
     cut(path, 2)
     with pytest.raises(RollbackError, match="found a log of 2 entries, expected at least the 4 that were anchored"):
         again(path, url, anchor).sign()
-    report = verify(url, anchors=[anchor], log_keys=[notary.key.verifier])
+    report = verify(url, anchors=[anchor], log_keys=[notary.key.public])
     assert report.exit_code == 5
     assert "cut off or restored" in str(next(problem for problem in report.problems if problem.what == "rollback"))
 
@@ -109,7 +109,7 @@ def test_a_log_made_anew_is_not_signed_and_the_verifier_says_so(ledger, notary, 
         again(path, url, anchor).sign()
     with pytest.raises(RollbackError, match="do not lead to the head"):
         notary.sign()
-    report = verify(url, anchors=[anchor], log_keys=[notary.key.verifier])
+    report = verify(url, anchors=[anchor], log_keys=[notary.key.public])
     assert report.exit_code == 2
     assert {problem.what for problem in report.problems} >= {"root"}
 
@@ -117,9 +117,9 @@ def test_a_log_made_anew_is_not_signed_and_the_verifier_says_so(ledger, notary, 
 def test_a_checkpoint_of_another_key_is_a_wrong_signature(ledger, notary, url, anchor):
     """Exit code 4 when nothing else is wrong."""
     notary.sign()
-    forged = SignerKey(notary.key.name, Ed25519PrivateKey.generate())
+    forged = SigningKey(notary.key.name, Ed25519PrivateKey.generate())
     anchor.append(Checkpoint(forged.name, 1, bytes(32)).signed(forged))
-    report = verify(url, anchors=[anchor], log_keys=[notary.key.verifier])
+    report = verify(url, anchors=[anchor], log_keys=[notary.key.public])
     assert report.exit_code == 4
     assert "checkpoint 2 of" in str(report.problems[0])
 
@@ -145,7 +145,7 @@ def test_every_entry_is_proven_under_every_later_checkpoint(ledger, notary, url)
     for receipt in receipts:
         for reference in (receipt.index, str(receipt.decision)):
             proof = prove(url, reference, late)
-            assert proof.verify([notary.key.verifier]).size == ledger.size
+            assert proof.verify([notary.key.public]).size == ledger.size
             assert merkle.leaf_hash(proof.body) == receipt.leaf_hash
     with pytest.raises(LedgerError, match="not under the checkpoint of size 2"):
         prove(url, receipts[0].index, early)
@@ -161,7 +161,7 @@ def test_the_log_key_is_made_once_for_its_owner_alone(ledger, path, url):
     key = need_log_key(path, identity(url))
     file = default_log_key_file(path)
     assert oct(file.stat().st_mode)[-3:] == "600"
-    assert need_log_key(path, identity(url)).verifier == key.verifier == read_log_key(file, identity(url)).verifier
+    assert need_log_key(path, identity(url)).public == key.public == read_log_key(file, identity(url)).public
     file.write_text("no key", "ascii")
     with pytest.raises(LedgerError, match="no private key that can be read"):
         need_log_key(path, identity(url))

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from audit import merkle
 from audit.checkpoint import Checkpoint
 from audit.proof import HEADER, Proof, ProofError
-from guard.note import NoteError, SignerKey
+from guard.errors import SignatureError
+from guard.note import SigningKey
 
-KEY = SignerKey("genguard.example/log", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+KEY = SigningKey("genguard.example/log", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 BODIES = [f'{{"entry":{number}}}'.encode() for number in range(11)]
 LEAVES = [merkle.leaf_hash(body) for body in BODIES]
 HEAD = Checkpoint("genguard.example/log", len(LEAVES), merkle.tree_root(LEAVES))
@@ -30,7 +31,7 @@ def test_a_proof_file_proves_its_entry(index: int) -> None:
     """Read back from its text, by the log's public key."""
     read = Proof.parse(str(proof(index)))
     assert read == proof(index)
-    assert read.verify([KEY.verifier], origin="genguard.example/log") == HEAD
+    assert read.verify([KEY.public], origin="genguard.example/log") == HEAD
 
 
 def test_the_file_has_the_form_of_the_specification() -> None:
@@ -48,9 +49,9 @@ def test_the_body_may_come_from_elsewhere() -> None:
     """A file without it needs one."""
     bare = Proof(3, proof(3).path, HEAD.signed(KEY))
     assert "extra" not in str(bare)
-    assert Proof.parse(str(bare)).verify([KEY.verifier], body=BODIES[3]) == HEAD
+    assert Proof.parse(str(bare)).verify([KEY.public], body=BODIES[3]) == HEAD
     with pytest.raises(ProofError, match="without the entry's body"):
-        bare.verify([KEY.verifier])
+        bare.verify([KEY.public])
 
 
 def test_what_was_changed_does_not_prove() -> None:
@@ -69,13 +70,13 @@ def test_what_was_changed_does_not_prove() -> None:
         Proof(11, good.path, good.checkpoint, good.body),
     ):
         with pytest.raises(ProofError, match="does not lead to the signed root"):
-            bad.verify([KEY.verifier])
-    with pytest.raises(NoteError, match="expected 'elsewhere'"):
-        good.verify([KEY.verifier], origin="elsewhere")
-    with pytest.raises(NoteError, match="expected one of a known key"):
-        good.verify([SignerKey(KEY.name, Ed25519PrivateKey.generate()).verifier])
-    with pytest.raises(NoteError):
-        Proof(3, good.path, good.checkpoint.replace("\n11\n", "\n12\n"), good.body).verify([KEY.verifier])
+            bad.verify([KEY.public])
+    with pytest.raises(SignatureError, match="expected 'elsewhere'"):
+        good.verify([KEY.public], origin="elsewhere")
+    with pytest.raises(SignatureError, match="expected one of a known key"):
+        good.verify([SigningKey(KEY.name, Ed25519PrivateKey.generate()).public])
+    with pytest.raises(SignatureError):
+        Proof(3, good.path, good.checkpoint.replace("\n11\n", "\n12\n"), good.body).verify([KEY.public])
 
 
 @pytest.mark.parametrize(
@@ -102,8 +103,8 @@ def test_any_text_is_a_proof_or_refused(text: str) -> None:
     """Never another error, whatever follows the header."""
     for whole in (text, f"{HEADER}\n{text}", f"{HEADER}\nindex 0\n\n{text}"):
         try:
-            Proof.parse(whole).verify([KEY.verifier], body=b"x")
-        except NoteError:
+            Proof.parse(whole).verify([KEY.public], body=b"x")
+        except SignatureError:
             continue
 
 
@@ -113,5 +114,5 @@ def test_any_text_is_a_proof_or_refused(text: str) -> None:
 )
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:
     """Sizes have one spelling, roots 32 bytes, and there is nothing after them."""
-    with pytest.raises(NoteError):
+    with pytest.raises(SignatureError):
         Checkpoint.parse(text)

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from audit import genguard_verify, merkle
 from audit.checkpoint import Checkpoint
 from audit.proof import Proof
-from guard.note import SignerKey
+from guard.note import SigningKey
 
 FILE = Path(genguard_verify.__file__)
-KEY = SignerKey("genguard/test", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+KEY = SigningKey("genguard/test", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 BODIES = [f'{{"entry":{number}}}'.encode() for number in range(13)]
 LEAVES = [merkle.leaf_hash(body) for body in BODIES]
 
@@ -46,7 +46,7 @@ def test_it_agrees_for_every_entry_of_trees_of_any_size(tmp_path, size):
         file = tmp_path / f"{index}.tlog-proof"
         file.write_text(text_of(index, size), "utf-8")
         files.append(str(file))
-    assert genguard_verify.main([*files, "--key", str(KEY.verifier)]) == 0
+    assert genguard_verify.main([*files, "--key", str(KEY.public)]) == 0
 
 
 def test_it_runs_alone_from_another_folder(tmp_path):
@@ -54,7 +54,7 @@ def test_it_runs_alone_from_another_folder(tmp_path):
     script = tmp_path / "genguard_verify.py"
     script.write_bytes(FILE.read_bytes())
     (tmp_path / "a.tlog-proof").write_text(text_of(4), "utf-8")
-    (tmp_path / "key.txt").write_text(f"# of the ledger\n{KEY.verifier}\n", "utf-8")
+    (tmp_path / "key.txt").write_text(f"# of the ledger\n{KEY.public}\n", "utf-8")
     command = [sys.executable, "-I", str(script), "a.tlog-proof", "--key", "key.txt", "--show"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -80,7 +80,7 @@ def test_what_was_changed_is_not_proven(tmp_path, capsys, old, new, code):
     good.write_text(text_of(4), "utf-8")
     assert old in text_of(4)
     bad.write_text(text_of(4).replace(old, new, 1), "utf-8")
-    assert genguard_verify.main([str(bad), str(good), "--key", str(KEY.verifier)]) == code
+    assert genguard_verify.main([str(bad), str(good), "--key", str(KEY.public)]) == code
     told = capsys.readouterr().out.splitlines()
     assert "NOT PROVEN" in told[0]
     assert "good.tlog-proof: proven" in told[1]
@@ -90,9 +90,9 @@ def test_wrong_keys_are_told(tmp_path, capsys):
     """Another key, one that is none, a file that is not there."""
     file = tmp_path / "a.tlog-proof"
     file.write_text(text_of(4), "utf-8")
-    other = SignerKey(KEY.name, Ed25519PrivateKey.generate())
-    assert genguard_verify.main([str(file), "--key", str(other.verifier)]) == 4
-    assert genguard_verify.main([str(file), "--key", str(KEY.verifier)[:-4] + "AAA="]) == 64
+    other = SigningKey(KEY.name, Ed25519PrivateKey.generate())
+    assert genguard_verify.main([str(file), "--key", str(other.public)]) == 4
+    assert genguard_verify.main([str(file), "--key", str(KEY.public)[:-4] + "AAA="]) == 64
     assert genguard_verify.main([str(file), "--key", "nowhere.txt"]) == 64
-    assert genguard_verify.main([str(tmp_path / "none"), "--key", str(KEY.verifier)]) == 64
+    assert genguard_verify.main([str(tmp_path / "none"), "--key", str(KEY.public)]) == 64
     assert "cannot use the key" in capsys.readouterr().err

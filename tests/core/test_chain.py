@@ -281,7 +281,7 @@ def test_a_check_that_cannot_be_loaded_is_recorded_as_failed() -> None:
 
 def test_a_load_that_failed_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was missing may have come back: a restart is not needed."""
-    monkeypatch.setattr("guard.chain.RETRY_S", 0.05)
+    monkeypatch.setattr("guard.instrument.RETRY_S", 0.05)
     check = FakeCheck()
     mended = check.load
     check.load = UnloadableCheck().load  # type: ignore[method-assign]

@@ -79,7 +79,7 @@ def _callers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def house(name: str = "house", follows: Action = Action.ALLOW, tenants: tuple[str, ...] = ("*",), **parameters: Any) -> Policy:
     marks = [MarkSpec("text_watermark", Modality.TEXT, parameters, follows)]
-    return replace(policy([spec("a", FakeCheck())], marks=marks), id=name, tenants=tenants)
+    return policy([spec("a", FakeCheck())], marks=marks, id=name, tenants=tenants)
 
 
 def guard(*policies: Policy) -> Guard:
@@ -98,7 +98,7 @@ def test_a_generator_that_draws_here_is_given_the_policys_mark() -> None:
 
 def test_each_tenant_has_the_mark_of_its_policy() -> None:
     """Also where their prompts come in one call; one whose policy marks nothing gets nothing."""
-    bare = replace(house("bare", tenants=("c",)), marks=())
+    bare = policy([spec("a", FakeCheck())], id="bare", tenants=("c",))
     drawing = Drawing()
     requests = [Request(f"r-{tenant}", tenant=tenant) for tenant in "abc"]
     prompts = [Content(Modality.TEXT, "x", "text/plain", Stage.PROMPT, CALLER, request) for request in requests]

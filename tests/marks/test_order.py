@@ -90,7 +90,7 @@ def test_the_pipeline_puts_marks_on_in_this_order() -> None:
     assert release.content is not None
     assert release.content.text == "x<watermark><text_watermark><label><aigc><iptc><c2pa>"
     assert [mark.kind for mark in release.decision.marks] == list(order.ORDER)
-    (told,) = guard._marks[house.id][-1].marker.told  # type: ignore[attr-defined]
+    (told,) = guard._bench.seats[house.revision].marks[-1].marker.told  # type: ignore[attr-defined]
     assert (told.decision, told.time, told.revision) == (release.decision.id, release.decision.time, house.revision)
     assert told.prompt is not None
     assert told.prompt.decision == release.decision.parent == ledger.decisions[0].id

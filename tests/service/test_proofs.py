@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
 from audit.proof import Proof
-from guard.note import VerifierKey
+from guard.note import PublicKey
 from service import create_app
 from serving.settings import Settings
 
@@ -44,7 +44,7 @@ def test_each_decision_is_proven_by_a_file_and_the_key(settings, tmp_path):
     mine, other = ({"authorization": f"Bearer {key}"} for key in (KEY, "o" * 24))
     with TestClient(create_app(settings)) as client:
         ids = [client.post("/v1/check", json={"text": "Hi"}, headers=mine).json()["genguard"]["decision"] for _ in range(3)]
-        key = VerifierKey.parse(client.get("/v1/checkpoint/key", headers=mine).text)
+        key = PublicKey.parse(client.get("/v1/checkpoint/key", headers=mine).text)
         for one in ids:
             answer = client.get(f"/v1/decisions/{one}/proof", headers=mine)
             assert answer.headers["content-disposition"] == f'attachment; filename="{one}.tlog-proof"'
