@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,10 +28,11 @@ from audit.body import ACTIVATION, activation_body, bank_change_body, decision_b
 from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
+from audit.events import Event, event_body
 from audit.models import BANK_DIGEST, tables
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
 from audit.vault import Sealed, Vault
-from guard.errors import LedgerError
+from guard.errors import LedgerError, RefusedError
 from guard.types import BankChange, Decision, Receipt, Rollout
 
 GROUP = 256
@@ -42,6 +44,9 @@ NO_POLICY = "none"
 STALL_S = 5.0
 _LARGE = 65_536
 """Bytes of payload from which encrypting leaves the event loop."""
+
+Check = Callable[[Connection], str]
+Effect = Callable[[Connection], None]
 
 _ENTRY, _TERM, _HEAD, _LEDGER, _, _KEY = tables()
 _MISSING = (-1, -1)
@@ -133,6 +138,19 @@ class SqlLedger:
         """`roll_out` for callers without an event loop."""
         return _receipt(self._mine().submit(_step(rollout)).result()).index
 
+    async def record(self, event: Event, /, unless: Check | None = None, effect: Effect | None = None) -> int:
+        """Record an event; return the entry's index.
+
+        `unless`: says, inside the transaction that would record it, why it may not be. `effect`: what that transaction changes
+        besides, such as keys. Both get its connection, may be called again after a failure, and must not commit. Raises
+        RefusedError with what `unless` said, and LedgerError.
+        """
+        return _receipt(await self._mine().submit_async(_happening(event, unless, effect))).index
+
+    def record_sync(self, event: Event, /, unless: Check | None = None, effect: Effect | None = None) -> int:
+        """`record` for callers without an event loop."""
+        return _receipt(self._mine().submit(_happening(event, unless, effect)).result()).index
+
     @property
     def identity(self) -> str:
         """The id that this ledger began with; entry 0 holds it too. Raises LedgerError when the database cannot be read."""
@@ -213,6 +231,8 @@ class SqlLedger:
 
     def _commit(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
         """Commit a group; a draft that the database refuses does not take the others along. Raises LedgerError."""
+        if len(drafts) > 1 and any(draft.alone for draft in drafts):
+            return [answer for part in _parts(drafts) for answer in self._commit_part(part)]
         try:
             with clear_errors("write to the ledger", self.path):
                 try:
@@ -224,6 +244,13 @@ class SqlLedger:
             self._disconnect()  # whatever state it was in, the next group begins with a new one
             raise
         return [answer for draft in drafts for answer in self._commit([draft])]
+
+    def _commit_part(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
+        """Commit a part of a group; its failure is an answer, since other parts may be committed already."""
+        try:
+            return self._commit(drafts)
+        except LedgerError as error:
+            return [error] * len(drafts)
 
     def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
         connection = self._connect()
@@ -238,18 +265,14 @@ class SqlLedger:
             for draft in drafts:
                 if (draft.activates and draft.activates in known) or (draft.registers and draft.registers in registered):
                     answers.append(None)
-                elif draft.registers:
-                    registered.add(draft.registers)
-                    answers.append(draft)
-                    accepted.append(draft)
-                elif not draft.activates and draft.revision not in {*known, NO_POLICY}:
-                    answers.append(_not_activated(draft))
-                elif draft.rolls_out and (error := _mismatch(connection, accepted, draft.rolls_out)):
-                    answers.append(error)
-                else:
+                    continue
+                answers.append(_objection(connection, draft, known, accepted) or draft)
+                if answers[-1] is draft:
                     known |= {draft.activates} - {""}
-                    answers.append(draft)
+                    registered |= {draft.registers} - {""}
                     accepted.append(draft)
+                    if draft.effect is not None:
+                        draft.effect(connection)
             self._replace_erased(connection, accepted)
             if accepted:
                 peaks, new_size = merkle.extend(peaks, size, [draft.leaf for draft in accepted])
@@ -307,6 +330,30 @@ class SqlLedger:
                 f"{self.path} was removed or replaced while the ledger was open",
                 advice="Put it back, or open the ledger again.",
             )
+
+
+def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    """A group cut so that a draft that looks at the log, or changes more than it, is alone in its transaction."""
+    for alone, group in groupby(drafts, key=lambda draft: draft.alone):
+        part = list(group)
+        yield from ([draft] for draft in part) if alone else (part,)
+
+
+def _objection(connection: Connection, draft: Draft, known: set[str], accepted: Sequence[Draft]) -> LedgerError | None:
+    """Why a draft is not recorded. `known`: revisions whose documents are there, or come before it in its group."""
+    if draft.registers or draft.activates:
+        return None
+    if draft.revision not in {*known, NO_POLICY}:
+        return _not_activated(draft)
+    if draft.unless is not None and (why := draft.unless(connection)):
+        return RefusedError(why)
+    return _mismatch(connection, accepted, draft.rolls_out) if draft.rolls_out else None
+
+
+def _happening(event: Event, unless: Check | None, effect: Effect | None) -> Draft:
+    draft = draft_of(event_body(event))
+    draft.revision, draft.unless, draft.effect = NO_POLICY, unless, effect
+    return draft
 
 
 def _registration(change: BankChange) -> Draft:

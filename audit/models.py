@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from audit.body import ACTIVATION, BANK_CHANGE, DECISION, POLICY_ROLLOUT
+from audit.events import KINDS, event_columns, event_terms
 
 SCHEMA_VERSION = 1
 """Version of the tables; a database of another version is refused."""
@@ -186,22 +187,14 @@ def project(body: Mapping[str, Any]) -> dict[str, Any]:
     columns: dict[str, Any] = dict.fromkeys(ENTRY_COLUMNS[4:])
     columns["kind"], columns["time"] = body["kind"], body["time"]
     if body["kind"] == DECISION:
-        request, context, verdict = body["request"], body["context"], body["verdict"]
-        columns["decision"] = body["id"]
-        columns["request"] = request["id"]
-        for name in ("tenant", "actor", "subject"):
-            columns[name] = request[name]
-        for name in ("stage", "modality", "generator"):
-            columns[name] = context[name]
-        columns["model"] = body["origin"]["model"] if "origin" in body else ""
-        for name in ("action", "policy", "version", "revision"):
-            columns[name] = verdict[name]
-        columns["parent"] = body.get("parent")
+        columns |= _decision_columns(body)
     elif body["kind"] == ACTIVATION:
         for name in ("policy", "version", "revision"):
             columns[name] = body[name]
     elif body["kind"] == BANK_CHANGE:
         columns["actor"] = body["actor"]
+    elif body["kind"] in KINDS:
+        columns |= event_columns(body)
     elif body["kind"] == POLICY_ROLLOUT:
         for name in ("policy", "version", "revision"):
             columns[name] = body[name]
@@ -209,10 +202,25 @@ def project(body: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
+def _decision_columns(body: Mapping[str, Any]) -> dict[str, Any]:
+    request, context, verdict = body["request"], body["context"], body["verdict"]
+    return {
+        "decision": body["id"],
+        "request": request["id"],
+        **{name: request[name] for name in ("tenant", "actor", "subject")},
+        **{name: context[name] for name in ("stage", "modality", "generator")},
+        "model": body["origin"]["model"] if "origin" in body else "",
+        **{name: verdict[name] for name in ("action", "policy", "version", "revision")},
+        "parent": body.get("parent"),
+    }
+
+
 def terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     """The (name, value) rows of `term` that follow from a body."""
     if body["kind"] == BANK_CHANGE:
         return {("bank", body["bank"]), (BANK_DIGEST, body["to"])}
+    if body["kind"] in KINDS:
+        return event_terms(body)
     if body["kind"] == POLICY_ROLLOUT:
         return {(ROLLOUT, body["policy"]), ("step", body["step"])}
     if body["kind"] != DECISION:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, 
 from audit.body import ACTIVATION, BANK_CHANGE, DECISION, POLICY_ROLLOUT, bank_change_from, decision_from, rollout_from
 from audit.canonical import loads
 from audit.database import clear_errors, database_path, reader_engine
+from audit.events import KINDS, Event, event_from
 from audit.grammar import COLUMNS, PREFIXES, TERMS, Filter, QueryError, filters_from, parse
 from audit.keys import find_master_key
 from audit.models import tables
@@ -100,6 +101,8 @@ class Shown:
     """None for other kinds of entry."""
     rollout: Rollout | None = None
     """None for other kinds of entry."""
+    event: Event | None = None
+    """None for other kinds of entry."""
     shadow_documents: Mapping[str, str] = field(default_factory=dict)
     """The policy documents of the decision's shadows, by revision."""
 
@@ -177,6 +180,7 @@ def show(
             payloads=tuple(_stored(connection, row["idx"], body, vault)),
             bank_change=bank_change_from(body) if body["kind"] == BANK_CHANGE else None,
             rollout=rollout_from(body) if body["kind"] == POLICY_ROLLOUT else None,
+            event=event_from(body) if body["kind"] in KINDS else None,
             shadow_documents=_shadow_documents(connection, body),
         )
 

@@ -43,9 +43,18 @@ class Draft:
     registers: str = ""
     """For a change of a bank: the digest that it led to."""
     rolls_out: Rollout | None = None
+    unless: Callable[[Connection], str] | None = field(default=None, repr=False)
+    """Says inside the transaction why it may not be recorded any more; empty when it may."""
+    effect: Callable[[Connection], None] | None = field(default=None, repr=False)
+    """What else is changed in the same transaction, such as keys that are destroyed."""
     decision: UUID = NIL
     again: Callable[[], Draft] | None = field(default=None, repr=False)
     """Makes it anew, should its subject key have been destroyed meanwhile."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it needs a transaction of its own."""
+        return self.unless is not None or self.effect is not None
 
 
 def open_database(engine: Engine, path: Path, key_file: Path | None) -> bytes:

@@ -38,6 +38,7 @@ from audit.body import (
 )
 from audit.canonical import loads
 from audit.database import DEFAULT_URL, database_path, raw, reader_engine
+from audit.events import event_from
 from audit.keys import find_master_key
 from audit.models import ENTRY_COLUMNS, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
 from audit.vault import Vault
@@ -85,7 +86,7 @@ class Report:
     problem_count: int
     checked: Mapping[str, int]
     """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
-    `bank_changes`, `rollouts`."""
+    `bank_changes`, `rollouts`, `events`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int
@@ -370,16 +371,28 @@ class _Run:
             self.documents[body["revision"]] = (body["policy"], body["version"])
             if sha256(str(body["document"]).encode()).hexdigest() != body["revision"]:
                 self.problem(idx, "policy", "a document with another digest", f"revision {body['revision']}")
-        elif body["kind"] == BANK_CHANGE:
+        elif body["kind"] == DECISION:
+            self.decided(idx, body, named)
+        else:
+            self.happened(idx, body)
+
+    def happened(self, idx: int, body: Mapping[str, Any]) -> None:
+        """What is no decision has to be a thing that can be."""
+        if body["kind"] == BANK_CHANGE:
             bank_change_from(body)
             self.tally("bank_changes")
         elif body["kind"] == POLICY_ROLLOUT:
             self.rollout(idx, rollout_from(body))
-        elif body["kind"] == DECISION:
-            verdict = body["verdict"]
-            refused = (verdict["policy"], verdict["revision"], verdict["action"]) == ("", "", "block")  # by no policy
-            self.document_of(idx, [] if refused else [verdict["revision"]], named)
-            self.document_of(idx, [shadow["verdict"]["revision"] for shadow in body.get("shadows", ())], named)
+        else:
+            event_from(body)
+            self.tally("events")
+
+    def decided(self, idx: int, body: Mapping[str, Any], named: str) -> None:
+        """A decision has the documents of all policies that spoke."""
+        verdict = body["verdict"]
+        refused = (verdict["policy"], verdict["revision"], verdict["action"]) == ("", "", "block")  # by no policy
+        self.document_of(idx, [] if refused else [verdict["revision"]], named)
+        self.document_of(idx, [shadow["verdict"]["revision"] for shadow in body.get("shadows", ())], named)
 
     def document_of(self, idx: int, revisions: list[str], named: str) -> None:
         """What is decided has its policy document in an entry before; each that is missing is told once."""

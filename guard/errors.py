@@ -13,7 +13,8 @@
     ├── EndpointError          a service over HTTP that cannot be asked, or whose answer cannot be used
     ├── GenerationError        a generator failed; nothing was made
     └── LedgerError            a decision could not be committed; nothing is released
-        └── LedgerFullError    the queue of decisions waiting for their commit is full
+        ├── LedgerFullError    the queue of decisions waiting for their commit is full
+        └── RefusedError       a step that may not be recorded any more, such as a claim on what somebody has
 
 A blocked output is a verdict, not an error. `str(error)` says what was found and what was expected; `diagnostics()` says what
 to do about it. Neither ever quotes content.
@@ -88,6 +89,10 @@ class GenerationError(GenguardError):
 
 class LedgerError(GenguardError):
     """A decision could not be committed; nothing is released."""
+
+
+class RefusedError(LedgerError):
+    """A step that may not be recorded any more: somebody was faster, or it is not this person's to take."""
 
 
 class LedgerFullError(LedgerError):

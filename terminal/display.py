@@ -19,6 +19,7 @@ from guard.errors import GenguardError
 from guard.sealed import Revealed
 from guard.types import CheckResult, Decision, Finding, Modality, Release, Shadow, Span, Verdict
 from policies import from_document
+from terminal.events import event_facts
 from terminal.matches import change_facts, matches
 from terminal.printing import printable
 from terminal.rollouts import rollout_facts, shadow_facts
@@ -169,6 +170,8 @@ def print_entry(shown: Shown) -> None:
         _print_decision(console, shown, shown.decision)
     elif shown.bank_change is not None:
         _print_facts(console, change_facts(shown.bank_change))
+    elif shown.event is not None:
+        _print_facts(console, event_facts(shown.event))
     elif shown.rollout is not None:
         _print_facts(console, rollout_facts(shown.rollout))
     else:

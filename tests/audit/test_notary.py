@@ -163,11 +163,11 @@ def test_the_log_key_is_made_once_for_its_owner_alone(ledger, path, url):
     assert oct(file.stat().st_mode)[-3:] == "600"
     assert need_log_key(path, identity(url)).public == key.public == read_log_key(file, identity(url)).public
     file.write_text("no key", "ascii")
-    with pytest.raises(LedgerError, match="no private key that can be read"):
+    with pytest.raises(LedgerError, match="holds no signing key"):
         need_log_key(path, identity(url))
-    with pytest.raises(LedgerError, match="cannot read the log key"):
+    with pytest.raises(LedgerError, match="cannot read the signing key"):
         read_log_key(path.with_name("gone"), identity(url))
     if os.geteuid():
         file.chmod(0)
-        with pytest.raises(LedgerError, match="cannot read the log key"):
+        with pytest.raises(LedgerError, match="cannot read the signing key"):
             read_log_key(file, identity(url))

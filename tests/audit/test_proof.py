@@ -73,7 +73,7 @@ def test_what_was_changed_does_not_prove() -> None:
             bad.verify([KEY.public])
     with pytest.raises(SignatureError, match="expected 'elsewhere'"):
         good.verify([KEY.public], origin="elsewhere")
-    with pytest.raises(SignatureError, match="expected one of a known key"):
+    with pytest.raises(SignatureError, match="expected one of a key that is trusted"):
         good.verify([SigningKey(KEY.name, Ed25519PrivateKey.generate()).public])
     with pytest.raises(SignatureError):
         Proof(3, good.path, good.checkpoint.replace("\n11\n", "\n12\n"), good.body).verify([KEY.public])
