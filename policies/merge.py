@@ -7,7 +7,7 @@ could tell whether it was meant.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -100,13 +100,23 @@ def _over(key: str, root: Node, base: Node, removed: set[str], mistakes: Mistake
             mistakes.add(part.at, f"{PARTS[key]} {part.name!r} a second time", "it once")
         else:
             changed.add(part.name)
-            parts[places[part.name]] = _changed(part, parts[places[part.name]])
+            parts[places[part.name]] = _changed(key, part, parts[places[part.name]])
     return [*parts, *fresh]
 
 
-def _changed(part: _Part, old: _Part) -> _Part:
-    entries = {key: entry for key, entry in part.node.entries.items() if key != "override"}
-    return _Part(part.name, part.at, Node(part.node.at, {**old.node.entries, **entries}, part.node.size))
+def _changed(key: str, part: _Part, old: _Part) -> _Part:
+    given = {name: entry for name, entry in part.node.entries.items() if name != "override"}
+    kept = {name: entry for name, entry in old.node.entries.items() if not _falls_away(key, name, given, old.node)}
+    return _Part(part.name, part.at, Node(part.node.at, {**kept, **given}, part.node.size))
+
+
+def _falls_away(key: str, name: str, given: Mapping[str, Entry], old: Node) -> bool:
+    """Whether a parent's key has no meaning any more: how to redact when nothing is, parameters of another kind of check."""
+    if key == "rules" and name == "with":
+        return "action" in given and given["action"].node.value != "redact"
+    if key == "checks" and name not in schema.CheckEntry.model_fields and "use" in given and "use" in old.entries:
+        return bool(given["use"].node.value != old.entries["use"].node.value)
+    return False
 
 
 def _taken(key: str, part: _Part, old: _Part, mistakes: Mistakes) -> None:

@@ -138,6 +138,15 @@ exceptions:
     assert loaded.place_of("threat").file == str(folder / "child.yaml")
 
 
+def test_what_has_no_meaning_any_more_goes_with_what_gave_it_one(folder: Path) -> None:
+    """How to redact, when nothing is redacted; the parameters of a check, when it is another one."""
+    text = "rules: [{id: card, override: true, action: block}]\nchecks: {toxicity: {override: true, use: pii}}\n"
+    policy = child(folder, text.replace("}}", ", entities: [PERSON]}}") + "remove: {rules: [threat]}\n")
+    assert (rule(policy, "card").action, rule(policy, "card").operator) == (Action.BLOCK, "")
+    spec = next(one for one in policy.checks if one.name == "toxicity")
+    assert (spec.use, spec.deadline_ms, spec.parameters) == ("pii", 5000, {"entities": ("PERSON",)})
+
+
 def test_what_is_removed_may_be_defined_anew(folder: Path) -> None:
     """The way to replace a part as a whole, and to change lists and marks."""
     policy = child(

@@ -186,6 +186,73 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         21,
         "'works' where it never counts (check 'works' reads image at every stage)",
     ),
+    "a language twice": (
+        THREAT,
+        "when: {toxicity.threat: {zh-Hans: 0.6, zh-hans: 0.5, '*': 0.6}}",
+        13,
+        "the language 'zh-hans' a second time, expected it once; capitals do not count",
+    ),
+    "scores of nothing": (THREAT, "when: {toxicity: {}}", 13, 'scores by language without "*", expected'),
+    "length of nothing": (
+        THREAT,
+        "when: {length: {at_least: 0}}",
+        13,
+        "0 for 'at_least', expected a whole number of characters",
+    ),
+    "length that is a number": (
+        THREAT,
+        "when: {length: 5}",
+        13,
+        "5 for 'length', expected a mapping with 'at_least' or 'below'",
+    ),
+    "length that is empty": (THREAT, "when: {length: {}}", 13, "an empty mapping for 'length', expected at least one of"),
+    "time that is text": (THREAT, "when: {time: night}", 13, "'night' for 'time', expected a mapping with 'since'"),
+    "hours that are none": (
+        THREAT,
+        "when: {time: {hours: 08:00-08:00}}",
+        13,
+        "which is no time at all, expected two different",
+    ),
+    "hours that no day has": (
+        THREAT,
+        "when: {time: {hours: 24:00-25:00}}",
+        13,
+        "'24:00-25:00' for 'hours', expected two times",
+    ),
+    "days that are a number": (THREAT, "when: {time: {days: 6}}", 13, "6 for 'days', expected days of the week (mon, tue"),
+    "range of no days": (THREAT, "when: {time: {days: mon-friday}}", 13, "'mon-friday' for 'days', expected one of: mon, tue"),
+    "since when": (THREAT, "when: {time: {since: 2026}}", 13, "2026 for 'since', expected a day such as 2026-12-31"),
+    "no day of any calendar": (
+        THREAT,
+        "when: {time: {until: 2026-02-29}}",
+        13,
+        "for 'until', which no calendar has, expected a day",
+    ),
+    "zone of this machine": (
+        THREAT,
+        "when: {time: {days: sat, zone: localtime}}",
+        13,
+        "'localtime' for 'zone', expected the IANA",
+    ),
+    "exception twice": (
+        "marks:\n  watermark: {image: true}",
+        (
+            "exceptions:\n"
+            "  - {id: pilot, rules: card, owner: me, reason: Pilot., expires: 2026-12-31}\n"
+            "  - {id: pilot, rules: work, owner: me, reason: Pilot., expires: 2026-12-31}"
+        ),
+        25,
+        "exception id 'pilot' a second time, expected another; line 24 has it already",
+    ),
+    "exception that never holds": (
+        "marks:\n  watermark: {image: true}",
+        (
+            "exceptions:\n"
+            "  - {id: a, rules: card, when: {stage: prompt, not: {stage: p*}}, owner: me, reason: Pilot., expires: 2026-12-31}"
+        ),
+        24,
+        "a condition that can never hold, expected one that some content can meet",
+    ),
     "too deep": (THREAT, "when: " + "{not: " * 14 + "{tenant: shop}" + "}" * 14, 13, "nested more than 12 deep"),
     # rules
     "duplicate id": ("id: card", "id: threat", 16, "rule id 'threat' a second time, expected another; line 12 has it already"),
