@@ -18,9 +18,10 @@ from typing import Annotated, Any
 
 import typer
 
-from guard.errors import GenguardError, InputError, PolicyError, SettingsError, TooLargeError
+from guard.errors import GenguardError, InputError, PolicyError, SettingsError, SignatureError, TooLargeError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
+from terminal import policy_rollout, policy_sign
 from terminal.banks import bank_app
 from terminal.policy import policy_app
 from terminal.printing import FAILURE, USAGE, Json, print_json
@@ -42,6 +43,8 @@ app = typer.Typer(
 )
 marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
+policy_rollout.add(policy_app)
+policy_sign.add(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 app.add_typer(audit_app, name="audit")
@@ -383,7 +386,7 @@ def _run() -> int:
     except _UsageError as error:
         error.show()
         return USAGE
-    except (InputError, PolicyError, SettingsError) as error:
+    except (InputError, PolicyError, SettingsError, SignatureError) as error:
         typer.echo(f"genguard: {error.diagnostics()}", err=True)
         return USAGE
     except GenguardError as error:
