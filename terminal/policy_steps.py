@@ -135,7 +135,8 @@ def approvals() -> bool:
 
 def trust() -> Trust:
     """Whose signatures policies need. Raises SettingsError."""
-    return Trust.read(Settings.read().policy_keys)
+    settings = Settings.read()
+    return Trust.read(settings.policy_keys, settings.policy_signatures)
 
 
 def gate(loaded: LoadedPolicy, before: Policy | None) -> dict[str, list[str]]:
