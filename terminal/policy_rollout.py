@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from guard.errors import InputError, PolicyError
+from guard.errors import InputError, PolicyError, SignatureError
 from guard.types import Step
 from serving.settings import DEFAULT_LEDGER
 from terminal import policy_steps as steps
@@ -137,6 +137,10 @@ def rollback(
         if not state.history:
             raise InputError(f"nothing was in force before in policy {policy!r}, so there is nothing to go back to")
         chosen = steps.one_of(state.history, to) if to else state.history[-1]
+        try:
+            desk.trusted(state, chosen)
+        except SignatureError as error:  # a service that was given just this file may take it all the same
+            typer.echo(f"services may refuse it: {error}", err=True)
         _take(desk, desk.step(state, Step.ROLLBACK, chosen, None, reason), as_json=as_json)
 
 

@@ -165,6 +165,15 @@ def test_shadows_need_no_live_status_and_no_gates(genguard, monkeypatch):
     genguard("policy", "stop", "house", code=64)
 
 
+def test_a_step_that_somebody_else_overtook_is_told(genguard, monkeypatch):
+    """It is recorded, had no effect, and the caller learns that."""
+    genguard("policy", "activate", "v1.yaml", *why())
+    monkeypatch.setattr("terminal.policy_steps.advance", lambda state, _: state)
+    genguard("policy", "activate", "v1.yaml", *why(), code=70)
+    assert "changed nothing" in genguard.err
+    assert "no effect" in genguard("policy", "status", "house")
+
+
 def test_an_older_revision_is_named_by_its_beginning(genguard):
     """One that was in force; others are refused with those there are."""
     for number in (1, 2, 3):
@@ -260,6 +269,18 @@ def test_keys_are_made_used_and_asked_for(genguard, monkeypatch):
     genguard("policy", "activate", "v1.yaml", *why(), code=64)
     assert "for another policy, version or revision" in genguard.err
     genguard("policy", "sign", "v1.yaml", "--key", "v1.yaml", code=64)
+
+
+def test_a_rollback_is_not_held_up_by_a_missing_signature(genguard, monkeypatch):
+    """It is said, for services may refuse the revision."""
+    genguard("policy", "activate", "v1.yaml", *why())
+    genguard("policy", "keygen", "--name", "ann")
+    monkeypatch.setenv("GENGUARD_POLICY_KEYS", "ann.pub")
+    genguard("policy", "sign", "v2.yaml", "--key", "ann.key")
+    genguard("policy", "activate", "v2.yaml", *why())
+    genguard("policy", "rollback", "house")
+    assert "services may refuse it" in genguard.err
+    assert in_force(genguard) == 1
 
 
 def test_a_signature_of_another_revision_is_refused_without_keys_too(genguard):
