@@ -179,7 +179,12 @@ class SigningKey:
             file.write(f"{_HEAD}{self.name}\n".encode() + pem)
 
 
-def verify(note: Note, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
+def verify(note: Note, keys: Iterable[PublicKey]) -> tuple[str, ...]:
+    """The names of those keys that signed a note. Raises as `signers` does."""
+    return tuple(dict.fromkeys(key.name for key in signers(note, keys)))
+
+
+def signers(note: Note, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
     """Those of the keys that signed a note.
 
     Raises SignatureError when none did, and when the signature of one of them does not hold. Signatures of others are ignored.

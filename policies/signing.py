@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from guard.errors import SettingsError, SignatureError
-from guard.note import Note, PublicKey, SigningKey, verify
+from guard.note import Note, PublicKey, SigningKey, signers
 from guard.rules import Policy
 from policies.load import load, packs
 
@@ -64,10 +64,10 @@ class Trust:
         raise error
 
     def _signers(self, note: Note) -> tuple[str, ...]:
-        signers = verify(note, self.keys)
-        if len({key.key for key in signers}) < self.needed:
-            raise SignatureError(f"found {len(signers)} signatures of trusted keys, expected {self.needed}")
-        return tuple(key.name for key in signers)
+        found = signers(note, self.keys)
+        if len({key.key for key in found}) < self.needed:
+            raise SignatureError(f"found {len(found)} signatures of trusted keys, expected {self.needed}")
+        return tuple(key.name for key in found)
 
     def check_file(self, policy: Policy, file: str | Path) -> str:
         """The note beside a policy's file, checked; empty when there is none and none is needed. Raises SignatureError."""
