@@ -21,6 +21,7 @@ import typer
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, SignatureError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
+from terminal import policy_rollout, policy_sign
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
@@ -44,6 +45,8 @@ app = typer.Typer(
 marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
 add_explain(policy_app)
+policy_rollout.add(policy_app)
+policy_sign.add(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_proofs(audit_app)

@@ -21,7 +21,8 @@ def rollouts(source: str | Engine, *, after: int = -1) -> list[tuple[int, Rollou
 
     Costs a look into the index of terms while there is nothing new. Raises LedgerError when the ledger cannot be read.
     """
-    wanted = select(_TERM.c.idx).where(_TERM.c.name == ROLLOUT, _TERM.c.idx > after)
+    # `+ 0` keeps SQLite to the index on names, under which there are few: by index it would walk over all terms since.
+    wanted = select(_TERM.c.idx).where(_TERM.c.name == ROLLOUT, _TERM.c.idx + 0 > after)
     found = select(_ENTRY.c.idx, _ENTRY.c.body).where(_ENTRY.c.idx.in_(wanted)).order_by(_ENTRY.c.idx)
     with reading(source) as connection:
         rows = connection.execute(found).all()

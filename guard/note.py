@@ -180,7 +180,12 @@ class SigningKey:
 
 
 def verify(note: Note, keys: Iterable[PublicKey]) -> tuple[str, ...]:
-    """The names of those keys that signed a note.
+    """The names of those keys that signed a note. Raises as `signers` does."""
+    return tuple(dict.fromkeys(key.name for key in signers(note, keys)))
+
+
+def signers(note: Note, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
+    """Those of the keys that signed a note.
 
     Raises SignatureError when none did, and when the signature of one of them does not hold. Signatures of others are ignored.
     """
@@ -192,7 +197,7 @@ def verify(note: Note, keys: Iterable[PublicKey]) -> tuple[str, ...]:
             continue
         if not key.holds(note.text, one):
             raise SignatureError(f"the signature of {one.name!r} does not hold: the text or the signature was changed")
-        signed.append(one.name)
+        signed.append(key)
     if not signed:
         names = ", ".join(dict.fromkeys(repr(one.name) for one in note.signatures))
         raise SignatureError(f"found signatures of {names}, expected one of a key that is trusted")

@@ -167,6 +167,10 @@ class Guard:
         self._ready = [one for one in self._ready if any(one is marker for marker in kept)]
         self._redaction_key, self.operator, self._bench = key, whose, bench
 
+    def adopt_sync(self, *policies: Policy | Deployment, **given: Any) -> None:
+        """`adopt` for code without an event loop."""
+        run_sync(self.adopt(*policies, **given))
+
     async def prepare(self, *policies: Policy, operator: Operator | None = None) -> None:
         """Build, record and load policies without judging with them yet; kept until the next `adopt`, and raises as it does.
 

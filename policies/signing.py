@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from guard.errors import SettingsError, SignatureError
-from guard.note import Note, PublicKey, SigningKey, verify
+from guard.note import Note, PublicKey, SigningKey, signers
 from guard.rules import Policy
 from policies.load import load, packs
 
@@ -29,12 +29,19 @@ class Trust:
     """One of them has to have signed; none: policies need no signature."""
     known: frozenset[str] = frozenset()
     """Revisions whose signature was verified elsewhere, such as beside the file."""
+    needed: int = 1
+    """How many of them have to have signed: with 2, no one person can put a policy in force."""
 
     @classmethod
-    def read(cls, paths: Iterable[str | Path]) -> Trust:
-        """Public keys from files, a line each; empty lines and those with # are left out. Raises SettingsError."""
-        found = tuple(key for path in paths for key in _keys(Path(path)))
-        return cls(found)
+    def read(cls, paths: Iterable[str | Path], needed: int = 1) -> Trust:
+        """Public keys from files, a line each; empty lines and those with # are left out.
+
+        Raises SettingsError, also when there are fewer keys than signatures needed.
+        """
+        found = tuple(dict.fromkeys(key for path in paths for key in _keys(Path(path))))
+        if len({key.key for key in found}) < needed and (found or needed > 1):
+            raise SettingsError(f"found {len(found)} public keys of policies, expected at least the {needed} that have to sign")
+        return cls(found, needed=needed)
 
     def check(self, policy: Policy, signatures: Iterable[str]) -> tuple[str, ...]:
         """Who signed a policy; nobody where no signature is needed. `signatures`: notes, one of which has to hold.
@@ -50,11 +57,17 @@ class Trust:
         )
         for note in notes:
             try:
-                return verify(read_note(note, policy), self.keys)
+                return self._signers(read_note(note, policy))
             except SignatureError as wrong:
                 told = f"policy {policy.id!r} version {policy.version}, revision {policy.revision[:16]}: {wrong}"
                 error = SignatureError(told, advice=_ADVICE)
         raise error
+
+    def _signers(self, note: Note) -> tuple[str, ...]:
+        found = signers(note, self.keys)
+        if len({key.key for key in found}) < self.needed:
+            raise SignatureError(f"found {len(found)} signatures of trusted keys, expected {self.needed}")
+        return tuple(key.name for key in found)
 
     def check_file(self, policy: Policy, file: str | Path) -> str:
         """The note beside a policy's file, checked; empty when there is none and none is needed. Raises SignatureError."""

@@ -168,4 +168,7 @@ class Watcher:
         told = [f"revision {standing.policy.revision[:16]} in force"] if standing.policy is not None else []
         told += [f"canary {standing.canary.revision[:16]} ({standing.share} % of {standing.by})"] if standing.canary else []
         told += [f"shadow {one.revision[:16]}" for one in standing.shadows]
+        given = self._given.get(state.policy)
+        if given is not None and standing.policy is not given:
+            told.append(f"not revision {given.revision[:16]}, which the service was given")
         _log.warning("policy %s, as the ledger says: %s", state.policy, ", ".join(told) or "retired")

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     policy_keys: Names = Field(
         default=(), description="Files with public keys: policies need a signature of one. Packs are exempt."
     )
+    policy_signatures: int = Field(default=1, description="How many of these keys have to have signed a policy.", ge=1)
     policy_approvals: bool = Field(
         default=False, description="Whether `policy activate` and `promote` wait for somebody else's `policy approve`."
     )

@@ -54,7 +54,7 @@ def wire(settings: Settings) -> Wired:
 
     Raises PolicyError, SignatureError, LedgerError, SettingsError or RegistryError: nothing half-built stays behind.
     """
-    trust = Trust.read(settings.policy_keys)
+    trust = Trust.read(settings.policy_keys, settings.policy_signatures)
     given = [_signed(one, trust) for one in settings.policies]
     guard, ledger = open_guard(
         given,

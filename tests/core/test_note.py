@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.errors import SettingsError, SignatureError
-from guard.note import Note, PublicKey, Signature, SigningKey, verify
+from guard.note import Note, PublicKey, Signature, SigningKey, signers, verify
 
 TEXT = "genguard policy\nhouse\n3\nabc\n"
 # The first test vector of golang.org/x/mod/sumdb/note, whose form the specification took over.
@@ -41,6 +41,7 @@ def test_several_sign_and_any_trusted_one_is_enough():
     assert again == note
     assert verify(again, [ann.public]) == ("ann",)
     assert verify(again, [bob.public, ann.public]) == ("ann", "example.com/bob")
+    assert signers(again, [bob.public, other.public]) == (bob.public,)
     with pytest.raises(SignatureError, match="expected one of a key that is trusted"):
         verify(note, [other.public])
     assert len(ann.sign(TEXT, note.signatures).signatures) == 2

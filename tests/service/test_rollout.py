@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from policies.signing import Trust, read_signature, sign
 from service import create_app
 from serving import rollout
 from serving.settings import Settings
-from terminal.display import rederive
+from terminal.display import print_entry, rederive
 from tests.fakes import FakeCheck, UnloadableCheck, WordCheck
 
 KEY = "k" * 24
@@ -261,12 +260,12 @@ def test_a_policy_that_needs_a_key_gets_it(tmp_path, url):
 # --- canary and shadow -----------------------------------------------------------------------------------------------
 
 
-def test_canary_and_shadow_are_recorded_and_derive_again(tmp_path, url):
+def test_canary_and_shadow_are_recorded_and_derive_again(tmp_path, url, capsys):
     """Both revisions judge; the shadow's verdicts are found by their action."""
     old, new = version(1, "bad"), version(2, "good")
     shadow = version(3, "text")
     with TestClient(create_app(settings(tmp_path))) as client:
-        take(url, "shadow", replace(shadow))
+        take(url, "shadow", shadow)
         take(url, "canary", new, share=50, by="requests", previous=old.revision)
         until(lambda: client.get("/v1/policies/house").json()["canary"] is not None)
         for _ in range(40):
@@ -279,6 +278,10 @@ def test_canary_and_shadow_are_recorded_and_derive_again(tmp_path, url):
     assert {rederive(show(url, row.idx)) for row in rows} == {"same"}
     assert list(query(url, "shadow:allow").rows) == []
     assert verify(url).ok
+    print_entry(show(url, rows[0].idx))
+    said = capsys.readouterr().out
+    assert f"house version 3, revision {shadow.revision}" in said
+    assert "block: Blocked. Rule bad" in said
 
 
 # --- signatures ------------------------------------------------------------------------------------------------------
@@ -355,7 +358,7 @@ def test_the_routes_tell_how_a_policy_came_to_be_in_force(tmp_path, url):
         assert client.get("/v1/policies/house").json()["history"] == []
         first = take(url, "activate", new)
         take(url, "activate", new)
-        until(lambda: in_force(client) == 2)
+        until(lambda: len(client.get("/v1/policies/house").json()["history"]) == 2)
         found = client.get("/v1/policies/house").json()
         assert found["document"]["version"] == 2
         step = found["history"][0]

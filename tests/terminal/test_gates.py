@@ -1,0 +1,55 @@
+"""terminal.gates: what is asked of a policy before it may judge."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from policies import open_policy
+from terminal import gates
+
+LOADED = open_policy("enterprise")
+
+
+def test_tests_that_are_not_green_are_told_with_what_was_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that failed, and those that could not be told; nothing when all passed."""
+    results = [
+        SimpleNamespace(
+            at="house.yaml:9:9", outcome=outcome, name=f"threat flags {outcome}", why=("expected block", "found allow")
+        )
+        for outcome in ("passed", "failed", "error")
+    ]
+    report = SimpleNamespace(ok=False, results=results)
+    monkeypatch.setitem(
+        sys.modules, "policies.testing", SimpleNamespace(run=lambda loaded: report if loaded is LOADED else None)
+    )
+    assert gates.red_tests(LOADED) == [
+        "house.yaml:9:9: failed: threat flags failed: expected block; found allow",
+        "house.yaml:9:9: error: threat flags error: expected block; found allow",
+    ]
+    report.results = []
+    assert "found no tests" in gates.red_tests(LOADED)[0]
+    report.ok = True
+    assert gates.red_tests(LOADED) == []
+
+
+def test_lint_errors_are_told_and_warnings_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the revision that judges now, and as one that is about to be activated."""
+    asked: dict[str, Any] = {}
+
+    class Found(SimpleNamespace):
+        def __str__(self) -> str:
+            return f"house.yaml:3:1: {self.lint.level}"
+
+    def examine(loaded: object, now: datetime, **rest: Any) -> Any:
+        asked.update(rest, loaded=loaded, zone=now.tzinfo)
+        return SimpleNamespace(findings=[Found(lint=SimpleNamespace(level=level)) for level in ("error", "warning", "advice")])
+
+    monkeypatch.setitem(sys.modules, "policies.lint", SimpleNamespace(examine=examine))
+    assert gates.lint_errors(LOADED, LOADED.policy) == ["house.yaml:3:1: error"]
+    assert (asked["loaded"], asked["before"], asked["activating"]) == (LOADED, LOADED.policy, True)
+    assert asked["zone"] is not None
