@@ -19,6 +19,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "rules": schema.RuleEntry,
     "with": schema.Redaction,
     "tests": schema.RuleTest,
+    "redacts": schema.Redacts,
     "marks": schema.Marks,
     "watermark": schema.Watermark,
     "image": schema.ImageWatermark,
@@ -113,7 +114,8 @@ def _keys(path: _Path) -> list[str]:
 
 
 def _field(path: _Path) -> str:
-    field = _model(path[:-1]).model_fields.get(str(path[-1]))
+    fields = _model(path[:-1]).model_fields
+    field = fields.get(str(path[-1])) or next((one for one in fields.values() if one.alias == path[-1]), None)
     return (field.description if field and field.description else "see docs/policy.md").rstrip(".")
 
 
