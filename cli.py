@@ -22,6 +22,7 @@ import typer
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, TooLargeError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
+from terminal import policy_test
 from terminal.banks import bank_app
 
 USAGE, FAILURE = 64, 70
@@ -43,6 +44,7 @@ app = typer.Typer(
 policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True)
 marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
+policy_test.add(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 app.add_typer(audit_app, name="audit")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 PACKS = Path(__file__).parent / "packs"
 """Where the policies are that come with genguard."""
 
+SUITE = "_test"
+"""What the name of a file with tests ends in: `shop_test.yaml` tests `shop.yaml`."""
 _PACK = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -72,7 +74,7 @@ def _decode(data: bytes, file: str) -> str:
 
 def packs() -> tuple[str, ...]:
     """Names of the packs that come with genguard."""
-    return tuple(sorted(path.stem for path in PACKS.glob("*.yaml")))
+    return tuple(sorted(path.stem for path in PACKS.glob("*.yaml") if not path.stem.endswith(SUITE)))
 
 
 def _find(policy: str | Path) -> Path:

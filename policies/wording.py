@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from policies.mistake import Mistakes, Position, describe, one_of
 from policies.source import Node
 
 _Path = tuple[str | int, ...]
+_Models = Mapping[str, type[BaseModel]]
 
 _MODELS: dict[str, type[BaseModel]] = {
     "": schema.PolicyFile,
@@ -58,13 +59,16 @@ _EXPECTED = {
 }
 
 
-def note(error: ValidationError, root: Node, mistakes: Mistakes) -> set[_Path]:
-    """Note every error of a policy file; return the paths that have one, cut after two steps: `("rules", 3)`."""
+def note(error: ValidationError, root: Node, mistakes: Mistakes, models: _Models = _MODELS) -> set[_Path]:
+    """Note every error of a file; return the paths that have one, cut after two steps: `("rules", 3)`.
+
+    `models`: the model behind each key that holds a mapping with fixed keys; those of a policy file when left out.
+    """
     broken: set[_Path] = set()
     for found in error.errors(include_url=False):
         path: _Path = tuple(found["loc"])
         broken.add(path[:2])
-        _note(found, path, root, mistakes)
+        _note(found, path, root, mistakes, models)
     return broken
 
 
@@ -81,12 +85,12 @@ def unknown_key(key: str, known: Iterable[str], at: Position, mistakes: Mistakes
     mistakes.add(at, f"unknown key {describe(key)}{where}", one_of(names), mistakes.closest(key, names))
 
 
-def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes) -> None:
+def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes, models: _Models) -> None:
     kind, at = found["type"], root.place_of(path)
     if kind == "missing":
-        mistakes.add(at, f"no key {path[-1]!r}", f"it, because it is required: {_field(path)}")
+        mistakes.add(at, f"no key {path[-1]!r}", f"it, because it is required: {_field(path, models)}")
     elif kind == "extra_forbidden":
-        _extra(path, at, mistakes)
+        _extra(path, at, mistakes, models)
     elif kind == "wording":
         mistakes.say(at, found["ctx"]["text"])
     else:
@@ -95,26 +99,26 @@ def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes) -> None:
         mistakes.add(at, describe(found["input"]) + where, _expected(found), _hint(found, mistakes))
 
 
-def _extra(path: _Path, at: Position, mistakes: Mistakes) -> None:
+def _extra(path: _Path, at: Position, mistakes: Mistakes, models: _Models) -> None:
     names = tuple(step for step in path if isinstance(step, str))
     promise = schema.NOT_YET.get(names)
     if promise:
         mistakes.say(at, f"found {names[-1]!r}: this version cannot do {promise} yet, expected the key left out")
         return
-    unknown_key(str(path[-1]), _keys(path[:-1]), at, mistakes)
+    unknown_key(str(path[-1]), _keys(path[:-1], models), at, mistakes)
 
 
-def _model(path: _Path) -> type[BaseModel]:
+def _model(path: _Path, models: _Models) -> type[BaseModel]:
     names = [step for step in path if isinstance(step, str)]
-    return _MODELS.get(names[-1] if names else "", schema.CheckEntry)
+    return models.get(names[-1] if names else "", schema.CheckEntry)
 
 
-def _keys(path: _Path) -> list[str]:
-    return [field.alias or name for name, field in _model(path).model_fields.items()]
+def _keys(path: _Path, models: _Models) -> list[str]:
+    return [field.alias or name for name, field in _model(path, models).model_fields.items()]
 
 
-def _field(path: _Path) -> str:
-    fields = _model(path[:-1]).model_fields
+def _field(path: _Path, models: _Models) -> str:
+    fields = _model(path[:-1], models).model_fields
     field = fields.get(str(path[-1])) or next((one for one in fields.values() if one.alias == path[-1]), None)
     return (field.description if field and field.description else "see docs/policy.md").rstrip(".")
 

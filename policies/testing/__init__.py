@@ -1,4 +1,4 @@
-"""Runs what a policy says about itself: the examples beside its rules.
+"""Runs what a policy says about itself: the examples beside its rules, and the suites beside its file.
 
     report = testing.run(policies.open_policy("shop.yaml"))
     report.ok, report.passed, report.failed, report.errors
@@ -11,6 +11,7 @@ from __future__ import annotations
 from policies.testing.measure import Pool
 from policies.testing.report import Branch, Coverage, Near, Outcome, Report, Result
 from policies.testing.run import Selection, run
+from policies.testing.suite import Suite, find_suites, open_suite
 
 __all__ = [
     "Branch",
@@ -21,5 +22,8 @@ __all__ = [
     "Report",
     "Result",
     "Selection",
+    "Suite",
+    "find_suites",
+    "open_suite",
     "run",
 ]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guard.chain import Chain
-from guard.types import Content
+from guard.rules import Policy
 from policies.loaded import LoadedPolicy
-from policies.testing import example
+from policies.testing import example, scenario
 from policies.testing.measure import Measured, Pool, Progress, measure, patient, require
-from policies.testing.report import Report
+from policies.testing.report import Report, Result
 from policies.testing.scores import checks_of
-from policies.testing.seen import cover, near
+from policies.testing.seen import Seen, cover, near
+from policies.testing.suite import Suite, find_suites
 
 NEAR = 50
 """How close to a threshold, per mille, a score is told of unless another distance is asked for."""
@@ -39,45 +40,57 @@ def run(
     loaded: LoadedPolicy,
     chain: Chain | None = None,
     *,
+    suites: Sequence[Suite] | None = None,
     select: Selection | None = None,
     near_within: int = NEAR,
     pool: Pool | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Run the examples beside the rules of a policy, and measure each of them once.
+    """Run the examples beside the rules of a policy, and its suites; every content is measured once.
 
     `chain`: a chain of this policy to measure with, as it is, its deadlines and groups too; left out, one is made whose
-    deadlines are long. `pool`: checks to share with other runs. `near_within`: per mille. What goes wrong with a check or a
-    file is in the report; raises PolicyError for a chain of another policy.
+    deadlines are long. `suites`: those to run; left out, the one beside the policy's file. `pool`: checks to share with other
+    runs. `near_within`: per mille. What goes wrong with a check or a picture is in the report; raises PolicyError for a chain
+    of another policy, and for a suite beside the file that cannot be used.
     """
-    select = select or Selection()
-    tests = [test for test in loaded.tests if select.takes(example.title(test), (test.rule,))]
-    examples = example.prepare(loaded.policy, tests)
+    policy, select = loaded.policy, select or Selection()
     if chain is not None:
-        require(chain, loaded.policy)
-    found = _measure(loaded, chain, examples, pool or Pool(), progress)
-    results = [example.judge(loaded.policy, one, found.get(id(one.content))) for one in examples]
-    seen = [example.seen(one, found[id(one.content)]) for one in examples if one.content is not None]
-    policy = loaded.policy
-    return Report(
-        loaded.file,
-        policy.id,
-        policy.version,
-        policy.revision,
-        tuple(results),
-        cover(loaded, seen),
-        near(seen, near_within),
-    )
+        require(chain, policy)
+    examples = example.prepare(policy, [test for test in loaded.tests if select.takes(example.title(test), (test.rule,))])
+    tests = [test for suite in (find_suites(loaded) if suites is None else suites) for test in suite.tests]
+    scenarios = scenario.prepare(policy, [test for test in tests if select.takes(test.entry.name, test.named)])
+    found = _measure(policy, chain, examples, scenarios, pool or Pool(), progress)
+    results: list[Result] = []
+    seen: list[Seen] = []
+    for one in examples:
+        measured = found.get(id(one.content))
+        results.append(example.judge(policy, one, measured))
+        seen += [example.seen(one, measured)] if measured is not None else []
+    for each in scenarios:
+        parts = [found[id(content)] for content in each.contents]
+        steps = scenario.steps(policy, each, parts)
+        results.append(scenario.judge(policy, each, steps, sum(part.seconds for part in parts)))
+        seen += scenario.seen(policy, each, steps) if steps else ()
+    rules = select.rules or tuple(rule.id for rule in policy.rules)
+    seen = [one for one in seen if one.rule.id in rules]
+    coverage = cover(loaded, seen, rules)
+    return Report(loaded.file, policy.id, policy.version, policy.revision, tuple(results), coverage, near(seen, near_within))
 
 
 def _measure(
-    loaded: LoadedPolicy, chain: Chain | None, examples: Sequence[example.Example], pool: Pool, progress: Progress | None
+    policy: Policy,
+    chain: Chain | None,
+    examples: Sequence[example.Example],
+    scenarios: Sequence[scenario.Scenario],
+    pool: Pool,
+    progress: Progress | None,
 ) -> dict[int, Measured]:
     """What was found, by the content's identity."""
-    contents: list[Content] = [one.content for one in examples if one.content is not None]
-    needed = frozenset(name for one in examples for name in checks_of(one.rule))
+    contents = [one.content for one in examples if one.content is not None]
+    contents += [content for each in scenarios for content in each.contents]
     if not contents:
         return {}
-    made = chain or patient(loaded.policy, pool, needed or None)
-    measured = measure(made, contents, progress)
+    # A suite is about the whole policy; an example needs no more than the checks that its rule asks.
+    needed = None if scenarios else frozenset(name for one in examples for name in checks_of(one.rule)) or None
+    measured = measure(chain or patient(policy, pool, needed), contents, progress)
     return {id(content): found for content, found in zip(contents, measured, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from guard.conditions import evaluate, words
@@ -11,7 +11,7 @@ from guard.types import Context
 from policies.conditions import COMBINATIONS, ConditionReader
 from policies.loaded import LoadedPolicy
 from policies.mistake import Mistakes, Position
-from policies.source import Node
+from policies.source import Entry, Node
 from policies.testing.report import Branch, Coverage, Near
 from policies.testing.scores import Known, decides, leaves, score_of
 
@@ -45,18 +45,20 @@ def near(seen: Iterable[Seen], within: int) -> tuple[Near, ...]:
     return tuple(found)
 
 
-def cover(loaded: LoadedPolicy, seen: Iterable[Seen]) -> Coverage:
-    """What tests show of each rule: that it fires, that it does not, and each part of its condition both ways."""
-    by_rule: dict[str, list[Seen]] = {rule.id: [] for rule in loaded.policy.rules}
+def cover(loaded: LoadedPolicy, seen: Iterable[Seen], rules: Sequence[str]) -> Coverage:
+    """What tests show of each of these rules: that it fires, that it does not, and each part of its condition both ways."""
+    by_rule: dict[str, list[Seen]] = {rule: [] for rule in rules}
     for one in seen:
         by_rule[one.rule.id].append(one)
-    return Coverage(tuple(branch for rule in loaded.policy.rules for branch in _branches(loaded, rule, by_rule[rule.id])))
+    wanted = [rule for rule in loaded.policy.rules if rule.id in by_rule]
+    return Coverage(tuple(branch for rule in wanted for branch in _branches(loaded, rule, by_rule[rule.id])))
 
 
 def _branches(loaded: LoadedPolicy, rule: Rule, seen: list[Seen]) -> Iterable[Branch]:
     at = loaded.place_of(rule.id)
-    yield Branch(at, rule.id, "a content at which it fires", any(one.fires for one in seen))
-    yield Branch(at, rule.id, "a content at which it does not fire", any(not one.fires for one in seen))
+    fired = [(one.fires, evaluate(rule.when, one.known, one.context).value is True) for one in seen]
+    yield Branch(at, rule.id, "a content at which it fires", (True, True) in fired)
+    yield Branch(at, rule.id, "a content at which it does not fire", (False, False) in fired)
     parts = list(_parts(loaded, rule.id))
     if len(parts) < 2:  # then the two above say it all
         return
@@ -77,7 +79,7 @@ def _parts(loaded: LoadedPolicy, rule: str) -> Iterable[tuple[Position, Conditio
             yield at, leaf
 
 
-def _keys(node: Node) -> Iterable[tuple[str, Position, object]]:
+def _keys(node: Node) -> Iterable[tuple[str, Position, Entry]]:
     for key, entry in node.entries.items():
         if key in COMBINATIONS:
             for inner in entry.node.items or [entry.node]:

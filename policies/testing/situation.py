@@ -22,6 +22,7 @@ from policies.testing.scores import leaves
 _TRIES = 20_000
 _MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 _DAYS = 14
+_AROUND = (timedelta(minutes=-1), timedelta(0))
 _STAGES = (Stage.OUTPUT, Stage.PROMPT, Stage.CHUNK)
 _UNKNOWN = "und"
 
@@ -93,7 +94,7 @@ def _moments(condition: Condition) -> list[datetime | None]:
     end = min((clock.until for clock in clocks if clock.until), default=None)
     first = begin or (end - timedelta(days=_DAYS) if end else _MONDAY)
     turns = {moment for clock in clocks for moment in _turns(clock, first)}
-    edges = {moment for clock in clocks for moment in (clock.since, clock.until) if moment}
+    edges = {moment + turn for clock in clocks for moment in (clock.since, clock.until) if moment for turn in _AROUND}
     return [*sorted(turns | edges | {first})]
 
 
