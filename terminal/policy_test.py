@@ -20,7 +20,7 @@ def add(app: typer.Typer) -> None:
 def run_tests(
     files: Annotated[list[str] | None, typer.Argument(help="Policy files, packs, or suites (NAME_test.yaml).")] = None,
     suite: Annotated[list[str] | None, typer.Option("--suite", help="A suite of tests to run as well; repeatable.")] = None,
-    words: Annotated[str, typer.Option("-k", "--words", help="Only tests whose names have all of these words.")] = "",
+    words: Annotated[str, typer.Option("-k", help="Only tests whose names have all of these words.")] = "",
     rule: Annotated[list[str] | None, typer.Option("--rule", help="Only tests about this rule; repeatable.")] = None,
     xml: Annotated[Path | None, typer.Option("--junit", help="Also write the results here, as JUnit XML.")] = None,
     coverage: Annotated[bool, typer.Option("--coverage", help="List what no test shows.")] = False,

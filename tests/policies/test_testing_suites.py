@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -306,3 +307,18 @@ def test_suites_are_no_packs():
     """They lie beside them."""
     assert not [name for name in packs() if name.endswith("_test")]
     assert {path.stem for path in PACKS.glob("*.yaml")} >= set(packs())
+
+
+def test_the_page_explains_suites_and_its_example_passes(folder: Path, real_parts: None):
+    """Every key stands there as code; the example is a suite of the page's policy."""
+    page = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
+    schema = suite_schema.json_schema()
+    keys = {key for holder in (schema, *schema["$defs"].values()) for key in holder["properties"]}
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
+    (whole, *_) = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (example,) = re.findall(r"^```yaml suite\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (folder / "shop.yaml").write_text(whole)
+    (folder / "shop_test.yaml").write_text(example)
+    report = testing.run(open_policy(folder / "shop.yaml"))
+    assert [result.why for result in report.results if result.why] == []
+    assert report.ok
