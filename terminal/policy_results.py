@@ -164,6 +164,9 @@ def print_reports(reports: Sequence[Report], *, coverage: bool, least: float) ->
             for branch in report.coverage.missing:
                 _say(console, "   ", f"{_short(branch.at)}: {branch.rule}: {branch.what}")
         _print_summary(console, report, least)
+    if len(reports) > 1:
+        sums = [sum(getattr(report, name) for report in reports) for name in ("passed", "failed", "errors")]
+        _say(console, f"{len(reports)} policies:", "{} passed, {} failed, {} errors".format(*sums))
 
 
 def _print_summary(console: Console, report: Report, least: float) -> None:

@@ -39,10 +39,29 @@ class Pool:
 
     def get(self, spec: CheckSpec) -> Check:
         """The check of one line of a policy. Raises GenguardError when it cannot be built."""
-        key = json.dumps([spec.use, spec.parameters], sort_keys=True)
+        key = _key(spec)
         if key not in self._checks:
             self._checks[key] = _LoadedOnce(registry.make(spec.use, spec.parameters))
         return self._checks[key]
+
+    def borrow(self, chain: Chain, policy: Policy) -> None:
+        """Take the checks of a chain, loaded as they are, instead of building them; nobody else may call them meanwhile.
+
+        Raises PolicyError unless the chain has every check of the policy, with the same settings.
+        """
+        there = {spec.name: _key(spec) for spec in chain.policy.checks}
+        for spec in policy.checks:
+            if there.get(spec.name) != _key(spec):
+                raise PolicyError(
+                    f"found a chain without check {spec.name!r} as policy {policy.id!r} sets it, expected one of this policy"
+                )
+        troubles = run_sync(chain.load())
+        for spec in policy.checks:
+            self._checks[_key(spec)] = _LoadedOnce(chain.checks[spec.name], ready=spec.name not in troubles)
+
+
+def _key(spec: CheckSpec) -> str:
+    return json.dumps([spec.use, spec.parameters], sort_keys=True, default=str)
 
 
 def patient(policy: Policy, pool: Pool, names: frozenset[str] | None = None) -> Chain:
@@ -55,14 +74,6 @@ def patient(policy: Policy, pool: Pool, names: frozenset[str] | None = None) -> 
         replace(spec, group=1, deadline_ms=DEADLINE_MS) for spec in policy.checks if names is None or spec.name in names
     )
     return Chain(replace(policy, checks=asked), {spec.name: pool.get(spec) for spec in asked})
-
-
-def require(chain: Chain, policy: Policy) -> None:
-    """Raise PolicyError unless a chain has every check of the policy, with the same settings."""
-    there = {spec.name: (spec.use, spec.parameters) for spec in chain.policy.checks}
-    for spec in policy.checks:
-        if there.get(spec.name) != (spec.use, spec.parameters):
-            raise PolicyError(f"found a chain without check {spec.name!r} as policy {policy.id!r} sets it, expected one of it")
 
 
 def measure(chain: Chain, contents: Sequence[Content], progress: Progress | None = None) -> list[Measured]:
@@ -86,9 +97,9 @@ async def _measure(chain: Chain, contents: Sequence[Content], progress: Progress
 class _LoadedOnce:
     """A check whose models stay loaded from one chain to the next."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check: Check, *, ready: bool = False) -> None:
         self._check = check
-        self._ready = False
+        self._ready = ready
 
     @property
     def version(self) -> str:

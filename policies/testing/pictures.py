@@ -25,5 +25,7 @@ def read_image(image: Path, at: Position, stage: Stage, origin: Origin, request:
         return admit(data, request=request, stage=stage, origin=origin, media_type="", limits=_LIMITS)
     except OSError as error:
         raise MissingFileError(f"{path} cannot be read: {error.strerror or type(error).__name__}") from None
+    except ValueError:  # a zero byte
+        raise MissingFileError(f"{str(path)!r} cannot be read: no name of a file") from None
     except GenguardError as error:
         raise MissingFileError(f"{path}: {error}") from None

@@ -9,7 +9,7 @@ from guard.chain import Chain
 from guard.rules import Policy
 from policies.loaded import LoadedPolicy
 from policies.testing import example, scenario
-from policies.testing.measure import Measured, Pool, Progress, measure, patient, require
+from policies.testing.measure import Measured, Pool, Progress, measure, patient
 from policies.testing.report import Report, Result
 from policies.testing.scores import checks_of
 from policies.testing.seen import Seen, cover, near
@@ -48,18 +48,19 @@ def run(
 ) -> Report:
     """Run the examples beside the rules of a policy, and its suites; every content is measured once.
 
-    `chain`: a chain of this policy to measure with, as it is, its deadlines and groups too; left out, one is made whose
-    deadlines are long. `suites`: those to run; left out, the one beside the policy's file. `pool`: checks to share with other
-    runs. `near_within`: per mille. What goes wrong with a check or a picture is in the report; raises PolicyError for a chain
-    of another policy, and for a suite beside the file that cannot be used.
+    `chain`: a chain of this policy whose checks are used, so that their models are not loaded again; nobody else may use it
+    meanwhile. Its deadlines and groups do not count. `suites`: those to run; left out, the one beside the policy's file.
+    `pool`: checks to share with other runs. `near_within`: per mille. What goes wrong with a check or a picture is in the
+    report; raises PolicyError for a chain of another policy, and for a suite beside the file that cannot be used.
     """
     policy, select = loaded.policy, select or Selection()
+    pool = pool or Pool()
     if chain is not None:
-        require(chain, policy)
+        pool.borrow(chain, policy)
     examples = example.prepare(policy, [test for test in loaded.tests if select.takes(example.title(test), (test.rule,))])
     tests = [test for suite in (find_suites(loaded) if suites is None else suites) for test in suite.tests]
     scenarios = scenario.prepare(policy, [test for test in tests if select.takes(test.entry.name, test.named)])
-    found = _measure(policy, chain, examples, scenarios, pool or Pool(), progress)
+    found = _measure(policy, examples, scenarios, pool, progress)
     results: list[Result] = []
     seen: list[Seen] = []
     for one in examples:
@@ -79,7 +80,6 @@ def run(
 
 def _measure(
     policy: Policy,
-    chain: Chain | None,
     examples: Sequence[example.Example],
     scenarios: Sequence[scenario.Scenario],
     pool: Pool,
@@ -92,5 +92,5 @@ def _measure(
         return {}
     # A suite is about the whole policy; an example needs no more than the checks that its rule asks.
     needed = None if scenarios else frozenset(name for one in examples for name in checks_of(one.rule)) or None
-    measured = measure(chain or patient(policy, pool, needed), contents, progress)
+    measured = measure(patient(policy, pool, needed), contents, progress)
     return {id(content): found for content, found in zip(contents, measured, strict=True)}

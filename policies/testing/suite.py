@@ -12,7 +12,7 @@ from guard.errors import PolicyError
 from guard.rules import Policy, matches
 from guard.types import Action
 from policies import suite_schema as schema
-from policies.load import SUITE, open_policy, packs
+from policies.load import PACKS, SUITE, open_policy, packs
 from policies.loaded import LoadedPolicy
 from policies.mistake import Mistakes, Position, describe, listed, one_of
 from policies.schema import Picture
@@ -20,6 +20,8 @@ from policies.source import MAX_BYTES, Node, read
 from policies.wording import note
 
 _Path = tuple[str | int, ...]
+_SUFFIXES = (".yaml", ".yml")
+"""Of policy files that may have a suite beside them; what was loaded from a text has no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def find_suites(loaded: LoadedPolicy) -> tuple[Suite, ...]:
     """
     path = Path(loaded.file)
     beside = path.with_name(f"{path.stem}{SUITE}{path.suffix}")
-    if not beside.is_file():
+    if path.suffix not in _SUFFIXES or not beside.is_file():
         return ()
     return (open_suite(beside, [loaded], owner=loaded),)
 
@@ -113,13 +115,20 @@ def _text(path: Path) -> str:
 def _policy(name: str, suite: Path, root: Node, known: Sequence[LoadedPolicy], mistakes: Mistakes) -> LoadedPolicy | None:
     """The policy that a suite names: a file beside it, or a pack. A policy with mistakes raises its own."""
     path = suite.parent / name
-    if not path.is_file():
-        if name in packs():
-            return open_policy(name)
+    if name in packs() and not _is_file(path):
+        path = PACKS / f"{name}.yaml"
+    if not _is_file(path):
         found = f"policy {describe(name)}, which is no file beside the suite and no pack"
         mistakes.add(root.place_of(("policy",)), found, f"a file, or one of the packs: {', '.join(packs())}")
         return None
     return next((one for one in known if Path(one.file).resolve() == path.resolve()), None) or open_policy(path)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be read
+        return False
 
 
 class _Meaning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import textwrap
 from pathlib import Path
 
@@ -236,7 +237,11 @@ def test_a_chain_may_be_given(measuring: list[WordScores]):
     """Of the same checks; another one is refused."""
     loaded = read_policy(HEAD + textwrap.indent(THREAT + "  tests: [{flags: kill}]\n", "  "))
     other = read_policy(HEAD.replace("620", "630") + textwrap.indent(THREAT + "  tests: [{flags: kill}]\n", "  "))
-    assert testing.run(loaded, Chain(loaded.policy)).ok
+    chain = Chain(loaded.policy)
+    asyncio.run(chain.load())
+    made = len(measuring)
+    assert testing.run(loaded, chain).ok
+    assert (len(measuring), chain.checks["tone"].loads) == (made, 1)
     with pytest.raises(PolicyError, match="a chain without check 'tone' as policy 'shop' sets it"):
         testing.run(other, Chain(loaded.policy))
 

@@ -129,6 +129,7 @@ def test_several_policies_are_reported_one_by_one(folder: Path, capsys: pytest.C
     out = capsys.readouterr().out
     assert "shop version 3: 3 passed, 0 failed" in out
     assert "b version 3: 2 passed, 1 failed" in out
+    assert out.endswith("2 policies: 5 passed, 1 failed, 0 errors\n")
     assert run("shop.yaml", "b.yaml", "-k", "Hello") == 0
     assert "b version 3" not in capsys.readouterr().out
 

@@ -167,6 +167,11 @@ def test_images_that_are_missing_are_errors(folder: Path):
     )
 
 
+def test_a_path_that_cannot_be_one_is_an_error(folder: Path):
+    """No name of a file."""
+    assert "no name of a file" in one(folder, '{image: "a\\0b"}', "{action: allow}")[1]
+
+
 def test_every_check_of_the_policy_has_to_run(folder: Path):
     """What it would have found might change the verdict."""
     policy = POLICY.replace("pictures: {use", "other: {use: word_scores, scores: {x: {x: 1}}, trouble: none}\n  pictures: {use")
@@ -196,10 +201,13 @@ def test_a_suite_opens_its_policy(folder: Path):
     assert open_suite(folder / "shop_test.yaml").loaded.policy.id == "shop"
     (folder / "pack_test.yaml").write_text("policy: enterprise\ntests: [{name: it, given: Hello, expect: {action: allow}}]\n")
     assert open_suite(folder / "pack_test.yaml").loaded.policy.id == "enterprise"
+    pack = open_policy("enterprise")
+    assert open_suite(folder / "pack_test.yaml", [pack]).loaded is pack
 
 
 TEST = "  - {name: it, given: Hello, expect: {action: allow}}"
 MISTAKES = {
+    "a name that is too long": ("policy: shop.yaml", f"policy: {'x' * 400}", "1:1: found policy 'xxx"),
     "another policy": ("policy: shop.yaml", "policy: other.yaml", "1:1: found policy 'other.yaml', which is no file beside"),
     "unknown key": ("name: it", "nam: it", "3:6: found unknown key 'nam', expected one of: name, given, context, expect"),
     "no expectation": ("{action: allow}", "{}", "3:30: found nothing that is expected"),
