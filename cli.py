@@ -3,7 +3,8 @@
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
 `verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 4 a wrong signature, 5 behind a
 checkpoint; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open; `bank match`: 0 matched, 1 no match; `bank
-import`: 0 all there, 2 some refused; 64 a usage error or an input that cannot be read, 70 a failure of ours.
+import`: 0 all there, 2 some refused; `policy test`: 0 all passed, 1 not all; 64 a usage error or an input that cannot be read,
+70 a failure of ours.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import typer
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, SignatureError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
-from terminal import policy_rollout, policy_sign
+from terminal import policy_rollout, policy_sign, policy_test
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
@@ -47,6 +48,7 @@ audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger
 add_explain(policy_app)
 policy_rollout.add(policy_app)
 policy_sign.add(policy_app)
+policy_test.add(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_proofs(audit_app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from policies.compose import compose
 from policies.conditions import RESERVED, ConditionReader, Known, Measure, same_key, situations, truths
 from policies.document import FORMAT, canonical, from_document
 from policies.encoding import encode
+from policies.examples import compile_examples
 from policies.exceptions import Exceptions
 from policies.loaded import LoadedPolicy, RuleTest
 from policies.mistake import Mistakes, Position, describe, one_of
@@ -192,7 +193,7 @@ class _Rules:
             "message": entry.message,
             "with": entry.with_.model_dump(exclude_none=True) if entry.with_ else {},
         }
-        self.tests += _tests(node, entry)
+        self.tests += compile_examples(node, entry, condition, self._checks, self._scope, self._mistakes)
         return _slim(document, "title", "basis", "message", "with")
 
     def _identity(self, node: Node, entry: schema.RuleEntry) -> None:
@@ -288,15 +289,6 @@ class _Rules:
                     f"operator {change.operator!r} for {modality.value}",
                     one_of(_OPERATORS[modality]) + ", or a `modality` in `when` that rules this out",
                 )
-
-
-def _tests(node: Node, entry: schema.RuleEntry) -> Iterator[RuleTest]:
-    for index, test in enumerate(entry.tests):
-        at = node.place_of(("tests", index))
-        if test.flags is not None:
-            yield RuleTest(entry.id, at, "flags", test.flags)
-        if test.passes is not None:
-            yield RuleTest(entry.id, at, "passes", test.passes)
 
 
 def _categories(labels: Mapping[str, str], asked: ScoreAtLeast | ScoreByLanguage | Found) -> set[str]:

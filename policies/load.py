@@ -17,6 +17,8 @@ PACKS = Path(__file__).parent / "packs"
 
 PACK_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 """What the names of packs look like; a path has a dot or a slash in it."""
+SUITE = "_test"
+"""What the name of a file with tests ends in: `shop_test.yaml` tests `shop.yaml`."""
 
 
 def load(policy: str | Path) -> Policy:
@@ -80,7 +82,7 @@ def decode(data: bytes, file: str) -> str:
 
 def packs() -> tuple[str, ...]:
     """Names of the packs that come with genguard."""
-    return tuple(sorted(path.stem for path in PACKS.glob("*.yaml")))
+    return tuple(sorted(path.stem for path in PACKS.glob("*.yaml") if not path.stem.endswith(SUITE)))
 
 
 def _find(policy: str | Path) -> Path:

@@ -24,7 +24,11 @@ class RuleTest:
     image: Path | None = None
     """The image file, in place of a text; relative to the folder of the policy file that names it."""
     becomes: str = ""
-    """With `redacts`: the text that has to leave."""
+    """With `redacts`: the text that has to leave. `{any}` stands for a value that depends on the redaction key."""
+    becomes_image: Path | None = None
+    """With `redacts` of an image: the file whose pixels have to leave."""
+    name: str = ""
+    """What it shows, in its author's words; empty where they gave none."""
     stage: str = ""
     """Where the content stands; empty: wherever the rule can hold, an output before a prompt."""
     language: str = ""

@@ -30,6 +30,7 @@ from policies.mark_schema import (
 )
 
 __all__ = ["C2pa", "ImageWatermark", "Label", "Marks", "TextWatermark", "Watermark", "json_schema"]
+from policies.mistake import describe
 
 FILE = Path(__file__).parent / "policy.schema.json"
 
@@ -135,25 +136,108 @@ class Redaction(Model):
     )
 
 
-class RuleTest(Model):
-    """An example text with what the rule must make of it: exactly one of the two keys."""
+class Picture(Model):
+    """An image file."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    flags: Prose | None = Field(
-        default=None, description="A text at which the rule must fire.", examples=["I will find you and I will kill you."]
+    image: Annotated[str, Field(min_length=1, max_length=500)] = Field(
+        description="The file: PNG, JPEG or WebP; relative to the folder of the file that names it.",
+        examples=["pictures/poster.png"],
     )
-    passes: Prose | None = Field(
-        default=None, description="A text at which the rule must not fire.", examples=["This film killed at the box office."]
+
+
+def _content(value: Any) -> Any:
+    """Say in one sentence what is wrong with the content of an example."""
+    found, hint = "", ""
+    if isinstance(value, dict):
+        path = value.get("image")
+        if set(value) != {"image"}:
+            found = f"a mapping with {'the keys ' + ', '.join(map(repr, value)) if value else 'no key'}"
+        elif not isinstance(path, str) or not 0 < len(path) <= 500:
+            found = f"{describe(path)} for 'image'"
+    elif not isinstance(value, str):
+        found = describe(value)
+        hint = "; put it in quotation marks to make it text" if isinstance(value, bool | int | float) else ""
+    elif len(value) > 10_000:
+        found, hint = f"a text of {len(value)} characters", "; a text has at most 10000"
+    if found:
+        said = f"found {found}, expected a text, or `{{image: FILE}}`{hint}"
+        raise PydanticCustomError("wording", "{text}", {"text": said})
+    return value
+
+
+def _not_empty(value: Any) -> Any:
+    if value == "":
+        raise PydanticCustomError("wording", "{text}", {"text": "found an empty text, expected a text, or `{image: FILE}`"})
+    return value
+
+
+Given = Annotated[Prose | Picture, BeforeValidator(_content), BeforeValidator(_not_empty)]
+"""The content of an example: a text, or an image file."""
+Becomes = Annotated[Annotated[str, Field(max_length=10_000)] | Picture, BeforeValidator(_content)]
+"""What is left of the content of an example: nothing, perhaps."""
+
+
+class Redacts(Model):
+    """What a `redact` rule has to make of a content."""
+
+    from_: Given = Field(
+        alias="from", description="A content at which the rule must fire.", examples=["Pay with 4111 1111 1111 1111."]
+    )
+    to: Becomes = Field(
+        description="What this rule alone must make of it. `{any}` stands for a value that depends on the redaction key.",
+        examples=["Pay with **** **** **** 1111.", "Write to {any}."],
+    )
+
+
+TESTS = ("flags", "passes", "redacts")
+"""What an example can say of its rule."""
+
+
+class RuleTest(Model):
+    """An example with what the rule must make of it: exactly one of `flags`, `passes` and `redacts`."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in TESTS]})
+
+    flags: Given | None = Field(
+        default=None,
+        description="A text, or `{image: FILE}`, at which the rule must fire.",
+        examples=["I will find you.", {"image": "pictures/poster.png"}],
+    )
+    passes: Given | None = Field(
+        default=None,
+        description="A text, or `{image: FILE}`, at which the rule must not fire.",
+        examples=["This film killed at the box office."],
+    )
+    redacts: Redacts | None = Field(
+        default=None,
+        description="A content with what the rule must make of it.",
+        examples=[{"from": "Pay with 4111 1111 1111 1111.", "to": "Pay with **** **** **** 1111."}],
+    )
+    name: Line = Field(
+        default="", description="What the example shows, for reports.", validate_default=False, examples=["A card with spaces"]
+    )
+    stage: StageName | None = Field(
+        default=None,
+        description="Where the content stands. Default: where the rule can hold, an output before a prompt.",
+        examples=["prompt"],
+    )
+    language: Annotated[str, Field(pattern=LANGUAGE)] | None = Field(
+        default=None, description="Language of the content. Default: unknown, or one that the rule asks for.", examples=["zh"]
+    )
+    tenant: Pattern | None = Field(
+        default=None, description="Who asks. Default: a tenant at which the rule can hold.", examples=["shop"]
+    )
+    generator: Pattern | None = Field(
+        default=None, description="What made it. Default: a generator at which the rule can hold.", examples=["diffusion"]
     )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> RuleTest:
-        given = [name for name in ("flags", "passes") if getattr(self, name) is not None]
+        given = [name for name in TESTS if getattr(self, name) is not None]
         if len(given) != 1:
-            raise PydanticCustomError(
-                "wording", "{text}", {"text": "found both or neither key, expected either 'flags' or 'passes'"}
-            )
+            found = " and ".join(map(repr, given)) or "none of the keys"
+            said = f"found {found}, expected exactly one of: {', '.join(TESTS)}"
+            raise PydanticCustomError("wording", "{text}", {"text": said})
         return self
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from policies.mistake import Mistakes, Position, describe, one_of
 from policies.source import Node
 
 _Path = tuple[str | int, ...]
+_Models = Mapping[str, type[BaseModel]]
 
 _MODELS: dict[str, type[BaseModel]] = {
     "": schema.PolicyFile,
@@ -22,6 +23,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "remove": schema.Remove,
     "with": schema.Redaction,
     "tests": schema.RuleTest,
+    "redacts": schema.Redacts,
     "marks": schema.Marks,
     "watermark": schema.Watermark,
     "image": schema.ImageWatermark,
@@ -61,16 +63,17 @@ _EXPECTED = {
 }
 
 
-def note(error: ValidationError, root: Node, mistakes: Mistakes, within: _Path = ()) -> set[_Path]:
-    """Note every error of a policy file; return the paths that have one, cut after two steps: `("rules", 3)`.
+def note(error: ValidationError, root: Node, mistakes: Mistakes, within: _Path = (), models: _Models = _MODELS) -> set[_Path]:
+    """Note every error of a file; return the paths that have one, cut after two steps: `("rules", 3)`.
 
-    `within`: the part of the file that was validated.
+    `within`: the part of the file that was validated. `models`: the model behind each key that holds a mapping with fixed keys;
+    those of a policy file when left out.
     """
     broken: set[_Path] = set()
     for found in error.errors(include_url=False):
         path: _Path = (*within, *(step for step in found["loc"] if step not in (schema.WORDS, schema.KINDS)))
         broken.add(path[:2])
-        _note(found, path, root, mistakes)
+        _note(found, path, root, mistakes, models)
     return broken
 
 
@@ -88,13 +91,13 @@ def unknown_key(key: str, known: Iterable[str], at: Position, mistakes: Mistakes
     mistakes.add(at, f"unknown key {describe(key)}{where}", one_of(names), mistakes.closest(key, names))
 
 
-def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes) -> None:
+def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes, models: _Models) -> None:
     kind, at = found["type"], root.place_of(path)
     value = root.value_at(path)
     if kind == "missing":
-        mistakes.add(at, f"no key {path[-1]!r}", f"it, because it is required: {_field(path)}")
+        mistakes.add(at, f"no key {path[-1]!r}", f"it, because it is required: {_field(path, models)}")
     elif kind == "extra_forbidden":
-        unknown_key(str(path[-1]), _keys(path[:-1]), at, mistakes)
+        unknown_key(str(path[-1]), _keys(path[:-1], models), at, mistakes)
     elif kind == "wording":
         mistakes.say(value, found["ctx"]["text"])
     else:
@@ -104,17 +107,18 @@ def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes) -> None:
         mistakes.add(at if named else value, describe(found["input"]) + where, _expected(found), _hint(found, mistakes))
 
 
-def _model(path: _Path) -> type[BaseModel]:
+def _model(path: _Path, models: _Models) -> type[BaseModel]:
     names = [step for step in path if isinstance(step, str)]
-    return _MODELS.get(names[-1] if names else "", schema.CheckEntry)
+    return models.get(names[-1] if names else "", schema.CheckEntry)
 
 
-def _keys(path: _Path) -> list[str]:
-    return [field.alias or name for name, field in _model(path).model_fields.items()]
+def _keys(path: _Path, models: _Models) -> list[str]:
+    return [field.alias or name for name, field in _model(path, models).model_fields.items()]
 
 
-def _field(path: _Path) -> str:
-    field = _model(path[:-1]).model_fields.get(str(path[-1]))
+def _field(path: _Path, models: _Models) -> str:
+    fields = _model(path[:-1], models).model_fields
+    field = fields.get(str(path[-1])) or next((one for one in fields.values() if one.alias == path[-1]), None)
     return (field.description if field and field.description else "see docs/policy.md").rstrip(".")
 
 

@@ -17,6 +17,7 @@ from policies.schema import json_schema
 from policies.source import Node
 
 VALIDATOR = Draft202012Validator(json_schema())
+from tests.policies.measuring import RedThings, WordScores
 
 TOXICITY = {
     "toxicity": "harassment",
@@ -135,3 +136,20 @@ def _valid_in_an_editor(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def real_parts() -> None:
     """The checks and markers that genguard ships."""
+
+
+@pytest.fixture
+def measuring(monkeypatch: pytest.MonkeyPatch) -> list[WordScores]:
+    """Checks `word_scores` and `red_things`, which measure what a test can foresee; every `word_scores` that was made."""
+    made: list[WordScores] = []
+
+    def word_scores(*, scores: dict[str, dict[str, int]], trouble: str = "", unread: str = "") -> WordScores:
+        made.append(WordScores(scores, trouble, unread))
+        return made[-1]
+
+    def red_things() -> RedThings:
+        return RedThings()
+
+    monkeypatch.setitem(checks._factories, "word_scores", word_scores)
+    monkeypatch.setitem(checks._factories, "red_things", red_things)
+    return made

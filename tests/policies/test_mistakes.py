@@ -79,8 +79,18 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         15,
         "5 for 'en', expected text; put it in quotation marks",
     ),
-    "test with both keys": ("category: violence", "tests: [{flags: a, passes: b}]", 15, "expected either 'flags' or 'passes'"),
-    "test with neither key": ("category: violence", "tests: [{}]", 15, "expected either 'flags' or 'passes'"),
+    "test with both keys": (
+        "category: violence",
+        "tests: [{flags: a, passes: b}]",
+        15,
+        "found 'flags' and 'passes', expected exactly one",
+    ),
+    "test with neither key": (
+        "category: violence",
+        "tests: [{}]",
+        15,
+        "found none of the keys, expected exactly one of: flags",
+    ),
     "nothing after a key": ("status: live", "extends:", 3, "nothing for 'extends', expected the name of a pack"),
     # checks
     "unknown check": (
