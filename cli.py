@@ -22,7 +22,7 @@ import typer
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, TooLargeError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
-from terminal import policy_coverage
+from terminal import policy_coverage, policy_new
 from terminal.banks import bank_app
 
 USAGE, FAILURE = 64, 70
@@ -49,6 +49,7 @@ app.add_typer(marks_app, name="marks")
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 policy_coverage.add(policy_app)
+policy_new.add(policy_app)
 
 Policies = Annotated[list[str] | None, typer.Option("--policy", help=f"Policy file or pack name. Default: {DEFAULT_POLICY}.")]
 LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache
 
 import pytest
 
 import policies
-from guard.chain import Chain, context_of
-from guard.conditions import evaluate, measured
-from guard.rules import AllOf, AnyOf, Attribute, CheckSpec, Condition, Found, Not, Policy, Rule, ScoreAtLeast
+from guard.rules import AllOf, AnyOf, Condition, Found, Policy, Rule, ScoreAtLeast
 from guard.taxonomy import CATEGORIES
-from guard.types import CALLER, Action, CheckResult, Content, Modality, Request, Stage
+from guard.types import Action, Modality
 from policies.coverage import checks_of, coverage
 from policies.load import PACKS
-from policies.loaded import LoadedPolicy, RuleTest
+from tests.packs.measuring import NAMES, Answers, opened, wrong
 
-NAMES = policies.packs()
 MARGIN = 50
 """How far, per mille, a score stands from its threshold at least."""
 ENGLISH = ("near", "licence_header")
@@ -29,12 +21,6 @@ ENGLISH = ("near", "licence_header")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 OFFERED = re.compile(r"^( *)#\| ", re.MULTILINE)
 """Lines that a pack offers to be switched on."""
-
-
-@cache
-def opened(pack: str) -> LoadedPolicy:
-    """A pack, loaded once."""
-    return policies.open_policy(pack)
 
 
 def source(pack: str) -> str:
@@ -150,87 +136,7 @@ def test_the_chinese_pack_does_not_run_without_a_producer() -> None:
 # --- with the bundled models ---------------------------------------------------------------------------------------------
 
 
-def stage_of(rule: Rule) -> Stage:
-    """Prompts for a rule that is about nothing else, outputs otherwise."""
-    told = [part.patterns for part in _parts(rule.when) if isinstance(part, Attribute) and part.name == "stage"]
-    return Stage.PROMPT if told == [("prompt",)] else Stage.OUTPUT
-
-
-def _parts(condition: Condition) -> list[Condition]:
-    inner = condition.conditions if isinstance(condition, AllOf | AnyOf) else ()
-    return [condition, *(one for part in inner for one in _parts(part))]
-
-
-def key_of(spec: CheckSpec) -> str:
-    """What two checks share that answer alike."""
-    return json.dumps([spec.use, dict(spec.parameters)], sort_keys=True, default=list)
-
-
-@pytest.fixture(scope="module")
-def answers() -> Mapping[tuple[str, Stage], Mapping[str, CheckResult]]:
-    """What each different check of all packs answers for each example, by text and stage: each model is loaded and run once."""
-    specs = {key_of(spec): spec for pack in NAMES for spec in opened(pack).policy.checks if Modality.TEXT in spec.modalities}
-    everywhere = tuple(
-        replace(spec, name=f"check-{number}", stages=frozenset(Stage), deadline_ms=60_000)
-        for number, spec in enumerate(specs.values())
-    )
-    rules = {(pack, rule.id): rule for pack in NAMES for rule in opened(pack).policy.rules}
-    wanted = {(test.text, stage_of(rules[pack, test.rule])): None for pack in NAMES for test in opened(pack).tests}
-    contents = [content_of(text, stage) for text, stage in wanted]
-    union = replace(opened("enterprise").policy, checks=everywhere, rules=(), marks=())
-    results = asyncio.run(Chain(union).run(contents))
-    return {place: _by_key(specs, found) for place, found in zip(wanted, results, strict=True)}
-
-
-def _by_key(specs: Mapping[str, CheckSpec], results: Sequence[CheckResult]) -> dict[str, CheckResult]:
-    """Results of `check-0`, `check-1` and so on, by what was asked."""
-    by_name = {result.check: result for result in results}
-    return {key: by_name[f"check-{number}"] for number, key in enumerate(specs)}
-
-
-def content_of(text: str, stage: Stage) -> Content:
-    return Content(Modality.TEXT, text, "text/plain", stage, CALLER, Request("1"))
-
-
-def slack(condition: Condition, results: Mapping[str, CheckResult]) -> int:
-    """How far a condition is from turning, per mille: positive where it holds. What is found or not is far either way."""
-    match condition:
-        case ScoreAtLeast(check, label, score):
-            found = [one.score for one in results[check].findings if label in ("*", one.label)]
-            return max(found, default=0) - score
-        case Found(check, labels):
-            return 1000 if any(not labels or one.label in labels for one in results[check].findings) else -1000
-        case AllOf(parts):
-            return min(slack(part, results) for part in parts)
-        case AnyOf(parts):
-            return max(slack(part, results) for part in parts)
-        case Not(inner):
-            return -slack(inner, results)
-        case _:
-            return 1000  # stages: the example stands where the rule can hold
-
-
 @pytest.mark.parametrize("pack", NAMES)
-def test_every_example_comes_out_as_it_says_and_stands_clear_of_the_threshold(
-    pack: str, answers: Mapping[tuple[str, Stage], Mapping[str, CheckResult]]
-) -> None:
+def test_every_example_comes_out_as_it_says_and_stands_clear_of_the_threshold(pack: str, answers: Answers) -> None:
     """Measured by the bundled models; 0.05 at least on the right side, so that a small change of a model turns nothing."""
-    loaded = opened(pack)
-    rules = {rule.id: rule for rule in loaded.policy.rules}
-    assert [(one.rule, one.text) for one in loaded.tests if not _clear(loaded, rules[one.rule], one, answers)] == []
-
-
-def _clear(
-    loaded: LoadedPolicy, rule: Rule, test: RuleTest, answers: Mapping[tuple[str, Stage], Mapping[str, CheckResult]]
-) -> bool:
-    stage = stage_of(rule)
-    found = answers[test.text, stage]
-    results = {
-        spec.name: replace(found[key_of(spec)], check=spec.name)
-        for spec in loaded.policy.checks
-        if spec.applies(stage, Modality.TEXT)
-    }
-    context = context_of(content_of(test.text, stage))
-    fires = evaluate(rule.when, measured(list(results.values())), context).value is True
-    distance = slack(rule.when, results)
-    return (fires and distance >= MARGIN) if test.expects == "flags" else (not fires and distance <= -MARGIN)
+    assert wrong(opened(pack), answers, MARGIN) == []
