@@ -29,8 +29,16 @@ class Covered:
     recorded: tuple[str, ...]
     """Rules with the action `allow`, which only write it down."""
 
-    def __bool__(self) -> bool:
-        return bool(self.rules)
+    @property
+    def gap(self) -> str:
+        """Why no rule acts on it, in words; empty where one does."""
+        if self.rules:
+            return ""
+        if self.recorded:
+            return f"only recorded, by {', '.join(self.recorded)}"
+        if self.categories:
+            return f"no rule of category {' or '.join(self.categories)}"
+        return "no category of genguard belongs to it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +54,12 @@ class Coverage:
     @property
     def covered(self) -> tuple[Covered, ...]:
         """Items that a rule acts on."""
-        return tuple(item for item in self.items if item)
+        return tuple(item for item in self.items if item.rules)
 
     @property
     def uncovered(self) -> tuple[Covered, ...]:
         """Items that none does."""
-        return tuple(item for item in self.items if not item)
+        return tuple(item for item in self.items if not item.rules)
 
 
 def coverage(policy: Policy, taxonomy: str) -> Coverage:

@@ -65,6 +65,7 @@ def _item(one: Covered) -> dict[str, Any]:
         "rules": list(one.rules),
         "checks": list(one.checks),
         "recorded": list(one.recorded),
+        "gap": one.gap,
     }
 
 
@@ -83,17 +84,9 @@ def _print(report: Coverage) -> None:
     console.print(table)
     console.print(f"{len(report.covered)} of {len(report.items)} items have a rule that acts on them. Not covered:")
     for one in report.uncovered:
-        console.print(f"  {one.item}: {_why(one)}", highlight=False, markup=False)
+        console.print(f"  {one.item}: {one.gap}", highlight=False, markup=False)
     if report.taxonomy.note:
         console.print(f"Of {report.taxonomy.title} {report.taxonomy.note}.", highlight=False, markup=False)
-
-
-def _why(one: Covered) -> str:
-    if one.recorded:
-        return f"only recorded, by {', '.join(one.recorded)}"
-    if one.categories:
-        return f"no rule of category {' or '.join(one.categories)}"
-    return "no category of genguard belongs to it"
 
 
 def _print_all(reports: list[Coverage]) -> None:
