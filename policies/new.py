@@ -109,6 +109,9 @@ def write(answers: Answers, *, file: str = "policy.yaml") -> str:
     kept = _cut(answers, loaded, text)
     if answers.strictness != "medium":
         _move_thresholds(answers.strictness, loaded, text)
+    for test in loaded.tests:
+        if test.image is not None:  # its file lies beside the pack
+            text.cut_example(test.at)
     for rule in kept:
         if answers.languages is not None:
             text.keep_messages(rule.id, answers.languages)

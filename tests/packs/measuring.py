@@ -77,7 +77,7 @@ def measure(loaded: Iterable[LoadedPolicy]) -> Answers:
 def places(loaded: LoadedPolicy) -> dict[tuple[str, Stage], None]:
     """The examples of a policy, each where its rule can hold."""
     rules = {rule.id: rule for rule in loaded.policy.rules}
-    return dict.fromkeys((test.text, stage_of(rules[test.rule])) for test in loaded.tests)
+    return dict.fromkeys((test.text, stage_of(rules[test.rule])) for test in loaded.tests if test.image is None)
 
 
 def content_of(text: str, stage: Stage) -> Content:
@@ -105,7 +105,8 @@ def slack(condition: Condition, results: Mapping[str, CheckResult]) -> int:
 def wrong(loaded: LoadedPolicy, answers: Answers, margin: int = 0) -> list[tuple[str, str]]:
     """Rule and text of each example that comes out otherwise than it says, or nearer to the threshold than the margin."""
     rules = {rule.id: rule for rule in loaded.policy.rules}
-    return [(one.rule, one.text) for one in loaded.tests if not _clear(loaded, rules[one.rule], one, answers, margin)]
+    texts = [one for one in loaded.tests if one.image is None]
+    return [(one.rule, one.text) for one in texts if not _clear(loaded, rules[one.rule], one, answers, margin)]
 
 
 def _clear(loaded: LoadedPolicy, rule: Rule, test: RuleTest, answers: Answers, margin: int) -> bool:

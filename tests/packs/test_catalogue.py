@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 import policies
+from guard.errors import SettingsError
+from guard.pipeline import Guard
 from guard.rules import AllOf, AnyOf, Condition, Found, Policy, Rule, ScoreAtLeast
 from guard.taxonomy import CATEGORIES
-from guard.types import Action, Modality
+from guard.types import Action, Modality, Operator
 from policies.coverage import checks_of, coverage
 from policies.load import PACKS
+from tests.fakes import MemoryLedger
 from tests.packs.measuring import NAMES, Answers, opened, wrong
 
 MARGIN = 50
 """How far, per mille, a score stands from its threshold at least."""
+KEY = b"k" * 32
 ENGLISH = ("near", "licence_header")
 """Labels whose examples are in English alone."""
 HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -128,9 +133,41 @@ def test_the_chinese_pack_names_the_risks_that_it_does_not_cover() -> None:
 
 
 def test_the_chinese_pack_does_not_run_without_a_producer() -> None:
-    """Nobody is invented for the implicit label."""
-    assert {mark.use for mark in opened("cn-labelling").policy.marks} == {"aigc", "iptc", "label", "watermark"}
+    """Nobody is invented for the implicit label; the pack says so at its top."""
     assert "GENGUARD_CONTENT_PRODUCER" in source("cn-labelling").split("policy: ")[0]
+    with pytest.raises(SettingsError, match="found no content producer"):
+        Guard(opened("cn-labelling").policy, MemoryLedger(), operator=Operator(watermark_key=KEY))
+
+
+@pytest.mark.parametrize(
+    ("pack", "marks"),
+    [
+        ("cn-labelling", {"label": "gb45438/end/zh", "aigc": "envelope"}),
+        ("eu-ai-act", {"label": "eu/end/en"}),
+        ("child-safety", {"label": "plain/end/en"}),
+        ("strict", {"label": "plain/end/en"}),
+        ("dev", {}),
+        ("privacy", {}),
+    ],
+)
+def test_texts_leave_with_the_marks_that_a_pack_asks_for(pack: str, marks: dict[str, str]) -> None:
+    """Under its marks alone; a text that came from elsewhere bears no text watermark, and is released all the same."""
+    whole = opened(pack).policy
+    unseen = tuple(spec for spec in whole.checks if spec.use == "invisible_characters")
+    policy = replace(whole, checks=unseen, rules=tuple(rule for rule in whole.rules if rule.id == "hidden-characters"))
+    operator = Operator(content_producer="Example Ltd", watermark_key=KEY)
+    release = Guard(policy, MemoryLedger(), operator=operator).check_sync("Your parcel is on its way.")
+    assert release.verdict.action is Action.ALLOW
+    assert {mark.kind: mark.method for mark in release.decision.marks if mark.verified} == marks
+
+
+@pytest.mark.parametrize("pack", NAMES)
+def test_a_pack_asks_nothing_of_a_network(pack: str) -> None:
+    """Its checks are those that run with what genguard brings along."""
+    offline = {"image_match", "invisible_characters", "pii", "prompt_injection", "secrets", "text_match", "toxicity"}
+    for spec in opened(pack).policy.checks:
+        assert spec.use in offline
+        assert str(spec.parameters.get("model", "bundled/")).startswith("bundled/")
 
 
 # --- with the bundled models ---------------------------------------------------------------------------------------------
