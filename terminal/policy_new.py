@@ -63,6 +63,8 @@ def new(
 
     given = _Given(pack, name, owner, languages, text, images, on_personal_data, strictness, label)
     proposed = name or (file.stem if file else "house")
+    if file is not None and file.exists():
+        raise _there(file)
     answers = _answers(given, proposed, _defaults if yes or as_json else _asker())
     target = file or Path(f"{answers.name}.yaml")
     made = making.write(answers, file=str(target))
@@ -70,8 +72,12 @@ def new(
         with target.open("x", encoding="utf-8") as stream:
             stream.write(made)
     except FileExistsError:
-        raise InputError(f"found {target} there already, expected a file that is not there: nothing is written over") from None
+        raise _there(target) from None
     _show(target, as_json=as_json)
+
+
+def _there(target: Path) -> InputError:
+    return InputError(f"found {target} there already, expected a file that is not there: nothing is written over")
 
 
 _Ask = Callable[[str, str, str, tuple[str, ...]], str]
@@ -105,6 +111,8 @@ def _answers(given: _Given, proposed: str, ask: _Ask) -> Answers:
     from policies import new as making
     from policies import packs
 
+    if given.pack is None and ask is _question:
+        _introduce()
     pack = given.pack or ask("--from", "Which pack to begin from?", "enterprise", packs())
     asked = making.questions(pack)
     name = given.name or ask("--name", "What is the policy called?", proposed, ())
@@ -132,6 +140,15 @@ def _answers(given: _Given, proposed: str, ask: _Ask) -> Answers:
         strictness or "medium",
         label,
     )
+
+
+def _introduce() -> None:
+    """Say what the packs are for, before one is chosen."""
+    from policies import load, packs
+
+    width = max(map(len, packs()))
+    for pack in packs():
+        typer.echo(f"  {pack.ljust(width)}  {load(pack).description}", err=True)
 
 
 def _contents(given: _Given, asked: Questions, ask: _Ask) -> frozenset[Modality] | None:

@@ -75,6 +75,7 @@ def test_it_asks_what_options_do_not_say(monkeypatch: pytest.MonkeyPatch) -> Non
     result = new(answers="\n".join(typed) + "\n")
     assert result.exit_code == 0
     assert "found 'nothing', expected one of: child-safety" in result.output
+    assert "  copyright     Copies of registered pictures, texts and code." in result.output
     policy = load("clinic.yaml")
     assert {rule.action.value for rule in policy.rules if rule.category == "privacy"} == {"block"}
     assert {spec.name for spec in policy.checks} & {"works"} == set()
