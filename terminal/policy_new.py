@@ -197,6 +197,7 @@ def _show(target: Path, *, as_json: bool) -> None:
     width = max(len(command) for command, _ in following)
     for command, why in following:
         typer.echo(f"  {command.ljust(width)}  {why}")
+    typer.echo("When it shall count, say `status: live` in the file, and activate it without --shadow.")
 
 
 def _next(target: Path, policy: Policy) -> list[tuple[str, str]]:
@@ -205,7 +206,10 @@ def _next(target: Path, policy: Policy) -> list[tuple[str, str]]:
     return [
         (f"genguard policy lint {file}", "what is legal but hardly meant"),
         (f"genguard policy test {file}", "whether each rule does what its examples say"),
-        (f"genguard policy replay {file}", "what it would have decided of what was recorded"),
+        (f"genguard policy replay {file} --since 7d", "what it would have decided of what was recorded"),
         *(producer if any(mark.use == "aigc" for mark in policy.marks) else []),
-        (f"genguard policy activate {file}", "put it in force"),
+        (
+            f'genguard policy activate {file} --shadow --reason "First look"',
+            "let it decide beside the live one, without effect",
+        ),
     ]

@@ -57,7 +57,8 @@ def test_options_answer_everything_without_a_terminal() -> None:
     assert facts["file"] == "bank.yaml"
     assert (facts["policy"], facts["checks"]) == ("bank", 6)
     assert facts["revision"] == load("bank.yaml").revision
-    assert facts["next"][-1] == "genguard policy activate bank.yaml"
+    assert facts["next"][:2] == ["genguard policy lint bank.yaml", "genguard policy test bank.yaml"]
+    assert facts["next"][-1].startswith("genguard policy activate bank.yaml --shadow")
 
 
 def test_a_question_without_a_terminal_is_an_error() -> None:
