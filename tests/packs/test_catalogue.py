@@ -122,6 +122,15 @@ def test_what_a_pack_offers_can_be_switched_on(pack: str) -> None:
     assert len(after.covered) >= len(before.covered)
 
 
+def test_the_pack_for_children_says_what_it_lacks_and_offers_it() -> None:
+    """Without a model nothing tells sexual content about minors or self-harm; with what is on offer a rule acts on both."""
+    bare = coverage(opened("child-safety").policy, "llama_guard")
+    whole = coverage(policies.loads(OFFERED.sub(r"\1", source("child-safety"))), "llama_guard")
+    assert {"S3", "S4", "S11", "S12"} <= {one.item.code for one in bare.uncovered}
+    assert {"S4", "S11", "S12"} <= {one.item.code for one in whole.covered}
+    assert "THESE ARE NOT COVERED" in source("child-safety")
+
+
 def test_the_chinese_pack_names_the_risks_that_it_does_not_cover() -> None:
     """The 13 codes of its comment are those that no rule acts on; the judge that it offers takes seven more."""
     report = coverage(opened("cn-labelling").policy, "gb45654")
