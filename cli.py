@@ -22,11 +22,10 @@ import typer
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, SignatureError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
-from terminal import policy_rollout, policy_sign, policy_test
+from terminal import policy_coverage, policy_explain, policy_new, policy_rollout, policy_sign, policy_test
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
-from terminal.policy_explain import add as add_explain
 from terminal.printing import FAILURE, USAGE, Json, print_json
 from terminal.proofs import add as add_proofs
 
@@ -45,10 +44,8 @@ app = typer.Typer(
 )
 marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
-add_explain(policy_app)
-policy_rollout.add(policy_app)
-policy_sign.add(policy_app)
-policy_test.add(policy_app)
+for part in (policy_new, policy_test, policy_explain, policy_coverage, policy_rollout, policy_sign):
+    part.add(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_proofs(audit_app)
