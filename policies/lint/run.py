@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from guard.errors import PolicyError
 from guard.rules import Policy
 from policies.lint.comments import Allowance, allowances
 from policies.lint.registry import LINTS, Level, Lint, Note
@@ -94,10 +95,13 @@ def examine(
     return Report(loaded.file, loaded.policy, counted, tuple(one for one in ordered if one.allowed))
 
 
-def mistaken(error: PolicyFileError) -> Report:
-    """The report on a file that cannot be loaded: its mistakes, as findings of `load`."""
-    findings = tuple(Finding(LOAD, one.at, one.message, error.quote(one.at)) for one in error.mistakes)
-    return Report(error.file or "", None, findings)
+def mistaken(error: PolicyError, file: str) -> Report:
+    """The report on a file that cannot be loaded: its mistakes, as findings of `load`. `file`: what was asked for."""
+    if isinstance(error, PolicyFileError):
+        found = tuple(Finding(LOAD, one.at, one.message, error.quote(one.at)) for one in error.mistakes)
+        return Report(error.file, None, found)
+    at = Position(error.file or file, error.line)
+    return Report(at.file, None, (Finding(LOAD, at, str(error).removeprefix(f"{at}: ")),))
 
 
 def _finding(one: Lint, note: Note, lines: Mapping[str, Sequence[str]], comments: Sequence[Allowance]) -> Finding:

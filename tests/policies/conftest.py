@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 
 from guard.registry import checks, markers
+from guard.traits import PLAIN, Places, Traits
 from guard.types import Content, Examples, Mark, Modality, Scan
 
 TOXICITY = {
@@ -39,6 +40,7 @@ class FakeCheck:
     digest: str = ""
     blocking: bool = True
     examples: Examples = field(default_factory=lambda: Examples((), ()))
+    traits: Traits = PLAIN
 
     def load(self) -> None:
         pass
@@ -71,7 +73,8 @@ def toxicity(
     device: Literal["auto", "cpu"] = "auto",
     report_from: int = 50,
 ) -> FakeCheck:
-    return FakeCheck(TOXICITY, frozenset({Modality.TEXT}))
+    traits = Traits(Places.WORST, estimates=True, reports_from=report_from)
+    return FakeCheck(TOXICITY, frozenset({Modality.TEXT}), traits=traits)
 
 
 def pii(
