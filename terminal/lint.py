@@ -140,7 +140,7 @@ def show(reports: Sequence[Report], level: Level) -> None:
         for one in report.findings:
             if one.lint.level.rank >= level.rank:
                 colour = _COLOURS[one.lint.level.value]
-                head = f"{one.at}: " + typer.style(one.lint.level.value, fg=colour, bold=True)
+                head = f"{printable(str(one.at))}: " + typer.style(one.lint.level.value, fg=colour, bold=True)
                 typer.echo(f"{head}: {printable(one.message)} [{one.lint.name}]{one.pointer}", err=report.policy is None)
     for report in reports:
         counted = [_counted(report.count(one), one.value) for one in reversed(Levels) if report.count(one)]
