@@ -10,9 +10,9 @@ from guard.types import Action
 from policies.conditions import ConditionReader
 from policies.implication import implies, within
 from policies.lint.registry import Level, Note, lint
-from policies.lint.subject import Subject, measures, scores, written
+from policies.lint.subject import Subject, Threshold, measures, thresholds, written
 from policies.mistake import Mistakes, Position, describe
-from policies.source import Entry, Node
+from policies.source import Node
 
 _PATTERNS = ("tenant", "generator", "language")
 """Facts that are given as patterns."""
@@ -26,10 +26,9 @@ _PATTERNS = ("tenant", "generator", "language")
     where anything found should count at whatever score, say so: `check: LABEL` or `check: any`.""",
 )
 def _zero_threshold(subject: Subject) -> Iterator[Note]:
-    for rule, at in subject.rules():
-        for _, key, entry, value in _thresholds(rule, subject):
-            if value == 0:
-                yield Note(entry.at, f"{key!r} with threshold 0, which anything reported reaches", "a score above 0", at)
+    for one, scope in _thresholds(subject):
+        if one.value == 0:
+            yield Note(one.at, f"{one.key!r} with threshold 0, which anything reported reaches", "a score above 0", scope)
 
 
 @lint(
@@ -40,10 +39,10 @@ def _zero_threshold(subject: Subject) -> Iterator[Note]:
     labelled texts: `genguard eval CHECK FILE --choose-threshold RATE` finds the lowest one with that rate of false alarms.""",
 )
 def _certain_threshold(subject: Subject) -> Iterator[Note]:
-    for rule, at in subject.rules():
-        for check, key, entry, value in _thresholds(rule, subject):
-            if value == 1 and subject.traits(check).estimates:
-                yield Note(entry.at, f"{key!r} with threshold 1, which an estimate does not reach", "a score below 1", at)
+    for one, scope in _thresholds(subject):
+        # By language it is a way to leave a language out.
+        if one.value == 1 and not one.by_language and subject.traits(one.check).estimates:
+            yield Note(one.at, f"{one.key!r} with threshold 1, which an estimate does not reach", "a score below 1", scope)
 
 
 @lint(
@@ -54,20 +53,22 @@ def _certain_threshold(subject: Subject) -> Iterator[Note]:
     counts is that one, and lowering the rule's changes nothing. Raise the threshold to what it is, or lower the parameter.""",
 )
 def _unreported_threshold(subject: Subject) -> Iterator[Note]:
+    for one, scope in _thresholds(subject):
+        least = subject.traits(one.check).reports_from / 1000
+        if 0 < one.value < least:
+            yield Note(
+                one.at,
+                f"{one.key!r} with threshold {one.value:g}, and check {one.check!r} that reports nothing below {least:g}",
+                f"a threshold from {least:g}, or a lower `report_from` or `min_score` of the check",
+                scope,
+            )
+
+
+def _thresholds(subject: Subject) -> Iterator[tuple[Threshold, Position]]:
+    """Every threshold of every rule, with the place where the rule begins."""
     for rule, at in subject.rules():
-        for check, key, entry, value in _thresholds(rule, subject):
-            least = subject.traits(check).reports_from / 1000
-            if 0 < value < least:
-                yield Note(
-                    entry.at,
-                    f"{key!r} with threshold {value:g}, and check {check!r} that reports nothing below {least:g}",
-                    f"a threshold from {least:g}, or a lower `report_from` or `min_score` of the check",
-                    at,
-                )
-
-
-def _thresholds(rule: Rule, subject: Subject) -> Iterator[tuple[str, str, Entry, float]]:
-    return scores(subject.rule_node(rule.id).entries["when"].node, subject)
+        for one in thresholds(subject.rule_node(rule.id).entries["when"].node, subject):
+            yield one, at
 
 
 @lint(

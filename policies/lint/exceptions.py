@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from guard.rules import AllOf
+from guard.rules import AllOf, Exemption
 from guard.types import Action
 from policies.implication import never
 from policies.lint.registry import Level, Note, lint
@@ -26,7 +26,7 @@ def _expired_exception(subject: Subject) -> Iterator[Note]:
         if one.expires <= subject.now:
             yield Note(
                 subject.exception(one.id, "expires"),
-                f"exception {one.id!r}, which expired on {one.expires:%Y-%m-%d}",
+                f"exception {one.id!r}, which held until {_last(one):%Y-%m-%d}",
                 "one that still holds, or none",
                 subject.exception(one.id),
             )
@@ -63,7 +63,7 @@ def _long_exception(subject: Subject) -> Iterator[Note]:
         if one.expires > subject.now + _LONG:
             yield Note(
                 subject.exception(one.id, "expires"),
-                f"exception {one.id!r} until {one.expires:%Y-%m-%d}",
+                f"exception {one.id!r} until {_last(one):%Y-%m-%d}",
                 "a date within a year, or `not` in the rule",
                 subject.exception(one.id),
             )
@@ -89,3 +89,8 @@ def _idle_exception(subject: Subject) -> Iterator[Note]:
                     "a rule that it makes a difference to",
                     subject.exception(one.id),
                 )
+
+
+def _last(one: Exemption) -> datetime:
+    """The last moment of an exception."""
+    return one.expires - timedelta(microseconds=1)

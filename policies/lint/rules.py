@@ -145,9 +145,10 @@ def _rank(operator: str) -> int:
 
 def _same_places(rule: Rule, other: Rule) -> bool:
     """Whether what a rule cuts is cut by another: both ask one thing, outside of alternatives."""
-    (one, *more), (two, *others) = (list(measures(rule.when)), list(measures(other.when)))
-    plain = not more and not others and not one[1] and not two[1]
-    return plain and implies(one[0], two[0])
+    asked, wanted = list(measures(rule.when)), list(measures(other.when))
+    if len(asked) != 1 or len(wanted) != 1 or asked[0][1] or wanted[0][1]:
+        return False
+    return implies(asked[0][0], wanted[0][0])
 
 
 def _by_threshold(rule: Rule, other: Rule) -> bool:

@@ -132,13 +132,26 @@ def written(node: Node) -> Iterator[tuple[str, Entry]]:
             yield key, entry
 
 
-def scores(node: Node, subject: Subject) -> Iterator[tuple[str, str, Entry, float]]:
-    """Every threshold of a condition as it is written: the check, its key, its place, and the score from 0 to 1."""
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A least score as it is written."""
+
+    check: str
+    key: str
+    """What it is written at: `toxicity.threat`."""
+    at: Position
+    value: float
+    """From 0 to 1."""
+    by_language: bool
+
+
+def thresholds(node: Node, subject: Subject) -> Iterator[Threshold]:
+    """Every threshold of a condition; of one by language, each."""
     for key, entry in written(node):
         check = key.partition(".")[0]
         if key in RESERVED or check not in subject.loaded.checks:
             continue
-        values = [one.node.value for one in entry.node.entries.values()] or [entry.node.value]
-        for value in values:
+        for one in entry.node.entries.values() or (entry,):
+            value = one.node.value
             if isinstance(value, int | float) and not isinstance(value, bool):
-                yield check, key, entry, value
+                yield Threshold(check, key, one.at, value, one is not entry)

@@ -2,87 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from guard.conditions import evaluate, measured
+from guard.conditions import evaluate
 from guard.rules import AllOf, AnyOf, Attribute, Clock, Condition, Found, Length, Not, ScoreAtLeast, ScoreByLanguage
-from guard.types import CheckResult, Context, Finding, Modality, Span, Stage, Status
-from policies.conditions import Known
 from policies.implication import implies, never, normal, within
-
-LABELS = ("a", "b")
-CHECKS = {
-    "x": Known("x", dict.fromkeys(LABELS, "input"), frozenset({Modality.TEXT}), frozenset(Stage)),
-    "y": Known("y", dict.fromkeys(LABELS, "input"), frozenset({Modality.TEXT}), frozenset({Stage.PROMPT})),
-}
-TENANTS = ("shop", "shop-1", "bank", "b")
-PATTERNS = ("shop", "shop-*", "shop*", "b*", "bank", "*", "b?nk", "[bs]*")
-MOMENTS = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 10, 20)]
-
-scores = st.sampled_from([0, 300, 500, 800])
-measures = st.one_of(
-    st.builds(ScoreAtLeast, st.sampled_from(list(CHECKS)), st.sampled_from([*LABELS, "*"]), scores),
-    st.builds(Found, st.sampled_from(list(CHECKS)), st.frozensets(st.sampled_from(LABELS))),
-    st.builds(
-        lambda check, label, en, hans, other: ScoreByLanguage(check, label, (("*", other), ("en", en), ("zh-Hans", hans))),
-        st.sampled_from(list(CHECKS)),
-        st.sampled_from([*LABELS, "*"]),
-        scores,
-        scores,
-        scores,
-    ),
-)
-facts = st.one_of(
-    st.builds(Attribute, st.just("stage"), st.lists(st.sampled_from([*Stage, "*", "p*"]), min_size=1, max_size=2).map(tuple)),
-    st.builds(Attribute, st.just("tenant"), st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=2).map(tuple)),
-    st.builds(Length, st.sampled_from([0, 10, 50]), st.sampled_from([None, 10, 60])),
-    st.builds(
-        Clock,
-        st.sampled_from([None, *MOMENTS]),
-        st.sampled_from([None, *MOMENTS]),
-        st.frozensets(st.integers(0, 6)),
-        st.sampled_from([None, (60, 600), (1200, 300)]),
-        st.sampled_from(["UTC", "Asia/Shanghai"]),
-    ),
-)
-conditions = st.recursive(
-    measures | facts,
-    lambda inner: st.one_of(
-        st.builds(Not, inner),
-        st.builds(AllOf, st.lists(inner, min_size=2, max_size=3).map(tuple)),
-        st.builds(AnyOf, st.lists(inner, min_size=2, max_size=3).map(tuple)),
-    ),
-    max_leaves=5,
-)
-contexts = st.builds(
-    Context,
-    st.sampled_from(Stage),
-    st.just(Modality.TEXT),
-    st.just("language"),
-    st.sampled_from(TENANTS),
-    st.sampled_from(["en", "en-GB", "zh-Hans-CN", "zh", "und", ""]),
-    st.sampled_from([0, 9, 10, 50, 60]),
-    st.none() | st.builds(lambda one, hours: one + timedelta(hours=hours), st.sampled_from(MOMENTS), st.integers(-30, 30)),
-)
-
-
-@st.composite
-def worlds(draw: st.DrawFn) -> tuple[dict[str, CheckResult], Context]:
-    """What checks answered for a content; one may not have run, or have read only a part."""
-    context, results = draw(contexts), []
-    for name, known in CHECKS.items():
-        if context.stage in known.stages and draw(st.booleans() | st.just(True)):
-            found = draw(
-                st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from([0, 299, 300, 600, 800, 1000])), max_size=3)
-            )
-            read = context.length if draw(st.booleans() | st.just(True)) else context.length - 1
-            findings = tuple(Finding("input", label, score, Span(0, 1)) for label, score in found)
-            results.append(CheckResult(name, name, "1", "", Status.OK, findings, Span(0, read)))
-    return measured(results), context
+from tests.policies.worlds import CHECKS, conditions, worlds
 
 
 def _weaker(condition: Condition, draw: st.DrawFn) -> Condition:
@@ -110,7 +37,7 @@ def pairs(draw: st.DrawFn) -> tuple[Condition, Condition]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(pairs(), st.lists(worlds(), min_size=1, max_size=6))
+@given(pairs(), st.lists(worlds, min_size=1, max_size=6))
 def test_what_follows_is_true_wherever_its_premise_is(pair, several):
     """`implies` is sound against `guard.conditions.evaluate`."""
     premise, conclusion = pair
@@ -123,7 +50,7 @@ def test_what_follows_is_true_wherever_its_premise_is(pair, several):
 
 
 @settings(max_examples=200, deadline=None)
-@given(conditions, conditions, st.lists(worlds(), min_size=1, max_size=6))
+@given(conditions, conditions, st.lists(worlds, min_size=1, max_size=6))
 def test_what_never_holds_is_true_nowhere(condition, other, several):
     """`never` is sound as well."""
     whole = AllOf((condition, other))
@@ -133,7 +60,7 @@ def test_what_never_holds_is_true_nowhere(condition, other, several):
 
 
 @settings(max_examples=150, deadline=None)
-@given(conditions, st.lists(worlds(), min_size=1, max_size=4))
+@given(conditions, st.lists(worlds, min_size=1, max_size=4))
 def test_the_normal_form_has_the_same_value(condition, several):
     """Also where it is unknown."""
     for known, context in several:
