@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
+from types import ModuleType
 
 from policies.lint import LINTS, LOAD, MODULES, Level, Lint
 
@@ -34,20 +36,26 @@ cannot be allowed.
 
 def page() -> str:
     """The page as Markdown."""
-    known = [LOAD, *LINTS.values()]
+    known = [LOAD, *(one for module in MODULES for one in _of(module))]
     table = "\n".join(f"| [`{one.name}`](#{one.name}) | {one.level} | {one.summary} |" for one in known)
     parts = [_HEAD, f"| lint | level | finds |\n|---|---|---|\n{table}\n", _section("Loading", [LOAD])]
     for module in MODULES:
         title = (module.__doc__ or "").removeprefix("Lints on ").partition("\n")[0].split(":")[0].rstrip(".")
-        inside = [one for one in LINTS.values() if one.run.__module__ == module.__name__]
-        parts.append(_section(title[:1].upper() + title[1:], inside))
+        parts.append(_section(title[:1].upper() + title[1:], _of(module)))
     return "\n".join(parts)
 
 
+def _of(module: ModuleType) -> list[Lint]:
+    return [one for one in LINTS.values() if one.run.__module__ == module.__name__]
+
+
 def _section(title: str, inside: list[Lint]) -> str:
-    return f"## {title}\n\n" + "\n".join(
-        f"### {one.name}\n\n**{_level(one.level)}.** {one.summary}\n\n{one.why}\n" for one in inside
-    )
+    parts = (f"### {one.name}\n\n**{_level(one.level)}.** {one.summary}\n\n{_wrapped(one.why)}\n" for one in inside)
+    return f"## {title}\n\n" + "\n".join(parts)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 128, break_long_words=False, break_on_hyphens=False)
 
 
 def _level(level: Level) -> str:
