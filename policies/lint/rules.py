@@ -125,13 +125,15 @@ def _covered(subject: Subject) -> Iterator[tuple[Rule, Rule]]:
 
 def _outdone(rule: Rule, other: Rule, *, earlier: bool) -> bool:
     """Whether a rule adds nothing to what another one does where both fire. `earlier`: it stands before the other."""
-    if rule.action is Action.ALLOW or (other.action is not Action.BLOCK and rule.action is Action.LABEL):
+    if rule.action is Action.ALLOW or (rule.action is Action.LABEL and other.action is not Action.BLOCK):
         return False
-    if rule.action is Action.REDACT:  # what is held for review is redacted all the same
-        return other.action is Action.BLOCK or (other.action is Action.REDACT and _gentler(rule.operator, other.operator))
+    spoken = not rule.message or rule.message == other.message or (bool(other.message) and not earlier)
+    if rule.action is Action.REDACT:
+        # What is held for review is redacted all the same; what has no place is blocked, with the rule's own message.
+        gone = other.action is Action.REDACT and _gentler(rule.operator, other.operator)
+        return spoken and (other.action is Action.BLOCK or gone)
     if rule.action is not other.action:
         return other.action.strength > rule.action.strength
-    spoken = not rule.message or rule.message == other.message or (bool(other.message) and not earlier)
     return spoken and (rule.category, rule.basis) == (other.category, other.basis)
 
 
