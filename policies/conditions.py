@@ -23,6 +23,7 @@ from guard.rules import (
     ScoreByLanguage,
     matches,
 )
+from guard.traits import PLAIN, Traits
 from guard.types import Modality, Stage
 from policies.document import canonical
 from policies.encoding import encode
@@ -47,6 +48,7 @@ class Known:
     labels: Mapping[str, str] | None
     modalities: frozenset[Modality]
     stages: frozenset[Stage]
+    traits: Traits = PLAIN
 
     def runs(self, stage: Stage, modality: Modality) -> bool:
         """Whether it measures such a content."""

@@ -69,21 +69,14 @@ class PolicyFileError(PolicyError):
 
     def diagnostics(self) -> str:
         """Every mistake with its line of the file and a caret under the place, then what to do."""
-        parts = [f"{mistake}{self._pointer(mistake.at)}" for mistake in self.mistakes[:_REPORTED]]
+        parts = [f"{mistake}{pointer(mistake.at, self.quote(mistake.at))}" for mistake in self.mistakes[:_REPORTED]]
         if len(self.mistakes) > _REPORTED:
             parts.append(f"{self.file}: and {len(self.mistakes) - _REPORTED} more")
         return "\n".join([*parts, self.advice])
 
-    def _pointer(self, at: Position) -> str:
-        text = self._quotes.get(at, "")
-        if not text or not at.column:
-            return ""
-        # Characters that a terminal would act on, or that are wider than one place, must not move the caret.
-        shown = "".join(one if one.isprintable() else " " for one in text)
-        start = max(0, at.column - 1 - _WIDTH // 2) if len(shown) > _WIDTH else 0
-        head, cut = shown[start : at.column - 1], shown[start : start + _WIDTH]
-        caret = " " * sum(2 if east_asian_width(one) in "WF" else 1 for one in head)
-        return f"\n{at.line:>6} | {cut}\n       | {caret}^"
+    def quote(self, at: Position) -> str:
+        """The line of the file that a mistake points at; empty where there is none to show."""
+        return self._quotes.get(at, "")
 
 
 class Mistakes:
@@ -137,6 +130,18 @@ class Mistakes:
     def _line(self, at: Position) -> str:
         lines = self._texts.get(at.file, [])
         return lines[at.line - 1] if 0 < at.line <= len(lines) else ""
+
+
+def pointer(at: Position, text: str) -> str:
+    """A line of a file with a caret under the place, beginning with a line feed; empty for a place without line or column."""
+    if not text or not at.column:
+        return ""
+    # Characters that a terminal would act on, or that are wider than one place, must not move the caret.
+    shown = "".join(one if one.isprintable() else " " for one in text)
+    start = max(0, at.column - 1 - _WIDTH // 2) if len(shown) > _WIDTH else 0
+    head, cut = shown[start : at.column - 1], shown[start : start + _WIDTH]
+    caret = " " * sum(2 if east_asian_width(one) in "WF" else 1 for one in head)
+    return f"\n{at.line:>6} | {cut}\n       | {caret}^"
 
 
 def describe(value: Any) -> str:

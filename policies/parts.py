@@ -15,6 +15,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from guard.errors import GenguardError
 from guard.marks.wording import ANY
 from guard.registry import Recipe, Registry, checks, markers
+from guard.traits import traits_of
 from guard.types import Check, Marker, Modality, Stage
 from policies import schema
 from policies.conditions import Known
@@ -56,7 +57,7 @@ def compile_check(name: str, node: Node, entry: schema.CheckEntry, mistakes: Mis
         "stages": sorted(stages),
         "modalities": sorted(check.modalities),
     }
-    return CheckPart(document, Known(name, dict(check.labels), check.modalities, stages))
+    return CheckPart(document, Known(name, dict(check.labels), check.modalities, stages, traits_of(check)))
 
 
 def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes) -> dict[str, Any]:

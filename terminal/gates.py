@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib import import_module
-from typing import Any
 
 from guard.rules import Policy
 from policies.loaded import LoadedPolicy
@@ -12,7 +10,8 @@ from policies.loaded import LoadedPolicy
 
 def red_tests(loaded: LoadedPolicy) -> list[str]:
     """The tests of a policy that did not pass, a line each, with what was expected; one line when it has no tests."""
-    testing: Any = import_module("policies.testing")
+    from policies import testing
+
     report = testing.run(loaded)
     if report.ok:
         return []
@@ -23,6 +22,7 @@ def red_tests(loaded: LoadedPolicy) -> list[str]:
 
 def lint_errors(loaded: LoadedPolicy, before: Policy | None) -> list[str]:
     """What lints find that cannot be meant, a line each. `before`: the revision that judges now."""
-    lint: Any = import_module("policies.lint")
+    from policies import lint
+
     report = lint.examine(loaded, datetime.now(UTC), activating=True, before=before)
     return [str(one) for one in report.findings if str(one.lint.level) == "error"]

@@ -19,6 +19,7 @@ from guard.models.detoxify import folder_examples
 from guard.registry import checks
 from guard.text import windows
 from guard.text.windows import Window
+from guard.traits import Places, Traits
 from guard.types import Check, Content, Examples, Modality, Scan
 
 _CODE_VERSION = "1"
@@ -92,6 +93,12 @@ class ClassifierCheck:
         """What the model's folder says it flags and passes (`examples.json`); none without the file."""
         flagged, clean = (folder_examples(self._folder) if self._folder else None) or ((), ())
         return samples.examples(flagged, clean)
+
+    @property
+    def traits(self) -> Traits:
+        """A label stands where it scores highest."""
+        hub = ((self._model, self._revision or ""),) if self._folder is None else ()
+        return Traits(Places.WORST, estimates=True, reports_from=self._report_from, hub=hub)
 
     def load(self) -> None:
         """Load the model. Raises ModelError when it is missing, incomplete or too small, RegistryError for labels it lacks."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from guard.errors import CheckError, GenguardError, RegistryError, describe
 from guard.models import files_digest
 from guard.registry import Recipe, checks
+from guard.traits import Traits, joined, traits_of
 from guard.types import Check, Content, Examples, Finding, Modality, Place, Region, Scan, Span
 from guard.workers import Worker
 
@@ -124,6 +125,11 @@ class Fusion:
     def examples(self) -> Examples:
         """Those of the first member."""
         return next(iter(self._members.values())).examples
+
+    @property
+    def traits(self) -> Traits:
+        """As good as the worst of the members."""
+        return replace(joined([traits_of(check) for check in self._members.values()]), reports_from=self._rule.report_from)
 
     def load(self) -> None:
         """Load all members. Raises CheckError when one cannot be loaded, whatever the quorum."""

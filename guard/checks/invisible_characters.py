@@ -16,6 +16,7 @@ import regex as re  # knows properties such as Extended_Pictographic, and whole 
 
 from guard.errors import RegistryError
 from guard.registry import checks
+from guard.traits import Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 _CATEGORY = "input"
@@ -85,6 +86,10 @@ class InvisibleCharactersCheck:
     def examples(self) -> Examples:
         """One text of each kind, and legitimate uses."""
         return Examples(tuple(_text(text) for kind, text in _FLAGGED.items() if kind in self._kinds), tuple(map(_text, _CLEAN)))
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(reports_from=self._min_score)
 
     def load(self) -> None:
         """Nothing to load."""

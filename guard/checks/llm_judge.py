@@ -15,6 +15,7 @@ from guard.endpoint import Endpoint, number
 from guard.errors import EndpointError, RegistryError
 from guard.models.judge import MAX_ANSWER_TOKENS, TOPS, Answer, LocalJudge
 from guard.registry import checks
+from guard.traits import Places, Traits
 from guard.types import Check, Content, Examples, Finding, Modality, Scan, Span
 
 _CODE_VERSION = "1"
@@ -102,6 +103,11 @@ class EndpointJudge:
         """What any judge should call unsafe, and safe."""
         return samples.examples()
 
+    @property
+    def traits(self) -> Traits:
+        """The judge answers for a content as a whole."""
+        return Traits(Places.WHOLE, endpoints=(self._endpoint.url,))
+
     def load(self) -> None:
         """Read the key. Raises EndpointError when its variable is not set. Nothing is sent."""
         self._endpoint.load()
@@ -145,6 +151,11 @@ class ModelJudge:
     def examples(self) -> Examples:
         """What any judge should call unsafe, and safe."""
         return samples.examples()
+
+    @property
+    def traits(self) -> Traits:
+        """The judge answers for a content as a whole."""
+        return Traits(Places.WHOLE, hub=self._judge.hub)
 
     def load(self) -> None:
         """Load the model. Raises ModelError when it is missing, incomplete or no chat model."""

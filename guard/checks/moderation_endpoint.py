@@ -19,6 +19,7 @@ from guard.imaging import identify
 from guard.registry import checks
 from guard.taxonomy import CATEGORIES
 from guard.text.windows import readable
+from guard.traits import Places, Traits
 from guard.types import Check, Content, Examples, Finding, Modality, Place, Region, Scan, Span
 
 _CODE_VERSION = "1"
@@ -77,6 +78,11 @@ class ModerationEndpoint:
     def examples(self) -> Examples:
         """What any moderation model should flag, and should pass."""
         return samples.examples()
+
+    @property
+    def traits(self) -> Traits:
+        """The service judges a content as a whole."""
+        return Traits(Places.WHOLE, estimates=True, reports_from=self._report_from, endpoints=(self._endpoint.url,))
 
     def load(self) -> None:
         """Read the key. Raises EndpointError when its variable is not set. Nothing is sent."""

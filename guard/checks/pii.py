@@ -18,6 +18,7 @@ from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
 from guard.errors import ModelError, RegistryError
 from guard.registry import checks
+from guard.traits import Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 if TYPE_CHECKING:
@@ -101,6 +102,10 @@ class PiiCheck:
     @property
     def examples(self) -> Examples:
         return _examples(self._languages, self._entities)
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(reports_from=self._min_score)
 
     def load(self) -> None:
         """Load the models and build the engine.

@@ -20,6 +20,7 @@ from guard.errors import ModelError, RegistryError
 from guard.models import locate
 from guard.registry import checks
 from guard.text.normalise import readings
+from guard.traits import Places, Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 _CODE_VERSION = "1"
@@ -142,6 +143,11 @@ class PromptInjectionCheck:
         """What the bundled model must score 500 per mille or more for some label, and what it must not."""
         flagged = tuple(_example(text) for label, text in _FLAGGED if label in self._kinds)
         return Examples(flagged, tuple(map(_example, _CLEAN)))
+
+    @property
+    def traits(self) -> Traits:
+        """A label stands where it scores highest."""
+        return Traits(Places.WORST, estimates=True, reports_from=self._report_from)
 
     def load(self) -> None:
         """Load the weights. Raises ModelError when they are missing, changed, or of another form."""

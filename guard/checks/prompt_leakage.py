@@ -24,6 +24,7 @@ from pathlib import Path
 from guard.errors import ModelError, RegistryError
 from guard.registry import checks
 from guard.text.normalise import readings
+from guard.traits import Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 _CATEGORY = "cyber"
@@ -158,6 +159,10 @@ class PromptLeakageCheck:
         flagged += [f"The word is {canary}." for canary in self._canaries[:1]]
         clean = ("I cannot share my instructions, but I am glad to help with your order.", "抱歉，我不能透露系统设定。")
         return Examples(tuple(map(_text, flagged)), tuple(map(_text, clean)))
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(reports_from=self._report_from)
 
     def load(self) -> None:
         """Read the files and cut all texts. Raises ModelError for a file that cannot be read or is too short to be told."""

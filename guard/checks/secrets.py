@@ -20,6 +20,7 @@ from guard.checks.secret_patterns import KNOWN_EXAMPLES, SPECS, SecretSpec
 from guard.checks.secret_values import SECRET, base62
 from guard.errors import RegistryError
 from guard.registry import checks
+from guard.traits import Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 _CATEGORY = "cyber"
@@ -61,6 +62,10 @@ class SecretsCheck:
     @property
     def examples(self) -> Examples:
         return _examples(self._kinds)
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(reports_from=self._min_score)
 
     def load(self) -> None:
         """Compile the patterns."""

@@ -20,8 +20,10 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from guard.checks.toxicity_reader import Reader
+from guard.models.detoxify import PUBLIC
 from guard.registry import checks
 from guard.text import windows
+from guard.traits import Places, Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Stage
 
 _CODE_VERSION = "4"
@@ -98,6 +100,12 @@ class ToxicityCheck:
         lists = [reader.examples() or (_FLAGGED, _CLEAN) for reader in self._readers]
         flagged, clean = ([_example(text) for one in lists for text in one[part]] for part in (0, 1))
         return Examples(tuple(flagged), tuple(clean))
+
+    @property
+    def traits(self) -> Traits:
+        """A label stands where it scores highest; a variant that Detoxify publishes is fetched, and named by its release."""
+        public = tuple((reader.name, reader.name) for reader in self._readers if reader.name in PUBLIC)
+        return Traits(Places.WORST, estimates=True, reports_from=self._report_from, hub=public)
 
     def load(self) -> None:
         """Load the weights. Raises ModelError when they are missing, changed, of another shape, or too small for a window."""

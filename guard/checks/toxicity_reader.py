@@ -41,7 +41,7 @@ class Reader:
         self, model: str, window_tokens: int | None, overlap_tokens: int, device: str, precision: str, *, ngrams: bool = True
     ) -> None:
         """Parameters as of the check `toxicity`; only settings are read here, weights in `load`."""
-        self._model, self._device, self._ngrams = model, device, ngrams
+        self.name, self._device, self._ngrams = model, device, ngrams
         self._folder: Path | None = None
         if model in PUBLIC:
             names, made = PUBLIC[model], f"detoxify {importlib.metadata.version('detoxify')}"
@@ -73,14 +73,14 @@ class Reader:
     def load(self) -> None:
         """Load the weights. Raises ModelError when they are missing, changed, of another shape, or too small for a window."""
         device = find_device(self._device)
-        self._detoxify, self.digest = (load_public if self._model in PUBLIC else load_folder)(self._model, device)
+        self._detoxify, self.digest = (load_public if self.name in PUBLIC else load_folder)(self.name, device)
         found, expected = list(self._detoxify.class_names), list(self.labels)
         if sorted(found) != sorted(expected):
-            raise ModelError(f"{self._model}: the checkpoint has labels {found}, expected {expected}")
+            raise ModelError(f"{self.name}: the checkpoint has labels {found}, expected {expected}")
         limit = min(self._detoxify.tokenizer.model_max_length, self._detoxify.model.config.max_position_embeddings)
         if self.window > limit:
             raise ModelError(
-                f"{self._model}: window_tokens is {self.window}, the model reads at most {limit}",
+                f"{self.name}: window_tokens is {self.window}, the model reads at most {limit}",
                 advice="Give a smaller window_tokens in the policy.",
             )
         self._detoxify.model.eval()
@@ -93,7 +93,7 @@ class Reader:
     def read(self, texts: Sequence[str], report_from: int, *, normalise: bool) -> list[Scan]:
         """One Scan a text. Raises ModelError when it is not loaded, or the model answers something that is no number."""
         if self._detoxify is None:
-            raise ModelError(f"{self._model} is not loaded", advice="Call load() before the first batch.")
+            raise ModelError(f"{self.name} is not loaded", advice="Call load() before the first batch.")
         found = self._cut(texts)
         if normalise and (disguised := windows.cut_disguised(texts, self._cut)):
             found = [window for window in found if not windows.is_spelled_out(window, texts, disguised)] + disguised
@@ -119,7 +119,7 @@ class Reader:
     def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
         found = [self._integers(row) for row in rows] if self._integers else self._whole(rows, longest)
         if not all(map(math.isfinite, (value for row in found for value in row))):
-            raise ModelError(f"{self._model} answered with something that is no number", advice="Its weights are damaged.")
+            raise ModelError(f"{self.name} answered with something that is no number", advice="Its weights are damaged.")
         return [self._probabilities(row, logits) for row, logits in zip(rows, found, strict=True)]
 
     def _probabilities(self, tokens: Sequence[int], logits: list[float]) -> list[float]:

@@ -32,6 +32,11 @@ class LocalJudge:
         self._ends: list[int] = []
         self._special: tuple[str, ...] = ()
 
+    @property
+    def hub(self) -> tuple[tuple[str, str], ...]:
+        """The model with its revision, where a hub has to be asked for it."""
+        return ((self._name, self._revision or ""),) if pretrained.is_hub_name(self._name) else ()
+
     def load(self) -> tuple[str, str]:
         """Load the model; return its version and digest. Raises ModelError for one that is no chat model."""
         import transformers

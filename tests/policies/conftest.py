@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from guard.registry import checks, markers
+from guard.traits import PLAIN, Places, Traits
 from guard.types import Content, Examples, Mark, Modality, Scan
 from policies import compile as compiler
 from policies.loaded import LoadedPolicy
@@ -47,6 +48,7 @@ class FakeCheck:
     digest: str = ""
     blocking: bool = True
     examples: Examples = field(default_factory=lambda: Examples((), ()))
+    traits: Traits = PLAIN
 
     def load(self) -> None:
         pass
@@ -79,7 +81,8 @@ def toxicity(
     device: Literal["auto", "cpu"] = "auto",
     report_from: int = 50,
 ) -> FakeCheck:
-    return FakeCheck(TOXICITY, frozenset({Modality.TEXT}))
+    traits = Traits(Places.WORST, estimates=True, reports_from=report_from)
+    return FakeCheck(TOXICITY, frozenset({Modality.TEXT}), traits=traits)
 
 
 def pii(

@@ -93,7 +93,7 @@ def test_a_policy_mistake_is_named_with_its_line(genguard, tmp_path):
     assert "bad.yaml:7:" in refused.err
     assert "expected" in refused.err
     fine = genguard("policy", "lint", "desk.yaml", "--json")
-    assert (fine.code, json.loads(fine.out)["policy"]) == (0, "desk")
+    assert (fine.code, json.loads(fine.out)["files"][0]["policy"]) == (0, "desk")
 
 
 def test_the_schema_is_json_for_editors(genguard):

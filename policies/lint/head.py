@@ -1,0 +1,142 @@
+"""Lints on the head of a policy file, and on what belongs to no part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from guard.registry import generators
+from guard.types import CALLER
+from policies.lint.registry import LINTS, Level, Note, lint
+from policies.lint.subject import Subject, written
+from policies.mistake import listed
+from policies.source import Node
+
+_ACTIVE = ("shadow", "live")
+_WILD = frozenset("*?[")
+
+
+@lint(
+    "no-owner",
+    Level.ADVICE,
+    "Nobody answers for the policy.",
+    why="""Whoever has a question about a decision, or sees a mistake in a rule, needs to know whom to ask. `owner` names a team
+    or a role.""",
+)
+def _no_owner(subject: Subject) -> Iterator[Note]:
+    if not subject.policy.owner:
+        yield Note(subject.head("policy"), "no owner", "`owner`: who answers for the policy")
+
+
+@lint(
+    "no-description",
+    Level.ADVICE,
+    "The policy does not say what it is for.",
+    why="""With several policies side by side, a sentence says which one is meant for what. It is shown wherever policies are
+    listed.""",
+)
+def _no_description(subject: Subject) -> Iterator[Note]:
+    if not subject.policy.description:
+        yield Note(subject.head("policy"), "no description", "`description`: what the policy is for")
+
+
+@lint(
+    "not-activatable",
+    Level.ERROR,
+    "A policy is to be activated whose status says that it is not in use.",
+    why="""`draft` says that it is still being written, `deprecated` that another one took its place. Set `status: live`, or
+    `shadow` to let it decide beside the live one, when it is ready. Reported with `--for-activation`.""",
+)
+def _not_activatable(subject: Subject) -> Iterator[Note]:
+    if subject.activating and subject.policy.status not in _ACTIVE:
+        yield Note(subject.head("status"), f"status {subject.policy.status!r} at an activation", "`live` or `shadow`")
+
+
+@lint(
+    "version-not-raised",
+    Level.ERROR,
+    "The policy decides otherwise than the version before, and its version did not count up.",
+    why="""Decisions name the policy with its version, and people speak of versions, not of digests. Two revisions under one
+    version cannot be told apart in a report. Reported with `--against FILE`.""",
+)
+def _version_not_raised(subject: Subject) -> Iterator[Note]:
+    before, policy = subject.before, subject.policy
+    if before is None or before.id != policy.id or before.revision == policy.revision or policy.version > before.version:
+        return
+    found = f"version {policy.version} of another revision than version {before.version} before it"
+    yield Note(subject.head("version"), found, f"{before.version + 1} or more")
+
+
+@lint(
+    "other-policy",
+    Level.WARNING,
+    "The policy has another name than the version before.",
+    why="""A policy keeps its name from version to version; under another one it is another policy, and stands beside the old
+    one instead of replacing it. Reported with `--against FILE`.""",
+)
+def _other_policy(subject: Subject) -> Iterator[Note]:
+    before = subject.before
+    if before is not None and before.id != subject.policy.id:
+        yield Note(subject.head("policy"), f"policy {subject.policy.id!r} after {before.id!r}", f"the name {before.id!r}")
+
+
+@lint(
+    "misspelt-generator",
+    Level.WARNING,
+    "A generator's name is nearly that of one that is installed.",
+    why="""Names of generators are free, so a wrong one is no mistake of the file; but the policy or the rule then speaks for a
+    generator that does not exist, and not for the one that was meant.""",
+)
+def _misspelt_generator(subject: Subject) -> Iterator[Note]:
+    root, names = subject.loaded.root.entries, (*generators.names(), CALLER.generator)
+    applies = root["applies_to"].node.entries if "applies_to" in root else {}
+    nodes = [applies["generators"].node] if "generators" in applies else []
+    for rule in subject.policy.rules:
+        when = subject.rule_node(rule.id).entries["when"].node
+        nodes += [entry.node for key, entry in written(when) if key == "generator"]
+    for item in (one for node in nodes for one in _texts(node)):
+        near = get_close_matches(item.value, names, n=1, cutoff=0.8)
+        if item.value not in names and not _WILD & set(item.value) and near:
+            yield Note(item.at, f"generator {item.value!r}, which is not installed", f"{near[0]!r}, which is, if it is meant")
+
+
+def _texts(node: Node) -> list[Node]:
+    return [one for one in node.items or [node] if isinstance(one.value, str)]
+
+
+@lint(
+    "unused-list",
+    Level.WARNING,
+    "A shared list is named nowhere.",
+    why="""Its items decide nothing. Name it where it was meant, or take it out.""",
+)
+def _unused_list(subject: Subject) -> Iterator[Note]:
+    for name, at in subject.loaded.unused:
+        yield Note(at, f"list {name!r}, which nothing names", "a place that names it, or no such list")
+
+
+@lint(
+    "bare-allowance",
+    Level.WARNING,
+    "A comment allows a finding and does not say why, or names no lint.",
+    why="""`# lint: allow NAME - reason` allows the findings of one lint, or of several with commas between, on its line or the
+    next. Without a reason nothing is allowed: whoever reads the policy later has to be able to tell whether it still holds.""",
+)
+def _bare_allowance(subject: Subject) -> Iterator[Note]:
+    for one in subject.allowances:
+        unknown = [name for name in one.names if name not in LINTS]
+        if not one.reason or not one.names:
+            yield Note(one.at, "a comment that allows a finding without a reason", "`# lint: allow NAME - reason`")
+        elif unknown:
+            yield Note(one.at, f"unknown lint {listed(unknown)}", "names that `genguard policy lint --list` has")
+
+
+@lint(
+    "unused-allowance",
+    Level.ADVICE,
+    "A comment allows a finding that is not there.",
+    why="""What it allowed was corrected, or it stands in the wrong line: it belongs on the line of the finding, at the
+    beginning of the rule or check, or on a line of its own right above one of these.""",
+)
+def _unused_allowance(_: Subject) -> Iterator[Note]:
+    yield from ()  # known only when all others are done: `policies.lint.run` says it
