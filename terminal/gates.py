@@ -10,9 +10,9 @@ from policies.loaded import LoadedPolicy
 
 def red_tests(loaded: LoadedPolicy) -> list[str]:
     """The tests of a policy that did not pass, a line each, with what was expected; one line when it has no tests."""
-    from policies import testing
+    from policies.testing import run
 
-    report = testing.run(loaded)
+    report = run(loaded)
     if report.ok:
         return []
     red = [one for one in report.results if str(one.outcome) != "passed"]
@@ -22,7 +22,7 @@ def red_tests(loaded: LoadedPolicy) -> list[str]:
 
 def lint_errors(loaded: LoadedPolicy, before: Policy | None) -> list[str]:
     """What lints find that cannot be meant, a line each. `before`: the revision that judges now."""
-    from policies import lint
+    from policies.lint import examine
 
-    report = lint.examine(loaded, datetime.now(UTC), activating=True, before=before)
+    report = examine(loaded, datetime.now(UTC), activating=True, before=before)
     return [str(one) for one in report.findings if str(one.lint.level) == "error"]

@@ -105,8 +105,11 @@ def secrets(*, kinds: tuple[str, ...] | None = None, min_score: int = 500, allow
     return FakeCheck({"GITHUB_TOKEN": "cyber", "PASSWORD": "cyber"}, frozenset({Modality.TEXT}))
 
 
-def image_match(*, bank: str, methods: tuple[str, ...] = ("pdq",), false_match_rate: float = 1e-4) -> FakeCheck:
-    return FakeCheck(dict.fromkeys(("matched", "not_matchable"), "intellectual_property"), frozenset({Modality.IMAGE}))
+def image_match(
+    *, bank: str, cleared: str = "", methods: tuple[str, ...] = ("pdq",), false_match_rate: float = 1e-4
+) -> FakeCheck:
+    labels = ("matched", "cleared", "not_matchable")
+    return FakeCheck(dict.fromkeys(labels, "intellectual_property"), frozenset({Modality.IMAGE}))
 
 
 def watermark(*, method: Literal["dwtDctSvd", "rivaGan"] = "dwtDctSvd") -> FakeMarker:

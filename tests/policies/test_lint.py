@@ -244,7 +244,7 @@ CASES: list[Case] = [
         "no-image-example",
         house(rule(), CARD, COPY, head=BOTH, checks=WORKS),
         (
-            house(rule(), CARD, {**COPY, "tests": "[{flags: a stand-in for an image}]"}, head=BOTH, checks=WORKS),
+            house(rule(), CARD, {**COPY, "tests": "[{flags: {image: a.png}}]"}, head=BOTH, checks=WORKS),
             {},
         ),
     ),
@@ -309,8 +309,8 @@ CASES: list[Case] = [
     ),
     (
         "idle-check",
-        house(rule(), CARD, {**COPY, "tests": "[{flags: a stand-in}]"}, checks=WORKS),
-        house(rule(), CARD, {**COPY, "tests": "[{flags: a stand-in}]"}, head=BOTH, checks=WORKS),
+        house(rule(), CARD, {**COPY, "tests": "[{flags: {image: a.png}}]"}, checks=WORKS),
+        house(rule(), CARD, {**COPY, "tests": "[{flags: {image: a.png}}]"}, head=BOTH, checks=WORKS),
     ),
     (
         "late-timeout",
@@ -347,7 +347,9 @@ CASES: list[Case] = [
     (
         "idle-mark",
         house(marks="{metadata: [iptc]}"),
-        house(rule(), CARD, {**COPY, "tests": "[{flags: x}]"}, head=BOTH, checks=WORKS, marks="{metadata: [iptc]}"),
+        house(
+            rule(), CARD, {**COPY, "tests": "[{flags: {image: a.png}}]"}, head=BOTH, checks=WORKS, marks="{metadata: [iptc]}"
+        ),
     ),
     (
         "unmarkable-text",
