@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         app.state.wired = make(settings)
         known = app.state.wired.guard.operator.watermark_key
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
-        await app.state.wired.watcher.look()
+        await app.state.wired.watcher.start()
         app.state.troubles = await app.state.wired.guard.load()
         for name, why in app.state.troubles.items():
             _log.error("check %s is not ready: %s", name, why)

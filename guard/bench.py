@@ -51,7 +51,7 @@ class Deployment:
         return self.policy
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Seat:
     """A policy, ready to judge."""
 

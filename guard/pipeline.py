@@ -104,7 +104,7 @@ class Guard:
         for one in policies:
             seats.append(Seat.build(one, self.operator, seats, built.get(one.id)))
         self._bench = Bench.of(deployments, seats)
-        self._prepared: dict[str, Seat] = {}
+        self._prepared: weakref.WeakValueDictionary[str, Seat] = weakref.WeakValueDictionary()
         self._ready: list[Marker] = []
         self._dresser = Worker("genguard-marks")
         self._loader = Worker("genguard-load")
@@ -158,11 +158,8 @@ class Guard:
         whose, key = operator or self.operator, redaction_key or self._redaction_key
         if key is None:
             require_no_key(one for deployment in deployments for one in deployment.judging)
-        try:
-            await self.prepare(*(one for deployment in deployments for one in deployment.revisions), operator=whose)
-            bench = Bench.of(deployments, [*self._bench.seats.values(), *self._prepared.values()])
-        finally:
-            self._prepared = {}
+        seats = await self.prepare(*(one for deployment in deployments for one in deployment.revisions), operator=whose)
+        bench = Bench.of(deployments, seats)
         kept = [one.marker for seat in (*self._bench.seats.values(), *bench.seats.values()) for one in seat.marks]
         self._ready = [one for one in self._ready if any(one is marker for marker in kept)]
         self._redaction_key, self.operator, self._bench = key, whose, bench
@@ -171,20 +168,24 @@ class Guard:
         """`adopt` for code without an event loop."""
         run_sync(self.adopt(*policies, **given))
 
-    async def prepare(self, *policies: Policy, operator: Operator | None = None) -> None:
-        """Build, record and load policies without judging with them yet; kept until the next `adopt`, and raises as it does.
+    async def prepare(self, *policies: Policy, operator: Operator | None = None) -> tuple[Seat, ...]:
+        """Build, record and load policies without judging with them yet, and raise as `adopt` does.
 
-        Something old and new ones have alike may be in trouble already: that is no reason to stay with the old ones.
+        `adopt` finds them ready as long as the caller keeps what is returned. Something that old and new ones have alike may be
+        in trouble already: that is no reason to stay with the old ones.
         """
-        for policy in policies:
-            known = {**self._bench.seats, **self._prepared}
-            if policy.revision in known:
-                continue
-            others = list(known.values())
-            seat = await self._builder.run(partial(Seat.build, policy, operator or self.operator, others))
-            await self._activate(policy)
-            await self._load_new(seat, {one for other in others for one in other.chain.instruments.values()})
-            self._prepared[policy.revision] = seat
+        return tuple([await self._prepare(policy, operator or self.operator) for policy in policies])
+
+    async def _prepare(self, policy: Policy, operator: Operator) -> Seat:
+        known = {**self._bench.seats, **dict(self._prepared.items())}
+        if policy.revision in known:
+            return known[policy.revision]
+        others = list(known.values())
+        seat = await self._builder.run(partial(Seat.build, policy, operator, others))
+        await self._activate(policy)
+        await self._load_new(seat, {one for other in others for one in other.chain.instruments.values()})
+        self._prepared[policy.revision] = seat
+        return seat
 
     async def _load_new(self, seat: Seat, old: Collection[Instrument]) -> None:
         new = {name: one for name, one in seat.chain.instruments.items() if one not in old}

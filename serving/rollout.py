@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import monotonic
 
 from audit.database import database_path, reader_engine
 from audit.rollouts import documents, rollouts
-from guard.bench import Deployment
+from guard.bench import Deployment, Seat
 from guard.errors import LedgerError, PolicyError, describe
 from guard.pipeline import Guard
 from guard.redaction_key import RedactionKey
@@ -32,6 +33,8 @@ RETRY_S = 30.0
 """Seconds after which what could not be used is tried again."""
 BUILD_S = 600.0
 """Seconds that the models of one revision may take to load."""
+BACK = 3
+"""How many revisions of the past a service tries that starts when the one in force cannot be used."""
 LEDGER = "(ledger)"
 """Stands in `troubles` for a ledger that cannot be read."""
 
@@ -56,35 +59,73 @@ class Watcher:
         self._redaction_key: RedactionKey | None = None
         self._operator: Operator | None = None
         self._after = -1
-        self._retry_at = 0.0
+        self._retry_at: dict[str, float] = {}
+        self._started = False
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._targets: dict[str, object] = {}
+        self._adopting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Follow what the ledger says before anything is judged."""
+        await self.look()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._started = True
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next look may succeed
-                self._tell({**self.troubles, LEDGER: f"it cannot be followed: {describe(error)}"})
+        try:
+            while True:
+                await asyncio.sleep(POLL_S)
+                try:
+                    await self.look()
+                except Exception as error:  # noqa: BLE001 - whatever it was, the next look may succeed
+                    self._tell({**self.troubles, LEDGER: f"it cannot be followed: {describe(error)}"})
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
 
     async def look(self) -> None:
-        """Follow what is new in the ledger, and try again what is in trouble. Raises nothing for a policy or the ledger."""
+        """Begin to follow what is new in the ledger, each policy for itself, and to try again what is in trouble.
+
+        A model that takes long to load holds up no other policy, and a new step for its own policy ends the wait. Nothing is
+        raised for a policy or the ledger.
+        """
         try:
             new = await asyncio.to_thread(rollouts, self._source, after=self._after)
         except LedgerError as error:
             self._tell({**self.troubles, LEDGER: str(error)})
             return
-        troubles = {name: why for name, why in self.troubles.items() if name != LEDGER}
+        self._tell({name: why for name, why in self.troubles.items() if name != LEDGER})
         changed = {rollout.policy for _, rollout in new}
         if new:
             self.states, self._after = fold(new, self.states), new[-1][0]
-        if troubles and monotonic() >= self._retry_at:
-            changed |= troubles.keys()
-        for name in [one for one in self.states if one in changed]:
-            troubles[name] = await self._follow(self.states[name])
-        if changed:
-            self._retry_at = monotonic() + RETRY_S
-        self._tell({name: why for name, why in troubles.items() if why})
+        again = {name for name in self.troubles if name not in self._tasks and monotonic() >= self._retry_at.get(name, 0.0)}
+        for name in [one for one in self.states if one in changed | again]:
+            self._begin(self.states[name])
+
+    def _begin(self, state: State) -> None:
+        """Follow one policy; what is under way for an older state of it ends, unless it leads to the same."""
+        target = (state.revision, state.canary, state.shadows, state.retired)
+        running = self._tasks.get(state.policy)
+        if running is not None and self._targets[state.policy] == target:
+            return
+        if running is not None:
+            running.cancel()
+        self._targets[state.policy] = target
+        task = self._tasks[state.policy] = asyncio.create_task(self._bring(state))
+        task.add_done_callback(partial(self._ended, state.policy))
+
+    def _ended(self, policy: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(policy) is task:
+            del self._tasks[policy]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._tell({**self.troubles, policy: describe(error)})
+
+    async def _bring(self, state: State) -> None:
+        why = await self._follow(state)
+        self._retry_at[state.policy] = monotonic() + RETRY_S
+        others = {name: one for name, one in self.troubles.items() if name != state.policy}
+        self._tell({**others, **({state.policy: why} if why else {})})
 
     def source(self, policy: str) -> str:
         """Where the revision in force comes from: `ledger`, or `file` for one that the service was given."""
@@ -101,41 +142,44 @@ class Watcher:
     async def _follow(self, state: State) -> str:
         """Bring one policy to where the ledger says it stands, or as near as can be; return what is missing."""
         wrong: list[str] = []
-        live = await self._live(state, wrong)
+        ready: list[Seat] = []  # what is kept here need not be built again when all is adopted together
+        live = await self._live(state, wrong, ready)
         canary, trial = None, state.canary
         if trial is not None:
-            canary = await self._usable(state, trial.revision, wrong, judges=True)
-        shadows = [await self._usable(state, one, wrong) for one in state.shadows]
+            canary = await self._usable(state, trial.revision, wrong, ready, judges=True)
+        shadows = [await self._usable(state, one, wrong, ready) for one in state.shadows]
         share, by = (trial.share, trial.by) if trial is not None else (0, "requests")
         wanted = Deployment(live, canary, share, by, tuple(one for one in shadows if one is not None))
-        now = {name: one for name, one in {**self._now, state.policy: wanted}.items() if one.revisions}
-        if now == self._now:
-            return "; ".join(wrong)
-        try:
-            await self._guard.adopt(*now.values(), redaction_key=self._redaction_key, operator=self._operator)
-        except Exception as error:  # noqa: BLE001 - told; nothing has changed
-            return "; ".join([*wrong, f"it stays as it is: {describe(error)}"])
-        self._now = now
-        self._announce(state, wanted)
+        async with self._adopting:
+            now = {name: one for name, one in {**self._now, state.policy: wanted}.items() if one.revisions}
+            if now != self._now:
+                try:
+                    await self._guard.adopt(*now.values(), redaction_key=self._redaction_key, operator=self._operator)
+                except Exception as error:  # noqa: BLE001 - told; nothing has changed
+                    return "; ".join([*wrong, f"it stays as it is: {describe(error)}"])
+                self._now = now
+                self._announce(state, wanted)
         return "; ".join(wrong)
 
-    async def _live(self, state: State, wrong: list[str]) -> Policy | None:
-        """The revision to be in force: that of the ledger, or else the newest that can be used here."""
-        given = self._given.get(state.policy)
+    async def _live(self, state: State, wrong: list[str], ready: list[Seat]) -> Policy | None:
+        """The revision to be in force: that of the ledger, or else the last good one."""
         if not state.revision:
-            return None if state.retired else given
-        if found := await self._usable(state, state.revision, wrong, judges=True):
+            return None if state.retired else self._given.get(state.policy)
+        if found := await self._usable(state, state.revision, wrong, ready, judges=True):
             return found
         standing = self._now.get(state.policy)
-        running = standing.policy if standing is not None else None
-        if running is None or running is given:  # nothing of the ledger ran here yet: what did elsewhere
-            earlier = [await self._usable(state, one, [], judges=True) for one in state.history[:-4:-1]]
-            running = next((one for one in earlier if one is not None), running)
-        last = f"revision {running.revision[:16]} stays in force" if running is not None else "nothing is in force in its place"
-        wrong.append(last)
-        return running
+        last = standing.policy if standing is not None else None
+        if not self._started:  # it did not run here: what was in force elsewhere did
+            earlier = [await self._usable(state, one, [], ready, judges=True) for one in state.history[: -1 - BACK : -1]]
+            last = next((one for one in earlier if one is not None), last)
+        wrong.append(
+            f"revision {last.revision[:16]} stays in force" if last is not None else "nothing is in force in its place"
+        )
+        return last
 
-    async def _usable(self, state: State, revision: str, wrong: list[str], *, judges: bool = False) -> Policy | None:
+    async def _usable(
+        self, state: State, revision: str, wrong: list[str], ready: list[Seat], *, judges: bool = False
+    ) -> Policy | None:
         """A revision that is ready to decide; None, with the reason added to `wrong`, when it cannot be used."""
         try:
             policy = await self._policy(state, revision)
@@ -143,7 +187,7 @@ class Watcher:
                 raise PolicyError(f"found status {policy.status!r}, expected 'live'")  # noqa: TRY301
             key, operator = await asyncio.to_thread(self._keys, policy)
             self._redaction_key, self._operator = key or self._redaction_key, operator or self._operator
-            await asyncio.wait_for(self._guard.prepare(policy, operator=self._operator), BUILD_S)
+            ready += await asyncio.wait_for(self._guard.prepare(policy, operator=self._operator), BUILD_S)
         except Exception as error:  # noqa: BLE001 - told; what is in force stays there
             wrong.append(f"revision {revision[:16]} cannot be used here: {describe(error)}")
             return None

@@ -209,9 +209,52 @@ def test_a_revision_that_cannot_be_used_keeps_the_last_good_one(tmp_path, url, c
         assert in_force(client) == 2
         monkeypatch.setitem(checks._factories, "gone", FakeCheck)
         monkeypatch.setattr(rollout, "RETRY_S", 0.0)
-        client.app.state.wired.watcher._retry_at = 0.0  # type: ignore[attr-defined]
+        client.app.state.wired.watcher._retry_at.clear()  # type: ignore[attr-defined]
         until(lambda: in_force(client) == 3)
         assert "rollout" not in client.get("/readyz").json()
+
+
+def test_a_model_that_takes_long_holds_nothing_else_up(tmp_path, url, monkeypatch):
+    """Neither another policy nor a newer step of the same; the old revision judges on meanwhile."""
+    loaded = threading.Event()
+
+    class Slow(FakeCheck):
+        def load(self) -> None:
+            loaded.wait(30)
+
+    monkeypatch.setitem(checks._factories, "gone", Slow)
+    slow, other = version(2, "good", text=BROKEN), loads(POLICY.replace("policy: house", "policy: other"))
+    with TestClient(create_app(settings(tmp_path))) as client:
+        try:
+            take(url, "activate", slow)
+            time.sleep(0.2)
+            take(url, "activate", other)
+            until(lambda: in_force(client, "other") == 1, 5)
+            assert check(client, "bad")["genguard"]["action"] == "block"
+            assert in_force(client) == 1
+            take(url, "activate", version(3, "fine"))
+            until(lambda: in_force(client) == 3, 5)
+        finally:
+            loaded.set()
+        take(url, "activate", slow)
+        until(lambda: in_force(client) == 2)
+
+
+def test_a_running_service_keeps_what_it_runs(tmp_path, url):
+    """Not what judged before that elsewhere."""
+    old = version(9, "older")
+    with TestClient(create_app(settings(tmp_path))) as client:
+        take(url, "activate", version(3, "worse", text=BROKEN), previous=stored(url, old))
+        until(lambda: "rollout" in client.get("/readyz").json())
+        assert in_force(client) == 1
+        assert "stays in force" in client.get("/v1/policies/house").json()["trouble"]
+
+
+def stored(url: str, policy: Policy) -> str:
+    """The revision of a policy whose document the ledger has."""
+    with open_ledger(url) as ledger:
+        ledger.activate_sync(policy.id, policy.version, policy.revision, policy.document)
+    return policy.revision
 
 
 def test_a_broken_shadow_or_canary_keeps_nothing_else_back(tmp_path, url):
