@@ -323,12 +323,20 @@ def audit_show(
 
 
 @audit_app.command("verify")
-def audit_verify(ledger: LedgerUrl = DEFAULT_LEDGER, key_file: KeyFile = None, as_json: Json = False) -> None:
+def audit_verify(
+    ledger: LedgerUrl = DEFAULT_LEDGER,
+    key_file: KeyFile = None,
+    fingerprints: Annotated[
+        bool, typer.Option("--fingerprints", help="Also compare each fingerprint with its stored image; needs the master key.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Recompute the whole ledger: 0 sound, 2 tampered."""
     from audit.verify import verify
+    from guard.matching.likeness import fits
     from terminal import display
 
-    report = verify(ledger, key_file=key_file)
+    report = verify(ledger, key_file=key_file, fits=fits if fingerprints else None)
     if as_json:
         _print_json(display.report_fields(report))
     else:

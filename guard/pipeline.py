@@ -7,6 +7,7 @@ the Receipt of a durable commit.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -57,6 +58,10 @@ from guard.workers import Worker
 
 MARK_DEADLINE_S = 300.0
 """How long edits and marks of one batch of outputs may take before what is not done is blocked."""
+FINGERPRINT_DEADLINE_S = 30.0
+"""How long one fingerprint may take before an image goes without; usually hundredths of a second."""
+
+_log = logging.getLogger(__name__)
 
 
 class Guard:
@@ -75,10 +80,12 @@ class Guard:
         limits: Limits | None = None,
         redaction_key: RedactionKey | None = None,
         operator: Operator | None = None,
+        fingerprints: bool = True,
     ) -> None:
         """`policy`: one or several; the first that covers generator and tenant judges. `chains`: built ones by policy id.
 
-        `operator`: whom marks name and sign for. Raises PolicyError for no policy, a policy that is not `live`, two of one id,
+        `operator`: whom marks name and sign for. `fingerprints`: whether the ledger gets one of each released image, so that
+        changed copies of it are found. Raises PolicyError for no policy, a policy that is not `live`, two of one id,
         or one whose rules hash, pseudonymise or encrypt when there is no `redaction_key`; SettingsError for one whose marks ask
         for something that `operator` does not have.
         """
@@ -98,6 +105,7 @@ class Guard:
         self._ready: list[Marker] = []
         self._dresser = Worker("genguard-marks")
         self._loader = Worker("genguard-load")
+        self._printer = Worker("genguard-fingerprints") if fingerprints else None
         self._activated: set[str] = set()
         self._loading: weakref.WeakKeyDictionary[Generator, Future[None]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -288,6 +296,7 @@ class Guard:
             released, marks = await self._dress(policy, content, verdict.edits, marking)
             verdict = settle(verdict, policy, marks)
             fields |= {"released": released if verdict.action.releases else None, "marks": marks}
+            fields["fingerprint"] = await self._fingerprint(fields["released"])
         return await self._record(policy, _decision(content, job.context, job.request, verdict, **fields))
 
     def _marking(
@@ -313,6 +322,19 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - nothing may leave half-redacted, whatever went wrong
             return None, (Mark(REDACTION, "", "", verified=False, error=describe(error)),)
         return order.put_on(self._marks[policy.id], content, marking, self._load_marker)
+
+    async def _fingerprint(self, released: Content | None) -> bytes:
+        """What changed copies of a released image are found by. Texts have none, and nothing waits for it but their image.
+
+        An image is released without one rather than not at all: it is no condition of any rule, and marks lead here as well.
+        """
+        if self._printer is None or released is None or (released.modality, released.stage) != (Modality.IMAGE, Stage.OUTPUT):
+            return b""
+        try:
+            return await self._printer.run(partial(_fingerprint_of, released), FINGERPRINT_DEADLINE_S, wait=MARK_DEADLINE_S)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the image was judged
+            _log.warning("an image gets no fingerprint: %s", describe(error))
+            return b""
 
     async def _record(self, policy: Policy | None, decision: Decision) -> Release:
         if policy is not None:
@@ -359,6 +381,12 @@ class _Job:
     policy: Policy | None
     error: InputError | None = None
     results: tuple[CheckResult, ...] = ()
+
+
+def _fingerprint_of(image: Content) -> bytes:
+    from guard.matching.likeness import fingerprint
+
+    return fingerprint(image.file)
 
 
 def _decision(content: Content | None, context: Context, request: Request, verdict: Verdict, **rest: Any) -> Decision:

@@ -302,6 +302,9 @@ class Decision:
     marks: tuple[Mark, ...] = ()
     parent: UUID | None = None
     """The decision on the prompt this output answers."""
+    fingerprint: bytes = field(default=b"", repr=False)
+    """What changed copies of a released image are recognised by; empty for everything else. It is a coarse picture of the
+    content: a ledger keeps it as it keeps the content, and never in what is hashed."""
 
 
 @dataclass(frozen=True, slots=True)
