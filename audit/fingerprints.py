@@ -25,7 +25,7 @@ CHUNK = 20_000
 """Rows that are read at once."""
 _ASKED = 500
 """Indices in one statement."""
-_ENTRY, _, _, _, _, _KEY = tables()
+_ENTRY, _, _HEAD, _, _, _KEY = tables()
 _READ = (
     "SELECT f.idx, f.decision, f.key, f.sealed, k.tenant, k.subject, k.wrapped FROM fingerprint f "
     "JOIN subject_key k ON k.id = f.key WHERE f.idx > ? ORDER BY f.idx LIMIT ?"
@@ -41,6 +41,8 @@ class Batch:
     """Where to go on: the largest index that was looked at."""
     more: bool
     """Whether there may be others after it."""
+    size: int
+    """Entries in the ledger."""
 
 
 def read_fingerprints(
@@ -57,8 +59,9 @@ def read_fingerprints(
             raise LedgerError(
                 f"fingerprints cannot be looked up: {vault}", advice="Name the ledger's master key with --key-file."
             )
+        size: int = connection.execute(select(_HEAD.c.size)).scalar_one()
         if not _has_table(connection):
-            return Batch((), after, more=False)
+            return Batch((), after, more=False, size=size)
         ciphers: dict[str, AESGCM | None] = {}
         rows: list[tuple[int, bytes]] = []
         seen, last = 0, after
@@ -68,7 +71,7 @@ def read_fingerprints(
                 ciphers[key] = _cipher(vault, key, owner)
             if (opened := _open(ciphers[key], decision, sealed)) is not None:
                 rows.append((idx, opened))
-        return Batch(tuple(rows), last, more=seen == limit)
+        return Batch(tuple(rows), last, more=seen == limit, size=size)
 
 
 def kept_fingerprints(source: str | Engine, among: Iterable[int] | None = None) -> frozenset[int]:

@@ -14,8 +14,10 @@ from audit.grammar import QueryError
 from audit.query import Shown, policy_document, query, show
 from guard.errors import LedgerError, PolicyError
 from guard.marks.watermark import DEFAULT
+from guard.matching.likeness import Looked
 from guard.types import Mark, Modality
 from policies import from_document
+from serving.album import Alike, album
 
 _MOST = 20
 """Entries of one payload that are looked at."""
@@ -62,7 +64,7 @@ class Book:
         except (LedgerError, QueryError, KeyError) as error:
             self.trouble = str(error) if isinstance(error, LedgerError) else f"{url} holds no ledger"
         self.blind = self.trouble
-        """Why copies cannot be looked up; empty when they can."""
+        """Why copies and images that look alike cannot be looked up; empty when they can."""
 
     def entry(self, reference: UUID | int) -> Entry | None:
         """The decision with this id or index; None when the ledger has none."""
@@ -86,6 +88,16 @@ class Book:
         except LedgerError as error:
             self.blind = str(error)
             return Copies()
+
+    def alike(self, picture: Looked) -> Alike | None:
+        """Released images that look like a picture; None, with the reason in `blind`, when that cannot be told."""
+        if self.blind:
+            return None
+        try:
+            return album((self.url, self.identity), self.key_file).nearest(picture)
+        except LedgerError as error:
+            self.blind = str(error)
+            return None
 
     def watermarks(self) -> frozenset[str]:
         """Methods of watermarking in the policies of this ledger."""

@@ -38,7 +38,7 @@ VIEWS = (
     "cut on the right",
     "cut at the top",
     "cut at the bottom",
-    "out of its border",
+    "taken out of its border",
 )
 """What was done to an image whose copy equals this view of it."""
 VERSION = 1

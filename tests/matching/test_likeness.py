@@ -104,7 +104,7 @@ def test_a_border_adds_a_view_and_a_file_without_one_fits_its_own(released: Rele
     inside = Released()
     inside.add([(3, print_)])
     (near,) = inside.nearest(looked(PHOTOS["chapel"].read_bytes()))[0]
-    assert near.transform == "out of its border"
+    assert near.transform == "taken out of its border"
     assert fits(framed, print_)
     assert not fits(framed, fingerprint(PHOTOS["chapel"].read_bytes()))
     assert not fits(framed, b"")
