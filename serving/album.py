@@ -29,7 +29,7 @@ class Alike:
     """Released images within the limit, nearest first."""
     limit: int
     """The largest distance that counts, in bits of 256."""
-    hashes: int
+    views: int
     """How many were compared."""
 
 
@@ -50,11 +50,11 @@ class Album:
         Raises LedgerError when the ledger cannot be read, or its key is not here.
         """
         released = self._read()
-        near, limit, hashes = released.nearest(picture)
+        near, limit, views = released.nearest(picture)
         kept = kept_fingerprints(self._url, [one.entry for one in near]) if near else frozenset()
         if len(kept) < len(near):
             self._follow()
-        return Alike(tuple(one for one in near if one.entry in kept), limit, hashes)
+        return Alike(tuple(one for one in near if one.entry in kept), limit, views)
 
     def _read(self) -> Released:
         """Everything up to now. A ledger that has become shorter is an older copy of itself: it is read anew."""

@@ -41,9 +41,9 @@ def nearest(data: bytes, book: Book, led: Collection[int]) -> tuple[Trace | None
     for near in tried:
         entry = book.entry(near.entry)
         if entry is not None and entry.released:
-            chance = picture.odds(near.distance, found.hashes)
+            chance = picture.odds(near.distance, found.views)
             return _trace(near, entry, len(found.near), found.limit, chance), ""
-    says = "No image that was released here looks like it." if found.hashes else "No released image has a fingerprint."
+    says = "No image that was released here looks like it." if found.views else "No released image has a fingerprint."
     return Trace(KIND, Standing.ABSENT, says, _MISSED, method=METHOD), ""
 
 

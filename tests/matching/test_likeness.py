@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from guard.errors import InputError, ModelError
 from guard.matching import chance
-from guard.matching.likeness import METHOD, VIEWS, Released, codes_of, fingerprint, fits, looked
+from guard.matching.likeness import METHOD, VIEWS, Released, fingerprint, fits, hashes_of, looked
 
 PHOTOS = {file.stem: file for file in sorted((Path(__file__).parents[1] / "data" / "photos").glob("*.jpg"))}
 LABELS = {name: number for number, name in enumerate(PHOTOS, 10)}
@@ -100,7 +100,7 @@ def test_a_border_adds_a_view_and_a_file_without_one_fits_its_own(released: Rele
     """The picture inside is found without it; a fingerprint fits the file that it was made of, and no other."""
     framed = saved(ImageOps.expand(Image.open(PHOTOS["chapel"]), border=60, fill="white"), 90)
     print_ = fingerprint(framed)
-    assert len(codes_of(print_)) == len(VIEWS)
+    assert len(hashes_of(print_)) == 2 * len(VIEWS)
     inside = Released()
     inside.add([(3, print_)])
     (near,) = inside.nearest(looked(PHOTOS["chapel"].read_bytes()))[0]
@@ -111,11 +111,11 @@ def test_a_border_adds_a_view_and_a_file_without_one_fits_its_own(released: Rele
     assert not fits(b"no image", print_)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x64\x00", b"\x02\x64\x01" + bytes(32), b"\x01\x64\x01" + bytes(31)])
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x64\x00", b"\x02\x64\x01" + bytes(64), b"\x01\x64\x01" + bytes(63)])
 def test_bytes_of_another_form_are_no_fingerprint(data: bytes) -> None:
     """They are refused alone and passed over among others."""
     with pytest.raises(ModelError, match="no fingerprint"):
-        codes_of(data)
+        hashes_of(data)
     found = Released()
     found.add([(1, data), (2, fingerprint(PHOTOS["sea"].read_bytes()))])
     assert [one.entry for one in found.nearest(looked(PHOTOS["sea"].read_bytes()))[0]] == [2]

@@ -112,7 +112,7 @@ def test_a_copy_without_marks_is_like_a_released_image_and_unknown(made, verify,
     found = verify(changed("chapel", change))
     assert (found.code, found.report["answer"], found.report["entry"]) == (1, "unknown", None)
     near = found.near
-    assert (near["standing"], near["ledger"], near["method"]) == ("candidate", "near", "pdq")
+    assert (near["standing"], near["ledger"], near["method"]) == ("candidate", "near", "both")
     assert near["entry"]["decision"] == str(made.chapel.decision.id)
     assert near["entry"]["index"] == made.chapel.receipt.index
     assert near["facts"]["distance"] <= near["facts"]["limit"]
