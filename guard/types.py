@@ -473,8 +473,9 @@ class TokenGenerator(Generator, Protocol):
 class Marker(Protocol):
     """Puts a mark on an output and reads it back.
 
-    A factory of markers may have the parameters `_modality` (a Modality: what it is to mark) and `_operator` (an Operator; None
-    while a policy is only being compiled). A policy cannot set them.
+    A factory of markers may have the parameters `_modality` (a Modality: what it is to mark), `_operator` (an Operator; None
+    while a policy is only being compiled) and `_labels` (lines that the policy's labels put into texts). A policy cannot set
+    them.
     """
 
     @property

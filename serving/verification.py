@@ -102,8 +102,8 @@ def _anchors(file: Path) -> bytes:
     return data
 
 
-def _choice_of_words(text: str, sources: Sources, _: Book) -> Trace:
-    """Whether a text's words were chosen under our key. It says nothing of which decision the text comes from."""
+def _choice_of_words(text: str, sources: Sources, book: Book) -> Trace:
+    """Whether a text's words were chosen under our key, without its label. It says nothing of which decision they are from."""
     from typing import get_args
 
     from guard.marks.text_watermark import read_text_watermark
@@ -113,7 +113,8 @@ def _choice_of_words(text: str, sources: Sources, _: Book) -> Trace:
     if not sources.watermark_key:
         return Trace(kind, Standing.ABSENT, "No watermark in the words was looked for: there is no key.", "none")
     try:
-        read = [read_text_watermark(text, sources.watermark_key, method) for method in get_args(Method)]
+        labels = book.label_lines()
+        read = [read_text_watermark(text, sources.watermark_key, method, labels=labels) for method in get_args(Method)]
     except (InputError, ModelError) as error:
         return Trace(kind, Standing.ABSENT, f"No watermark in the words could be looked for: {error}.", "none")
     best = min(read, key=lambda one: one.p)
@@ -197,7 +198,7 @@ class _Case:
             copied = any(one.proves is Answer.OURS for one in self.traces)  # then nothing was changed that needs a search
             found = read_hidden(data, DEFAULT, self.sources.watermark_key, 0.0 if copied else self.sources.seconds)
             self.keyed(replace(found, reasons=()) if copied else found)
-        methods = frozenset() if self.book.trouble else self.book.watermarks()
+        methods = self.book.watermarks()
         for method in sorted(methods - {DEFAULT, _SLOW}):
             self.candidate(read_hidden(data, method))
         if _SLOW in methods:

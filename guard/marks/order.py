@@ -8,11 +8,12 @@ credential a tampered one. The order of keys in a policy has no influence.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from guard.errors import describe
+from guard.marks.wording import label_lines
 from guard.registry import markers
 from guard.rules import MarkSpec
 from guard.types import Content, Mark, Marker, Marking, Modality, Operator, Stage
@@ -29,12 +30,18 @@ class Planned:
     marker: Marker
 
 
-def make(use: str, parameters: Mapping[str, Any], modality: Modality, operator: Operator | None = None) -> Marker:
-    """Build a marker. `operator`: None while a policy is only being compiled.
+def make(
+    use: str,
+    parameters: Mapping[str, Any],
+    modality: Modality,
+    operator: Operator | None = None,
+    labels: Collection[str] = (),
+) -> Marker:
+    """Build a marker. `operator`: None while a policy is only being compiled. `labels`: lines that its labels put into texts.
 
     Raises RegistryError for an unknown name or parameter, SettingsError for something that the operator does not have.
     """
-    private = {"_modality": modality, "_operator": operator}
+    private = {"_modality": modality, "_operator": operator, "_labels": labels}
     takes = inspect.signature(markers.factory(use)).parameters
     return markers.make(use, {**parameters, **{name: value for name, value in private.items() if name in takes}})
 
@@ -42,7 +49,8 @@ def make(use: str, parameters: Mapping[str, Any], modality: Modality, operator: 
 def plan(specs: Iterable[MarkSpec], operator: Operator) -> tuple[Planned, ...]:
     """Build the markers of a policy, in the order in which they are put on. Raises as `make` does."""
     ordered = sorted(specs, key=lambda spec: ORDER.index(spec.use) if spec.use in ORDER else -1)
-    return tuple(Planned(spec, make(spec.use, spec.parameters, spec.modality, operator)) for spec in ordered)
+    labels = label_lines(ordered)
+    return tuple(Planned(spec, make(spec.use, spec.parameters, spec.modality, operator, labels)) for spec in ordered)
 
 
 def put_on(
