@@ -182,9 +182,10 @@ def verify_origin(
     as_json: Json = False,
 ) -> None:
     """Tell where a file comes from, by its marks and the ledger: 0 from here, 1 unknown, 2 tampered with or forged."""
+    from serving.evidence import EXIT as CODES
+    from serving.evidence import fields
     from serving.settings import Settings
-    from serving.verification import EXIT as CODES
-    from serving.verification import fields, gather, verify
+    from serving.verification import gather, verify
     from terminal.origin import print_origin
 
     _quiet()

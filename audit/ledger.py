@@ -214,6 +214,9 @@ class SqlLedger:
                 payloads["released"] = sealed[-1].commitment
         draft = draft_of(decision_body(decision, payloads, copy_tags(self._vault, decision)))
         draft.sealed, draft.decision = tuple(sealed), decision.id
+        if decision.fingerprint and released is not None:
+            hidden = self._vault.seal_fingerprint(decision.id.bytes, key, decision.fingerprint)
+            draft.fingerprint = {"decision": str(decision.id), "key": key.id, "sealed": hidden}
         draft.revision = decision.verdict.revision or _no_revision(decision)
         draft.again = lambda: self._draft(decision)
         return draft
@@ -310,6 +313,7 @@ class SqlLedger:
                 self._vault.forget(lost[0])
                 fresh = draft.again()
                 draft.leaf, draft.columns, draft.terms, draft.sealed = fresh.leaf, fresh.columns, fresh.terms, fresh.sealed
+                draft.fingerprint = fresh.fingerprint
                 drafts[place] = draft
 
     def _connect(self) -> Connection:

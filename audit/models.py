@@ -2,7 +2,7 @@
 
 `entry.body` is the truth: its bytes are what the tree's leaf is the hash of. Every other column of `entry`, and every row of
 `term`, only makes entries findable; the verifier derives each again from the body (`project`) and compares. `head` changes in
-the transaction that adds entries. Payloads lie apart, so that they can go while the log stays.
+the transaction that adds entries. Payloads and fingerprints lie apart, so that they can go while the log stays.
 """
 
 from __future__ import annotations
@@ -148,11 +148,30 @@ class SubjectKey(Base, table=True):
     wrapped: bytes = Field(sa_type=LargeBinary)
 
 
+class Fingerprint(Base, table=True):
+    """The fingerprint of a released image: `sealed` under the subject's key, for this decision."""
+
+    __table_args__ = (Index("ix_fingerprint_key", "key"),)
+
+    idx: int = Field(sa_column=Column("idx", Integer, primary_key=True, autoincrement=False))
+    decision: str = Field(sa_type=Text)
+    key: str = Field(sa_type=Text)
+    sealed: bytes = Field(sa_type=LargeBinary)
+
+
+LATER = frozenset({"fingerprint"})
+"""Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.transaction`), readers do
+without."""
+
+
 def tables() -> tuple[Table, Table, Table, Table, Table, Table]:
     """The tables behind Entry, Term, Head, LedgerRow, Payload and SubjectKey, for SQLAlchemy Core."""
     found = metadata.tables
     return found["entry"], found["term"], found["head"], found["ledger"], found["payload"], found["subject_key"]
 
+
+FINGERPRINT = metadata.tables["fingerprint"]
+"""The table behind Fingerprint."""
 
 ENTRY_COLUMNS = tuple(column.name for column in metadata.tables["entry"].columns)
 
@@ -165,6 +184,7 @@ _FORBIDDEN = (
     ("ledger", "UPDATE"),
     ("ledger", "DELETE"),
     ("payload", "UPDATE"),
+    ("fingerprint", "UPDATE"),
 )
 
 TRIGGERS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from audit.body import config_body
 from audit.canonical import dumps
 from audit.database import clear_errors
 from audit.keys import make_master_key, need_master_key
-from audit.models import SCHEMA_VERSION, TRIGGERS, metadata, project, tables, terms
+from audit.models import FINGERPRINT, LATER, SCHEMA_VERSION, TRIGGERS, metadata, project, tables, terms
 from audit.vault import Key, Sealed, Vault
 from guard.errors import LedgerError
 from guard.keyfile import sync_folder
@@ -48,6 +48,8 @@ class Draft:
     effect: Callable[[Connection], None] | None = field(default=None, repr=False)
     """What else is changed in the same transaction, such as keys that are destroyed."""
     decision: UUID = NIL
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    """The row of `fingerprint` but its `idx`; empty for none. Sealed under the key of `sealed`."""
     again: Callable[[], Draft] | None = field(default=None, repr=False)
     """Makes it anew, should its subject key have been destroyed meanwhile."""
 
@@ -68,9 +70,10 @@ def open_database(engine: Engine, path: Path, key_file: Path | None) -> bytes:
         names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
         if not names:
             return _begin(connection, path, key_file)
-        if missing := {found.name for found in metadata.tables.values()} - names:
+        missing = {found.name for found in metadata.tables.values()} - names
+        if missing - LATER:
             raise LedgerError(
-                f"{path} is a database without the tables {', '.join(sorted(missing))}, expected a ledger",
+                f"{path} is a database without the tables {', '.join(sorted(missing - LATER))}, expected a ledger",
                 advice="Name another file: the ledger does not share its database.",
             )
         row = connection.execute(select(_LEDGER)).one_or_none()
@@ -86,6 +89,7 @@ def open_database(engine: Engine, path: Path, key_file: Path | None) -> bytes:
                 advice="Name the ledger's own key with key_file or GENGUARD_MASTER_KEY.",
             )
         peaks_of(connection, *connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one())
+        _add_tables(connection, missing)
         return master
 
 
@@ -102,6 +106,14 @@ def _begin(connection: Connection, path: Path, key_file: Path | None) -> bytes:
     connection.execute(insert(_HEAD), {"id": 1, "size": 1, "frontier": merkle.pack([draft.leaf])})
     sync_folder(path.absolute().parent)
     return master
+
+
+def _add_tables(connection: Connection, missing: Collection[str]) -> None:
+    """Give a ledger of before the tables that came later, with their indexes and triggers; entries stay as they are."""
+    metadata.create_all(connection, [metadata.tables[name] for name in sorted(missing)])
+    for trigger in TRIGGERS:
+        if any(f" ON {name} " in trigger for name in missing):
+            connection.exec_driver_sql(trigger)
 
 
 def draft_of(body: dict[str, Any]) -> Draft:
@@ -128,7 +140,7 @@ def _damaged(why: str) -> LedgerError:
 
 
 def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) -> None:
-    """Add entries with their terms, payloads and new subject keys, numbered from `start`."""
+    """Add entries with their terms, payloads, fingerprints and new subject keys, numbered from `start`."""
     numbered = list(enumerate(drafts, start))
     connection.execute(insert(_ENTRY), [{"idx": idx, **draft.columns} for idx, draft in numbered])
     rows = [{"idx": idx, "name": name, "value": value} for idx, draft in numbered for name, value in sorted(draft.terms)]
@@ -155,6 +167,8 @@ def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) 
         connection.execute(insert(_KEY), rows)
     if payloads:
         connection.execute(insert(_PAYLOAD), payloads)
+    if prints := [{"idx": idx, **draft.fingerprint} for idx, draft in numbered if draft.fingerprint]:
+        connection.execute(insert(FINGERPRINT), prints)
 
 
 def swap_head(connection: Connection, size: int, frontier: bytes, new_size: int, new_frontier: bytes) -> None:

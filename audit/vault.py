@@ -9,6 +9,8 @@
                 what was released: finds copies (`audit.copies`). Only the key's holders can test a guess against it
     sealed      SHA-256(label || subject key id || wrapped || nonce || ciphertext), in the body: shows a changed payload row
                 even to those who hold no key
+    fingerprint nonce || AES-256-GCM of a released image's fingerprint under the subject key, not in the body in any form: it
+                shows roughly what the image shows, and goes with it
 
 The associated data of each seal names the decision and the part (or the tenant and subject), so rows cannot be swapped. A
 subject may have several keys (each process makes its own): erasing a subject means destroying all of them.
@@ -43,6 +45,7 @@ _PAYLOAD = b"genguard/v1/payload\x00"
 _RECORD = b"genguard/v1/record-key\x00"
 _SUBJECT = b"genguard/v1/subject-key\x00"
 _TAG = b"genguard/v1/copy-tag\x00"
+_FINGERPRINT = b"genguard/v1/fingerprint\x00"
 
 
 class SealError(LedgerError):
@@ -121,6 +124,11 @@ class Vault:
         wrapped = wrap_nonce + key.cipher.encrypt(wrap_nonce, record_key, _about(_RECORD, decision, part))
         return Sealed(part, key, nonce, wrapped, ciphertext, len(plaintext), sha256(_COMMIT + salted).digest())
 
+    def seal_fingerprint(self, decision: bytes, key: Key, fingerprint: bytes) -> bytes:
+        """Encrypt the fingerprint of what the decision with these 16 id bytes released; `open_fingerprint` opens it."""
+        nonce = os.urandom(NONCE_SIZE)
+        return nonce + key.cipher.encrypt(nonce, fingerprint, _about(_FINGERPRINT, decision, ""))
+
     def tag(self, name: str, plaintext: bytes) -> str:
         """What the ledger finds copies of a released output by, hexadecimal; the same for the same bytes under one `name`."""
         mac = hmac.new(self._tags, _TAG + name.encode() + b"\x00", sha256)
@@ -144,6 +152,11 @@ def open_payload(
     record_key = _decrypt(cipher, wrapped, _about(_RECORD, decision, part), "record key")
     salted = _decrypt(AESGCM(record_key), nonce + ciphertext, _about(_PAYLOAD, decision, part), "payload")
     return salted[SALT_SIZE:], sha256(_COMMIT + salted).digest()
+
+
+def open_fingerprint(cipher: AESGCM, decision: bytes, sealed: bytes) -> bytes:
+    """A stored fingerprint. Raises SealError when it does not open under this subject key, for this decision."""
+    return _decrypt(cipher, sealed, _about(_FINGERPRINT, decision, ""), "fingerprint")
 
 
 def sealed_digest(key_id: str, wrapped: bytes, nonce: bytes, ciphertext: bytes) -> bytes:

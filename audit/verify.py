@@ -2,8 +2,8 @@
 
 What is compared: each body with its leaf hash and its canonical form, indices for gaps, the tree over all leaves with the head,
 every projected column and term with the body, each payload row with the hashes in the body (and, where the master key is
-there, by opening it), each subject key, each policy revision with its document, the tables and triggers with what they should
-be, and SQLite's own structures.
+there, by opening it), each fingerprint with its entry (the same way, and on request with the stored image), each subject key,
+each policy revision with its document, the tables and triggers with what they should be, and SQLite's own structures.
 
 With signed checkpoints that were kept elsewhere (`audit.anchor`), also that the log extends each of them. Without, someone who
 may write to the file may have made the whole ledger anew, or cut off its end, and the head with it; the report says so.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -40,8 +40,9 @@ from audit.canonical import loads
 from audit.database import DEFAULT_URL, database_path, raw, reader_engine
 from audit.events import event_from
 from audit.keys import find_master_key
-from audit.models import ENTRY_COLUMNS, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
+from audit.models import ENTRY_COLUMNS, LATER, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
 from audit.vault import Vault
+from audit.verify_fingerprints import FingerprintChecker, Fits
 from audit.verify_heads import ROLLBACK, SIGNATURE, Heads, read_heads
 from audit.verify_payloads import PayloadChecker
 from guard.errors import LedgerError
@@ -65,8 +66,8 @@ class Problem:
     decision: str
     """Its decision id as far as it can still be read, else empty."""
     what: str
-    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `key`, `policy`, `schema`, `file`; of checkpoints
-    `signature`, `root`, `rollback`."""
+    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `schema`, `file`; of
+    checkpoints `signature`, `root`, `rollback`."""
     found: str
     expected: str
 
@@ -86,7 +87,7 @@ class Report:
     problem_count: int
     checked: Mapping[str, int]
     """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
-    `bank_changes`, `rollouts`, `events`."""
+    `bank_changes`, `rollouts`, `events`, `fingerprints`, `fingerprints_opened`, `fingerprints_compared`, `checkpoints`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int
@@ -115,19 +116,21 @@ def verify(
     anchors: Sequence[FileAnchor] = (),
     log_keys: Sequence[PublicKey] = (),
     progress: Callable[[int, int], None] | None = None,
+    fits: Fits | None = None,
 ) -> Report:
     """Verify a ledger; memory stays bounded however long it is.
 
     `key_file`: the master key (default: as `open_ledger`; payloads are compared but not opened when there is none).
     `anchors`: signed checkpoints kept elsewhere, which the log has to extend, by the public keys `log_keys`.
-    `progress`: called with (entries checked, entries in all). Raises LedgerError when there is no file or an unusable key.
+    `progress`: called with (entries checked, entries in all). `fits`: compares a fingerprint with its stored image; left out,
+    none is. Raises LedgerError when there is no file or an unusable key.
     """
     path = database_path(url)
     if not path.is_file():
         raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
     master = find_master_key(path, Path(key_file) if key_file else None)
     heads = read_heads(anchors, log_keys)
-    run = _Run(Vault(master) if master else None, progress or (lambda _done, _all: None), heads)
+    run = _Run(Vault(master) if master else None, progress or (lambda _done, _all: None), heads, fits)
     started = time.monotonic()
     try:
         with reader_engine(path).connect() as connection, connection.begin():
@@ -145,6 +148,7 @@ class _Run:
     vault: Vault | None
     progress: Callable[[int, int], None]
     heads: Heads
+    fits: Fits | None
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
     checked: dict[str, int] = field(default_factory=dict)
@@ -155,6 +159,8 @@ class _Run:
     """Policy and version of each revision whose document was seen; None where that could not be read."""
     missing_documents: set[str] = field(default_factory=set)
     payloads: PayloadChecker | None = None
+    fingerprints: FingerprintChecker | None = None
+    """None for a ledger of before, which gains their table when it is opened for writing."""
 
     def problem(self, idx: int | None, what: str, found: object, expected: object, decision: str = "") -> None:
         """Keep a problem; past the first thousand only count."""
@@ -169,6 +175,8 @@ class _Run:
         self.checked |= {"checkpoints": len(self.heads.sound)} if self.heads.sound else {}
         self.unchecked += self.heads.unchecked
         ordered = sorted(self.problems, key=lambda problem: (problem.idx is None, problem.idx or 0))
+        if self.checked.get("fingerprints_opened", 0) and self.fits is None:
+            self.unchecked.append("fingerprints were not compared with their images: that is done on request (--fingerprints)")
         root = merkle.frontier_root(self.peaks).hex()
         return Report(tuple(ordered), self.count, dict(self.checked), tuple(self.unchecked), self.size, root, seconds)
 
@@ -179,6 +187,8 @@ class _Run:
         self.attempt("schema", lambda: self.schema(connection))
         self.choose_key(ledger)
         self.payloads = PayloadChecker(connection, self.vault, self.problem, self.tally)
+        if self.attempt("fingerprint", lambda: _has(connection, "fingerprint")):
+            self.fingerprints = FingerprintChecker(connection, self.payloads, self.problem, self.tally, self.fits)
         last = self.attempt("entry", lambda: connection.execute("SELECT max(idx) FROM entry").fetchone()[0])
         size = head[0] if head is not None else (last + 1 if isinstance(last, int) else 0)
         self.entries(connection, size, ledger)
@@ -219,14 +229,19 @@ class _Run:
     def choose_key(self, ledger: Mapping[str, Any] | None) -> None:
         """Use the master key only if it is this ledger's."""
         if self.vault is None:
-            self.unchecked.append("no master key: payloads and subject keys were not opened, only compared with their hashes")
+            self.unchecked.append(
+                "no master key: payloads, fingerprints and subject keys were not opened, only compared with what is hashed"
+            )
         elif ledger is not None and self.vault.key_id != ledger["key_id"]:
-            self.unchecked.append("the master key given is not this ledger's: payloads and subject keys were not opened")
+            self.unchecked.append(
+                "the master key given is not this ledger's: payloads, fingerprints and subject keys were not opened"
+            )
             self.vault = None
 
     def schema(self, connection: sqlite3.Connection) -> None:
         """Tables, indexes and triggers, by their very statements."""
-        found, expected = _objects(connection), _expected_objects()
+        found = _objects(connection)
+        expected = _expected_objects([name for name in LATER if f"table {name}" not in found])
         for name in sorted(found.keys() | expected.keys()):
             if found.get(name) != expected.get(name):
                 kind = "changed" if name in found and name in expected else "added" if name in found else "missing"
@@ -252,6 +267,8 @@ class _Run:
             for idx in facts:
                 self.problem(idx, "term", "a term without its entry", "none")
             self.payloads.chunk(start, stop, bodies, rows)
+            if self.fingerprints is not None:
+                self.fingerprints.chunk(start, stop, bodies, rows)
             self.progress(stop, size)
         if lost_since is not None:
             self.problem(lost_since, "gap", f"no entry from {lost_since} on", f"entries up to {size - 1}, as the head says")
@@ -417,7 +434,7 @@ class _Run:
         size = min(size, 2**62)
         for idx, decision in connection.execute("SELECT idx, decision FROM entry WHERE idx >= ? OR idx < 0 LIMIT 100", (size,)):
             self.problem(idx, "extra", "an entry past the head", f"{size} entries, as the head says", str(decision or ""))
-        for table in ("term", "payload"):
+        for table in ("term", "payload", *(["fingerprint"] if self.fingerprints else [])):
             statement = f"SELECT DISTINCT idx FROM {table} WHERE idx >= ? OR idx < 0 LIMIT 100"  # noqa: S608 - our own names
             for (idx,) in connection.execute(statement, (size,)):
                 self.problem(idx, "extra", f"a {table} row without its entry", "none")
@@ -444,9 +461,15 @@ class _Run:
                 self.problem(None, "file", line, "a sound database")
 
 
-def _objects(connection: sqlite3.Connection) -> dict[str, str]:
-    rows: Iterator[tuple[str, str, str | None]] = connection.execute("SELECT type, name, sql FROM sqlite_master")
-    return {f"{kind} {name}": _plain_sql(sql or "") for kind, name, sql in rows}
+def _objects(connection: sqlite3.Connection, without: Collection[str] = ()) -> dict[str, str]:
+    """Everything but what belongs to some tables."""
+    rows: Iterator[tuple[str, str, str, str | None]] = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")
+    return {f"{kind} {name}": _plain_sql(sql or "") for kind, name, table, sql in rows if table not in without}
+
+
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
+    return found.fetchone() is not None
 
 
 def _plain_sql(statement: str) -> str:
@@ -454,14 +477,14 @@ def _plain_sql(statement: str) -> str:
     return re.sub(r"\s*([(),])\s*", r"\1", " ".join(statement.replace('"', "").split()))
 
 
-def _expected_objects() -> dict[str, str]:
-    """What a new ledger of this version has."""
+def _expected_objects(without: Collection[str]) -> dict[str, str]:
+    """What a new ledger of this version has, but for tables that one of before may lack."""
     engine = create_engine("sqlite://")
     with engine.begin() as connection:
         metadata.create_all(connection)
         for trigger in TRIGGERS:
             connection.exec_driver_sql(trigger)
-        found = _objects(raw(connection))
+        found = _objects(raw(connection), without)
     engine.dispose()
     return found
 

@@ -97,7 +97,7 @@ class PayloadChecker:
                 idx, "key", f"subject key {key} of {stored[:2]!r}", f"{(request['tenant'], request['subject'])!r}", named
             )
             return
-        cipher = self._cipher(key, *stored)
+        cipher = self.cipher(key, *stored)
         if cipher is None:
             return
         try:
@@ -109,7 +109,23 @@ class PayloadChecker:
         if commit.hex() != block["commit"] or len(data) != block["bytes"]:
             self._problem(idx, "payload", f"a stored payload {part!r} with another commitment", "the body's", named)
 
-    def _cipher(self, key: str, tenant: str, subject: str, wrapped: bytes) -> AESGCM | None:
+    def released(self, idx: int, body: Mapping[str, Any]) -> bytes | None:
+        """What an entry released; None when it is not stored any more or does not open."""
+        part = body["released"]["part"]
+        row = self._connection.execute(
+            "SELECT p.wrapped, p.nonce, p.ciphertext, k.id, k.tenant, k.subject, k.wrapped FROM payload p "
+            "JOIN subject_key k ON k.id = p.key WHERE p.idx = ? AND p.part = ?",
+            (idx, part),
+        ).fetchone()
+        cipher = self.cipher(*row[3:]) if row else None
+        if cipher is None:
+            return None
+        try:
+            return open_payload(cipher, UUID(body["id"]).bytes, part, *row[:3])[0]
+        except SealError:
+            return None
+
+    def cipher(self, key: str, tenant: str, subject: str, wrapped: bytes) -> AESGCM | None:
         """The subject key; None without a master key, and when it does not open (`keys` reports that, once)."""
         if self._vault is None:
             return None

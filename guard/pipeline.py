@@ -7,6 +7,7 @@ the Receipt of a durable commit.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
@@ -60,6 +61,10 @@ from guard.workers import Worker
 
 MARK_DEADLINE_S = 300.0
 """How long edits and marks of one batch of outputs may take before what is not done is blocked."""
+FINGERPRINT_DEADLINE_S = 30.0
+"""How long one fingerprint may take before an image goes without; usually hundredths of a second."""
+
+_log = logging.getLogger(__name__)
 
 
 class Guard:
@@ -78,12 +83,14 @@ class Guard:
         limits: Limits | None = None,
         redaction_key: RedactionKey | None = None,
         operator: Operator | None = None,
+        fingerprints: bool = True,
     ) -> None:
         """`policy`: one or several; `guard.rules.choose` says which one judges. `chains`: built ones by policy id.
 
         `adopt` changes them later.
 
-        `operator`: whom marks name and sign for. Raises PolicyError for no policy, a policy that is not `live`, two of one id,
+        `operator`: whom marks name and sign for. `fingerprints`: whether the ledger gets one of each released image, so that
+        changed copies of it are found. Raises PolicyError for no policy, a policy that is not `live`, two of one id,
         or one whose rules hash, pseudonymise or encrypt when there is no `redaction_key`; SettingsError for one whose marks ask
         for something that `operator` does not have.
         """
@@ -109,6 +116,7 @@ class Guard:
         self._dresser = Worker("genguard-marks")
         self._loader = Worker("genguard-load")
         self._builder = Worker("genguard-adopt")
+        self._printer = Worker("genguard-fingerprints") if fingerprints else None
         self._activated: set[str] = set()
         self._loading: weakref.WeakKeyDictionary[Generator, Future[None]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -382,6 +390,7 @@ class Guard:
             released, marks = await self._dress(seat, content, verdict, marking)
             verdict = settle(verdict, seat.policy, marks)
             fields |= {"released": released if verdict.action.releases else None, "marks": marks}
+            fields["fingerprint"] = await self._fingerprint(fields["released"])
         fields["shadows"] = tuple([shadow for one in job.beside if (shadow := await one.shadow(job))])
         return await self._record(seat, _decision(content, job.context, job.request, verdict, **fields))
 
@@ -410,6 +419,19 @@ class Guard:
         # A stricter action that releases does not take the label away that another rule asked for.
         labelled = any(rule.action is Action.LABEL for rule in verdict.fired)
         return order.put_on(seat.marks, content, marking, self._load_marker, labelled=labelled)
+
+    async def _fingerprint(self, released: Content | None) -> bytes:
+        """What changed copies of a released image are found by. Texts have none, and nothing waits for it but their image.
+
+        An image is released without one rather than not at all: it is no condition of any rule, and marks lead here as well.
+        """
+        if self._printer is None or released is None or (released.modality, released.stage) != (Modality.IMAGE, Stage.OUTPUT):
+            return b""
+        try:
+            return await self._printer.run(partial(_fingerprint_of, released), FINGERPRINT_DEADLINE_S, wait=MARK_DEADLINE_S)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the image was judged
+            _log.warning("an image gets no fingerprint: %s", describe(error))
+            return b""
 
     async def _record(self, seat: Seat | None, decision: Decision) -> Release:
         if seat is not None:
@@ -477,6 +499,12 @@ def _sampling(bench: Bench, generator: Generator, prompt: Content) -> TokenMark 
     markers = (one.marker for one in seat.marks) if seat else ()
     found = (one for one in markers if isinstance(one, SamplingMarker) and one.modality is generator.modality)
     return next((one.sampling(generator) for one in found), None)
+
+
+def _fingerprint_of(image: Content) -> bytes:
+    from guard.matching.likeness import fingerprint
+
+    return fingerprint(image.file)
 
 
 def _decision(content: Content | None, context: Context, request: Request, verdict: Verdict, **rest: Any) -> Decision:

@@ -320,6 +320,9 @@ class Decision:
     parent: UUID | None = None
     """The decision on the prompt this output answers."""
     shadows: tuple[Shadow, ...] = ()
+    fingerprint: bytes = field(default=b"", repr=False)
+    """What changed copies of a released image are recognised by; empty for everything else. It is a coarse picture of the
+    content: a ledger keeps it as it keeps the content, and never in what is hashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,8 +491,9 @@ class TokenGenerator(Generator, Protocol):
 class Marker(Protocol):
     """Puts a mark on an output and reads it back.
 
-    A factory of markers may have the parameters `_modality` (a Modality: what it is to mark) and `_operator` (an Operator; None
-    while a policy is only being compiled). A policy cannot set them.
+    A factory of markers may have the parameters `_modality` (a Modality: what it is to mark), `_operator` (an Operator; None
+    while a policy is only being compiled) and `_labels` (lines that the policy's labels put into texts). A policy cannot set
+    them.
     """
 
     @property

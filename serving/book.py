@@ -14,13 +14,17 @@ from audit.grammar import QueryError
 from audit.query import Shown, policy_document, query, show
 from guard.errors import LedgerError, PolicyError
 from guard.marks.watermark import DEFAULT
+from guard.marks.wording import label_lines
+from guard.matching.likeness import Looked
+from guard.rules import MarkSpec
 from guard.types import Mark, Modality
 from policies import from_document
+from serving.album import Alike, album
 
 _MOST = 20
 """Entries of one payload that are looked at."""
 _POLICIES = 100
-"""Policy revisions that are looked at for watermarks, the newest first."""
+"""Policy revisions that are looked at for watermarks and labels, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Book:
         except (LedgerError, QueryError, KeyError) as error:
             self.trouble = str(error) if isinstance(error, LedgerError) else f"{url} holds no ledger"
         self.blind = self.trouble
-        """Why copies cannot be looked up; empty when they can."""
+        """Why copies and images that look alike cannot be looked up; empty when they can."""
 
     def entry(self, reference: UUID | int) -> Entry | None:
         """The decision with this id or index; None when the ledger has none."""
@@ -87,19 +91,38 @@ class Book:
             self.blind = str(error)
             return Copies()
 
+    def alike(self, picture: Looked) -> Alike | None:
+        """Released images that look like a picture; None, with the reason in `blind`, when that cannot be told."""
+        if self.blind:
+            return None
+        try:
+            return album((self.url, self.identity), self.key_file).nearest(picture)
+        except LedgerError as error:
+            self.blind = str(error)
+            return None
+
     def watermarks(self) -> frozenset[str]:
         """Methods of watermarking in the policies of this ledger."""
+        return frozenset(str(mark.parameters.get("method", DEFAULT)) for mark in self._marks() if mark.use == "watermark")
+
+    def label_lines(self) -> frozenset[str]:
+        """Lines by which the policies of this ledger label texts, in their own wording or that of their profile."""
+        return label_lines(self._marks())
+
+    def _marks(self) -> tuple[MarkSpec, ...]:
+        """What the policies of this ledger ask for; nothing when it cannot be read."""
+        if self.trouble:
+            return ()
         rows = query(self.url, kind=ACTIVATION, limit=_POLICIES).rows
-        return frozenset().union(*(_methods(self.url, row.revision) for row in rows))
+        return tuple(mark for row in rows for mark in _marks(self.url, row.revision))
 
 
 @lru_cache(1024)
-def _methods(url: str, revision: str) -> frozenset[str]:
+def _marks(url: str, revision: str) -> tuple[MarkSpec, ...]:
     try:
-        marks = from_document(policy_document(url, revision)).marks
+        return from_document(policy_document(url, revision)).marks
     except (PolicyError, QueryError):  # a document of another format says nothing here
-        return frozenset()
-    return frozenset(str(mark.parameters.get("method", DEFAULT)) for mark in marks if mark.use == "watermark")
+        return ()
 
 
 def _entry(shown: Shown) -> Entry | None:

@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from guard.admission import admit
 from guard.types import CALLER, Request, Stage
+from serving.evidence import fields
 from serving.gate import busy_response
 from serving.schemas import decode_base64
-from serving.verification import Sources, fields, verify
+from serving.verification import Sources, verify
 from serving.wiring import Wired
 
 PAGE, ROUTE = "/verify", "/v1/verify"

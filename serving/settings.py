@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     c2pa_certificate: Path | None = Field(default=None, description="PEM chain, leaf first, that outputs are signed with.")
     c2pa_key: Path | None = Field(default=None, description="PEM file with the key of that certificate.")
     c2pa_anchors: Path | None = Field(default=None, description="PEM file with certificates whose C2PA signers are trusted.")
+    fingerprints: bool = Field(
+        default=True, description="Keep a sealed fingerprint of each released image, so that changed copies are found."
+    )
     public_verify: bool = Field(default=False, description="Open `/verify` and `/v1/verify` to callers without a key.")
     public_verify_per_minute: int = Field(
         default=10, description="Verifications that one address without a key may ask for in a minute.", ge=1

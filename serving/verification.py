@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from guard.errors import InputError, LedgerError, ModelError, SettingsError
@@ -21,6 +19,8 @@ from guard.marks.reading import Found, Standing, read_hidden, read_image, read_t
 from guard.marks.watermark import DEFAULT
 from guard.types import Modality
 from serving.book import Book, Entry
+from serving.evidence import Answer, Leads, Report, Trace, in_full, named
+from serving.nearest import BUT, nearest
 from serving.settings import Settings
 from serving.watermarking import find_watermark_key
 
@@ -41,70 +41,6 @@ _SLOW = "rivaGan"
 _SAID = ("policy", "policy_version", "revision", "generator", "model", "provider", "signer", "source_type", "text", "transform")
 _AIGC = ("Label", "ContentProducer", "ProduceID", "ContentPropagator", "PropagateID")
 _FACTS = frozenset({*_SAID, *_AIGC, "payload", "surety"})
-
-
-class Answer(StrEnum):
-    """Where something comes from."""
-
-    OURS = "ours"
-    CHANGED = "ours, changed"
-    TAMPERED = "tampered"
-    UNKNOWN = "unknown"
-
-
-EXIT = {Answer.OURS: 0, Answer.CHANGED: 0, Answer.UNKNOWN: 1, Answer.TAMPERED: 2}
-"""Exit codes of the terminal."""
-
-
-class Leads(StrEnum):
-    """What the ledger says of what a mark names."""
-
-    NOWHERE = ""
-    """It names nothing of ours, or nobody was asked."""
-    FOUND = "found"
-    NOT_FOUND = "not found"
-    FORGED = "forged"
-    """It contradicts the ledger or the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """One kind of evidence."""
-
-    kind: str
-    standing: Standing
-    says: str
-    """What was found, in a sentence."""
-    confidence: str
-    """How far it goes, in words."""
-    leads: Leads = Leads.NOWHERE
-    entry: Entry | None = None
-    proves: Answer | None = None
-    """What it shows by itself."""
-    method: str = ""
-    chance: float | None = None
-    """How often something that is not ours would show the same; None where nobody can say."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The answer, with what it rests on."""
-
-    answer: Answer
-    words: str
-    """The answer in plain language."""
-    modality: Modality
-    traces: tuple[Trace, ...]
-    entry: Entry | None
-    """The entry that it comes from, or that it only claims; None when there is none."""
-    same: tuple[Entry, ...]
-    """Entries that released the same, the oldest first, at most 20."""
-    count: int
-    """How many of them there are."""
-    notes: tuple[str, ...]
-    """What could not be looked at, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +102,8 @@ def _anchors(file: Path) -> bytes:
     return data
 
 
-def _choice_of_words(text: str, sources: Sources, _: Book) -> Trace:
-    """Whether a text's words were chosen under our key. It says nothing of which decision the text comes from."""
+def _choice_of_words(text: str, sources: Sources, book: Book) -> Trace:
+    """Whether a text's words were chosen under our key, without its label. It says nothing of which decision they are from."""
     from typing import get_args
 
     from guard.marks.text_watermark import read_text_watermark
@@ -177,7 +113,8 @@ def _choice_of_words(text: str, sources: Sources, _: Book) -> Trace:
     if not sources.watermark_key:
         return Trace(kind, Standing.ABSENT, "No watermark in the words was looked for: there is no key.", "none")
     try:
-        read = [read_text_watermark(text, sources.watermark_key, method) for method in get_args(Method)]
+        labels = book.label_lines()
+        read = [read_text_watermark(text, sources.watermark_key, method, labels=labels) for method in get_args(Method)]
     except (InputError, ModelError) as error:
         return Trace(kind, Standing.ABSENT, f"No watermark in the words could be looked for: {error}.", "none")
     best = min(read, key=lambda one: one.p)
@@ -209,6 +146,7 @@ def verify(data: str | bytes, sources: Sources, envelope: str = "") -> Report:
     case.copy()
     if isinstance(data, bytes):
         case.watermarks(data)
+        case.looks(data)
     else:
         case.traces += [reader(data, sources, case.book) for reader in TEXT_READERS]
     for one in found:
@@ -247,10 +185,10 @@ class _Case:
         short = isinstance(self.data, str) and len(" ".join(self.data.split())) < SHORT
         said = "low: a text this short may be written by anyone" if short else "certain"
         if found.how == "exact":
-            says, proves = f"Byte for byte what was released as {_named(entry)}.", Answer.OURS
+            says, proves = f"Byte for byte what was released as {named(entry)}.", Answer.OURS
         else:
             lines = f", without its line at the {found.without}" if found.without else ""
-            says, proves = f"But for white space{lines}, the text that was released as {_named(entry)}.", Answer.CHANGED
+            says, proves = f"But for white space{lines}, the text that was released as {named(entry)}.", Answer.CHANGED
         chance = None if short else max(1, self.book.size) * 2.0**-_COPY_BITS
         self.traces.append(Trace("copy", Standing.PROVEN, says, said, Leads.FOUND, entry, proves, found.how, chance))
 
@@ -260,7 +198,7 @@ class _Case:
             copied = any(one.proves is Answer.OURS for one in self.traces)  # then nothing was changed that needs a search
             found = read_hidden(data, DEFAULT, self.sources.watermark_key, 0.0 if copied else self.sources.seconds)
             self.keyed(replace(found, reasons=()) if copied else found)
-        methods = frozenset() if self.book.trouble else self.book.watermarks()
+        methods = self.book.watermarks()
         for method in sorted(methods - {DEFAULT, _SLOW}):
             self.candidate(read_hidden(data, method))
         if _SLOW in methods:
@@ -280,7 +218,7 @@ class _Case:
         entries = self.book.marked(found.facts["payload"], DEFAULT)
         entry = next((one for one in entries if one.released), None)
         if entry is None and entries:
-            says = f"A watermark of this operator's key that names {_named(entries[0])}, which was not released."
+            says = f"A watermark of this operator's key that names {named(entries[0])}, which was not released."
             self.add(found, says, f"very high ({surety})", Leads.FORGED, entries[0], chance=chance)
         elif entry is None:
             says = "A watermark of this operator's key, with a number that this ledger does not have."
@@ -289,9 +227,16 @@ class _Case:
             changed = bool(found.facts["transform"]) or (entry.comparable and not self.book.blind)
             proves = Answer.CHANGED if changed else Answer.OURS
             how = f"; the image was {found.facts['transform']} since" if found.facts["transform"] else ""
-            says = f"A watermark of this operator's key that leads to {_named(entry)}{how}."
+            says = f"A watermark of this operator's key that leads to {named(entry)}{how}."
             chance *= max(1, self.book.size) * 2.0**-TILE_BITS
             self.add(found, says, f"very high ({surety})", Leads.FOUND, entry, proves, chance)
+
+    def looks(self, data: bytes) -> None:
+        """The nearest released image by its fingerprint. A file that is byte for byte ours needs none."""
+        if not self.book.trouble and not any(one.proves is Answer.OURS and one.kind == "copy" for one in self.traces):
+            trace, note = nearest(data, self.book, [one.entry.index for one in self.traces if one.entry])
+            self.traces += [trace] if trace else []
+            self.notes += [note] if note else []
 
     def candidate(self, found: Found) -> None:
         """A payload that is read from any image: only a known one says something, and as much as chance allows."""
@@ -303,7 +248,7 @@ class _Case:
             return
         chance = self.book.size * 2.0**-PLAIN_BITS
         enough = chance < LEAST_CHANCE
-        says = f"A watermark of the method {found.method} that leads to {_named(entry)}."
+        says = f"A watermark of the method {found.method} that leads to {named(entry)}."
         words = "fair: there is no key, so anyone could have put it there" if enough else "low: chance alone does that often"
         self.add(found, says, words, Leads.FOUND, entry, Answer.CHANGED if enough else None, chance)
 
@@ -336,7 +281,7 @@ class _Case:
             self.add(found, f"A C2PA manifest, {signer}, that names a decision {why}.", "certain", Leads.FORGED, entry)
             return
         assert entry is not None
-        says = f"A sound C2PA manifest, {signer}, that names {_named(entry)}."
+        says = f"A sound C2PA manifest, {signer}, that names {named(entry)}."
         self.add(found, says, said, Leads.FOUND, entry, Answer.OURS if trusted else None)
 
     def label_of_machines(self, found: Found) -> None:
@@ -362,13 +307,13 @@ class _Case:
                 self.add(found, says, "certain: it was not written here for this file", Leads.FORGED, entry)
             else:
                 assert entry is not None
-                self.add(found, f"An AIGC object that names {_named(entry)}.", claim, Leads.FOUND, entry)
+                self.add(found, f"An AIGC object that names {named(entry)}.", claim, Leads.FOUND, entry)
 
     def foreign(self, found: Found, claim: str) -> None:
         """An AIGC object in another name, or in one that we cannot tell from ours."""
         entry = self.book.entry(found.decision) if found.decision and not self.sources.producer else None
         if entry is not None and entry.released:
-            self.add(found, f"An AIGC object that names {_named(entry)}.", claim, Leads.FOUND, entry)
+            self.add(found, f"An AIGC object that names {named(entry)}.", claim, Leads.FOUND, entry)
         else:
             self.add(found, "An AIGC object in the name of another provider.", claim)
 
@@ -438,7 +383,7 @@ class _Case:
         proofs = [one for one in self.traces if one.proves in {Answer.OURS, Answer.CHANGED}]
         told = next(iter(exact or against or proofs), None)
         answer = (told.proves if told else None) or Answer.UNKNOWN
-        leading = next((one.entry for one in (*proofs, *self.traces) if one.entry), None)
+        leading = next((one.entry for one in (*proofs, *self.traces) if one.entry and one.leads is not Leads.NEAR), None)
         words = _WORDING[answer](told, leading if proofs else None, self)
         notes = tuple(dict.fromkeys(self.notes))
         return Report(answer, words, modality, tuple(self.traces), leading, self.same, self.count, notes)
@@ -457,29 +402,32 @@ def _ours(told: Trace | None, entry: Entry | None, case: _Case) -> str:
     many = f" {case.count} entries released the same; the oldest is shown." if told.kind == "copy" and case.count > 1 else ""
     if told.kind == "copy" and told.chance is None:
         many += " But it is so short that anyone could have written it."
-    return f"This comes from here: {_in_full(entry)}. {told.says}{many}"
+    return f"This comes from here: {in_full(entry)}. {told.says}{many}"
 
 
 def _changed(told: Trace | None, entry: Entry | None, _case: _Case) -> str:
     assert told is not None
     assert entry is not None
     short = " But it is so short that anyone could have written it." if told.kind == "copy" and told.chance is None else ""
-    return f"This comes from here, and was changed since: {_in_full(entry)}. {told.says}{short}"
+    return f"This comes from here, and was changed since: {in_full(entry)}. {told.says}{short}"
 
 
 def _tampered(told: Trace | None, entry: Entry | None, _case: _Case) -> str:
     assert told is not None
-    still = f" Even so, something in it comes from here: {_in_full(entry)}." if entry else ""
+    still = f" Even so, something in it comes from here: {in_full(entry)}." if entry else ""
     return f"Do not trust what this says of itself. {told.says}{still}"
 
 
 def _unknown(_told: Trace | None, _entry: Entry | None, case: _Case) -> str:
     if case.book.trouble:
         return "Nobody can say: there is no ledger to look this up in."
-    claims = [one for one in case.traces if one.leads is not Leads.NOWHERE]
-    told = " ".join(one.says for one in claims)
-    if claims:
-        return f"Nothing proves where this comes from. {told} That alone is no proof."
+    claims = [one for one in case.traces if one.leads not in {Leads.NOWHERE, Leads.NEAR}]
+    near = next((one for one in case.traces if one.leads is Leads.NEAR), None)
+    told = " ".join(one.says for one in claims) + (" That alone is no proof." if claims else "")
+    if near is not None and near.entry is not None:
+        told += f" It looks like what was released here as {in_full(near.entry)}. {near.says} {BUT}"
+    if told:
+        return f"Nothing proves where this comes from. {told.strip()}"
     return "Nothing in this leads here. That does not show who made it, or that it was not generated."
 
 
@@ -489,52 +437,6 @@ _WORDING: Mapping[Answer, Callable[[Trace | None, Entry | None, _Case], str]] = 
     Answer.TAMPERED: _tampered,
     Answer.UNKNOWN: _unknown,
 }
-
-
-def fields(report: Report) -> dict[str, Any]:
-    """A report as plain fields."""
-    return {
-        "answer": report.answer.value,
-        "words": report.words,
-        "modality": report.modality.value,
-        "entry": _entry_fields(report.entry),
-        "same": {"count": report.count, "decisions": [str(one.decision) for one in report.same]},
-        "traces": [_trace_fields(one) for one in report.traces],
-        "notes": list(report.notes),
-    }
-
-
-def _trace_fields(trace: Trace) -> dict[str, Any]:
-    return {
-        "kind": trace.kind,
-        "standing": trace.standing.value,
-        "says": trace.says,
-        "confidence": trace.confidence,
-        "chance": trace.chance,
-        "ledger": trace.leads.value,
-        "method": trace.method,
-        "entry": _entry_fields(trace.entry),
-        "facts": dict(trace.facts),
-        "reasons": list(trace.reasons),
-    }
-
-
-def _entry_fields(entry: Entry | None) -> dict[str, Any] | None:
-    if entry is None:
-        return None
-    names = (
-        "index", "time", "policy", "version", "revision", "action", "generator", "model", "leaf_hash", "released",
-    )  # fmt: skip
-    return {"decision": str(entry.decision), **{name: getattr(entry, name) for name in names}}
-
-
-def _named(entry: Entry) -> str:
-    return f"entry {entry.index}"
-
-
-def _in_full(entry: Entry) -> str:
-    made = f"{entry.generator}{f' ({entry.model})' if entry.model else ''}"
-    return f"entry {entry.index} of {entry.time[:10]}, {entry.modality.value} of {made or 'an unnamed generator'}"
 
 
 def _cut(value: object) -> str:

@@ -64,6 +64,7 @@ def wire(settings: Settings) -> Wired:
         limits=Limits(text=settings.max_text, image=settings.max_image),
         operator=settings.operator(),
         watermark_key_file=settings.watermark_key_file,
+        fingerprints=settings.fingerprints,
     )
     try:
         _record_banks(ledger)
@@ -108,22 +109,26 @@ def open_guard(
     limits: Limits | None = None,
     operator: Operator | None = None,
     watermark_key_file: Path | None = None,
+    fingerprints: bool | None = None,
 ) -> tuple[Guard, SqlLedger]:
     """A guard over policies, their files or pack names, and a ledger; the caller closes the ledger.
 
-    `operator`: whom marks name and sign for; from the environment when left out.
+    `operator`: whom marks name and sign for; `fingerprints`: whether released images get one. Both from the environment when
+    left out.
 
     The keys of redactions and of watermarks are looked for, and made beside a ledger that never had one, only when a policy
     needs them. Raises SettingsError when one is missing or cannot be used.
     """
     compiled = [load(one) if isinstance(one, str) else one for one in policies]
-    whose = operator or Settings.read().operator()
+    around = Settings.read()
+    whose = operator or around.operator()
     ledger = open_ledger(ledger_url, key_file=key_file)
     try:
         key = need_redaction_key(ledger_url, redaction_key_file) if any(keyed_rules(one) for one in compiled) else None
         if not whose.watermark_key and any(keyed(one.marks) for one in compiled):
             whose = replace(whose, watermark_key=need_watermark_key(ledger_url, watermark_key_file))
-        return Guard(compiled, ledger, limits=limits, redaction_key=key, operator=whose), ledger
+        kept = around.fingerprints if fingerprints is None else fingerprints
+        return Guard(compiled, ledger, limits=limits, redaction_key=key, operator=whose, fingerprints=kept), ledger
     except BaseException:
         ledger.close()
         raise

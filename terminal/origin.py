@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from serving.book import Entry
-from serving.verification import Answer, Leads, Report, Trace
+from serving.evidence import Answer, Leads, Report, Trace
 from terminal.printing import printable
 
 _STYLE = {Answer.OURS: "green", Answer.CHANGED: "cyan", Answer.TAMPERED: "red", Answer.UNKNOWN: "yellow"}

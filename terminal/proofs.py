@@ -93,11 +93,15 @@ def verify(
     anchor: Anchors = None,
     log_key: LogKeys = None,
     key_file: KeyFile = None,
+    fingerprints: Annotated[
+        bool, typer.Option("--fingerprints", help="Also compare each fingerprint with its stored image; needs the master key.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Recompute the ledger and compare it with its checkpoints, or check one proof; 0 when all is as it was signed."""
     from audit.anchor import FileAnchor
     from audit.verify import verify as verify_ledger
+    from guard.matching.likeness import fits
     from terminal import display
 
     if file is not None:
@@ -107,7 +111,13 @@ def verify(
         if not path.is_file():
             raise InputError(f"there is no anchor {path}, expected a file of signed checkpoints")
     keys = _given_keys(log_key, ledger) if paths else ()
-    report = verify_ledger(ledger, key_file=key_file, anchors=[FileAnchor(path) for path in paths], log_keys=keys)
+    report = verify_ledger(
+        ledger,
+        key_file=key_file,
+        anchors=[FileAnchor(path) for path in paths],
+        log_keys=keys,
+        fits=fits if fingerprints else None,
+    )
     if as_json:
         _print_json(display.report_fields(report))
     else:

@@ -8,11 +8,12 @@ credential a tampered one. The order of keys in a policy has no influence.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from guard.errors import describe
+from guard.marks.wording import label_lines
 from guard.registry import markers
 from guard.rules import MarkSpec
 from guard.types import Content, Mark, Marker, Marking, Modality, Operator, Stage
@@ -27,14 +28,22 @@ class Planned:
 
     spec: MarkSpec
     marker: Marker
+    labels: Collection[str] = ()
+    """Lines that the policy's labels put into texts."""
 
 
-def make(use: str, parameters: Mapping[str, Any], modality: Modality, operator: Operator | None = None) -> Marker:
-    """Build a marker. `operator`: None while a policy is only being compiled.
+def make(
+    use: str,
+    parameters: Mapping[str, Any],
+    modality: Modality,
+    operator: Operator | None = None,
+    labels: Collection[str] = (),
+) -> Marker:
+    """Build a marker. `operator`: None while a policy is only being compiled. `labels`: lines that its labels put into texts.
 
     Raises RegistryError for an unknown name or parameter, SettingsError for something that the operator does not have.
     """
-    private = {"_modality": modality, "_operator": operator}
+    private = {"_modality": modality, "_operator": operator, "_labels": labels}
     takes = inspect.signature(markers.factory(use)).parameters
     return markers.make(use, {**parameters, **{name: value for name, value in private.items() if name in takes}})
 
@@ -46,9 +55,10 @@ def plan(specs: Iterable[MarkSpec], operator: Operator, built: Iterable[Planned]
     """
     known = tuple(built)
     ordered = sorted(specs, key=lambda spec: ORDER.index(spec.use) if spec.use in ORDER else -1)
+    labels = label_lines(ordered)
     return tuple(
-        next((one for one in known if one.spec == spec), None)
-        or Planned(spec, make(spec.use, spec.parameters, spec.modality, operator))
+        next((one for one in known if (one.spec, one.labels) == (spec, labels)), None)
+        or Planned(spec, make(spec.use, spec.parameters, spec.modality, operator, labels), labels)
         for spec in ordered
     )
 

@@ -8,7 +8,7 @@ operator's models; which decision it came from it cannot tell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,21 +25,29 @@ BUNDLED_MODEL = "bundled/language-service"
 
 
 def read_text_watermark(
-    text: str, key: bytes, method: Method = "synthid", model: str = BUNDLED_MODEL, revision: str | None = None
+    text: str,
+    key: bytes,
+    method: Method = "synthid",
+    model: str = BUNDLED_MODEL,
+    revision: str | None = None,
+    labels: Collection[str] = (),
 ) -> TextReading:
     """What a text says of the watermark of a method and key, read with the tokenizer of the model that may have written it.
 
-    A label line of the built-in profiles is left out. Each method and model that is tried is a test of its own: divide what you
-    call rare by their number. Raises InputError for a text with unpaired surrogates, ModelError when the tokenizer cannot be
-    loaded, SettingsError for a key of another size.
+    A label line of the built-in profiles is left out, or one of `labels`. Each method and model that is tried is a test of its
+    own: divide what you call rare by their number. Raises InputError for a text with unpaired surrogates, ModelError when the
+    tokenizer cannot be loaded, SettingsError for a key of another size.
     """
     _require_key(key)
-    return _read(TokenWatermark(key, method), _tokenizer(model, revision), text)
+    return _read(TokenWatermark(key, method), _tokenizer(model, revision), text, labels)
 
 
-def without_label(text: str) -> str:
-    """The text without the line that says that it was generated, if its first or last one does in the words of a profile."""
-    lines, known = text.strip().split("\n"), _label_lines()
+def without_label(text: str, labels: Collection[str] = ()) -> str:
+    """The text without the line that says that it was generated, if its first or last one does in the words of a profile.
+
+    `labels`: lines of a policy's own wording that count as well.
+    """
+    lines, known = text.strip().split("\n"), _label_lines().union(labels)
     if lines[0].strip() in known:
         lines = lines[1:]
     if lines and lines[-1].strip() in known:
@@ -53,8 +61,10 @@ class TextWatermark:
     kind = KIND
     modality = Modality.TEXT
 
-    def __init__(self, mark: TokenWatermark) -> None:
+    def __init__(self, mark: TokenWatermark, labels: Collection[str] = ()) -> None:
+        """`labels`: lines by which the same policy may label a text."""
         self.mark = mark
+        self._labels = frozenset(labels)
         self._readers: dict[str, Callable[[str], Sequence[int]]] = {}
 
     def load(self) -> None:
@@ -81,7 +91,7 @@ class TextWatermark:
         if tokens is None or KIND not in dict(content.origin.parameters):
             able = "text whose tokens are drawn in this process, at a temperature above 0"
             return f"{name!r} put none in, expected {able}"
-        found = _read(self.mark, tokens, content.text)
+        found = _read(self.mark, tokens, content.text, self._labels)
         if found.verdict is Verdict.TOO_SHORT:
             return f"too short to tell: found {found.tokens} tokens that count, expected at least {LEAST_TOKENS}"
         if found.verdict is Verdict.UNMARKED:
@@ -91,7 +101,11 @@ class TextWatermark:
 
 @markers.register(KIND)
 def text_watermark(
-    *, method: Method = "synthid", strength: Strength | None = None, _operator: Operator | None = None
+    *,
+    method: Method = "synthid",
+    strength: Strength | None = None,
+    _operator: Operator | None = None,
+    _labels: Collection[str] = (),
 ) -> Marker:
     """Mark texts invisibly in the choice of their tokens. `strength`: of `green_list`; None is `medium`.
 
@@ -102,15 +116,15 @@ def text_watermark(
         raise RegistryError(f"found strength {strength!r} with method {method!r}, expected it with 'green_list' only")
     if _operator is not None:
         _require_key(_operator.watermark_key)
-    return TextWatermark(TokenWatermark(_operator.watermark_key if _operator else b"", method, strength or "medium"))
+    return TextWatermark(TokenWatermark(_operator.watermark_key if _operator else b"", method, strength or "medium"), _labels)
 
 
-def _read(mark: TokenWatermark, tokens: Callable[[str], Sequence[int]], text: str) -> TextReading:
+def _read(mark: TokenWatermark, tokens: Callable[[str], Sequence[int]], text: str, labels: Collection[str]) -> TextReading:
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"found an unpaired surrogate at {error.start}, expected Unicode text") from None
-    return mark.read(tokens(without_label(text)))
+    return mark.read(tokens(without_label(text, labels)))
 
 
 def _require_key(key: bytes) -> None:

@@ -8,8 +8,12 @@ of Regulation (EU) 2024/1689, which leaves the words open. `plain` is a smaller 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+
+from guard.rules import MarkSpec
+from guard.types import Modality
 
 ANY = "*"
 """In place of a language: the wording for all of them."""
@@ -116,3 +120,14 @@ class Wording:
                 raise ValueError(
                     f"found the label {words!r}, expected one of {' or '.join(group)} in it, as {profile!r} asks for"
                 )
+
+
+def label_lines(marks: Iterable[MarkSpec]) -> frozenset[str]:
+    """Every line, in whatever language, by which the labels among these marks may label a text."""
+    found: set[str] = set()
+    for spec in marks:
+        if spec.use == "label" and spec.modality is Modality.TEXT:
+            told = spec.parameters
+            with suppress(ValueError):  # whoever makes its marker says what is wrong with it
+                found.update(Wording(told.get("profile", "plain"), told.get("text"), told.get("language", "")).text.values())
+    return frozenset(found)

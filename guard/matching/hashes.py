@@ -82,6 +82,12 @@ class PHash:
 
         return Hash(tuple(_pack(imagehash.phash(turned, hash_size=16).hash) for turned in _turns(image, 64)), 100)
 
+    def upright(self, image: Image, /) -> bytes:
+        """The hash of the upright picture alone, in an eighth of the time."""
+        import imagehash
+
+        return _pack(imagehash.phash(_reduced(image, 64), hash_size=16).hash)
+
 
 class DHash:
     """dHash: signs of the differences between neighbours on a 17 x 16 grid."""
@@ -223,12 +229,22 @@ def _detail(image: Image) -> float:
     return float(np.asarray(image.convert("L"), dtype=np.float32).std())
 
 
-def _turns(image: Image, side: int) -> list[Image]:
-    """The orientations of a picture in `TURNS`'s order, reduced to a grey square first: cheap, and the same on both sides."""
+def turned(image: Image) -> list[Image]:
+    """The eight orientations of a picture in `TURNS`'s order, itself first."""
     from PIL import Image
 
-    small = image.convert("L").resize((side, side), Image.Resampling.LANCZOS)
-    return [small, *(small.transpose(turn) for turn in Image.Transpose)]
+    return [image, *(image.transpose(turn) for turn in Image.Transpose)]
+
+
+def _turns(image: Image, side: int) -> list[Image]:
+    """`turned`, of a picture reduced to a grey square first: cheap, and the same on both sides."""
+    return turned(_reduced(image, side))
+
+
+def _reduced(image: Image, side: int) -> Image:
+    from PIL import Image
+
+    return image.convert("L").resize((side, side), Image.Resampling.LANCZOS)
 
 
 def _pack(bits: np.ndarray[Any, Any]) -> bytes:

@@ -45,6 +45,14 @@ def image(data: bytes, request: Request) -> Content:
     return Content(Modality.IMAGE, data, "image/png", Stage.OUTPUT, Origin("diffusion", "marks"), request)
 
 
+def picture(number: int, data: bytes = b"\x89PNG picture", **more) -> Decision:
+    """A decision that released an image, with a fingerprint."""
+    content = image(data, Request(f"req-{number}", "acme", "key-1", more.pop("subject", "subject-9"), "en"))
+    seen = Context(Stage.OUTPUT, Modality.IMAGE, "diffusion", "acme", "en", content.length)
+    fields = {"content": content, "released": content, "context": seen, "request": content.request}
+    return decision(Action.ALLOW, number=number, **{**fields, "fingerprint": b"print of " + data[:20], **more})
+
+
 def verdict(action: Action, rule: str = "card-number", category: str = "privacy", **more) -> Verdict:
     """A verdict with one fired rule; `allow` with none."""
     fired = (FiredRule(rule, "Card numbers are masked", action, category, "House rules 2", f"pii found {rule}"),)

@@ -11,6 +11,8 @@ from guard.note import Note, SigningKey
 from policies import load, loads
 from policies.signing import Trust, read_note, read_signature, sign, statement
 
+pytestmark = pytest.mark.usefixtures("real_parts")
+
 TEXT = """
 policy: house
 version: 3

@@ -94,6 +94,20 @@ def test_an_image_leads_a_stranger_to_its_entry_and_to_nobody(public: TestClient
     assert not [word for word in FORBIDDEN if word in str(found) + str(changed)]
 
 
+def test_a_picture_that_only_looks_like_one_is_unknown_to_a_stranger(public: TestClient) -> None:
+    """The photograph that a released image was made of bears no mark of ours: which one it looks like is said, and no more."""
+    released(public, image=b64(PHOTO.read_bytes()))
+    before = entries(public)
+    found = verified(public, image=b64(PHOTO.read_bytes()))
+    (near,) = [one for one in found["traces"] if one["kind"] == "nearest"]
+    assert (found["answer"], found["entry"]) == ("unknown", None)
+    assert (near["ledger"], near["entry"]["released"]) == ("near", True)
+    assert near["facts"]["distance"] <= near["facts"]["limit"]
+    assert "looks alone prove neither" in found["words"]
+    assert not [word for word in FORBIDDEN if word in str(found)]
+    assert entries(public) == before
+
+
 def test_a_text_is_found_and_nothing_that_was_sent_is_kept(public: TestClient) -> None:
     """The ledger has as many entries as before, also after what it cannot take."""
     made = released(public, text="The kitchen is open from nine until half past four.")

@@ -176,6 +176,23 @@ def test_text_is_found_whatever_became_of_its_white_space_and_label(made, verify
     assert "does not show who made it" in other.report["words"]
 
 
+def test_a_label_in_the_operators_own_words_is_not_read_for_a_watermark(made, verify, tmp_path):
+    """The ledger's policies say what it reads; another ledger does not know it."""
+    line = "Written by a machine at Example Ltd, and read by nobody before it reached you."
+    prose = " ".join(f"{TEXT} In winter it opens {number} minutes later, unless the tide is out." for number in range(9))
+    marks = f"{{label: {{profile: plain, text: {{en: '{line}'}}}}}}"
+    (tmp_path / "own.yaml").write_text(POLICY.format(name="own", marks=marks), "utf-8")
+    url = f"sqlite:///{tmp_path / 'own.db'}"
+    guard, ledger = open_guard([str(tmp_path / "own.yaml")], url)
+    with ledger:
+        guard.check_sync(TEXT, request=Request("r", language="en"))
+    key = ("--watermark-key-file", str(made.folder / "ledger.db.watermark.key"))
+    plain, labelled = (verify(text, *key, ledger=url).traces["words"] for text in (prose, f"{prose}\n\n{line}"))
+    assert plain["facts"]["tokens"] > 40
+    assert labelled["facts"] == plain["facts"]
+    assert verify(f"{prose}\n\n{line}", *key).traces["words"]["facts"]["tokens"] > plain["facts"]["tokens"]
+
+
 def test_a_text_that_anyone_could_write_is_told_as_such(made, verify, tmp_path):
     """The ledger has it; that is worth little."""
     guard, ledger = open_guard([str(made.folder / "hidden.yaml")], f"sqlite:///{tmp_path / 'short.db'}")
