@@ -125,6 +125,9 @@ def _probed(name: str, busy_timeout_ms: int) -> sqlite3.Connection:
     except sqlite3.Error:
         connection.close()
         raise
+    except UnicodeDecodeError:  # SQLite quotes a damaged schema in its message
+        connection.close()
+        raise sqlite3.DatabaseError("malformed database schema: it holds text that is no UTF-8") from None
     return connection
 
 
