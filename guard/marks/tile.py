@@ -9,14 +9,15 @@ A reader without the key finds nothing; an image without the mark gives nothing,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from guard.marks import tile_search
+from guard.marks import tile_region, tile_search
 from guard.marks.tile_code import decode
 from guard.marks.tile_pattern import LARGE, LEAST_SIDE, SMALL, Layout, Pattern, pattern
-from guard.marks.tile_search import Budget
+from guard.marks.tile_search import Budget, Lattice
 from guard.marks.tile_spectrum import canonical, detail, fold, fold_with_noise, layout_of
 
 if TYPE_CHECKING:
@@ -71,10 +72,17 @@ def read(luma: Plane, key: bytes, *, thorough: bool = True, budget: Budget | Non
             return found
     if not thorough:
         return None
+    parts = tile_region.regions(luma)
+    for part in parts:
+        for layout in (LARGE, SMALL):
+            found = _decoded(detail(canonical(part, layout))[0], layout, key, np.eye(2))
+            if found:
+                return found
     # Small images are marked at their own size, so that cuts are found above already; the large layout is the likelier one.
     budget = budget or Budget()
-    return _searched(planes[LARGE.name], LARGE, key, budget, slow=True) or _searched(
-        planes[SMALL.name], SMALL, key, budget, slow=False
+    views = [*(detail(canonical(part, LARGE))[0] for part in parts), planes[LARGE.name]]
+    return _searched(views, LARGE, key, budget, slow=True) or _searched(
+        [planes[SMALL.name]], SMALL, key, budget, slow=False
     )
 
 
@@ -101,13 +109,19 @@ def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix) -> Reading
     return None
 
 
-def _searched(even: Plane, layout: Layout, key: bytes, budget: Budget, *, slow: bool) -> Reading | None:
-    """`slow`: also by pilots alone."""
-    found = _found(even, layout, key, budget)
-    if found or not slow:
-        return found
+def _searched(views: Sequence[Plane], layout: Layout, key: bytes, budget: Budget, *, slow: bool) -> Reading | None:
+    """What is found in any of several planes of even detail. `slow`: also by pilots alone, and in parts of the last plane."""
+    lattices = [tile_search.lattice(view) for view in views]
+    for cuts in (True, False):
+        for view, lattice in zip(views, lattices, strict=True):
+            found = _found(view, lattice, layout, key, budget, cuts=cuts)
+            if found:
+                return found
+    if not slow:
+        return None
+    even = views[-1]
     for window in tile_search.windows(even):
-        found = _found(window, layout, key, budget, cuts_only=True)
+        found = _found(window, tile_search.lattice(window), layout, key, budget, cuts=True)
         if found:
             return found
     ranked = sorted(
@@ -125,10 +139,10 @@ def _searched(even: Plane, layout: Layout, key: bytes, budget: Budget, *, slow: 
     return None
 
 
-def _found(even: Plane, layout: Layout, key: bytes, budget: Budget, *, cuts_only: bool = False) -> Reading | None:
+def _found(even: Plane, lattice: Lattice, layout: Layout, key: bytes, budget: Budget, *, cuts: bool) -> Reading | None:
     """What the candidates of the lattice say."""
     one = pattern(key, layout)
-    for matrix in tile_search.candidates(tile_search.lattice(even), one, cuts_only=cuts_only):
+    for matrix in tile_search.candidates(lattice, one, cuts=cuts):
         if not budget.left():
             return None
         plane = tile_search.straightened(even, matrix)

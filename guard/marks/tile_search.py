@@ -93,10 +93,10 @@ def lattice(even: Plane) -> Lattice:
     return Lattice(np.minimum(whole / (cv2.blur(whole, (25, 25)) + 1e-6), 4.0) - 1.0, reduced)
 
 
-def candidates(found: Lattice, one: Pattern, *, cuts_only: bool = False) -> Iterator[Matrix]:
+def candidates(found: Lattice, one: Pattern, *, cuts: bool) -> Iterator[Matrix]:
     """Transformations worth a closer look, likely families first: each (2, 2), from canonical pixels to the image's.
 
-    `cuts_only`: those that were cut or scaled, not turned or stretched.
+    `cuts`: what was cut or scaled, else what was turned or stretched.
     """
     import numpy as np
 
@@ -111,8 +111,8 @@ def candidates(found: Lattice, one: Pattern, *, cuts_only: bool = False) -> Iter
         (stretched, 8, None),
         (stretched, 4, coarse),
     ):
-        if cuts_only and family is not cut:
-            return
+        if cuts is not (family is cut):
+            continue
         for matrix in _best(found, one, family, count, band):
             if any(np.abs(matrix - other).max() < 0.002 * np.abs(matrix).max() for other in seen):
                 continue
