@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from guard.marks import tile_region, tile_search
-from guard.marks.tile_code import decode
+from guard.marks import tile_pilots, tile_region, tile_search
+from guard.marks.tile_code import decode, likeliest
 from guard.marks.tile_pattern import LARGE, LEAST_SIDE, SMALL, Layout, Pattern, pattern
 from guard.marks.tile_search import Budget, Lattice
-from guard.marks.tile_spectrum import canonical, detail, fold, fold_with_noise, layout_of
+from guard.marks.tile_spectrum import LOUDNESS, SMOOTH, canonical, detail, fold, fold_with_noise, layout_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,10 +35,12 @@ SEEN = 5.0
 """Surety from which decoding is tried: of all eight orientations of an unmarked image one in some hundred gets there."""
 CERTAIN = 7.5
 """Surety from which one wrong byte is mended: noise does not get there."""
+PATHS = 16
+"""Words that are looked at in one decoding where an image was changed."""
+MOST_TRIES = 200
+"""Decodings of one image at most, which is what bounds how often an unmarked one is taken for marked."""
 _TRIED = 2
 """Orientations of one candidate that are decoded at most."""
-_CLOSE = 3
-"""Candidates of the slow search whose neighbours are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class Reading:
 def read(luma: Plane, key: bytes, *, thorough: bool = True, budget: Budget | None = None) -> Reading | None:
     """The payload in an image by the luma (0 to 255) of its pixels, (height, width); None when there is none for this key.
 
-    `thorough`: also search for changes of geometry, which takes up to some seconds where there is no mark. `budget`: for that
-    search; it tells afterwards whether it was spent.
+    `thorough`: also read what is faint, and search for changes of geometry and for pictures within the image, which takes up to
+    some seconds where there is no mark. `budget`: for that search; it tells afterwards whether it was spent.
     """
     import numpy as np
 
@@ -66,30 +67,49 @@ def read(luma: Plane, key: bytes, *, thorough: bool = True, budget: Budget | Non
     first = layout_of(luma.shape[1], luma.shape[0])
     layouts = (first, SMALL if first is LARGE else LARGE)
     planes = {layout.name: detail(canonical(luma, layout))[0] for layout in layouts}
+    budget = budget or Budget()
     for layout in layouts:
-        found = _decoded(planes[layout.name], layout, key, np.eye(2))
+        found = _decoded(planes[layout.name], layout, key, np.eye(2), budget, paths=1)
         if found:
             return found
     if not thorough:
         return None
     parts = tile_region.regions(luma)
     for part in parts:
-        for layout in (LARGE, SMALL):
-            found = _decoded(detail(canonical(part, layout))[0], layout, key, np.eye(2))
+        for layout in layouts:
+            found = _decoded(detail(canonical(part, layout))[0], layout, key, np.eye(2), budget, paths=1)
             if found:
                 return found
+    for part in (luma, *parts):
+        found = _faint(part, key, budget)
+        if found:
+            return found
     # Small images are marked at their own size, so that cuts are found above already; the large layout is the likelier one.
-    budget = budget or Budget()
     views = [*(detail(canonical(part, LARGE))[0] for part in parts), planes[LARGE.name]]
     return _searched(views, LARGE, key, budget, slow=True) or _searched(
         [planes[SMALL.name]], SMALL, key, budget, slow=False
     )
 
 
-def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix) -> Reading | None:
+def _faint(luma: Plane, key: bytes, budget: Budget) -> Reading | None:
+    """What an image says that lies as it was marked, listened to more closely: also to its smooth parts above all."""
+    import numpy as np
+
+    for layout in (LARGE, SMALL):
+        plane = canonical(luma, layout)
+        for loudness in (LOUDNESS, SMOOTH):
+            found = _decoded(detail(plane, loudness)[0], layout, key, np.eye(2), budget)
+            if found:
+                return found
+    return None
+
+
+def _decoded(
+    even: Plane, layout: Layout, key: bytes, matrix: Matrix, budget: Budget, *, paths: int = PATHS
+) -> Reading | None:
     """What a plane says that lies as it was marked, up to a shift and the eight orientations.
 
-    `matrix`: (2, 2), how the image was changed that the plane was straightened from.
+    `matrix`: (2, 2), how the image was changed that the plane was straightened from. `paths`: 1 for the likeliest word alone.
     """
     import numpy as np
 
@@ -101,41 +121,53 @@ def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix) -> Reading
         zip(one.shifts(folded.waves[down, across]), ORIENTATIONS, noises, strict=True), key=lambda item: -item[0][1]
     )
     for (waves, surety), lies, noise in ranked[:_TRIED]:
-        if surety < SEEN:
+        if surety < SEEN or budget.tries >= MOST_TRIES:
             break
-        payload = decode(one.soft(waves, noise.astype(np.float64)), mend=surety >= CERTAIN)
+        budget.tries += 1
+        power = noise.astype(np.float64)
+        soft = one.soft(waves, power)
+        payload = decode(soft, mend=surety >= CERTAIN)
+        if payload is None and paths > 1:
+            payload = decode(one.soft(waves, power, likeliest(soft)), paths=paths)
         if payload is not None:
             return Reading(payload, round(surety, 1), _words(matrix @ np.array(lies, dtype=np.float64)))
     return None
 
 
 def _searched(views: Sequence[Plane], layout: Layout, key: bytes, budget: Budget, *, slow: bool) -> Reading | None:
-    """What is found in any of several planes of even detail. `slow`: also by pilots alone, and in parts of the last plane."""
+    """What is found in any of several planes of even detail, the likeliest first and the whole last.
+
+    `slow`: also by pilots alone, and in parts of the whole.
+    """
     lattices = [tile_search.lattice(view) for view in views]
-    for cuts in (True, False):
-        for view, lattice in zip(views, lattices, strict=True):
-            found = _found(view, lattice, layout, key, budget, cuts=cuts)
-            if found:
-                return found
-    if not slow:
-        return None
-    even = views[-1]
-    for window in tile_search.windows(even):
-        found = _found(window, tile_search.lattice(window), layout, key, budget, cuts=True)
+    for view, lattice in zip(views, lattices, strict=True):
+        found = _found(view, lattice, layout, key, budget, cuts=True)
         if found:
             return found
-    ranked = sorted(
-        ((_surety(tile_search.straightened(even, matrix), layout, key), place, matrix)
-         for place, matrix in enumerate(takewhile(lambda _: budget.left(), tile_search.likely()))),
-        key=lambda item: (-item[0], item[1]),
-    )  # fmt: skip
-    for surety, _, matrix in ranked[:_CLOSE]:
-        if surety < SEEN:
+    for view in views if slow else ():
+        found = _heard(view, layout, key, budget)
+        if found:
+            return found
+    found = _found(views[0], lattices[0], layout, key, budget, cuts=False)
+    if found or not slow:
+        return found
+    for window in tile_search.windows(views[-1]):
+        found = _heard(window, layout, key, budget, coarse=True)
+        if found:
+            return found
+    return None
+
+
+def _heard(even: Plane, layout: Layout, key: bytes, budget: Budget, *, coarse: bool = False) -> Reading | None:
+    """What a plane says where the pilots are heard best."""
+    if not budget.left():
+        return None
+    for surety, matrix in tile_pilots.likely(tile_pilots.spectrum(even), pattern(key, layout), coarse=coarse):
+        if surety < SEEN or not budget.left():
             break
-        for close in tile_search.around(matrix):
-            found = _decoded(tile_search.straightened(even, close), layout, key, close)
-            if found:
-                return found
+        found = _decoded(tile_search.straightened(even, matrix), layout, key, matrix, budget)
+        if found:
+            return found
     return None
 
 
@@ -147,7 +179,7 @@ def _found(even: Plane, lattice: Lattice, layout: Layout, key: bytes, budget: Bu
             return None
         plane = tile_search.straightened(even, matrix)
         if _surety(plane, layout, key) >= SEEN:
-            found = _decoded(plane, layout, key, matrix)
+            found = _decoded(plane, layout, key, matrix, budget)
             if found:
                 return found
     return None

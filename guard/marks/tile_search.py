@@ -52,6 +52,8 @@ class Budget:
     seconds: float = inf
     spent: bool = False
     """Whether the search ended for want of time: then a mark may be there all the same."""
+    tries: int = 0
+    """Decodings so far."""
     _until: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,29 +137,6 @@ def windows(even: Plane) -> Iterator[Plane]:
     places = [(height - high) // 2, 0, 0, height - high, height - high], [(width - wide) // 2, 0, width - wide, 0, width - wide]
     for top, left in zip(*places, strict=True):
         yield even[top : top + high, left : left + wide]
-
-
-def likely() -> Iterator[Matrix]:
-    """Cuts, small turns and stretches, (2, 2) each, close enough together for the pilots to show on one of them."""
-    import numpy as np
-
-    for scale in np.exp(np.arange(0.006, 0.6, 0.006)):
-        yield np.eye(2) * scale
-    for degrees in np.arange(-16, 16.1, 0.25):
-        yield turn(degrees)
-    for stretch in np.exp(np.concatenate([np.arange(-0.3, 0, 0.006), np.arange(0.006, 0.3, 0.006)])):
-        yield np.diag([max(stretch, 1.0), max(1 / stretch, 1.0)])
-
-
-def around(matrix: Matrix) -> Iterator[Matrix]:
-    """A transformation and its close neighbours in scale and turn."""
-    import numpy as np
-
-    yield matrix
-    for scale in (0.998, 1.0, 1.002):
-        for degrees in (-0.09, 0.0, 0.09):
-            if scale != 1.0 or degrees:
-                yield np.asarray(scale * turn(degrees) @ matrix)
 
 
 def turn(degrees: float) -> Matrix:
