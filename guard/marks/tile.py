@@ -10,7 +10,7 @@ A reader without the key finds nothing; an image without the mark gives nothing,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from guard.marks import tile_pilots, tile_region, tile_search
@@ -39,6 +39,8 @@ PATHS = 16
 """Words that are looked at in one decoding where an image was changed."""
 MOST_TRIES = 200
 """Decodings of one image at most, which is what bounds how often an unmarked one is taken for marked."""
+_HALF = 0.5
+"""Share of an image below which a picture on it is searched before the whole."""
 _TRIED = 2
 """Orientations of one candidate that are decoded at most."""
 
@@ -79,15 +81,18 @@ def read(luma: Plane, key: bytes, *, thorough: bool = True, budget: Budget | Non
         for layout in layouts:
             found = _decoded(detail(canonical(part, layout))[0], layout, key, np.eye(2), budget, paths=1)
             if found:
-                return found
+                return _within(found)
     for part in (luma, *parts):
         found = _faint(part, key, budget)
         if found:
-            return found
+            return found if part is luma else _within(found)
     # Small images are marked at their own size, so that cuts are found above already; the large layout is the likelier one.
-    views = [*(detail(canonical(part, LARGE))[0] for part in parts), planes[LARGE.name]]
-    return _searched(views, LARGE, key, budget, slow=True) or _searched(
-        [planes[SMALL.name]], SMALL, key, budget, slow=False
+    whole = planes[LARGE.name]
+    # Of a page the picture on it is likelier than the whole; of a turned picture the whole than what its black corners leave.
+    ranked = sorted((luma, *parts), key=lambda part: _HALF if part is luma else part.size / luma.size)
+    views = [whole if part is luma else detail(canonical(part, LARGE))[0] for part in ranked]
+    return _searched(views, whole, LARGE, key, budget) or _found(
+        planes[SMALL.name], tile_search.lattice(planes[SMALL.name]), SMALL, key, budget
     )
 
 
@@ -104,9 +109,7 @@ def _faint(luma: Plane, key: bytes, budget: Budget) -> Reading | None:
     return None
 
 
-def _decoded(
-    even: Plane, layout: Layout, key: bytes, matrix: Matrix, budget: Budget, *, paths: int = PATHS
-) -> Reading | None:
+def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix, budget: Budget, *, paths: int = PATHS) -> Reading | None:
     """What a plane says that lies as it was marked, up to a shift and the eight orientations.
 
     `matrix`: (2, 2), how the image was changed that the plane was straightened from. `paths`: 1 for the likeliest word alone.
@@ -134,27 +137,24 @@ def _decoded(
     return None
 
 
-def _searched(views: Sequence[Plane], layout: Layout, key: bytes, budget: Budget, *, slow: bool) -> Reading | None:
-    """What is found in any of several planes of even detail, the likeliest first and the whole last.
-
-    `slow`: also by pilots alone, and in parts of the whole.
-    """
+def _searched(views: Sequence[Plane], whole: Plane, layout: Layout, key: bytes, budget: Budget) -> Reading | None:
+    """What is found in any of several planes of even detail, the likeliest first and `whole` among them, or in a part of it."""
     lattices = [tile_search.lattice(view) for view in views]
     for view, lattice in zip(views, lattices, strict=True):
         found = _found(view, lattice, layout, key, budget, cuts=True)
         if found:
-            return found
-    for view in views if slow else ():
+            return found if view is whole else _within(found)
+    for view in views:
         found = _heard(view, layout, key, budget)
         if found:
-            return found
+            return found if view is whole else _within(found)
     found = _found(views[0], lattices[0], layout, key, budget, cuts=False)
-    if found or not slow:
-        return found
-    for window in tile_search.windows(views[-1]):
+    if found:
+        return found if views[0] is whole else _within(found)
+    for window in tile_search.windows(whole):
         found = _heard(window, layout, key, budget, coarse=True)
         if found:
-            return found
+            return _within(found)
     return None
 
 
@@ -171,8 +171,10 @@ def _heard(even: Plane, layout: Layout, key: bytes, budget: Budget, *, coarse: b
     return None
 
 
-def _found(even: Plane, lattice: Lattice, layout: Layout, key: bytes, budget: Budget, *, cuts: bool) -> Reading | None:
-    """What the candidates of the lattice say."""
+def _found(
+    even: Plane, lattice: Lattice, layout: Layout, key: bytes, budget: Budget, *, cuts: bool | None = None
+) -> Reading | None:
+    """What the candidates of the lattice say. `cuts`: those of what was cut or scaled, or the others; None for all."""
     one = pattern(key, layout)
     for matrix in tile_search.candidates(lattice, one, cuts=cuts):
         if not budget.left():
@@ -183,6 +185,11 @@ def _found(even: Plane, lattice: Lattice, layout: Layout, key: bytes, budget: Bu
             if found:
                 return found
     return None
+
+
+def _within(found: Reading) -> Reading:
+    """The same, read from a part of the image."""
+    return replace(found, transform=", ".join(filter(None, (found.transform, "part of a larger picture"))))
 
 
 def _surety(even: Plane, layout: Layout, key: bytes) -> float:

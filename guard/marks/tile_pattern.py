@@ -103,7 +103,11 @@ class Pattern:
         import numpy as np
 
         first = slice(self.pilots)
-        return self.x[first].astype(np.float32), self.y[first].astype(np.float32), np.conj(self._phase[first]).astype(np.complex64)
+        return (
+            self.x[first].astype(np.float32),
+            self.y[first].astype(np.float32),
+            np.conj(self._phase[first]).astype(np.complex64),
+        )
 
     def shifts(self, spectra: Waves) -> list[tuple[Waves, float]]:
         """For each of several readings, (readings, waves): the waves when the tile starts where the pilots say, and the surety.
@@ -129,7 +133,7 @@ class Pattern:
     def soft(self, waves: Waves, noise: Floats, guess: Floats | None = None) -> Floats:
         """Soft values of the signs, (SIGNS,). `noise`: power of what is not the mark, by wave.
 
-        `guess`: signs that are mostly right, by which the strength of the mark is measured with all waves, not the pilots alone.
+        `guess`: signs that are mostly right, so that all waves tell how strong the mark is, not the pilots alone.
         """
         import numpy as np
 

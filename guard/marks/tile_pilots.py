@@ -1,9 +1,10 @@
 """Finds how an image with a tile watermark was changed by the pilots' phases: fainter marks than their lattice shows.
 
 The phases of a pattern add up, where magnitudes do not: a mark that drowns on the lattice stands ten deviations high here. The
-price is that every orientation has to be tried by itself, so only what happens most is looked through: cuts and scalings in each
-of the eight, small turns and stretches of upright images, some thirty thousand maps. The transform of the whole image is read at the
-points where a map puts the pilots, and one short inverse transform tells how well they agree wherever the tile may begin.
+price is that every orientation has to be tried by itself, so only what happens most is looked through: cuts and scalings in
+each of the eight, small turns and stretches of upright images, some twenty thousand maps. The transform of the whole image is
+read at the points where a map puts the pilots, and one short inverse transform tells how well they agree wherever the tile may
+begin.
 """
 
 from __future__ import annotations
@@ -149,4 +150,5 @@ def _maps(wider: int) -> NDArray[np.float64]:
     stretched = [np.diag(pair) for pair in zip(wide[close], high[close], strict=True)]
     eight = [turn(degrees) @ np.diag([1.0, side]) for degrees in (0, 90, 180, 270) for side in (1.0, -1.0)]
     cut = [size * way for way in eight for size in scales(_CUTS, _SCALE_STEP / 2)]
-    return np.array([*turned, *stretched, *cut])
+    found: NDArray[np.float64] = np.array([*turned, *stretched, *cut])
+    return found

@@ -1,8 +1,8 @@
 """Finds the pictures within a picture: the parts of a page or of a bordered image where hardly anything is plain.
 
-A marked picture is nowhere quite plain, for the mark itself is there; pages and borders are. So the rectangle is looked for that
-holds the most pixels which are not plain and the fewest which are, by Kadane's sum over every band of rows (Bentley,
-"Programming pearls: algorithm design techniques", Comm. ACM 27, 1984), and its sides are then moved to the nearest edges.
+A marked picture is nowhere quite plain, for the mark itself is there; pages and borders are. So the rectangle is looked for
+that holds the most pixels which are not plain and the fewest which are, by Kadane's sum over every band of rows (Bentley,
+"Programming pearls: algorithm design techniques", Comm. ACM 27, 1984), and its sides are then moved to where the page ends.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A pattern that repeats puts its energy on the points of a lattice in the Fourier
 cut: scaling and turning the image shrinks and turns the lattice. So candidates for the transformation are scored by the
 magnitudes at their lattice points, some hundred thousand of them by table look-ups. The best of each family are climbed to
 their local maximum and judged by the pilots, whose phases leave no doubt. Images whose own texture hides the lattice get a
-slower search by pilots alone over what happens most: cuts, small turns, stretches.
+search by pilots alone (`tile_pilots`).
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ def lattice(even: Plane) -> Lattice:
     return Lattice(np.minimum(whole / (cv2.blur(whole, (25, 25)) + 1e-6), 4.0) - 1.0, reduced)
 
 
-def candidates(found: Lattice, one: Pattern, *, cuts: bool) -> Iterator[Matrix]:
+def candidates(found: Lattice, one: Pattern, *, cuts: bool | None = None) -> Iterator[Matrix]:
     """Transformations worth a closer look, likely families first: each (2, 2), from canonical pixels to the image's.
 
-    `cuts`: what was cut or scaled, else what was turned or stretched.
+    `cuts`: what was cut or scaled, or what was turned or stretched; None for both.
     """
     import numpy as np
 
@@ -113,7 +113,7 @@ def candidates(found: Lattice, one: Pattern, *, cuts: bool) -> Iterator[Matrix]:
         (stretched, 8, None),
         (stretched, 4, coarse),
     ):
-        if cuts is not (family is cut):
+        if cuts is not None and cuts is not (family is cut):
             continue
         for matrix in _best(found, one, family, count, band):
             if any(np.abs(matrix - other).max() < 0.002 * np.abs(matrix).max() for other in seen):

@@ -19,8 +19,8 @@ _COARSE, _NEAR = 3.0, 3.0
 _QUIET = 1.5
 """Deviation, in levels, that is added to that of the detail: plain areas are not blown up to nothing but noise."""
 LOUDNESS, SMOOTH = 1.3, 2.0
-"""Power of the deviation that detail is divided by. Above one, busy areas count for less: they hide the mark best. The second
-reads images whose plain parts were lost, such as white paper that was brightened: what was drawn on it speaks least where it is busy.
+"""Power of the deviation that detail is divided by. Above one, busy areas count for less: they hide the mark best. The
+second reads images whose plain parts were lost, such as drawings on white paper that was brightened.
 """
 _CLIP = 3.0
 
