@@ -37,6 +37,7 @@ from guard.ids import uuid7
 from guard.imaging import encode_png, image_content, open_picture
 from guard.marks import tile, tile_embed
 from guard.marks.tile_marker import TileWatermark, read_tile
+from guard.marks.tile_search import Budget
 from guard.types import CALLER, Marking, Request, Stage
 
 KEY = b"benchmark".ljust(32, b".")
@@ -167,10 +168,11 @@ def small(photos: int, side: int) -> tuple[int, list[float]]:
     return len(ratios), ratios
 
 
-def unmarked(crops: int) -> tuple[int, int]:
-    """Payloads from unmarked crops: of `crops` as they are, and of THOROUGH with the search for geometry."""
+def unmarked(crops: int) -> tuple[int, int, list[int]]:
+    """Payloads from unmarked crops, and decodings of each: of `crops` as they are, and of THOROUGH with the whole search."""
     dice, pictures = np.random.default_rng(SEED), [luma(picture) for first in (0, 1) for picture in photographs(first)]
     plain = thorough = 0
+    tries = []
     for number in range(crops):
         plane = pictures[int(dice.integers(len(pictures)))]
         side = int(dice.integers(96, min(plane.shape)))
@@ -178,8 +180,10 @@ def unmarked(crops: int) -> tuple[int, int]:
         crop = plane[top : top + side, left : left + side]
         plain += tile.read(crop, KEY, thorough=False) is not None
         if number < THOROUGH:
-            thorough += tile.read(crop, KEY) is not None
-    return plain, thorough
+            budget = Budget()
+            thorough += tile.read(crop, KEY, budget=budget) is not None
+            tries.append(budget.tries)
+    return plain, thorough, tries
 
 
 def main() -> None:
@@ -210,10 +214,11 @@ def main() -> None:
             count, ratios = small(given.photos, side)
             print(f"reduced to {side} pixels: {count} of {given.photos} marked, at {statistics.fmean(ratios or [0]):.1f} dB")
         if given.crops:
-            plain, thorough = unmarked(given.crops)
+            plain, thorough, tries = unmarked(given.crops)
             print(
-                f"unmarked crops with a payload: {plain} of {given.crops} as they are, {thorough} of {THOROUGH} after a search"
+                f"unmarked crops with a payload: {plain} of {given.crops} as they are, {thorough} of {len(tries)} after a search"
             )
+            print(f"decodings in a search: {statistics.fmean(tries):.1f} on average, {max(tries)} at most")
 
 
 if __name__ == "__main__":

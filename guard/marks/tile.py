@@ -4,7 +4,8 @@
     read:   luma -> canonical size -> even detail -> tiles laid on one another -> pilots (place, orientation, strength)
             -> soft signs -> Viterbi, Reed-Solomon -> payload, or nothing
 
-A reader without the key finds nothing; an image without the mark gives nothing, but once in about 10**8 (see `Reading.surety`).
+A reader without the key finds nothing; an image without the mark gives nothing, but less than once in 10**6: at most MOST_TRIES
+decodings of an image look at PATHS + 1 words each, and noise is a payload once in 2**32.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ def _found(
 
 def _within(found: Reading) -> Reading:
     """The same, read from a part of the image."""
-    return replace(found, transform=", ".join(filter(None, (found.transform, "part of a larger picture"))))
+    return replace(found, transform=", ".join(filter(None, (found.transform, "put into a larger picture"))))
 
 
 def _surety(even: Plane, layout: Layout, key: bytes) -> float:

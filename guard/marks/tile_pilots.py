@@ -141,7 +141,8 @@ def _maps(wider: int) -> NDArray[np.float64]:
     from guard.marks.tile_search import turn
 
     def scales(bounds: tuple[float, float], step: float) -> NDArray[np.float64]:
-        return np.exp(np.arange(np.log(bounds[0]), np.log(bounds[1]), step * wider))
+        found: NDArray[np.float64] = np.exp(np.arange(np.log(bounds[0]), np.log(bounds[1]), step * wider))
+        return found
 
     some = scales(_SCALES, _SCALE_STEP)
     turned = [size * turn(degrees) for size in some for degrees in np.arange(-_MOST_TURN, _MOST_TURN, _TURN_STEP * wider)]
@@ -150,5 +151,5 @@ def _maps(wider: int) -> NDArray[np.float64]:
     stretched = [np.diag(pair) for pair in zip(wide[close], high[close], strict=True)]
     eight = [turn(degrees) @ np.diag([1.0, side]) for degrees in (0, 90, 180, 270) for side in (1.0, -1.0)]
     cut = [size * way for way in eight for size in scales(_CUTS, _SCALE_STEP / 2)]
-    found: NDArray[np.float64] = np.array([*turned, *stretched, *cut])
-    return found
+    maps: NDArray[np.float64] = np.array([*turned, *stretched, *cut])
+    return maps

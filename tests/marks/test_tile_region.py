@@ -61,7 +61,7 @@ def test_a_border_is_cut_off_to_the_pixel(level: int) -> None:
     found = tile.read(image, KEY)
     assert found is not None
     assert found.payload == PAYLOAD
-    assert "part of a larger picture" in found.transform
+    assert "put into a larger picture" in found.transform
 
 
 def test_a_picture_itself_is_no_part(copy: np.ndarray) -> None:
@@ -78,7 +78,7 @@ def test_a_picture_on_a_page_is_found_and_read(copy: np.ndarray, quality: int) -
     found = tile.read(image, KEY)
     assert found is not None
     assert found.payload == PAYLOAD
-    assert found.transform.endswith("part of a larger picture")
+    assert found.transform.endswith("put into a larger picture")
 
 
 def test_a_small_picture_on_a_large_page_is_read() -> None:
