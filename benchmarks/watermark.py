@@ -215,9 +215,7 @@ def main() -> None:
             print(f"reduced to {side} pixels: {count} of {given.photos} marked, at {statistics.fmean(ratios or [0]):.1f} dB")
         if given.crops:
             plain, thorough, tries = unmarked(given.crops)
-            print(
-                f"unmarked crops with a payload: {plain} of {given.crops} as they are, {thorough} of {len(tries)} after a search"
-            )
+            print(f"unmarked crops with a payload: {plain} of {given.crops}, {thorough} of {len(tries)} after a search")
             print(f"decodings in a search: {statistics.fmean(tries):.1f} on average, {max(tries)} at most")
 
 
