@@ -4,20 +4,21 @@
     read:   luma -> canonical size -> even detail -> tiles laid on one another -> pilots (place, orientation, strength)
             -> soft signs -> Viterbi, Reed-Solomon -> payload, or nothing
 
-A reader without the key finds nothing; an image without the mark gives nothing, but once in about 10**8 (see `Reading.surety`).
+A reader without the key finds nothing; an image without the mark gives nothing, but less than once in 10**6: at most MOST_TRIES
+decodings of an image look at PATHS + 1 words each, and noise is a payload once in 2**32.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import takewhile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from guard.marks import tile_search
-from guard.marks.tile_code import decode
+from guard.marks import tile_pilots, tile_region, tile_search
+from guard.marks.tile_code import decode, likeliest
 from guard.marks.tile_pattern import LARGE, LEAST_SIDE, SMALL, Layout, Pattern, pattern
-from guard.marks.tile_search import Budget
-from guard.marks.tile_spectrum import canonical, detail, fold, fold_with_noise, layout_of
+from guard.marks.tile_search import Budget, Lattice
+from guard.marks.tile_spectrum import LOUDNESS, SMOOTH, canonical, detail, fold, fold_with_noise, layout_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,10 +36,14 @@ SEEN = 5.0
 """Surety from which decoding is tried: of all eight orientations of an unmarked image one in some hundred gets there."""
 CERTAIN = 7.5
 """Surety from which one wrong byte is mended: noise does not get there."""
+PATHS = 16
+"""Words that are looked at in one decoding where an image was changed."""
+MOST_TRIES = 200
+"""Decodings of one image at most, which is what bounds how often an unmarked one is taken for marked."""
+_HALF = 0.5
+"""Share of an image below which a picture on it is searched before the whole."""
 _TRIED = 2
 """Orientations of one candidate that are decoded at most."""
-_CLOSE = 3
-"""Candidates of the slow search whose neighbours are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,8 @@ class Reading:
 def read(luma: Plane, key: bytes, *, thorough: bool = True, budget: Budget | None = None) -> Reading | None:
     """The payload in an image by the luma (0 to 255) of its pixels, (height, width); None when there is none for this key.
 
-    `thorough`: also search for changes of geometry, which takes up to some seconds where there is no mark. `budget`: for that
-    search; it tells afterwards whether it was spent.
+    `thorough`: also read what is faint, and search for changes of geometry and for pictures within the image, which takes up to
+    some seconds where there is no mark. `budget`: for that search; it tells afterwards whether it was spent.
     """
     import numpy as np
 
@@ -65,23 +70,50 @@ def read(luma: Plane, key: bytes, *, thorough: bool = True, budget: Budget | Non
     first = layout_of(luma.shape[1], luma.shape[0])
     layouts = (first, SMALL if first is LARGE else LARGE)
     planes = {layout.name: detail(canonical(luma, layout))[0] for layout in layouts}
+    budget = budget or Budget()
     for layout in layouts:
-        found = _decoded(planes[layout.name], layout, key, np.eye(2))
+        found = _decoded(planes[layout.name], layout, key, np.eye(2), budget, paths=1)
         if found:
             return found
     if not thorough:
         return None
+    parts = tile_region.regions(luma)
+    for part in parts:
+        for layout in layouts:
+            found = _decoded(detail(canonical(part, layout))[0], layout, key, np.eye(2), budget, paths=1)
+            if found:
+                return _within(found)
+    for part in (luma, *parts):
+        found = _faint(part, key, budget)
+        if found:
+            return found if part is luma else _within(found)
     # Small images are marked at their own size, so that cuts are found above already; the large layout is the likelier one.
-    budget = budget or Budget()
-    return _searched(planes[LARGE.name], LARGE, key, budget, slow=True) or _searched(
-        planes[SMALL.name], SMALL, key, budget, slow=False
+    whole = planes[LARGE.name]
+    # Of a page the picture on it is likelier than the whole; of a turned picture the whole than what its black corners leave.
+    ranked = sorted((luma, *parts), key=lambda part: _HALF if part is luma else part.size / luma.size)
+    views = [whole if part is luma else detail(canonical(part, LARGE))[0] for part in ranked]
+    return _searched(views, whole, LARGE, key, budget) or _found(
+        planes[SMALL.name], tile_search.lattice(planes[SMALL.name]), SMALL, key, budget
     )
 
 
-def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix) -> Reading | None:
+def _faint(luma: Plane, key: bytes, budget: Budget) -> Reading | None:
+    """What an image says that lies as it was marked, listened to more closely: also to its smooth parts above all."""
+    import numpy as np
+
+    for layout in (LARGE, SMALL):
+        plane = canonical(luma, layout)
+        for loudness in (LOUDNESS, SMOOTH):
+            found = _decoded(detail(plane, loudness)[0], layout, key, np.eye(2), budget)
+            if found:
+                return found
+    return None
+
+
+def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix, budget: Budget, *, paths: int = PATHS) -> Reading | None:
     """What a plane says that lies as it was marked, up to a shift and the eight orientations.
 
-    `matrix`: (2, 2), how the image was changed that the plane was straightened from.
+    `matrix`: (2, 2), how the image was changed that the plane was straightened from. `paths`: 1 for the likeliest word alone.
     """
     import numpy as np
 
@@ -93,50 +125,72 @@ def _decoded(even: Plane, layout: Layout, key: bytes, matrix: Matrix) -> Reading
         zip(one.shifts(folded.waves[down, across]), ORIENTATIONS, noises, strict=True), key=lambda item: -item[0][1]
     )
     for (waves, surety), lies, noise in ranked[:_TRIED]:
-        if surety < SEEN:
+        if surety < SEEN or budget.tries >= MOST_TRIES:
             break
-        payload = decode(one.soft(waves, noise.astype(np.float64)), mend=surety >= CERTAIN)
+        budget.tries += 1
+        power = noise.astype(np.float64)
+        soft = one.soft(waves, power)
+        payload = decode(soft, mend=surety >= CERTAIN)
+        if payload is None and paths > 1:
+            payload = decode(one.soft(waves, power, likeliest(soft)), paths=paths)
         if payload is not None:
             return Reading(payload, round(surety, 1), _words(matrix @ np.array(lies, dtype=np.float64)))
     return None
 
 
-def _searched(even: Plane, layout: Layout, key: bytes, budget: Budget, *, slow: bool) -> Reading | None:
-    """`slow`: also by pilots alone."""
-    found = _found(even, layout, key, budget)
-    if found or not slow:
-        return found
-    for window in tile_search.windows(even):
-        found = _found(window, layout, key, budget, cuts_only=True)
+def _searched(views: Sequence[Plane], whole: Plane, layout: Layout, key: bytes, budget: Budget) -> Reading | None:
+    """What is found in any of several planes of even detail, the likeliest first and `whole` among them, or in a part of it."""
+    lattices = [tile_search.lattice(view) for view in views]
+    for view, lattice in zip(views, lattices, strict=True):
+        found = _found(view, lattice, layout, key, budget, cuts=True)
         if found:
-            return found
-    ranked = sorted(
-        ((_surety(tile_search.straightened(even, matrix), layout, key), place, matrix)
-         for place, matrix in enumerate(takewhile(lambda _: budget.left(), tile_search.likely()))),
-        key=lambda item: (-item[0], item[1]),
-    )  # fmt: skip
-    for surety, _, matrix in ranked[:_CLOSE]:
-        if surety < SEEN:
-            break
-        for close in tile_search.around(matrix):
-            found = _decoded(tile_search.straightened(even, close), layout, key, close)
-            if found:
-                return found
+            return found if view is whole else _within(found)
+    for view in views:
+        found = _heard(view, layout, key, budget)
+        if found:
+            return found if view is whole else _within(found)
+    found = _found(views[0], lattices[0], layout, key, budget, cuts=False)
+    if found:
+        return found if views[0] is whole else _within(found)
+    for window in tile_search.windows(whole):
+        found = _heard(window, layout, key, budget, coarse=True)
+        if found:
+            return _within(found)
     return None
 
 
-def _found(even: Plane, layout: Layout, key: bytes, budget: Budget, *, cuts_only: bool = False) -> Reading | None:
-    """What the candidates of the lattice say."""
+def _heard(even: Plane, layout: Layout, key: bytes, budget: Budget, *, coarse: bool = False) -> Reading | None:
+    """What a plane says where the pilots are heard best."""
+    if not budget.left():
+        return None
+    for surety, matrix in tile_pilots.likely(tile_pilots.spectrum(even), pattern(key, layout), coarse=coarse):
+        if surety < SEEN or not budget.left():
+            break
+        found = _decoded(tile_search.straightened(even, matrix), layout, key, matrix, budget)
+        if found:
+            return found
+    return None
+
+
+def _found(
+    even: Plane, lattice: Lattice, layout: Layout, key: bytes, budget: Budget, *, cuts: bool | None = None
+) -> Reading | None:
+    """What the candidates of the lattice say. `cuts`: those of what was cut or scaled, or the others; None for all."""
     one = pattern(key, layout)
-    for matrix in tile_search.candidates(tile_search.lattice(even), one, cuts_only=cuts_only):
+    for matrix in tile_search.candidates(lattice, one, cuts=cuts):
         if not budget.left():
             return None
         plane = tile_search.straightened(even, matrix)
         if _surety(plane, layout, key) >= SEEN:
-            found = _decoded(plane, layout, key, matrix)
+            found = _decoded(plane, layout, key, matrix, budget)
             if found:
                 return found
     return None
+
+
+def _within(found: Reading) -> Reading:
+    """The same, read from a part of the image."""
+    return replace(found, transform=", ".join(filter(None, (found.transform, "put into a larger picture"))))
 
 
 def _surety(even: Plane, layout: Layout, key: bytes) -> float:

@@ -14,36 +14,45 @@ _DIRECTIONS = np.array([[1, 0, 0, 1], [0, -1, 1, 0], [1, 0, 0, -1], [0, 1, 1, 0]
 """Scaling, turning, stretching, stretching askew."""
 
 
-@compiled(types.uint8[::1](types.float64[::1], types.float64[:, :, ::1]))
-def viterbi(soft: Any, branches: Any) -> Any:
-    """The input bits of the likeliest path from state 0 to state 0, (steps,).
+@compiled(types.uint8[:, ::1](types.float64[::1], types.float64[:, :, ::1], types.int64))
+def viterbi(soft: Any, branches: Any, paths: Any) -> Any:
+    """The input bits of the likeliest paths from state 0 to state 0, best first, (paths, steps).
 
-    `soft`: (3 steps,); `branches`: signs that leave a state with a bit, (states, 2, 3).
+    `soft`: (3 steps,); `branches`: signs that leave a state with a bit, (states, 2, 3); `paths`: 1 to 255, no more than exist.
     """
     states = branches.shape[0]
     steps, top = len(soft) // 3, states // 2
-    reached = np.full(states, -np.inf)
-    reached[0] = 0.0
-    came = np.zeros((steps, states), np.uint8)
+    reached = np.full((states, paths), -np.inf)
+    reached[0, 0] = 0.0
+    came = np.zeros((steps, states, paths), np.uint8)
+    rank = np.zeros((steps, states, paths), np.uint8)
     for step in range(steps):
-        ahead = np.full(states, -np.inf)
-        for state in range(states):
-            if reached[state] == -np.inf:
-                continue
-            for bit in range(2):
-                value = reached[state]
-                for place in range(3):
-                    value += soft[3 * step + place] * branches[state, bit, place]
-                after = state // 2 + bit * top
-                if value > ahead[after]:
-                    ahead[after] = value
-                    came[step, after] = state & 1
+        ahead = np.full((states, paths), -np.inf)
+        for after in range(states):
+            bit, even = after // top, 2 * after % states
+            first, second = 0.0, 0.0
+            for place in range(3):
+                first += soft[3 * step + place] * branches[even, bit, place]
+                second += soft[3 * step + place] * branches[even + 1, bit, place]
+            left, right = 0, 0  # both lists are sorted, and so is what they are merged to
+            for path in range(paths):
+                one, other = reached[even, left] + first, reached[even + 1, right] + second
+                if one == -np.inf and other == -np.inf:
+                    break
+                if one >= other:
+                    ahead[after, path], rank[step, after, path] = one, left
+                    left += 1
+                else:
+                    ahead[after, path], rank[step, after, path], came[step, after, path] = other, right, 1
+                    right += 1
         reached = ahead
-    bits = np.zeros(steps, np.uint8)
-    state = 0
-    for step in range(steps - 1, -1, -1):
-        bits[step] = 1 if state >= top else 0
-        state = (2 * state) % states + came[step, state]
+    bits = np.zeros((paths, steps), np.uint8)
+    for path in range(paths):
+        state, place = 0, path
+        for step in range(steps - 1, -1, -1):
+            bits[path, step] = state // top
+            odd = came[step, state, place]
+            place, state = rank[step, state, place], 2 * state % states + odd
     return bits
 
 
@@ -103,3 +112,51 @@ def climb(magnitudes: Any, x: Any, y: Any, matrix: Any, fewest: Any) -> Any:
                 break
         step /= 2
     return matrix
+
+
+@compiled(types.int64[::1](_PLANE))
+def densest(worth: Any) -> Any:
+    """The rectangle of the largest sum: first row, first column, row after the last, column after the last.
+
+    All 0 where no cell is worth anything. Takes rows squared times columns steps.
+    """
+    rows, columns = worth.shape
+    found = np.zeros(4, np.int64)
+    most = 0.0
+    for top in range(rows):
+        held = np.zeros(columns, np.float64)
+        for bottom in range(top, rows):
+            total, start = 0.0, 0
+            for column in range(columns):
+                held[column] += worth[bottom, column]
+                if total <= 0.0:
+                    total, start = 0.0, column
+                total += held[column]
+                if total > most:
+                    most = total
+                    found[0], found[1], found[2], found[3] = top, start, bottom + 1, column + 1
+    return found
+
+
+@compiled(types.complex64[:, :, ::1](types.complex64[:, ::1], _WAVES, _WAVES, types.complex64[::1], _PLANE, types.int64))
+def gathered(transform: Any, x: Any, y: Any, phases: Any, maps: Any, size: Any) -> Any:
+    """The values of a transform, its origin in the middle, at the points of each map, as half the spectra of real tiles.
+
+    Shape (maps, size, size / 2 + 1), waves across by waves down, none of which is below 0; each is multiplied by its phase.
+    Values between the points of the transform are interpolated, those outside are 0. `maps`: (maps, 4), from waves to points.
+    """
+    side, middle = transform.shape[0], transform.shape[0] // 2
+    found = np.zeros((len(maps), size, size // 2 + 1), np.complex64)
+    for row in range(len(maps)):
+        for wave in range(len(x)):
+            across = maps[row, 0] * x[wave] + maps[row, 1] * y[wave] + middle
+            down = maps[row, 2] * x[wave] + maps[row, 3] * y[wave] + middle
+            left, top = int(np.floor(across)), int(np.floor(down))
+            if 0 <= left < side - 1 and 0 <= top < side - 1:
+                right, low = np.float32(across - left), np.float32(down - top)
+                one = np.float32(1)
+                upper = transform[top, left] * (one - right) + transform[top, left + 1] * right
+                lower = transform[top + 1, left] * (one - right) + transform[top + 1, left + 1] * right
+                twice = np.float32(1 if y[wave] > 0 else 2)  # the other half of these is not implied
+                found[row, int(x[wave]) % size, int(y[wave])] = (upper * (one - low) + lower * low) * phases[wave] * twice
+    return found

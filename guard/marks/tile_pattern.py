@@ -98,6 +98,17 @@ class Pattern:
         found: Floats = fft.ifft2(spectrum, workers=1).real * size
         return found
 
+    def pilot_points(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.complex64]]:
+        """Where the pilots stand, across and down, and the conjugates of their phases, (pilots,) each."""
+        import numpy as np
+
+        first = slice(self.pilots)
+        return (
+            self.x[first].astype(np.float32),
+            self.y[first].astype(np.float32),
+            np.conj(self._phase[first]).astype(np.complex64),
+        )
+
     def shifts(self, spectra: Waves) -> list[tuple[Waves, float]]:
         """For each of several readings, (readings, waves): the waves when the tile starts where the pilots say, and the surety.
 
@@ -119,12 +130,16 @@ class Pattern:
             found.append((turned, float(plane[place] / max(float(deviation), 1e-12))))
         return found
 
-    def soft(self, waves: Waves, noise: Floats) -> Floats:
-        """Soft values of the signs, (SIGNS,). `noise`: power of what is not the mark, by wave."""
+    def soft(self, waves: Waves, noise: Floats, guess: Floats | None = None) -> Floats:
+        """Soft values of the signs, (SIGNS,). `noise`: power of what is not the mark, by wave.
+
+        `guess`: signs that are mostly right, so that all waves tell how strong the mark is, not the pilots alone.
+        """
         import numpy as np
 
-        seen = (waves * np.conj(self._phase)).real[: self.pilots]
-        radius = self.radius[: self.pilots]
+        known = slice(self.pilots) if guess is None else slice(self.count)
+        said = self._phase if guess is None else self.symbols(guess)
+        seen, radius = (waves[known] * np.conj(said[known])).real, self.radius[known]
         edges = np.quantile(radius, np.linspace(0, 1, _BANDS + 1))
         bands = np.clip(np.searchsorted(edges, radius, side="right") - 1, 0, _BANDS - 1)
         held = np.maximum(np.bincount(bands, minlength=_BANDS), 1)

@@ -4,7 +4,7 @@ A pattern that repeats puts its energy on the points of a lattice in the Fourier
 cut: scaling and turning the image shrinks and turns the lattice. So candidates for the transformation are scored by the
 magnitudes at their lattice points, some hundred thousand of them by table look-ups. The best of each family are climbed to
 their local maximum and judged by the pilots, whose phases leave no doubt. Images whose own texture hides the lattice get a
-slower search by pilots alone over what happens most: cuts, small turns, stretches.
+search by pilots alone (`tile_pilots`).
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Budget:
     seconds: float = inf
     spent: bool = False
     """Whether the search ended for want of time: then a mark may be there all the same."""
+    tries: int = 0
+    """Decodings so far."""
     _until: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,10 +95,10 @@ def lattice(even: Plane) -> Lattice:
     return Lattice(np.minimum(whole / (cv2.blur(whole, (25, 25)) + 1e-6), 4.0) - 1.0, reduced)
 
 
-def candidates(found: Lattice, one: Pattern, *, cuts_only: bool = False) -> Iterator[Matrix]:
+def candidates(found: Lattice, one: Pattern, *, cuts: bool | None = None) -> Iterator[Matrix]:
     """Transformations worth a closer look, likely families first: each (2, 2), from canonical pixels to the image's.
 
-    `cuts_only`: those that were cut or scaled, not turned or stretched.
+    `cuts`: what was cut or scaled, or what was turned or stretched; None for both.
     """
     import numpy as np
 
@@ -111,8 +113,8 @@ def candidates(found: Lattice, one: Pattern, *, cuts_only: bool = False) -> Iter
         (stretched, 8, None),
         (stretched, 4, coarse),
     ):
-        if cuts_only and family is not cut:
-            return
+        if cuts is not None and cuts is not (family is cut):
+            continue
         for matrix in _best(found, one, family, count, band):
             if any(np.abs(matrix - other).max() < 0.002 * np.abs(matrix).max() for other in seen):
                 continue
@@ -135,29 +137,6 @@ def windows(even: Plane) -> Iterator[Plane]:
     places = [(height - high) // 2, 0, 0, height - high, height - high], [(width - wide) // 2, 0, width - wide, 0, width - wide]
     for top, left in zip(*places, strict=True):
         yield even[top : top + high, left : left + wide]
-
-
-def likely() -> Iterator[Matrix]:
-    """Cuts, small turns and stretches, (2, 2) each, close enough together for the pilots to show on one of them."""
-    import numpy as np
-
-    for scale in np.exp(np.arange(0.006, 0.6, 0.006)):
-        yield np.eye(2) * scale
-    for degrees in np.arange(-16, 16.1, 0.25):
-        yield turn(degrees)
-    for stretch in np.exp(np.concatenate([np.arange(-0.3, 0, 0.006), np.arange(0.006, 0.3, 0.006)])):
-        yield np.diag([max(stretch, 1.0), max(1 / stretch, 1.0)])
-
-
-def around(matrix: Matrix) -> Iterator[Matrix]:
-    """A transformation and its close neighbours in scale and turn."""
-    import numpy as np
-
-    yield matrix
-    for scale in (0.998, 1.0, 1.002):
-        for degrees in (-0.09, 0.0, 0.09):
-            if scale != 1.0 or degrees:
-                yield np.asarray(scale * turn(degrees) @ matrix)
 
 
 def turn(degrees: float) -> Matrix:

@@ -18,8 +18,10 @@ _COARSE, _NEAR = 3.0, 3.0
 """Standard deviations, in pixels: what is coarser than the first is no detail; the second is how far "around here" goes."""
 _QUIET = 1.5
 """Deviation, in levels, that is added to that of the detail: plain areas are not blown up to nothing but noise."""
-_LOUDNESS = 1.3
-"""Power of the deviation that detail is divided by. Above one, busy areas count for less: they hide the mark best."""
+LOUDNESS, SMOOTH = 1.3, 2.0
+"""Power of the deviation that detail is divided by. Above one, busy areas count for less: they hide the mark best. The
+second reads images whose plain parts were lost, such as drawings on white paper that was brightened.
+"""
 _CLIP = 3.0
 
 
@@ -51,14 +53,14 @@ def canonical(luma: Plane, layout: Layout) -> Plane:
     return found
 
 
-def detail(luma: Plane) -> tuple[Plane, Plane]:
+def detail(luma: Plane, loudness: float = LOUDNESS) -> tuple[Plane, Plane]:
     """Detail at much the same strength everywhere, and how strong it was: its local deviation in levels."""
     import numpy as np
 
     fine = luma - _blurred(luma, _COARSE)
     deviation = np.sqrt(_blurred(fine * fine, _NEAR))
     level = deviation + np.float32(_QUIET)
-    even = np.clip(fine / level, -_CLIP, _CLIP) * level ** np.float32(1 - _LOUDNESS)
+    even = np.clip(fine / level, -_CLIP, _CLIP) * level ** np.float32(1 - loudness)
     return even, deviation
 
 

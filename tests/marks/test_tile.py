@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from guard.marks import tile, tile_code, tile_embed
 from guard.marks.tile_pattern import LARGE, SMALL, pattern
-from guard.marks.tile_search import turn
+from guard.marks.tile_search import Budget, turn
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 PAYLOAD = bytes.fromhex("8b1f00c7a9d34e52")
@@ -85,6 +85,22 @@ def test_the_code_corrects_noise_and_refuses_what_is_none() -> None:
     heard = [tile_code.decode(tile_code.encode(one) + 0.9 * dice.standard_normal(tile_code.SIGNS)) for one in sent]
     assert heard == sent
     assert not any(tile_code.decode(dice.standard_normal(tile_code.SIGNS)) for _ in range(300))
+
+
+def test_a_list_of_words_reads_more() -> None:
+    """At a noise that leaves the likeliest word wrong now and then, the right one is often among the next."""
+    dice = np.random.default_rng(2)
+    sent = [dice.bytes(8) for _ in range(60)]
+    heard = [tile_code.encode(one) + 1.55 * dice.standard_normal(tile_code.SIGNS) for one in sent]
+    alone = [tile_code.decode(soft) for soft in heard]
+    listed = [tile_code.decode(soft, paths=16) for soft in heard]
+    assert all(found in (None, right) for found, right in zip(listed, sent, strict=True))
+    assert sum(found is not None for found in listed) > sum(found is not None for found in alone) > 0
+
+
+def test_the_likeliest_signs_are_those_that_were_sent() -> None:
+    soft = tile_code.encode(PAYLOAD) + 0.9 * np.random.default_rng(3).standard_normal(tile_code.SIGNS)
+    assert np.array_equal(tile_code.likeliest(soft), tile_code.encode(PAYLOAD))
 
 
 def test_one_wrong_byte_is_mended_only_when_asked() -> None:
@@ -190,6 +206,25 @@ def test_it_is_found_wherever_it_went_and_the_way_is_told(copy: np.ndarray, edit
     else:
         assert words.split()[0] in found.transform
         assert len(found.transform.split(",")) <= 2
+
+
+def test_what_drowns_on_the_lattice_is_heard_by_its_pilots(copy: np.ndarray) -> None:
+    """Cut, turned, brightened, noisy and compressed at once."""
+    noise = np.random.default_rng(1).normal(0, 10, (410, 410, 3))
+    bright = np.clip(rotated(cut(copy, 0.2), 5) * 1.3 + noise, 0, 255).astype(np.uint8)
+    found = tile.read(luma(recoded(bright, "JPEG", 30)), KEY)
+    assert found is not None
+    assert found.payload == PAYLOAD
+
+
+def test_decodings_of_one_image_are_counted_and_bounded() -> None:
+    """Their number is what the chance of a payload in an unmarked image rests on."""
+    pixels, budget = marked(photograph(12, 300, 300)), Budget()
+    assert tile.read(luma(pixels), KEY, thorough=False, budget=budget) is not None
+    assert budget.tries == 1
+    spent = Budget(tries=tile.MOST_TRIES)
+    assert tile.read(luma(pixels), KEY, thorough=False, budget=spent) is None
+    assert spent.tries == tile.MOST_TRIES
 
 
 def test_geometry_is_looked_for_only_when_asked(copy: np.ndarray) -> None:

@@ -165,6 +165,29 @@ def test_a_mark_without_a_key_counts_only_as_far_as_chance_allows(made, verify):
     assert (other.code, other.report["answer"], other.report["entry"]) == (1, "unknown", None)
 
 
+def test_the_slow_method_is_looked_for_where_policies_use_it_and_nothing_else_tells(tmp_path, verify):
+    """Of an image that is small enough; of a larger one it is said that nobody looked."""
+    url, file = f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "slow.yaml"
+    file.write_text(POLICY.format(name="slow", marks="{watermark: {image: {method: rivaGan}}}"), "utf-8")
+    buffer = io.BytesIO()
+    Image.open(PHOTO).resize((256, 256)).save(buffer, "PNG")
+    guard, ledger = open_guard([str(file)], url)
+    with ledger:
+        release = guard.check_sync(buffer.getvalue(), request=Request("req"))
+    assert release.content is not None, release.verdict.explanation
+    again = io.BytesIO()
+    Image.open(io.BytesIO(release.content.file)).save(again, "PNG", compress_level=1)
+    found = verify(again.getvalue(), *KEYLESS, ledger=url)
+    assert found.report["answer"] == "ours, changed"
+    assert found.report["entry"]["decision"] == str(release.decision.id)
+    assert found.traces["watermark"]["method"] == "rivaGan"
+    large = io.BytesIO()
+    Image.open(PHOTO).resize((800, 600)).save(large, "PNG")
+    found = verify(large.getvalue(), *KEYLESS, ledger=url)
+    assert found.report["answer"] == "unknown"
+    assert any("rivaGan were not looked for: found 480,000 pixels" in note for note in found.report["notes"])
+
+
 def test_text_is_found_whatever_became_of_its_white_space_and_label(made, verify):
     """Another word is another text; that it is unknown does not clear it."""
     for text in (f"  {TEXT.replace(' ', chr(10), 3)} all", f"{TEXT} all\n\n{LINE}  \n", f"{TEXT} all"):
