@@ -140,7 +140,7 @@ def test_several_policies_are_reported_one_by_one(folder: Path, capsys: pytest.C
         ([], "found no policy, expected at least one"),
         (["none.yaml"], "found no file that can be read"),
         (["shop.yaml", "--suite", "none_test.yaml"], "found no file that can be read"),
-        (["broken.yaml"], "broken.yaml:2:1: found '3x' for 'version', expected a whole number"),
+        (["broken.yaml"], "found '3x' for 'version', expected a whole number"),
         (["shop.yaml", "--near", "2"], "Invalid value for '--near'"),
     ],
 )

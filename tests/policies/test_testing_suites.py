@@ -210,14 +210,14 @@ MISTAKES = {
     "a name that is too long": ("policy: shop.yaml", f"policy: {'x' * 400}", "1:1: found policy 'xxx"),
     "another policy": ("policy: shop.yaml", "policy: other.yaml", "1:1: found policy 'other.yaml', which is no file beside"),
     "unknown key": ("name: it", "nam: it", "3:6: found unknown key 'nam', expected one of: name, given, context, expect"),
-    "no expectation": ("{action: allow}", "{}", "3:30: found nothing that is expected"),
+    "no expectation": ("{action: allow}", "{}", "found nothing that is expected"),
     "unknown action": ("allow}", "alow}", "did you mean 'allow'?"),
     "unknown rule": ("{action: allow}", "{rules: [thread]}", "3:47: found unknown rule 'thread', expected one of: threat, "),
     "rule of an edit": ("{action: allow}", "{edits: [{rule: wrd}]}", "found unknown rule 'wrd'"),
     "a number": (
         "given: Hello",
         "given: 5",
-        "3:16: found 5, expected a text, `{image: FILE}`, or `{prompt: TEXT, reply: TEXT}`",
+        "found 5, expected a text, `{image: FILE}`, or `{prompt: TEXT, reply: TEXT}`",
     ),
     "two contents": ("given: Hello", "given: {text: a, image: b}", "found 'text' and 'image', expected one of"),
     "no content": ("given: Hello", "given: {}", "found no content, expected one of: text, image, prompt"),
@@ -248,7 +248,7 @@ MISTAKES = {
     ),
     "prompt without reply": ("{action: allow}", "{prompt: {action: allow}}", "found 'prompt' under 'expect' without a reply"),
     "a name twice": (TEST, f"{TEST}\n{TEST}", "4:6: found a test named 'it' a second time, expected another; line 3 has it"),
-    "no tests": (f"tests:\n{TEST}", "tests: []", "2:1: found an empty list for 'tests', expected at least one entry"),
+    "no tests": (f"tests:\n{TEST}", "tests: []", "found an empty list for 'tests', expected at least one entry"),
     "no YAML": ("tests:", "tests: [", "found what is no YAML"),
 }
 
