@@ -27,15 +27,15 @@ from guard.ids import uuid7
 from guard.marks import order
 from guard.redact import keyed_rules, redact
 from guard.redaction_key import RedactionKey
-from guard.rules import Policy
+from guard.rules import Policy, choose
 from guard.sync import run_sync
 from guard.types import (
     CALLER,
+    Action,
     CheckResult,
     Content,
     Context,
     Decision,
-    Edit,
     Generator,
     Ledger,
     Mark,
@@ -76,7 +76,7 @@ class Guard:
         redaction_key: RedactionKey | None = None,
         operator: Operator | None = None,
     ) -> None:
-        """`policy`: one or several; the first that covers generator and tenant judges. `chains`: built ones by policy id.
+        """`policy`: one or several; `guard.rules.choose` says which one judges. `chains`: built ones by policy id.
 
         `operator`: whom marks name and sign for. Raises PolicyError for no policy, a policy that is not `live`, two of one id,
         or one whose rules hash, pseudonymise or encrypt when there is no `redaction_key`; SettingsError for one whose marks ask
@@ -286,7 +286,7 @@ class Guard:
         fields |= {"id": uuid7(), "results": job.results}
         if verdict.action.releases:
             marking = self._marking(policy, content, verdict, job.context, fields["id"], job.parent)
-            released, marks = await self._dress(policy, content, verdict.edits, marking)
+            released, marks = await self._dress(policy, content, verdict, marking)
             verdict = settle(verdict, policy, marks)
             fields |= {"released": released if verdict.action.releases else None, "marks": marks}
         return await self._record(policy, _decision(content, job.context, job.request, verdict, **fields))
@@ -298,22 +298,24 @@ class Guard:
         return Marking(decision, time, policy.id, policy.version, policy.revision, content, edited, ledger, parent)
 
     async def _dress(
-        self, policy: Policy, content: Content, edits: Sequence[Edit], marking: Marking
+        self, policy: Policy, content: Content, verdict: Verdict, marking: Marking
     ) -> tuple[Content | None, tuple[Mark, ...]]:
         """Apply edits, then marks. What fails is a mark that is not verified; `settle` takes it into the verdict."""
         try:
-            return await self._dresser.run(lambda: self._dressed(policy, content, edits, marking), MARK_DEADLINE_S)
+            return await self._dresser.run(lambda: self._dressed(policy, content, verdict, marking), MARK_DEADLINE_S)
         except TimeoutError:
             return None, (Mark("marks", "", "", verified=False, error=f"not done within {MARK_DEADLINE_S:.0f} s"),)
 
     def _dressed(
-        self, policy: Policy, content: Content, edits: Sequence[Edit], marking: Marking
+        self, policy: Policy, content: Content, verdict: Verdict, marking: Marking
     ) -> tuple[Content | None, tuple[Mark, ...]]:
         try:
-            content = redact(content, edits, self._redaction_key)
+            content = redact(content, verdict.edits, self._redaction_key)
         except Exception as error:  # noqa: BLE001 - nothing may leave half-redacted, whatever went wrong
             return None, (Mark(REDACTION, "", "", verified=False, error=describe(error)),)
-        return order.put_on(self._marks[policy.id], content, marking, self._load_marker)
+        # A stricter action that releases does not take the label away that another rule asked for.
+        labelled = any(rule.action is Action.LABEL for rule in verdict.fired)
+        return order.put_on(self._marks[policy.id], content, marking, self._load_marker, labelled=labelled)
 
     async def _record(self, policy: Policy | None, decision: Decision) -> Release:
         if policy is not None:
@@ -322,7 +324,7 @@ class Guard:
         return Release(decision.released, decision.verdict, receipt, decision)
 
     def _policy(self, context: Context) -> Policy | None:
-        return next((policy for policy in self.policies if policy.covers(context.generator, context.tenant)), None)
+        return choose(self.policies, context.generator, context.tenant)
 
     async def _activate(self, policy: Policy) -> None:
         if policy.revision not in self._activated:

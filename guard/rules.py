@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 from guard.types import Action, Modality, Stage
+
+_WILD = re.compile(r"\[[^]]+\]|[*?]")
+"""The parts of a pattern that stand for other characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,22 @@ class Policy:
     def covers(self, generator: str, tenant: str) -> bool:
         """Whether the policy speaks for this generator and tenant."""
         return matches(generator, self.generators) and matches(tenant, self.tenants)
+
+
+def choose(policies: Sequence[Policy], generator: str, tenant: str) -> Policy | None:
+    """The policy that judges: of those that cover both, the one that says most precisely whom it speaks for.
+
+    The tenant counts first, the generator after it, and then the order given. A name is more precise than a pattern, and of two
+    patterns the one with more characters of its own is.
+    """
+    covering = [policy for policy in policies if policy.covers(generator, tenant)]
+    return max(covering, key=lambda one: (_fit(tenant, one.tenants), _fit(generator, one.generators)), default=None)
+
+
+def _fit(value: str, patterns: tuple[str, ...]) -> tuple[bool, int]:
+    """How precisely patterns name a value: whether as a name, and the most characters that one of them gives literally."""
+    held = [pattern for pattern in patterns if fnmatchcase(value, pattern)]
+    return value in held, max((len(_WILD.sub("", pattern)) for pattern in held), default=0)
 
 
 def matches(value: str, patterns: tuple[str, ...]) -> bool:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from guard.redact import IMAGE_OPERATORS, TEXT_OPERATORS
-from guard.rules import Condition, Found, ScoreAtLeast
+from guard.rules import Condition, Found, ScoreAtLeast, ScoreByLanguage
 from guard.taxonomy import CATEGORIES
 from guard.types import Modality, Stage
 from policies import schema
+from policies.compose import compose
 from policies.conditions import RESERVED, ConditionReader, Known, Measure, same_key, situations, truths
 from policies.document import FORMAT, canonical, from_document
 from policies.encoding import encode
+from policies.exceptions import Exceptions
 from policies.loaded import LoadedPolicy, RuleTest
 from policies.mistake import Mistakes, Position, describe, one_of
-from policies.parts import CheckPart, broken_check, compile_check, compile_marks
+from policies.parts import CheckPart, broken_check, compile_check, compile_marks, labelled
 from policies.source import Node
 from policies.wording import note
 
@@ -27,19 +30,26 @@ _PARAMETERS = {"keep_first": "mask", "keep_last": "mask", "text": "replace"}
 """Parameters of a redaction, with the one operator that reads each."""
 
 
-def compile_policy(root: Node, mistakes: Mistakes) -> LoadedPolicy:
-    """Compile a policy file. Raises PolicyFileError with every mistake of the file.
+def compile_policy(source: Node, mistakes: Mistakes, folder: Path | None = None) -> LoadedPolicy:
+    """Compile a policy file. `folder`: where paths of policies begin that it extends; None: it may extend packs only.
 
-    The policy is built from its own document, so that what decides today is what re-derives later.
+    Raises PolicyFileError with every mistake of the file. The policy is built from its own document, so that what decides today
+    is what re-derives later.
     """
+    composed = compose(source, mistakes, folder)
+    root = composed.root
     file, broken = _shape(root, mistakes)
+    broken |= composed.broken
     checks = _checks(root, broken, mistakes)
     applies_to = root.entries["applies_to"].node if "applies_to" in root.entries else Node(root.at, {})
     scope = _scope(applies_to, broken)
     known = {name: part.known for name, part in checks.items()}
     rules = _Rules(root, known, scope, mistakes)
     compiled = rules.compile(broken)
+    exceptions = _exceptions(root, rules.ids, scope, broken, mistakes)
     marks = _marks(root, broken, mistakes)
+    if not _touches(broken, "marks"):
+        labelled(root, rules.labels, mistakes)
     mistakes.raise_if_any()
     assert file is not None
     document = {
@@ -52,10 +62,11 @@ def compile_policy(root: Node, mistakes: Mistakes) -> LoadedPolicy:
         "applies_to": {"generators": file.applies_to.generators, "tenants": file.applies_to.tenants},
         "checks": {name: _slim(part.entry or {}, "parameters") for name, part in checks.items()},
         "rules": compiled,
+        "exceptions": exceptions,
         "marks": marks,
     }
-    policy = from_document(canonical(_slim(document, "owner", "description", "marks")))
-    return LoadedPolicy(policy, tuple(rules.tests), known, root, mistakes.file)
+    policy = from_document(canonical(_slim(document, "owner", "description", "exceptions", "marks")))
+    return LoadedPolicy(policy, tuple(rules.tests), known, root, mistakes.file, composed.unused)
 
 
 def _slim(entry: Mapping[str, Any], *optional: str) -> dict[str, Any]:
@@ -105,6 +116,15 @@ def _marks(root: Node, broken: _Broken, mistakes: Mistakes) -> dict[str, Any]:
     return compile_marks(root, schema.Marks.model_validate(found), mistakes)
 
 
+def _exceptions(
+    root: Node, rules: tuple[str, ...], scope: Mapping[str, tuple[str, ...]], broken: _Broken, mistakes: Mistakes
+) -> list[dict[str, Any]]:
+    found = root.entries["exceptions"].node.items if "exceptions" in root.entries else []
+    compiler = Exceptions(rules, scope, mistakes)
+    sound = [(index, node) for index, node in enumerate(found) if not _touches(broken, "exceptions", index)]
+    return [compiler.compile(node, schema.ExceptionEntry.model_validate(node.plain())) for _, node in sound]
+
+
 class _Rules:
     """Compiles the rules of one file."""
 
@@ -118,6 +138,14 @@ class _Rules:
         self._ids: dict[str, Position] = {}
         self._conditions: dict[str, tuple[str, Position]] = {}
         self.tests: list[RuleTest] = []
+        self.labels: list[tuple[Position, frozenset[Modality]]] = []
+        """Places of the action `label`, each with the outputs that its rule can meet."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of all rules that have one, those with mistakes too."""
+        found = (node.entries["id"].node.value for node in self._node.items if "id" in node.entries)
+        return tuple(one for one in found if isinstance(one, str))
 
     def compile(self, broken: _Broken) -> list[dict[str, Any]]:
         """The rules' part of the document."""
@@ -149,6 +177,10 @@ class _Rules:
             self._cuttable(node, entry.with_, condition, measures)
         if len(self._mistakes) > before or any(self._checks[one.condition.check].labels is None for one in measures):
             return {}
+        if entry.action == "label":
+            held = (where for where in situations() if truths(condition, self._checks, *where)[0])
+            met = frozenset(modality for stage, modality in held if stage is Stage.OUTPUT)
+            self.labels.append((node.value_at(("action",)), met))
         category = entry.category or self._common_category(node, measures)
         document = {
             "id": entry.id,
@@ -156,7 +188,7 @@ class _Rules:
             "when": encode(condition),
             "action": entry.action,
             "category": category,
-            "basis": entry.basis,
+            "basis": entry.basis.model_dump(exclude_none=True) if isinstance(entry.basis, schema.Basis) else entry.basis,
             "message": entry.message,
             "with": entry.with_.model_dump(exclude_none=True) if entry.with_ else {},
         }
@@ -164,7 +196,7 @@ class _Rules:
         return _slim(document, "title", "basis", "message", "with")
 
     def _identity(self, node: Node, entry: schema.RuleEntry) -> None:
-        at = node.place_of(("id",))
+        at = node.value_at(("id",))
         if entry.id in self._ids:
             self._mistakes.add(
                 at, f"rule id {entry.id!r} a second time", f"another; line {self._ids[entry.id].line} has it already"
@@ -190,7 +222,7 @@ class _Rules:
             return
         if change is None:
             expected = "`with: {operator: …}` that says how: " + ", ".join((*TEXT_OPERATORS, *IMAGE_OPERATORS))
-            self._mistakes.add(node.place_of(("action",)), "action 'redact' alone", expected)
+            self._mistakes.add(node.value_at(("action",)), "action 'redact' alone", expected)
             return
         for name, operator in _PARAMETERS.items():
             if getattr(change, name) is not None and change.operator != operator:
@@ -204,7 +236,7 @@ class _Rules:
         if entry.category and entry.category not in CATEGORIES:
             hint = self._mistakes.closest(entry.category, CATEGORIES)
             found = f"unknown category {describe(entry.category)}"
-            self._mistakes.add(node.place_of(("category",)), found, one_of(CATEGORIES), hint)
+            self._mistakes.add(node.value_at(("category",)), found, one_of(CATEGORIES), hint)
 
     def _common_category(self, node: Node, measures: list[Measure]) -> str:
         """The category that all labels the rule asks for have in common."""
@@ -252,7 +284,7 @@ class _Rules:
         for modality in sorted(reads):
             if change.operator not in _OPERATORS[modality]:
                 self._mistakes.add(
-                    node.place_of(("with", "operator")),
+                    node.value_at(("with", "operator")),
                     f"operator {change.operator!r} for {modality.value}",
                     one_of(_OPERATORS[modality]) + ", or a `modality` in `when` that rules this out",
                 )
@@ -267,7 +299,7 @@ def _tests(node: Node, entry: schema.RuleEntry) -> Iterator[RuleTest]:
             yield RuleTest(entry.id, at, "passes", test.passes)
 
 
-def _categories(labels: Mapping[str, str], asked: ScoreAtLeast | Found) -> set[str]:
-    if isinstance(asked, ScoreAtLeast):
+def _categories(labels: Mapping[str, str], asked: ScoreAtLeast | ScoreByLanguage | Found) -> set[str]:
+    if not isinstance(asked, Found):
         return {labels[asked.label]} if asked.label != "*" else set(labels.values())
     return {labels[label] for label in asked.labels} or set(labels.values())

@@ -6,10 +6,8 @@ rule that can never match protects nobody.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import product
 
 from guard.rules import (
@@ -28,20 +26,17 @@ from guard.rules import (
 from guard.types import Modality, Stage
 from policies.document import canonical
 from policies.encoding import encode
+from policies.facts import ENUMS, FACTS, fact, texts
 from policies.mistake import Mistakes, Position, describe, listed, one_of
+from policies.scores import EVERY, per_mille, scores_by_language
 from policies.source import Node
 
-ATTRIBUTES = ("tenant", "generator", "language", "modality", "stage")
 COMBINATIONS = ("any", "all", "not")
-RESERVED = (*COMBINATIONS, *ATTRIBUTES)
+RESERVED = (*COMBINATIONS, *FACTS)
 """Words of the language, which no check can have as its name."""
 ANYTHING = "any"
 """`check: any` asks for anything that the check found."""
 MAX_DEPTH = 12
-MAX_PATTERN = 200
-
-_ENUMS: dict[str, tuple[str, ...]] = {"modality": tuple(Modality), "stage": tuple(Stage)}
-_WILD = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +57,17 @@ class Known:
 class Measure:
     """A place in a condition that asks a check."""
 
-    condition: ScoreAtLeast | Found
+    condition: ScoreAtLeast | ScoreByLanguage | Found
     at: Position
     key: str
     negated: bool
 
 
 class ConditionReader:
-    """Reads one rule's condition; afterwards `measures` has each place that asks a check."""
+    """Reads one condition; afterwards `measures` has each place that asks a check."""
 
-    def __init__(self, checks: Mapping[str, Known], scope: Mapping[str, tuple[str, ...]], mistakes: Mistakes) -> None:
-        """`scope`: patterns of the generators and tenants that the policy applies to, by attribute name."""
+    def __init__(self, checks: Mapping[str, Known] | None, scope: Mapping[str, tuple[str, ...]], mistakes: Mistakes) -> None:
+        """`checks`: None where a condition may ask none. `scope`: patterns of what the policy applies to, by attribute name."""
         self._checks = checks
         self._scope = scope
         self._mistakes = mistakes
@@ -81,7 +76,8 @@ class ConditionReader:
     def read(self, node: Node, *, negated: bool = False, depth: int = 0) -> Condition | None:
         """The condition of one mapping; None when it has mistakes, which are then noted."""
         if not node.entries:
-            self._mistakes.add(node.at, node.describe(), "a condition, such as `toxicity.threat: 0.6`")
+            example = "tenant: shop" if self._checks is None else "toxicity.threat: 0.6"
+            self._mistakes.add(node.at, node.describe(), f"a condition, such as `{example}`")
             return None
         if depth > MAX_DEPTH:
             self._mistakes.add(node.at, f"conditions nested more than {MAX_DEPTH} deep", "a flatter condition")
@@ -98,14 +94,19 @@ class ConditionReader:
             inner = self.read(node, negated=not negated, depth=depth + 1)
             return None if inner is None else Not(inner)
         if key in COMBINATIONS:
-            return self._several(key, at, node, negated, depth)
-        if key in ATTRIBUTES:
-            return self._attribute(key, at, node)
-        return self._measure(key, at, node, negated)
+            return self._several(key, node, negated, depth)
+        if key in FACTS:
+            return fact(key, node, self._scope, self._mistakes)
+        if self._checks is not None:
+            return self._measure(key, at, node, self._checks, negated)
+        expected = f"{one_of(RESERVED)}; an exception says for whom, where and when a rule does not count, not what was found"
+        hint = self._mistakes.closest(key, RESERVED)
+        self._mistakes.add(at, f"the condition {describe(key)} of an exception", expected, hint)
+        return None
 
-    def _several(self, key: str, at: Position, node: Node, negated: bool, depth: int) -> Condition | None:
+    def _several(self, key: str, node: Node, negated: bool, depth: int) -> Condition | None:
         if not node.items:
-            self._mistakes.add(at, f"{node.describe()} under '{key}'", "a list of conditions, at least one")
+            self._mistakes.add(node.at, f"{node.describe()} under '{key}'", "a list of conditions, at least one")
             return None
         parts = [self.read(item, negated=negated, depth=depth + 1) for item in node.items]
         whole = tuple(part for part in parts if part is not None)
@@ -115,61 +116,33 @@ class ConditionReader:
             return whole[0]
         return AnyOf(whole) if key == "any" else AllOf(whole)
 
-    def _attribute(self, name: str, at: Position, node: Node) -> Condition | None:
-        patterns = self._words(name, at, node, "a pattern or a list of patterns")
-        bad = False
-        for pattern in patterns:
-            if len(pattern) > MAX_PATTERN:
-                self._mistakes.add(at, f"a pattern of {len(pattern)} characters", f"at most {MAX_PATTERN}")
-                bad = True
-        for pattern in patterns:
-            values = _ENUMS.get(name, ())
-            if values and not any(fnmatchcase(value, pattern) for value in values):
-                hint = self._mistakes.closest(pattern, values)
-                self._mistakes.add(at, f"{name} {describe(pattern)}, which matches nothing", one_of(values), hint)
-                bad = True
-            scope = self._scope.get(name)
-            if scope and not _WILD & set(pattern) and not matches(pattern, scope):
-                expected = f"a {name} that `applies_to` covers ({listed(scope)})"
-                self._mistakes.add(at, f"{name} {describe(pattern)}", expected)
-                bad = True
-        return None if bad or not patterns else Attribute(name, tuple(patterns))
-
-    def _words(self, key: str, at: Position, node: Node, expected: str) -> list[str]:
-        """A text or a list of texts; empty, with the mistake noted, for anything else."""
-        nodes = node.items or [node]
-        wrong = [one for one in nodes if not isinstance(one.value, str) or not one.value]
-        for one in wrong:
-            self._mistakes.add(one.at if node.items else at, f"{one.describe()} under {key!r}", expected)
-        return [] if wrong else [one.value for one in nodes]
-
-    def _measure(self, key: str, at: Position, node: Node, negated: bool) -> Condition | None:
+    def _measure(self, key: str, at: Position, node: Node, checks: Mapping[str, Known], negated: bool) -> Condition | None:
         name, dot, label = key.partition(".")
-        check = self._checks.get(name)
+        check = checks.get(name)
         if check is None:
-            names = [*RESERVED, *self._checks]
-            expected = f"one of this policy's checks ({listed(self._checks)}) or {', '.join(RESERVED)}"
+            names = [*RESERVED, *checks]
+            expected = f"one of this policy's checks ({listed(checks)}) or {', '.join(RESERVED)}"
             self._mistakes.add(at, f"the condition {describe(key)}", expected, self._mistakes.closest(name, names))
             return None
-        condition = self._score(check, label, at, node) if dot else self._whole(check, at, node)
+        condition = self._label_score(check, label, at, node) if dot else self._whole(check, node)
         if condition is not None:
             self.measures.append(Measure(condition, at, key, negated))
         return condition
 
-    def _score(self, check: Known, label: str, at: Position, node: Node) -> ScoreAtLeast | None:
+    def _label_score(self, check: Known, label: str, at: Position, node: Node) -> ScoreAtLeast | ScoreByLanguage | None:
         known = self._label(check, label, at)
-        score = self._per_mille(at, node)
-        return ScoreAtLeast(check.name, label, score) if known and score is not None else None
+        score = self._score(check.name, label, node)
+        return score if known else None
 
-    def _whole(self, check: Known, at: Position, node: Node) -> ScoreAtLeast | Found | None:
-        if isinstance(node.value, int | float) and not isinstance(node.value, bool):
-            score = self._per_mille(at, node)
-            return None if score is None else ScoreAtLeast(check.name, "*", score)
+    def _whole(self, check: Known, node: Node) -> ScoreAtLeast | ScoreByLanguage | Found | None:
+        if isinstance(node.value, int | float | dict) and not isinstance(node.value, bool):
+            return self._score(check.name, "*", node)
         if node.value == ANYTHING:
             return Found(check.name)
-        labels = self._words(check.name, at, node, f"a score from 0 to 1, a label, a list of labels, or `{ANYTHING}`")
-        known = [self._label(check, label, at) for label in labels]
-        return Found(check.name, frozenset(labels)) if known and all(known) else None
+        expected = f"a score from 0 to 1, a label, a list of labels, or `{ANYTHING}`"
+        labels = texts(check.name, node, expected, self._mistakes)
+        known = [self._label(check, one.value, one.at) for one in labels]
+        return Found(check.name, frozenset(one.value for one in labels)) if known and all(known) else None
 
     def _label(self, check: Known, label: str, at: Position) -> bool:
         if check.labels is None or label in check.labels:
@@ -178,16 +151,16 @@ class ConditionReader:
         self._mistakes.add(at, found, one_of(check.labels), self._mistakes.closest(label, check.labels))
         return False
 
-    def _per_mille(self, at: Position, node: Node) -> int | None:
-        value = node.value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            hint = f"{value} per cent is written {value / 100}" if isinstance(value, int) and 1 < value <= 100 else ""
-            self._mistakes.add(at, node.describe(), "a score from 0 to 1, such as 0.6", hint)
+    def _score(self, check: str, label: str, node: Node) -> ScoreAtLeast | ScoreByLanguage | None:
+        if not isinstance(node.value, dict):
+            score = per_mille(node, self._mistakes)
+            return None if score is None else ScoreAtLeast(check, label, score)
+        scores = scores_by_language(node, self._mistakes)
+        if scores is None:
             return None
-        if not math.isclose(value * 1000, round(value * 1000), abs_tol=1e-9):
-            self._mistakes.add(at, f"the score {value}", "at most three decimals; scores count in thousandths")
-            return None
-        return round(value * 1000)
+        if len(scores) == 1:
+            return ScoreAtLeast(check, label, scores[EVERY])
+        return ScoreByLanguage(check, label, tuple(sorted(scores.items())))
 
 
 def situations() -> Iterator[tuple[Stage, Modality]]:
@@ -221,7 +194,7 @@ def truths(
 
 
 def _attribute_truths(name: str, patterns: tuple[str, ...], stage: Stage, modality: Modality) -> tuple[bool, bool]:
-    if name in _ENUMS:
+    if name in ENUMS:
         held = matches(stage if name == "stage" else modality, patterns)
         return held, not held
     return True, "*" not in patterns

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 PACKS = Path(__file__).parent / "packs"
 """Where the policies are that come with genguard."""
 
-_PACK = re.compile(r"[a-z][a-z0-9_-]*")
+PACK_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+"""What the names of packs look like; a path has a dot or a slash in it."""
 
 
 def load(policy: str | Path) -> Policy:
@@ -27,7 +28,10 @@ def load(policy: str | Path) -> Policy:
 
 
 def loads(text: str | bytes, *, file: str = "policy") -> Policy:
-    """Load a policy from the text of a file; `file` names it in messages. Raises PolicyError for a text with mistakes."""
+    """Load a policy from the text of a file; `file` names it in messages. Raises PolicyError for a text with mistakes.
+
+    It may extend packs, and no files.
+    """
     return read_policy(text, file=file).policy
 
 
@@ -45,24 +49,28 @@ def open_policy(policy: str | Path) -> LoadedPolicy:
             file=str(path),
             advice=f"Packs that can be given by name: {', '.join(packs())}.",
         ) from None
-    return read_policy(data, file=str(path))
+    return read_policy(data, file=str(path), folder=path.parent)
 
 
-def read_policy(text: str | bytes, *, file: str = "policy") -> LoadedPolicy:
-    """As `loads`, with what an author needs besides."""
+def read_policy(text: str | bytes, *, file: str = "policy", folder: Path | None = None) -> LoadedPolicy:
+    """As `loads`, with what an author needs besides. `folder`: where paths of policies begin that it extends.
+
+    Without a folder only packs may be extended, so that a text which somebody sent reads no file of this machine.
+    """
     from policies.compile import compile_policy
     from policies.mistake import Mistakes
     from policies.source import read
 
     mistakes = Mistakes(file)
-    root = read(text if isinstance(text, str) else _decode(text, file), mistakes)
+    root = read(text if isinstance(text, str) else decode(text, file), mistakes)
     if root is None:
         mistakes.raise_if_any()
     assert root is not None
-    return compile_policy(root, mistakes)
+    return compile_policy(root, mistakes, folder)
 
 
-def _decode(data: bytes, file: str) -> str:
+def decode(data: bytes, file: str) -> str:
+    """The text of a policy file. Raises PolicyError for bytes that are no UTF-8."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,7 +84,7 @@ def packs() -> tuple[str, ...]:
 
 
 def _find(policy: str | Path) -> Path:
-    if isinstance(policy, str) and _PACK.fullmatch(policy) and not Path(policy).is_file():
+    if isinstance(policy, str) and PACK_NAME.fullmatch(policy) and not Path(policy).is_file():
         if policy not in packs():
             raise PolicyError(
                 f"found no policy {policy!r}, expected a file or one of the packs: {', '.join(packs())}",

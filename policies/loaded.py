@@ -43,6 +43,8 @@ class LoadedPolicy:
     root: Node
     """The file, with the files that it extends already in it; each node knows its place."""
     file: str
+    unused: tuple[tuple[str, Position], ...] = ()
+    """Shared lists that nothing names, with their places."""
 
     def place_of(self, rule: str) -> Position:
         """Where a rule stands; the file as a whole when it has no such rule."""

@@ -94,6 +94,7 @@ class Mistakes:
         self.file = file
         self._found: dict[Mistake, None] = {}
         self._texts: dict[str, list[str]] = {}
+        self._settled: set[Position] = set()
 
     def quote(self, file: str, text: str) -> None:
         """Remember what a file says, so that messages can show the lines they are about."""
@@ -105,8 +106,14 @@ class Mistakes:
 
     def say(self, at: Position, message: str) -> None:
         """Note a mistake in words of its own. What a file hides in control characters is spelt out."""
+        if at in self._settled:
+            return
         shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in message)
         self._found[Mistake(at, shown)] = None
+
+    def settle(self, at: Position) -> None:
+        """Say no more of this place: what else is wrong there follows from what was said."""
+        self._settled.add(at)
 
     def closest(self, name: str, names: Iterable[str]) -> str:
         """A hint at the name that was probably meant; empty when none is near, or when the mistake will not be named."""
@@ -120,10 +127,10 @@ class Mistakes:
         return len(self._found)
 
     def raise_if_any(self) -> None:
-        """Raise PolicyFileError with all that was noted: the file's own first, then in the order of lines."""
+        """Raise PolicyFileError with all that was noted: the file's own first, then in the order of places."""
         if not self._found:
             return
-        found = tuple(sorted(self._found, key=lambda one: (one.at.file != self.file, one.at.file, one.at.line)))
+        found = tuple(sorted(self._found, key=lambda one: (one.at.file != self.file, one.at)))
         quotes = {one.at: self._line(one.at) for one in found}
         raise PolicyFileError(self.file, found, quotes)
 

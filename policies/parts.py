@@ -42,7 +42,7 @@ def broken_check(name: str) -> CheckPart:
 def compile_check(name: str, node: Node, entry: schema.CheckEntry, mistakes: Mistakes) -> CheckPart:
     """Compile one entry of `checks`; builds the check, without loading its model, to ask what it can report."""
     given = {key: (found.at, found.node) for key, found in node.entries.items() if key not in _OWN}
-    built = _build(checks, entry.use, node.place_of(("use",)), given, _OWN, mistakes)
+    built = _build(checks, entry.use, node.value_at(("use",)), given, _OWN, mistakes)
     if built is None:
         return broken_check(name)
     check: Check = built[0]
@@ -68,6 +68,7 @@ def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes) -> dict[s
         keys = ("profile", "position", "text", "language", "font")
         found["label"] = {
             modality: _mark("label", Modality(modality), ("marks", "label"), root, keys, entry.label.on_unmarkable, mistakes)
+            | ({"only_labelled": True} if entry.label.apply == "rules" else {})
             for modality in entry.label.modalities
         }
     for kind in entry.metadata or ():
@@ -78,6 +79,31 @@ def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes) -> dict[s
             "image": _mark("c2pa", Modality.IMAGE, ("marks", "c2pa"), root, (), entry.c2pa.on_unmarkable, mistakes)
         }
     return found
+
+
+def labelled(root: Node, rules: list[tuple[Position, frozenset[Modality]]], mistakes: Mistakes) -> None:
+    """Check that rules with the action `label` have a label to put on, and a label that waits for them such a rule.
+
+    `rules`: the places of the action, each with the modalities of the outputs that its rule can meet.
+    """
+    marks = root.entries["marks"].node if "marks" in root.entries else Node(root.at, {})
+    entry = schema.Label.model_validate(marks.entries["label"].node.plain()) if "label" in marks.entries else None
+    carried = {Modality(one) for one in entry.modalities} if entry else set()
+    for at, met in rules:
+        if entry is None:
+            mistakes.add(at, "action 'label' without a label", "`label: {profile: …}` under `marks`")
+        elif not met & carried:
+            outputs = " and ".join(sorted(met)) or "no"
+            expected = f"a rule that can meet one of the outputs that `marks` labels: {', '.join(sorted(carried))}"
+            mistakes.add(at, f"action 'label' on a rule that meets {outputs} outputs", expected)
+    asked = (
+        (one for node in root.entries["rules"].node.items if (one := node.entries.get("action")))
+        if "rules" in root.entries
+        else ()
+    )
+    if entry is not None and entry.apply == "rules" and not any(one.node.value == "label" for one in asked):
+        at = root.value_at(("marks", "label", "apply"))
+        mistakes.add(at, "'rules' for 'apply' and no rule with the action 'label'", "such a rule, or `apply: always`")
 
 
 def _watermarks(root: Node, entry: schema.Watermark, mistakes: Mistakes) -> dict[str, Any]:
@@ -194,7 +220,7 @@ def _members(name: str, at: Position, node: Node, mistakes: Mistakes) -> dict[st
             mistakes.add(entry.at, f"{shown} under {member!r}", "a check: `use` and its parameters")
             continue
         given = {key: (one.at, one.node) for key, one in found.items() if key != "use"}
-        built = _build(checks, use, found["use"].at, given, ("use",), mistakes)
+        built = _build(checks, use, found["use"].node.at, given, ("use",), mistakes)
         values[member] = {"use": use, **(built[1] if built else {})}
     return values
 
@@ -206,7 +232,7 @@ def _value(name: str, annotation: Any, at: Position, node: Node, mistakes: Mista
         value = adapter.validate_json(json.dumps(node.plain()), strict=True)
         return adapter.dump_python(value, mode="json")
     except ValidationError as error:
-        note_parameter(error, at, name, mistakes)
+        note_parameter(error, node, name, mistakes)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
         mistakes.add(at, f"a value for parameter {name!r}", "none; it cannot be set in a policy file")
     return None

@@ -10,74 +10,99 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from guard.marks.wording import ANY
 from guard.redact import TYPE
 from guard.taxonomy import CATEGORIES
+from policies import grammar
+from policies.mark_schema import (
+    EVERY_LANGUAGE,
+    LANGUAGE,
+    C2pa,
+    Fallback,
+    ImageWatermark,
+    Label,
+    Marks,
+    Model,
+    TextWatermark,
+    Watermark,
+)
+
+__all__ = ["C2pa", "ImageWatermark", "Label", "Marks", "TextWatermark", "Watermark", "json_schema"]
 
 FILE = Path(__file__).parent / "policy.schema.json"
 
 NAME = r"^[a-z][a-z0-9_-]{0,63}$"
-LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
-EVERY_LANGUAGE = r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*|\*)$"
 PATTERNS = {
     EVERY_LANGUAGE: 'a language tag such as en or zh-Hans, or "*" for all of them',
     NAME: "a name of at most 64 lower-case letters, digits, '-' and '_' that begins with a letter",
     LANGUAGE: "a language tag such as en or zh-Hans",
 }
 """What the patterns of this file mean, for messages."""
-NOT_YET: dict[tuple[str, ...], str] = {
-    ("extends",): "policies that extend others",
-    ("lists",): "shared lists",
-    ("exceptions",): "exceptions",
-}
-"""Keys of the policy language that this version refuses because it could not keep their promise."""
+BASES = ("law", "contract", "house")
+"""What a rule can rest on."""
+WORDS, KINDS = "[words]", "[kinds]"
+"""Tags of the two forms that a basis has. They stand in no file, so paths to mistakes must leave them out."""
 
 Name = Annotated[str, Field(pattern=NAME)]
 Line = Annotated[str, Field(min_length=1, max_length=500)]
 Prose = Annotated[str, Field(min_length=1, max_length=10_000)]
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 StageName = Literal["prompt", "output", "chunk"]
-Fallback = Literal["allow", "review", "block"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+def _several(value: Any) -> Any:
+    """One text stands for a list of one."""
+    return [value] if isinstance(value, str) else value
 
 
-class AppliesTo(_Model):
+Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1), BeforeValidator(_several)]
+Names = Annotated[list[Name], Field(min_length=1), BeforeValidator(_several)]
+
+
+class AppliesTo(Model):
     """Which generators and tenants the policy speaks for. Patterns: `*` any text, `?` any character, `[abc]` one of these."""
 
     generators: Annotated[list[Pattern], Field(min_length=1)] = Field(
-        default=["*"], description="Patterns of generator names. Default: all."
+        default=["*"], description="Patterns of generator names. Default: all.", examples=[["diffusion", "gan*"]]
     )
     tenants: Annotated[list[Pattern], Field(min_length=1)] = Field(
-        default=["*"], description="Patterns of tenant names. Default: all."
+        default=["*"], description="Patterns of tenant names. Default: all.", examples=[["shop", "shop-*"]]
     )
 
 
-class CheckEntry(_Model, extra="allow"):
+class CheckEntry(Model, extra="allow"):
     """One check: what measures, and how. All further keys are the check's own parameters."""
 
     use: Annotated[str, Field(min_length=1)] = Field(
-        description="Which check: `toxicity`, `pii`, `secrets`, `image_match`, `classifier`, …, or one of an installed package."
+        description="Which check: `toxicity`, `pii`, `secrets`, `image_match`, `classifier`, … or one of an installed package.",
+        examples=["toxicity", "pii", "image_match"],
     )
     deadline_ms: Annotated[int, Field(ge=1, le=60_000)] = Field(
-        default=2000, description="How long the check may take, in milliseconds. A check that takes longer counts as failed."
+        default=2000,
+        description="How long the check may take, in milliseconds. A check that takes longer counts as failed.",
+        examples=[5000],
     )
     on_failure: Fallback = Field(
         default="block",
         description="What follows when the check fails, takes too long, or could read only a part. Default: block.",
+        examples=["review"],
     )
     group: Annotated[int, Field(ge=1, le=100)] = Field(
         default=1,
         description="Checks of one group run side by side; a later group starts only when no rule has blocked so far.",
+        examples=[2],
     )
     stages: Annotated[list[StageName], Field(min_length=1)] = Field(
         default=["prompt", "output", "chunk"],
         description="Where the check runs: on the prompt, on the output, on chunks of a streamed output. Default: everywhere.",
+        examples=[["output", "chunk"]],
+    )
+    override: Literal[True] | None = Field(
+        default=None,
+        description="`true`: change the check of this name of the policy that this one extends, key by key.",
+        examples=[True],
     )
 
 
@@ -88,33 +113,39 @@ def _known_fields(text: str) -> str:
     return text
 
 
-class Redaction(_Model):
+class Redaction(Model):
     """How a `redact` rule changes the places that its checks found."""
 
     operator: Literal["mask", "encrypt", "hash", "pseudonymise", "replace", "remove", "fill", "blur", "pixelate"] = Field(
         description="Text: `mask` (stars), `encrypt` (readable with the key), `hash` (the same for the same value), "
         "`pseudonymise` (a stand-in, the same within a conversation), `replace` (its type in place of it), `remove`. Images: "
-        "`fill`, `blur`, `pixelate`."
+        "`fill`, `blur`, `pixelate`.",
+        examples=["mask", "replace"],
     )
     keep_first: Annotated[int, Field(ge=0, le=32)] | None = Field(
-        default=None, description="With `mask`: how many characters at the beginning stay readable."
+        default=None, description="With `mask`: how many characters at the beginning stay readable.", examples=[4]
     )
     keep_last: Annotated[int, Field(ge=0, le=32)] | None = Field(
-        default=None, description="With `mask`: how many characters at the end stay readable."
+        default=None, description="With `mask`: how many characters at the end stay readable.", examples=[4]
     )
     text: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_known_fields)] | None = Field(
         default=None,
         description="With `replace`: what is put in; {type} stands for the label. Default: [{type}], such as [EMAIL_ADDRESS].",
+        examples=["<{type} removed>"],
     )
 
 
-class RuleTest(_Model):
+class RuleTest(Model):
     """An example text with what the rule must make of it: exactly one of the two keys."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    flags: Prose | None = Field(default=None, description="A text at which the rule must fire.")
-    passes: Prose | None = Field(default=None, description="A text at which the rule must not fire.")
+    flags: Prose | None = Field(
+        default=None, description="A text at which the rule must fire.", examples=["I will find you and I will kill you."]
+    )
+    passes: Prose | None = Field(
+        default=None, description="A text at which the rule must not fire.", examples=["This film killed at the box office."]
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> RuleTest:
@@ -126,245 +157,189 @@ class RuleTest(_Model):
         return self
 
 
-def _can_act(action: Any) -> Any:
-    if action == "label":
-        raise PydanticCustomError(
-            "wording",
-            "{text}",
-            {"text": "found action 'label': a rule cannot ask for one yet; `label` under `marks` labels every output"},
-        )
-    return action
+class Basis(Model):
+    """What a rule rests on, and of what kind that is: exactly one of the three keys."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    law: Line | None = Field(default=None, description="A law or a regulation.", examples=["GDPR article 5(1)(c)"])
+    contract: Line | None = Field(default=None, description="A contract or terms of use.", examples=["Licence 7 clause 4"])
+    house: Line | None = Field(default=None, description="A rule of your own house.", examples=["House rules 3.1"])
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Basis:
+        if len(self.model_fields_set) != 1:
+            given = ", ".join(sorted(self.model_fields_set)) or "an empty mapping"
+            text = f"found {given} for 'basis', expected exactly one of: {', '.join(BASES)}"
+            raise PydanticCustomError("wording", "{text}", {"text": text})
+        return self
 
 
-class RuleEntry(_Model):
+_EitherBasis = Annotated[
+    Annotated[Line, Tag(WORDS)] | Annotated[Basis, Tag(KINDS)],
+    Discriminator(lambda value: KINDS if isinstance(value, dict | Basis) else WORDS),
+]
+
+
+class RuleEntry(Model):
     """One rule: when it fires, and what follows. Of all rules that fire, the strictest action wins."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "if": {"properties": {"action": {"const": "redact"}}, "required": ["action"]},
-            "then": {"required": ["with"]},
-            "else": {"not": {"required": ["with"]}},
-        }
-    )
-
-    id: Name = Field(description="Short name of the rule; decisions refer to it. Once in a policy.")
+    id: Name = Field(description="Short name of the rule; decisions refer to it. Once in a policy.", examples=["card-number"])
     title: Line = Field(
-        default="", description="The rule in a few words, for the people who read decisions.", validate_default=False
+        default="",
+        description="The rule in a few words, for the people who read decisions.",
+        validate_default=False,
+        examples=["Card numbers are masked"],
     )
     when: Annotated[dict[str, Any], Field(min_length=1)] = Field(
-        description="The condition. All keys of one mapping have to hold; `any`, `all` and `not` combine conditions."
+        description="The condition. All keys of one mapping have to hold; `any`, `all` and `not` combine conditions.",
+        examples=[{"toxicity.threat": 0.6}, {"pii": ["CREDIT_CARD", "IBAN_CODE"], "stage": "output"}],
     )
-    action: Annotated[Literal["allow", "redact", "review", "block"], BeforeValidator(_can_act)] = Field(
-        description="What follows, weakest first: allow, redact (cut out what was found), review (hold for a person), block."
+    action: Literal["allow", "label", "redact", "review", "block"] = Field(
+        description="What follows, weakest first: allow (only recorded), label (released with the visible label), redact (cut "
+        "out what was found), review (hold for a person), block.",
+        examples=["block"],
     )
     category: str = Field(
         default="",
         description="Kind of harm, for statistics and reports. May be left out where the labels in `when` have one in common.",
         json_schema_extra={"enum": list(CATEGORIES)},
+        examples=["violence"],
     )
-    basis: Line = Field(
-        default="", description="What the rule rests on: a law, a contract, a house rule.", validate_default=False
+    basis: _EitherBasis = Field(
+        default="",
+        description="What the rule rests on: a text, or `law`, `contract` or `house` with one.",
+        validate_default=False,
+        examples=["House rules 3.1", {"law": "GDPR article 5(1)(c)"}],
     )
     message: dict[Annotated[str, Field(pattern=LANGUAGE)], Line] = Field(
-        default={}, description="What the person is told, by language."
+        default={},
+        description="What the person is told, by language.",
+        examples=[{"en": "This reply was withheld.", "zh": "该回复已被拦截。"}],
     )
-    with_: Redaction | None = Field(default=None, alias="with", description="For `redact`: how the places found are changed.")
-    tests: list[RuleTest] = Field(default=[], description="Examples that show, and test, what the rule means.")
-
-
-class ImageWatermark(_Model):
-    """An invisible watermark in every released image, which names the decision."""
-
-    method: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="How the mark is embedded.")
-    on_unmarkable: Fallback = Field(
-        default="block", description="What follows when an image cannot carry the mark: block, review, or allow it unmarked."
-    )
-
-
-def _switched_on(value: Any) -> Any:
-    if value is True:
-        return {}
-    if value is False:
-        raise PydanticCustomError("wording", "{text}", {"text": "found false, expected true, or the mark's key left out"})
-    return value
-
-
-class TextWatermark(_Model):
-    """An invisible watermark in the choice of the tokens of texts from models that run in process."""
-
-    method: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="How the mark is carried.")
-    strength: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="For `green_list`: how much the favoured tokens are preferred."
-    )
-    on_unmarkable: Fallback = Field(
-        default="allow",
-        description="What follows when a text does not show the mark, as short ones do not: block, review, or allow it.",
-    )
-
-
-class Watermark(_Model):
-    """Invisible marks that are read back before an output is released."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
-
-    image: Annotated[ImageWatermark, BeforeValidator(_switched_on)] | None = Field(
-        default=None, description="Watermark images: `true`, or a mapping with settings."
-    )
-    text: Annotated[TextWatermark, BeforeValidator(_switched_on)] | None = Field(
-        default=None, description="Watermark texts: `true`, or a mapping with settings."
-    )
-
-    @model_validator(mode="after")
-    def _at_least_one(self) -> Watermark:
-        if not self.model_fields_set:
-            raise PydanticCustomError("wording", "{text}", {"text": "found no watermark, expected one of: image, text"})
-        return self
-
-
-def _everywhere(value: Any) -> Any:
-    return {ANY: value} if isinstance(value, str) else value
-
-
-class Label(_Model):
-    """A label that people see: on images a plate with words, in texts a line of its own."""
-
-    profile: Literal["gb45438", "eu", "plain"] = Field(
-        description="`gb45438`: by the Chinese standard. `eu`: in languages of the Union. `plain`: smaller."
-    )
-    position: Literal["start", "end", "top-left", "top", "top-right", "bottom-left", "bottom", "bottom-right"] = Field(
-        default="end",
-        description="`start` or `end` of a text, first or last corner of an image; or an edge or corner. Default: end.",
-    )
-    text: (
-        Annotated[
-            dict[Annotated[str, Field(pattern=EVERY_LANGUAGE)], Annotated[str, Field(min_length=1, max_length=200)]],
-            Field(min_length=1),
-            BeforeValidator(_everywhere),
-        ]
-        | None
-    ) = Field(default=None, description="Other words than the profile's: one text, or one for each language.")
-    language: Annotated[str, Field(pattern=LANGUAGE)] | None = Field(
-        default=None, description="Always speak this language. Default: that of the request, where the label has words in it."
-    )
-    font: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="A TrueType or OpenType file with the characters of `text`. Default: the bundled font."
-    )
-    modalities: Annotated[list[Literal["text", "image"]], Field(min_length=1)] = Field(
-        default=["text", "image"], description="What is labelled. Default: texts and images."
-    )
-    on_unmarkable: Fallback = Field(
-        default="block", description="What follows when a label does not fit: block, review, or allow the output without it."
-    )
-
-
-class C2pa(_Model):
-    """A signed manifest in every released image, which says how it came to be and names the decision."""
-
-    on_unmarkable: Fallback = Field(
-        default="block", description="What follows when an image cannot be signed: block, review, or allow it unsigned."
-    )
-
-
-class Marks(_Model):
-    """What every released output carries. The order in which marks are put on does not depend on the order of these keys."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
-
-    watermark: Watermark | None = Field(default=None, description="Invisible watermarks.")
-    label: Label | None = Field(default=None, description="A visible label.")
-    metadata: Annotated[list[Literal["aigc", "iptc"]], Field(min_length=1)] | None = Field(
+    with_: Redaction | None = Field(
         default=None,
-        description="`aigc`: label of GB 45438, in image files and beside texts in answers. `iptc`: source type.",
+        alias="with",
+        description="For `redact`: how the places found are changed.",
+        examples=[{"operator": "mask", "keep_last": 4}],
     )
-    c2pa: Annotated[C2pa, BeforeValidator(_switched_on)] | None = Field(
-        default=None, description="Sign images with C2PA, last of all: `true`, or a mapping with settings."
+    tests: list[RuleTest] = Field(
+        default=[],
+        description="Examples that show, and test, what the rule means.",
+        examples=[[{"flags": "My card is 4111 1111 1111 1111."}, {"passes": "Your order number is 20316."}]],
+    )
+    override: Literal[True] | None = Field(
+        default=None,
+        description="`true`: change the rule of this id of the policy that this one extends, key by key.",
+        examples=[True],
     )
 
-    @model_validator(mode="after")
-    def _at_least_one(self) -> Marks:
-        if not self.model_fields_set:
-            raise PydanticCustomError(
-                "wording", "{text}", {"text": f"found no mark, expected one of: {', '.join(Marks.model_fields)}"}
-            )
-        return self
+
+class ExceptionEntry(Model):
+    """Where rules do not count, who answers for that, and until when. The rule still fires, and is recorded as set aside."""
+
+    id: Name = Field(description="Short name of the exception; decisions refer to it.", examples=["acme-pilot"])
+    rules: Names = Field(
+        description="Ids of the rules that are set aside: one, or a list.", examples=["card-number", ["card-number", "account"]]
+    )
+    when: Annotated[dict[str, Any], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Where it holds: tenant, generator, language, modality, stage, length or time, with `any`, `all` and "
+        "`not`. Checks cannot be asked. Left out: wherever the policy speaks.",
+        examples=[{"tenant": "acme"}],
+    )
+    owner: Line = Field(description="Who answers for it.", examples=["privacy-office"])
+    reason: Line = Field(description="Why it was granted.", examples=["Pilot with test cards, ticket 4711."])
+    expires: Annotated[str, Field(min_length=1)] = Field(
+        description="The last day on which it holds (UTC), or the time at which it ends.",
+        examples=["2026-12-31", "2026-12-31T18:00:00+01:00"],
+    )
+    override: Literal[True] | None = Field(
+        default=None,
+        description="`true`: change the exception of this id of the policy that this one extends, key by key.",
+        examples=[True],
+    )
 
 
-class PolicyFile(_Model):
+class Remove(Model):
+    """What is taken out of the policy that this one extends; it may be defined anew below."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    rules: Names | None = Field(default=None, description="Ids of rules.", examples=[["insult"]])
+    checks: Names | None = Field(default=None, description="Names of checks.", examples=[["injection"]])
+    lists: Names | None = Field(default=None, description="Names of lists.", examples=[["partners"]])
+    marks: Annotated[list[Literal["watermark", "label", "metadata", "c2pa"]], Field(min_length=1)] | None = Field(
+        default=None, description="Keys of `marks`.", examples=[["label"]]
+    )
+    exceptions: Names | None = Field(default=None, description="Ids of exceptions.", examples=[["acme-pilot"]])
+
+
+class PolicyFile(Model):
     """A moderation policy: what is measured, what follows, and how outputs are marked."""
 
-    policy: Name = Field(description="Name of the policy; stays the same from version to version.")
-    version: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(description="Counts up with every change.")
+    policy: Name = Field(description="Name of the policy; stays the same from version to version.", examples=["shop"])
+    version: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(description="Counts up with every change.", examples=[4])
     status: Literal["draft", "shadow", "live", "deprecated"] = Field(
         default="draft",
         description="draft: being written. shadow: decides beside the live one. live: in force. deprecated: replaced.",
+        examples=["live"],
     )
-    owner: Line = Field(default="", description="Who answers for it.", validate_default=False)
-    description: Prose = Field(default="", description="What it is for.", validate_default=False)
-    applies_to: AppliesTo = Field(default=AppliesTo(), description="Which generators and tenants it speaks for. Default: all.")
+    owner: Line = Field(default="", description="Who answers for it.", validate_default=False, examples=["trust-and-safety"])
+    description: Prose = Field(
+        default="", description="What it is for.", validate_default=False, examples=["Chat with customers of the shop."]
+    )
+    applies_to: AppliesTo = Field(
+        default=AppliesTo(),
+        description="Which generators and tenants it speaks for. Default: all.",
+        examples=[{"generators": ["*"], "tenants": ["shop-*"]}],
+    )
+    extends: Texts | None = Field(
+        default=None,
+        description="What it starts from: the name of a pack, or the path of a file, seen from this one; several in a list.",
+        examples=["enterprise", "base.yaml", ["base.yaml", "shared/privacy.yaml"]],
+    )
+    remove: Remove | None = Field(
+        default=None, description="Parts of the extended policy that are left out.", examples=[{"rules": ["insult"]}]
+    )
+    lists: dict[Name, Texts] = Field(
+        default={},
+        description="Lists of texts by name. `$NAME` stands for one in conditions, `applies_to`, parameters of checks and "
+        "exceptions, and in other lists.",
+        examples=[{"cards": ["CREDIT_CARD", "IBAN_CODE"], "partners": ["acme", "beta*"]}],
+    )
     checks: Annotated[dict[Name, CheckEntry], Field(min_length=1)] = Field(
-        description="What is measured: a name of your choice for each check. Rules refer to these names."
+        description="What is measured: a name of your choice for each check. Rules refer to these names.",
+        examples=[{"toxicity": {"use": "toxicity"}, "pii": {"use": "pii", "languages": ["en", "zh"]}}],
     )
     rules: Annotated[list[RuleEntry], Field(min_length=1)] = Field(
-        description="What follows. All rules are read; the strictest action of those that fire wins."
+        description="What follows. All rules are read; the strictest action of those that fire wins.",
+        examples=[[{"id": "threat", "when": {"toxicity.threat": 0.6}, "action": "block"}]],
     )
-    marks: Marks | None = Field(default=None, description="What every released output carries.")
+    exceptions: list[ExceptionEntry] = Field(
+        default=[],
+        description="Where rules do not count, with who answers for it, why, and until when.",
+        examples=[
+            [
+                {
+                    "id": "acme-pilot",
+                    "rules": "card-number",
+                    "when": {"tenant": "acme"},
+                    "owner": "privacy-office",
+                    "reason": "Pilot with test cards, ticket 4711.",
+                    "expires": "2026-12-31",
+                }
+            ]
+        ],
+    )
+    marks: Marks | None = Field(
+        default=None, description="What every released output carries.", examples=[{"watermark": {"image": True}}]
+    )
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a policy file, with the grammar of conditions that the models leave to the compiler."""
-    schema = PolicyFile.model_json_schema(by_alias=True)
-    definitions = schema["$defs"]
-    definitions["Condition"] = _condition_schema()
-    rule = definitions["RuleEntry"]["properties"]
-    rule["when"] = {"$ref": "#/$defs/Condition", "description": rule["when"]["description"]}
-    switches = (
-        (definitions["Watermark"]["properties"], "image", "ImageWatermark"),
-        (definitions["Watermark"]["properties"], "text", "TextWatermark"),
-        (definitions["Marks"]["properties"], "c2pa", "C2pa"),
-    )
-    for properties, key, model in switches:
-        properties[key] = {
-            "anyOf": [{"const": True}, {"$ref": f"#/$defs/{model}"}],
-            "description": properties[key]["description"],
-        }
-    words = definitions["Label"]["properties"]["text"]
-    words["anyOf"] = [{"type": "string", "minLength": 1, "maxLength": 200}, *words["anyOf"]]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "genguard policy",
-    }
-
-
-def _condition_schema() -> dict[str, Any]:
-    patterns = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-    several = {"type": "array", "items": {"$ref": "#/$defs/Condition"}, "minItems": 1}
-    stages: list[str] = ["prompt", "output", "chunk"]
-    return {
-        "type": "object",
-        "minProperties": 1,
-        "title": "Condition",
-        "description": "All keys have to hold. `check.label: 0.6` is a score of at least 0.6; `check: LABEL`, or a list of "
-        "labels, is one of them found at whatever score; `check: any` is anything found.",
-        "properties": {
-            "any": {**several, "description": "At least one of these conditions holds."},
-            "all": {**several, "description": "All of these conditions hold."},
-            "not": {"$ref": "#/$defs/Condition", "description": "This condition does not hold."},
-            "tenant": {**patterns, "description": "Tenant that asks; a pattern or a list of patterns."},
-            "generator": {**patterns, "description": "Name of the generator; a pattern or a list of patterns."},
-            "language": {**patterns, "description": "Language of the text, such as en; a pattern or a list of patterns."},
-            "modality": {**patterns, "description": "text or image.", "examples": ["text", "image"]},
-            "stage": {**patterns, "description": "prompt, output or chunk.", "examples": stages},
-        },
-        "additionalProperties": {
-            "description": "A check, or a check's label: the least score from 0 to 1, or the labels that must be found.",
-            "anyOf": [
-                {"type": "number", "minimum": 0, "maximum": 1},
-                {"type": "string", "minLength": 1},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
-            ],
-        },
-    }
+    return grammar.completed(PolicyFile.model_json_schema(by_alias=True))
 
 
 def main() -> None:

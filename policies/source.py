@@ -65,6 +65,13 @@ class Node:
 
     def place_of(self, path: tuple[str | int, ...]) -> Position:
         """Where the key or item is that `path` leads to, or the innermost part of the path that is there."""
+        return self._walk(path)[0]
+
+    def value_at(self, path: tuple[str | int, ...]) -> Position:
+        """Where the value is that `path` leads to: that of a key begins behind it, or on a line below."""
+        return self._walk(path)[1].at
+
+    def _walk(self, path: tuple[str | int, ...]) -> tuple[Position, Node]:
         node, at = self, self.at
         for step in path:
             if isinstance(step, str) and step in node.entries:
@@ -74,7 +81,7 @@ class Node:
                 at = node.at
             else:
                 break
-        return at
+        return at, node
 
 
 @dataclass(slots=True)

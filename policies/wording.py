@@ -17,6 +17,9 @@ _MODELS: dict[str, type[BaseModel]] = {
     "": schema.PolicyFile,
     "applies_to": schema.AppliesTo,
     "rules": schema.RuleEntry,
+    "basis": schema.Basis,
+    "exceptions": schema.ExceptionEntry,
+    "remove": schema.Remove,
     "with": schema.Redaction,
     "tests": schema.RuleTest,
     "marks": schema.Marks,
@@ -54,22 +57,27 @@ _EXPECTED = {
     "string_too_long": "text of at most {max_length} characters",
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
+    "nothing": "something after it, or the key left out",
 }
 
 
-def note(error: ValidationError, root: Node, mistakes: Mistakes) -> set[_Path]:
-    """Note every error of a policy file; return the paths that have one, cut after two steps: `("rules", 3)`."""
+def note(error: ValidationError, root: Node, mistakes: Mistakes, within: _Path = ()) -> set[_Path]:
+    """Note every error of a policy file; return the paths that have one, cut after two steps: `("rules", 3)`.
+
+    `within`: the part of the file that was validated.
+    """
     broken: set[_Path] = set()
     for found in error.errors(include_url=False):
-        path: _Path = tuple(found["loc"])
+        path: _Path = (*within, *(step for step in found["loc"] if step not in (schema.WORDS, schema.KINDS)))
         broken.add(path[:2])
         _note(found, path, root, mistakes)
     return broken
 
 
-def note_parameter(error: ValidationError, at: Position, name: str, mistakes: Mistakes) -> None:
+def note_parameter(error: ValidationError, node: Node, name: str, mistakes: Mistakes) -> None:
     """Note that one parameter of a check or mark has the wrong type; a union's errors become one mistake."""
     errors = error.errors(include_url=False)
+    at = node.value_at(tuple(errors[0]["loc"]))
     expected = " or ".join(dict.fromkeys(_expected(found) for found in errors))
     mistakes.add(at, f"{describe(errors[0]['input'])} for parameter {name!r}", expected, _hint(errors[0], mistakes))
 
@@ -82,25 +90,18 @@ def unknown_key(key: str, known: Iterable[str], at: Position, mistakes: Mistakes
 
 def _note(found: Any, path: _Path, root: Node, mistakes: Mistakes) -> None:
     kind, at = found["type"], root.place_of(path)
+    value = root.value_at(path)
     if kind == "missing":
         mistakes.add(at, f"no key {path[-1]!r}", f"it, because it is required: {_field(path)}")
     elif kind == "extra_forbidden":
-        _extra(path, at, mistakes)
+        unknown_key(str(path[-1]), _keys(path[:-1]), at, mistakes)
     elif kind == "wording":
-        mistakes.say(at, found["ctx"]["text"])
+        mistakes.say(value, found["ctx"]["text"])
     else:
         key = next((step for step in reversed(path) if isinstance(step, str) and step != "[key]"), "")
-        where = " as a key" if path and path[-1] == "[key]" else f" for {key!r}" if key else ""
-        mistakes.add(at, describe(found["input"]) + where, _expected(found), _hint(found, mistakes))
-
-
-def _extra(path: _Path, at: Position, mistakes: Mistakes) -> None:
-    names = tuple(step for step in path if isinstance(step, str))
-    promise = schema.NOT_YET.get(names)
-    if promise:
-        mistakes.say(at, f"found {names[-1]!r}: this version cannot do {promise} yet, expected the key left out")
-        return
-    unknown_key(str(path[-1]), _keys(path[:-1]), at, mistakes)
+        named = bool(path) and path[-1] == "[key]"
+        where = " as a key" if named else f" for {key!r}" if key else ""
+        mistakes.add(at if named else value, describe(found["input"]) + where, _expected(found), _hint(found, mistakes))
 
 
 def _model(path: _Path) -> type[BaseModel]:
@@ -125,6 +126,8 @@ def _expected(found: Any) -> str:
         return "at least one entry"
     if found["type"] == "string_too_short" and context["min_length"] == 1:
         return "some text"
+    if found["type"] == "literal_error" and context["expected"] == "True":
+        return "true"
     known = _EXPECTED.get(found["type"])
     return known.format(**context) if known else str(found["msg"])
 

@@ -46,18 +46,24 @@ def plan(specs: Iterable[MarkSpec], operator: Operator) -> tuple[Planned, ...]:
 
 
 def put_on(
-    planned: Iterable[Planned], content: Content, marking: Marking, load: Callable[[Marker], None]
+    planned: Iterable[Planned],
+    content: Content,
+    marking: Marking,
+    load: Callable[[Marker], None],
+    *,
+    labelled: bool = False,
 ) -> tuple[Content, tuple[Mark, ...]]:
     """Put all marks on an output, then read each again from the final file. Contents of other stages stay as they are.
 
     A mark that fails, or that a later one destroyed, comes back with `verified` false and the reason: nothing is raised. `load`
-    prepares a marker before its first use.
+    prepares a marker before its first use. `labelled`: whether a rule asked for the label, without which marks
+    that are `only_labelled` stay off.
     """
     if content.stage is not Stage.OUTPUT:
         return content, ()
     done: list[tuple[Planned, Mark, Content]] = []
     for one in planned:
-        if content.modality is one.marker.modality:
+        if content.modality is one.marker.modality and (labelled or not one.spec.only_labelled):
             content, mark = _put_on(one, content, marking, load)
             done.append((one, mark, content))
     return content, tuple(mark if after is content else _again(one, mark, content) for one, mark, after in done)

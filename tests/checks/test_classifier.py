@@ -260,7 +260,7 @@ rules:
     when: {{threat: any}}
     action: block
 """
-    with pytest.raises(PolicyFileError, match=r"policy:5:5: .*found 'THREATS'.*BENIGN, THREAT"):
+    with pytest.raises(PolicyFileError, match=r"policy:5:10: .*found 'THREATS'.*BENIGN, THREAT"):
         loads(document)
     assert loads(document.replace("THREATS", "THREAT")).checks[0].parameters["labels"] == {"THREAT": "violence"}
 

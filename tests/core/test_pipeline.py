@@ -334,7 +334,7 @@ def test_a_prompt_is_judged_by_the_policy_of_its_generator() -> None:
     assert {decision.context.generator for decision in ledger.decisions} == {"list"}
 
 
-def test_the_first_policy_that_covers_generator_and_tenant_judges() -> None:
+def test_the_policy_that_names_generator_and_tenant_best_judges() -> None:
     """Several policies of one guard; contents of one call may fall under several."""
     mild, strict = WordCheck("bad"), WordCheck("fine")
     policies = [

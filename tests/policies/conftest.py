@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from guard.registry import checks, markers
 from guard.types import Content, Examples, Mark, Modality, Scan
+from policies import compile as compiler
+from policies.loaded import LoadedPolicy
+from policies.schema import json_schema
+from policies.source import Node
+
+VALIDATOR = Draft202012Validator(json_schema())
 
 TOXICITY = {
     "toxicity": "harassment",
@@ -110,6 +117,19 @@ def _small_parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     for name, factory in {"toxicity": toxicity, "pii": pii, "secrets": secrets, "image_match": image_match}.items():
         monkeypatch.setitem(checks._factories, name, factory)
     monkeypatch.setitem(markers._factories, "watermark", watermark)
+
+
+@pytest.fixture(autouse=True)
+def _valid_in_an_editor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever loads in these tests is valid for an independent validator with the published schema, too."""
+    compile_policy = compiler.compile_policy
+
+    def checked(source: Node, *rest: Any) -> LoadedPolicy:
+        loaded = compile_policy(source, *rest)
+        VALIDATOR.validate(source.plain())
+        return loaded
+
+    monkeypatch.setattr(compiler, "compile_policy", checked)
 
 
 @pytest.fixture

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import json
 import textwrap
+from datetime import UTC, datetime
 
 import pytest
 
 from guard.errors import PolicyError
-from guard.rules import AllOf, AnyOf, Attribute, CheckSpec, Condition, Found, MarkSpec, Not, Policy, ScoreAtLeast
+from guard.rules import (
+    AllOf,
+    AnyOf,
+    Attribute,
+    CheckSpec,
+    Clock,
+    Condition,
+    Exemption,
+    Found,
+    Length,
+    MarkSpec,
+    Not,
+    Policy,
+    ScoreAtLeast,
+    ScoreByLanguage,
+)
 from guard.types import Action, Modality, Stage
 from policies import from_document, load, loads, packs
 from policies.document import canonical
@@ -51,6 +67,28 @@ def condition(when: str) -> Condition:
         ("{tenant: '4'}", Attribute("tenant", ("4",))),
         ("{not: {pii: any}}", Not(Found("pii"))),
         ("{any: [{pii: any}]}", Found("pii")),
+        ("{toxicity.threat: {'*': 0.6}}", ScoreAtLeast("toxicity", "threat", 600)),
+        (
+            "{toxicity.threat: {zh: 0.5, '*': 0.6, en: 0.7}}",
+            ScoreByLanguage("toxicity", "threat", (("*", 600), ("en", 700), ("zh", 500))),
+        ),
+        ("{toxicity: {zh-Hans: 1, '*': 0}}", ScoreByLanguage("toxicity", "*", (("*", 0), ("zh-Hans", 1000)))),
+        ("{length: {at_least: 2000}}", Length(2000)),
+        ("{length: {below: 10000}}", Length(0, 10000)),
+        ("{length: {at_least: 2000, below: 10000}}", Length(2000, 10000)),
+        ("{time: {days: sat}}", Clock(days=frozenset({5}))),
+        ("{time: {days: [mon-wed, sun]}}", Clock(days=frozenset({0, 1, 2, 6}))),
+        ("{time: {days: fri-mon}}", Clock(days=frozenset({4, 5, 6, 0}))),
+        ("{time: {hours: 18:00-08:00, zone: Europe/Berlin}}", Clock(hours=(1080, 480), zone="Europe/Berlin")),
+        ("{time: {hours: '09:00-24:00'}}", Clock(hours=(540, 1440))),
+        (
+            "{time: {since: 2026-11-01, until: 2026-12-31, zone: Asia/Shanghai}}",  # days are whole days of that zone
+            Clock(datetime(2026, 10, 31, 16, tzinfo=UTC), datetime(2026, 12, 31, 16, tzinfo=UTC), zone="Asia/Shanghai"),
+        ),
+        (
+            "{time: {since: 2026-11-01T18:00:00+01:00, until: 2026-11-02t00:00Z}}",  # times are times, whatever the zone
+            Clock(datetime(2026, 11, 1, 17, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)),
+        ),
         (
             "{any: [{works: matched}, {tenant: a}]}",
             AnyOf((Found("works", frozenset({"matched"})), Attribute("tenant", ("a",)))),
@@ -89,10 +127,18 @@ def test_all_parts_of_a_policy_arrive() -> None:
             title: Cards are masked
             when: {pii: CREDIT_CARD}
             action: redact
-            basis: PCI DSS
+            basis: {contract: PCI DSS}
             message: {zh: 已遮盖。, en: Masked.}
             with: {operator: mask, keep_last: 4}
             tests: [{flags: 4111 1111 1111 1111}]
+        exceptions:
+          - id: pilot
+            rules: card
+            when: {tenant: shop, time: {days: mon-fri}}
+            owner: privacy
+            reason: Pilot.
+            expires: 2026-12-31
+          - {id: gone, rules: [card], owner: privacy, reason: Over., expires: 2020-01-31T18:00:00+01:00}
         marks:
           watermark: {image: {method: rivaGan, on_unmarkable: allow}}
         """
@@ -106,9 +152,19 @@ def test_all_parts_of_a_policy_arrive() -> None:
     )
     (rule,) = policy.rules
     assert (rule.id, rule.title, rule.action, rule.category) == ("card", "Cards are masked", Action.REDACT, "privacy")
-    assert (rule.basis, rule.operator, rule.parameters) == ("PCI DSS", "mask", (("keep_last", "4"),))
+    assert (rule.basis_kind, rule.basis, rule.operator, rule.parameters) == (
+        "contract",
+        "PCI DSS",
+        "mask",
+        (("keep_last", "4"),),
+    )
     assert rule.message == (("en", "Masked."), ("zh", "已遮盖。"))
     assert policy.marks == (MarkSpec("watermark", Modality.IMAGE, {"method": "rivaGan"}, Action.ALLOW),)
+    where = AllOf((Attribute("tenant", ("shop",)), Clock(days=frozenset(range(5)))))
+    assert policy.exceptions == (
+        Exemption("pilot", ("card",), "privacy", "Pilot.", datetime(2027, 1, 1, tzinfo=UTC), where),
+        Exemption("gone", ("card",), "privacy", "Over.", datetime(2020, 1, 31, 17, tzinfo=UTC)),
+    )
     assert "tests" not in json.loads(policy.document)["rules"][0], (
         "examples decide nothing, so they are no part of the revision"
     )
@@ -217,6 +273,8 @@ def test_spelling_does_not_change_the_revision() -> None:
         ("pii: any", "pii: PERSON"),
         ("use: toxicity", "use: toxicity, group: 2"),
         ("id: one", "id: one\n    message: {en: No.}"),
+        ("id: one", "id: one\n    basis: {law: GDPR}"),
+        ("rules:\n", "exceptions: [{id: x, rules: one, owner: o, reason: r, expires: 2026-12-31}]\nrules:\n"),
     ],
 )
 def test_meaning_does_change_the_revision(old: str, new: str) -> None:

@@ -65,11 +65,11 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     "duplicate check": ("  pii:\n", "  toxicity:\n", 7, "the key 'toxicity' a second time"),
     "empty pattern list": ("tenants: [shop]", "tenants: []", 4, "an empty list for 'tenants', expected at least one entry"),
     "checks as a list": ("  toxicity: {use: toxicity}\n", "  - toxicity\n", 7, "what is no YAML"),
-    "action of a later version": (
+    "label that no mark puts on": (
         "action: block\n    category",
         "action: label\n    category",
         14,
-        "a rule cannot ask for one yet; `label` under `marks` labels every output",
+        "action 'label' without a label, expected `label: {profile: …}` under `marks`",
     ),
     "unknown action": ("action: block\n    category", "action: blok\n    category", 14, "did you mean 'block'?"),
     "message language": ("category: violence", "message: {English: No.}", 15, "expected a language tag such as en or zh-Hans"),
@@ -81,9 +81,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     ),
     "test with both keys": ("category: violence", "tests: [{flags: a, passes: b}]", 15, "expected either 'flags' or 'passes'"),
     "test with neither key": ("category: violence", "tests: [{}]", 15, "expected either 'flags' or 'passes'"),
-    "extends": ("status: live", "extends: base", 3, "this version cannot do policies that extend others yet"),
-    "lists": ("status: live", "lists: {}", 3, "this version cannot do shared lists yet"),
-    "exceptions": ("status: live", "exceptions: []", 3, "this version cannot do exceptions yet"),
+    "nothing after a key": ("status: live", "extends:", 3, "nothing for 'extends', expected the name of a pack"),
     # checks
     "unknown check": (
         "use: pii",
@@ -187,6 +185,73 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         "when: {modality: text, any: [{works: matched}, {toxicity.insult: 0.5}]}",
         21,
         "'works' where it never counts (check 'works' reads image at every stage)",
+    ),
+    "a language twice": (
+        THREAT,
+        "when: {toxicity.threat: {zh-Hans: 0.6, zh-hans: 0.5, '*': 0.6}}",
+        13,
+        "the language 'zh-hans' a second time, expected it once; capitals do not count",
+    ),
+    "scores of nothing": (THREAT, "when: {toxicity: {}}", 13, 'scores by language without "*", expected'),
+    "length of nothing": (
+        THREAT,
+        "when: {length: {at_least: 0}}",
+        13,
+        "0 for 'at_least', expected a whole number of characters",
+    ),
+    "length that is a number": (
+        THREAT,
+        "when: {length: 5}",
+        13,
+        "5 for 'length', expected a mapping with 'at_least' or 'below'",
+    ),
+    "length that is empty": (THREAT, "when: {length: {}}", 13, "an empty mapping for 'length', expected at least one of"),
+    "time that is text": (THREAT, "when: {time: night}", 13, "'night' for 'time', expected a mapping with 'since'"),
+    "hours that are none": (
+        THREAT,
+        "when: {time: {hours: 08:00-08:00}}",
+        13,
+        "which is no time at all, expected two different",
+    ),
+    "hours that no day has": (
+        THREAT,
+        "when: {time: {hours: 24:00-25:00}}",
+        13,
+        "'24:00-25:00' for 'hours', expected two times",
+    ),
+    "days that are a number": (THREAT, "when: {time: {days: 6}}", 13, "6 for 'days', expected days of the week (mon, tue"),
+    "range of no days": (THREAT, "when: {time: {days: mon-friday}}", 13, "'mon-friday' for 'days', expected one of: mon, tue"),
+    "since when": (THREAT, "when: {time: {since: 2026}}", 13, "2026 for 'since', expected a day such as 2026-12-31"),
+    "no day of any calendar": (
+        THREAT,
+        "when: {time: {until: 2026-02-29}}",
+        13,
+        "for 'until', which no calendar has, expected a day",
+    ),
+    "zone of this machine": (
+        THREAT,
+        "when: {time: {days: sat, zone: localtime}}",
+        13,
+        "'localtime' for 'zone', expected the IANA",
+    ),
+    "exception twice": (
+        "marks:\n  watermark: {image: true}",
+        (
+            "exceptions:\n"
+            "  - {id: pilot, rules: card, owner: me, reason: Pilot., expires: 2026-12-31}\n"
+            "  - {id: pilot, rules: work, owner: me, reason: Pilot., expires: 2026-12-31}"
+        ),
+        25,
+        "exception id 'pilot' a second time, expected another; line 24 has it already",
+    ),
+    "exception that never holds": (
+        "marks:\n  watermark: {image: true}",
+        (
+            "exceptions:\n"
+            "  - {id: a, rules: card, when: {stage: prompt, not: {stage: p*}}, owner: me, reason: Pilot., expires: 2026-12-31}"
+        ),
+        24,
+        "a condition that can never hold, expected one that some content can meet",
     ),
     "too deep": (THREAT, "when: " + "{not: " * 14 + "{tenant: shop}" + "}" * 14, 13, "nested more than 12 deep"),
     # rules
@@ -443,7 +508,7 @@ def test_all_mistakes_of_a_file_are_reported_together() -> None:
     with pytest.raises(PolicyError) as raised:
         loads(text, file="house.yaml")
     places = [line.split(" ")[0] for line in str(raised.value).splitlines()]
-    assert places == ["house.yaml:3:1:", "house.yaml:9:5:", "house.yaml:13:12:", "house.yaml:18:5:", "house.yaml:23:28:"]
+    assert places == ["house.yaml:3:9:", "house.yaml:9:5:", "house.yaml:13:12:", "house.yaml:18:13:", "house.yaml:23:34:"]
     assert raised.value.file == "house.yaml"
     assert raised.value.line == 3
     assert "docs/policy.md" in raised.value.diagnostics()
