@@ -13,6 +13,7 @@ from guard.pipeline import Guard
 from guard.rules import AllOf, AnyOf, Condition, Found, Policy, Rule, ScoreAtLeast
 from guard.taxonomy import CATEGORIES
 from guard.types import Action, Modality, Operator
+from policies import catalogue
 from policies.coverage import checks_of, coverage
 from policies.load import PACKS
 from tests.fakes import MemoryLedger
@@ -92,6 +93,8 @@ def test_every_rule_says_why_and_tells_the_person(pack: str) -> None:
     for rule in opened(pack).policy.rules:
         assert rule.title, rule.id
         assert rule.basis, rule.id
+        assert rule.basis_kind == "house" or not rule.basis.startswith("House rules"), rule.id
+        assert rule.basis_kind == "law" or not re.match(r"(GDPR|PIPL) article", rule.basis), rule.id
         assert rule.category in CATEGORIES
         languages = {language for language, _ in rule.message}
         if rule.action in (Action.REVIEW, Action.BLOCK):
@@ -120,6 +123,27 @@ def test_what_a_pack_offers_can_be_switched_on(pack: str) -> None:
     assert len(whole.checks) > len(opened(pack).policy.checks)
     before, after = (coverage(one, "gb45654") for one in (opened(pack).policy, whole))
     assert len(after.covered) >= len(before.covered)
+
+
+@pytest.mark.parametrize("pack", NAMES)
+def test_a_pack_can_be_built_on(pack: str) -> None:
+    """A policy that extends it and says nothing else decides as it does."""
+    child = policies.loads(f"policy: mine\nversion: 1\nextends: {pack}\n")
+    whole = opened(pack).policy
+    assert (child.checks, child.rules, child.marks) == (whole.checks, whole.rules, whole.marks)
+
+
+def test_privacy_and_copyright_can_be_had_together() -> None:
+    """They have no name in common."""
+    both = policies.loads("policy: mine\nversion: 1\nextends: [privacy, copyright]\n")
+    assert len(both.rules) == len(opened("privacy").policy.rules) + len(opened("copyright").policy.rules)
+
+
+def test_the_example_of_the_page_builds_on_a_pack() -> None:
+    """It changes one check and one rule."""
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", catalogue.FILE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    rules = {rule.id: rule.action for rule in policies.loads(example).rules}
+    assert rules == {rule.id: rule.action for rule in opened("enterprise").policy.rules} | {"insult": Action.REVIEW}
 
 
 def test_the_pack_for_children_says_what_it_lacks_and_offers_it() -> None:
