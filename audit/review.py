@@ -122,7 +122,8 @@ class State:
     @property
     def leaves(self) -> bool:
         """Whether the output may leave."""
-        return self.subject.held and self.phase is not Phase.SECOND and self.outcome == RELEASE
+        ready = self.phase is Phase.DECIDED or bool(self.released)
+        return self.subject.held and self.outcome == RELEASE and ready
 
 
 def begin(subject: Subject) -> State:

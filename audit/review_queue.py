@@ -6,7 +6,7 @@ closed, and decisions whose latest step that opened them comes after the latest 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ CLOSES, OPENS, QUEUE = "closes", "opens", "queue"
 QUEUES = (HELD, FEEDBACKS, QUALITY, APPEALS)
 """Queues by what made a decision wait; `category:NAME` and `policy:NAME` are queues, too."""
 
+_Condition = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 _ENTRY, _TERM, _, _, _, _ = tables()
 _STEPS = (REVIEW, APPEAL, OVERRIDE, FEEDBACK)
 
@@ -93,8 +94,9 @@ def waiting(
 
 def count(source: str | Engine, queue: str = "", *, tenant: str = "") -> int:
     """How many wait. Raises as `waiting` does."""
-    with reading(source) as connection:
-        return len(_open(connection, queue, tenant, None, -1))
+    with reading(source) as connection:  # no decision is in both: a held one is opened only after it was closed
+        found = [select(func.count()).select_from(one.subquery()) for one in _waiting(queue, tenant)]
+        return sum(connection.execute(one).scalar_one() for one in found)
 
 
 def followers(source: str | Engine, decision: str) -> list[Step]:
@@ -108,22 +110,28 @@ def followers(source: str | Engine, decision: str) -> list[Step]:
 # --- what waits --------------------------------------------------------------------------------------------------------
 
 
-def _open(connection: Connection, queue: str, tenant: str, limit: int | None, after: int) -> list[int]:
+def _open(connection: Connection, queue: str, tenant: str, limit: int, after: int) -> list[int]:
     """Indices of decisions that wait, smallest first."""
+    found: set[int] = set()
+    for statement in _waiting(queue, tenant):
+        idx = statement.selected_columns[0]
+        found |= set(connection.execute(statement.where(idx > after).order_by(idx).limit(limit)).scalars())
+    return sorted(found)[:limit]
+
+
+def _waiting(queue: str, tenant: str) -> list[Select[Any]]:
+    """Selects the indices of what waits, in two parts that have none in common."""
     kind, _, name = queue.partition(":")
     about = kind in {"category", "policy"} and bool(name)
     if queue and queue not in QUEUES and not about:
         named = ", ".join((*QUEUES, "category:NAME", "policy:NAME"))
         raise QueryError(f"unknown queue {queue[:60]!r}", advice=f"Queues are: {named}.")
+    parts = [
+        *([_held()] if queue in {"", HELD} or about else []),
+        *([_opened("" if about else queue)] if queue != HELD else []),
+    ]
     narrow = _narrow(kind if about else "", name, tenant)
-    found: set[int] = set()
-    for statement in (_held() if queue in {"", HELD} or about else None, _opened("" if about else queue)):
-        if statement is not None:
-            idx = statement.selected_columns[0]
-            wanted = statement.where(idx > after, *(condition(idx) for condition in narrow)).order_by(idx)
-            found |= set(connection.execute(wanted.limit(limit)).scalars())
-    ordered = sorted(found)
-    return ordered if limit is None else ordered[:limit]
+    return [part.where(*(condition(part.selected_columns[0]) for condition in narrow)) for part in parts]
 
 
 def _held() -> Select[Any]:
@@ -149,16 +157,17 @@ def _opened(queue: str) -> Select[Any]:
     return found
 
 
-def _narrow(kind: str, name: str, tenant: str) -> list[Any]:
-    def among(statement: Select[Any]) -> Any:
+def _narrow(kind: str, name: str, tenant: str) -> list[_Condition]:
+    def among(statement: Select[Any]) -> _Condition:
         def condition(idx: ColumnElement[Any]) -> ColumnElement[bool]:
             return idx.in_(statement)
 
         return condition
 
-    conditions = []
+    conditions: list[_Condition] = []
     if kind == "category":
-        conditions.append(among(select(_TERM.c.idx).where(_TERM.c.name == "category", _TERM.c.value == name)))
+        one = _TERM.alias()
+        conditions.append(lambda idx: exists().where(one.c.idx == idx, one.c.name == "category", one.c.value == name))
     if kind == "policy":
         conditions.append(among(select(_ENTRY.c.idx).where(_ENTRY.c.policy == name)))
     if tenant:
