@@ -23,6 +23,7 @@ from guard.errors import GenguardError, InputError, PolicyError, SettingsError, 
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal import policy_coverage, policy_explain, policy_new, policy_rollout, policy_sign, policy_test
+from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
@@ -49,6 +50,7 @@ for part in (policy_new, policy_test, policy_explain, policy_coverage, policy_ro
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_proofs(audit_app)
+add_reviews(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 

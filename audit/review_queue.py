@@ -99,6 +99,23 @@ def count(source: str | Engine, queue: str = "", *, tenant: str = "") -> int:
         return sum(connection.execute(one).scalar_one() for one in found)
 
 
+def histories(source: str | Engine, decisions: Iterable[str] | None = None) -> list[tuple[Subject, list[Step]]]:
+    """Decisions with the steps that were taken about each, in order; all that persons looked at when none are named."""
+    with reading(source) as connection:
+        if decisions is None:
+            looked = select(_ENTRY.c.parent).where(_ENTRY.c.idx.in_(select(_TERM.c.idx).where(_TERM.c.name == "step")))
+            wanted = list(connection.execute(looked.where(_ENTRY.c.kind.in_(_STEPS)).distinct()).scalars())
+        else:
+            wanted = list(decisions)
+        found: list[tuple[Subject, list[Step]]] = []
+        for start in range(0, len(wanted), MAX_LIMIT):
+            part = wanted[start : start + MAX_LIMIT]
+            steps = _steps(connection, part)
+            rows = connection.execute(select(_ENTRY).where(_ENTRY.c.decision.in_(part)).order_by(_ENTRY.c.idx)).mappings()
+            found += [(_subject(dict(row)), steps.get(row["decision"], [])) for row in rows]
+    return found
+
+
 def followers(source: str | Engine, decision: str) -> list[Step]:
     """What followed a decision, of every kind, in order."""
     with reading(source) as connection:
