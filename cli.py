@@ -289,13 +289,17 @@ def audit_show(
 ) -> None:
     """Explain one decision: what was measured, which rules fired, what was done, and whether it derives again."""
     from audit.query import show
+    from audit.review_queue import followers
     from terminal import display
+    from terminal.events import followed_fields, print_followed
 
     shown = show(ledger, decision, reveal=reveal, key_file=key_file)
+    followed = followers(ledger, shown.body["id"]) if shown.decision is not None else []
     if as_json:
-        print_json(display.entry_fields(shown))
+        print_json(display.entry_fields(shown) | {"followed": followed_fields(followed)})
     else:
         display.print_entry(shown)
+        print_followed(followed)
 
 
 def _with_guard(

@@ -1,8 +1,8 @@
 """Quality control: a sample of automatic decisions for persons to look at, and how far persons agree.
 
 The sample is drawn by a hash of the decision's id: whoever draws it again, anywhere, draws the same, and nobody can choose.
-Agreement is Cohen's kappa: (p_o - p_e) / (1 - p_e), where p_o is the share of decisions on which two persons said the same and p_e
-the share on which they would by chance, from how often the first and the second ones say each (J. Cohen, A coefficient of
+Agreement is Cohen's kappa: (p_o - p_e) / (1 - p_e), where p_o is the share of decisions on which two persons said the same and
+p_e the share on which they would by chance, from how often the first and the second ones say each (J. Cohen, A coefficient of
 agreement for nominal scales, Educational and Psychological Measurement 20, 1960, 37-46).
 """
 

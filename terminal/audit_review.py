@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from audit.review_codes import CODES
-from guard.errors import InputError
+from guard.errors import InputError, RefusedError
 from serving.settings import DEFAULT_LEDGER, Settings
 from terminal.policy_steps import user
 from terminal.printing import Json, print_json, printable
 
+REFUSED = 1
+"""What a step ends with that may not be taken."""
 WAITS, WITHHELD = 20, 30
 """What `review fetch` ends with when a person still has to decide, and when nothing leaves; the codes of `check`."""
 
@@ -186,6 +188,32 @@ def fetch(
     raise typer.Exit({RELEASED: 0, WAITING: WAITS}.get(found.status, WITHHELD))
 
 
+@review_app.command("to-test")
+def to_test(
+    decision: Decision,
+    policy: Annotated[Path, typer.Option(help="The policy file that gets the example.")],
+    rule: Annotated[str, typer.Option(help="Beside which rule. Default: the one that decided.")] = "",
+    flags: Annotated[
+        bool, typer.Option("--flags", help="The rule has to fire at it, as after a missed harm. Default: it must not.")
+    ] = False,
+    reason: Reason = "an example for a policy",
+    actor: Actor = "",
+    ledger: LedgerUrl = DEFAULT_LEDGER,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make a decision an example of a policy: its content is revealed, which is recorded, and goes into the file."""
+    from terminal.review_example import Example, write
+
+    wanted = Example(decision, policy, rule, "flags" if flags else "passes", reason, _who(actor))
+    fields = write(wanted, ledger, key_file)
+    if as_json:
+        print_json(fields)
+    else:
+        typer.echo(f"{fields['file']}:{fields['line']}: {fields['expects']} beside rule {fields['rule']}")
+        typer.echo("The content stands in the file as it is: take out what must not be there.", err=True)
+
+
 def sample(
     rate: Annotated[str, typer.Option(help="Share of the automatic decisions, such as 1% or 0.01.")],
     since: Annotated[str, typer.Option(help="How far back: 7d, 12h, or a day such as 2026-11-20.")] = "7d",
@@ -245,8 +273,12 @@ def _take(ledger: str, key_file: Path | None, step: Callable[[Any], Any], *, as_
     from audit.ledger import open_ledger
     from serving.review_fields import taken_fields
 
-    with open_ledger(ledger, key_file=key_file) as opened:
-        taken = step(opened)
+    try:
+        with open_ledger(ledger, key_file=key_file) as opened:
+            taken = step(opened)
+    except RefusedError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(REFUSED) from None
     fields = taken_fields(taken, _sla(), datetime.now(UTC))
     if as_json:
         print_json(fields)

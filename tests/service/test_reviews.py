@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,19 @@ def test_an_image_leaves_with_the_marks_of_its_policy(settings: Settings) -> Non
         freed = desk.get("app", f"reviews/{one}").json()
         assert [(mark["kind"], mark["verified"]) for mark in freed["genguard"]["marks"]] == [("iptc", True)]
         assert b"trainedAlgorithmicMedia" in base64.b64decode(freed["image"])
+
+
+def test_of_many_who_ask_at_once_one_makes_it_ready(settings: Settings) -> None:
+    """All get the same."""
+    with TestClient(create_app(settings)) as client, ThreadPoolExecutor(8) as pool:
+        desk = Desk(client)
+        one = desk.held()
+        desk.let_go(one)
+        answers = list(pool.map(lambda _: desk.get("app", f"reviews/{one}").json(), range(8)))
+    assert {(answer["status"], answer["genguard"]["decision"]) for answer in answers} == {
+        ("released", answers[0]["genguard"]["decision"])
+    }
+    assert len(query(settings.ledger, "action:redact").rows) == 1
 
 
 def test_another_tenant_sees_nothing_and_changes_nothing(settings: Settings) -> None:
