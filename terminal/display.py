@@ -221,11 +221,18 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
         ("what", what),
         ("who", who),
         ("request", request.id + (f", conversation {request.conversation}" if request.conversation else "")),
-        *([("prompt", f"decision {decision.parent}")] if decision.parent else []),
+        *_before(decision),
         ("action", verdict.action.value),
         ("why", verdict.explanation),
         ("policy", f"{verdict.policy} version {verdict.version}, revision {verdict.revision}"),
     ]
+
+
+def _before(decision: Decision) -> list[tuple[str, str]]:
+    """What the decision follows: one on the prompt, or one that held this output and the person who let it go."""
+    if (one := decision.reviewed) is not None:
+        return [("held", f"decision {one.held}"), ("released by", f"{one.actor}, {one.code}, entry {one.entry}")]
+    return [("prompt", f"decision {decision.parent}")] if decision.parent else []
 
 
 def _rules(verdict: Verdict) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -17,11 +17,12 @@ from audit import review_steps as steps
 from audit.body import time_string
 from audit.events import APPEAL, FEEDBACK, OVERRIDE, REVIEW
 from audit.grammar import QueryError
+from audit.query import show
 from audit.review import Phase, State, Step, Subject, advance, begin, fold, turns
 from audit.review_queue import case, count, followers, waiting
 from audit.verify import verify
 from guard.errors import InputError, LedgerError, RefusedError
-from guard.types import Action
+from guard.types import Action, Decision, Reviewed
 
 START = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SUBJECT = Subject("0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", 7, START, held=True, asker="app", tenant="acme")
@@ -293,6 +294,23 @@ def test_queues_are_by_what_made_it_wait_by_category_and_by_policy(ledger, url):
         steps.claim(ledger, str(uuid4()), "ann")
     with pytest.raises(LedgerError):
         steps.claim(ledger, ids[0], " ")
+
+
+def test_the_verifier_wants_a_persons_decision_before_a_release(ledger, url, held):
+    """Of the very output, and one that lets it go."""
+
+    def reviewed(entry: int) -> Decision:
+        whose = Reviewed(UUID(held), START, ("card-number",), "ann", "quality", entry)
+        return decision(Action.REDACT, reviewed=whose, parent=UUID(held))
+
+    steps.claim(ledger, held, "ann")
+    entry = steps.decide(ledger, held, "ann", "release", "quality").index
+    ledger.append_sync(reviewed(entry))
+    assert verify(url).ok
+    assert case(url, held).state.released
+    assert show(url, held).tree_size == ledger.size
+    bad = ledger.append_sync(reviewed(entry - 1))
+    assert [(one.idx, one.what) for one in verify(url).problems] == [(bad.index, "review")]
 
 
 def test_listing_takes_a_fixed_number_of_statements(ledger, url):
