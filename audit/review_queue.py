@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Integer, Select, Text, cast, exists, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, Select, Text, cast, exists, func, select
 
 from audit.body import DECISION, time_from
 from audit.canonical import loads
@@ -160,7 +160,7 @@ def _held() -> Select[Any]:
 def _opened(queue: str) -> Select[Any]:
     """Decisions that a step opened and no later one closed."""
     latest = (
-        select(cast(_TERM.c.value, Integer).label("idx"), _TERM.c.value, func.max(_TERM.c.idx).label("step"))
+        select(cast(_TERM.c.value, BigInteger).label("idx"), _TERM.c.value, func.max(_TERM.c.idx).label("step"))
         .where(_TERM.c.name == OPENS)
         .group_by(_TERM.c.value)
         .subquery()
@@ -175,20 +175,15 @@ def _opened(queue: str) -> Select[Any]:
 
 
 def _narrow(kind: str, name: str, tenant: str) -> list[_Condition]:
-    def among(statement: Select[Any]) -> _Condition:
-        def condition(idx: ColumnElement[Any]) -> ColumnElement[bool]:
-            return idx.in_(statement)
-
-        return condition
-
+    """Looks at each that waits, by its key: through an index on tenants it would walk over all that ever was decided."""
+    term, entry = _TERM.alias(), _ENTRY.alias()
     conditions: list[_Condition] = []
     if kind == "category":
-        one = _TERM.alias()
-        conditions.append(lambda idx: exists().where(one.c.idx == idx, one.c.name == "category", one.c.value == name))
-    if kind == "policy":
-        conditions.append(among(select(_ENTRY.c.idx).where(_ENTRY.c.policy == name)))
-    if tenant:
-        conditions.append(among(select(_ENTRY.c.idx).where(_ENTRY.c.tenant == tenant)))
+        conditions.append(lambda idx: exists().where(term.c.idx == idx, term.c.name == "category", term.c.value == name))
+    columns = {"policy": name if kind == "policy" else "", "tenant": tenant}
+    wanted = [entry.c[column] == value for column, value in columns.items() if value]
+    if wanted:
+        conditions.append(lambda idx: exists().where(entry.c.idx == idx, *wanted))
     return conditions
 
 

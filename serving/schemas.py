@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from guard import types
 from guard.errors import InputError
 from guard.marks.aigc import envelope
 from guard.types import CheckResult, Content, Decision, Finding, Modality, Operator, Region, Release, Span, Stage
-from guard.types import Receipt as LedgerReceipt
 
 
 class CheckRequest(BaseModel):
@@ -95,7 +95,7 @@ def evidence(release: Release) -> dict[str, Any]:
     return evidence_of(release.decision, release.receipt)
 
 
-def evidence_of(decision: Decision, receipt: LedgerReceipt) -> dict[str, Any]:
+def evidence_of(decision: Decision, receipt: types.Receipt) -> dict[str, Any]:
     """The same of a decision that was recorded before."""
     verdict = decision.verdict
     return Evidence(

@@ -116,6 +116,27 @@ def test_an_image_leaves_with_the_marks_of_its_policy(settings: Settings) -> Non
         assert b"trainedAlgorithmicMedia" in base64.b64decode(freed["image"])
 
 
+def test_a_mark_that_cannot_be_put_on_is_for_a_person_too(settings: Settings, tmp_path: Path) -> None:
+    """Where the policy says so: the picture waits once more, for the mark alone, and then leaves without it."""
+    marked = POLICY.replace("metadata: [iptc]", "watermark: {image: {method: dwtDctSvd, on_unmarkable: review}}")
+    (tmp_path / "policy.yaml").write_text(marked, "utf-8")
+    with TestClient(create_app(settings)) as client:
+        desk = Desk(client)
+        one = desk.held(image=base64.b64encode(png(32, 32, (0, 0, 0))).decode())
+        desk.let_go(one)
+        again = desk.get("app", f"reviews/{one}").json()
+        assert (again["status"], "image" in again) == ("waiting", False)
+        waits = desk.get("bob", "reviews").json()["reviews"]
+        assert [(row["rules"], row["state"]) for row in waits] == [(["dark", "mark:watermark"], "waiting")]
+        desk.let_go(waits[0]["decision"], "bob")
+        freed = desk.get("app", f"reviews/{one}").json()
+        assert freed["status"] == "released"
+        assert base64.b64decode(freed["image"]) == png(32, 32, (0, 0, 0))
+        assert desk.get("bob", "reviews").json()["reviews"] == []
+    report = verify(settings.ledger)
+    assert (report.ok, rederive(show(settings.ledger, freed["genguard"]["decision"]))) == (True, "same")
+
+
 def test_of_many_who_ask_at_once_one_makes_it_ready(settings: Settings) -> None:
     """All get the same."""
     with TestClient(create_app(settings)) as client, ThreadPoolExecutor(8) as pool:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from guard.registry import checks
 from policies.load import open_policy
+from tests.fakes import ImageCheck, png
 
 POLICY = """policy: desk
 version: 1
@@ -89,6 +91,21 @@ def test_a_false_positive_becomes_a_test_in_one_step(desk):
     assert tested.code == 1, "the rule still fires where the new example says that it must not"
     missing = desk("audit", "review", "to-test", one, "--policy", "held.yaml", "--rule", "threat")
     assert (missing.code, "no rule 'threat'" in missing.err) == (64, True)
+
+
+def test_a_picture_becomes_a_test_too(desk, tmp_path, monkeypatch):
+    """As a file beside the policy."""
+    monkeypatch.setitem(checks._factories, "dark", ImageCheck)
+    dark = POLICY.replace("hidden: {use: invisible_characters}", "hidden: {use: dark}").replace("policy: desk", "policy: dark")
+    (tmp_path / "dark.yaml").write_text(dark, "utf-8")
+    one = json.loads(desk("check", "-", "--policy", "dark.yaml", "--json", given=png(32, 32, (0, 0, 0))).out)
+    decision = one["genguard"]["decision"]
+    made = desk("audit", "review", "to-test", decision, "--policy", "dark.yaml", "--flags", "--rule", "hidden", "--json")
+    assert json.loads(made.out)["expects"] == "flags"
+    tests = open_policy("dark.yaml").tests
+    assert [test.expects for test in tests] == ["flags"]
+    assert (tmp_path / "examples" / f"{decision}.png").read_bytes() == png(32, 32, (0, 0, 0))
+    assert desk("policy", "test", "dark.yaml").code == 0
 
 
 def test_samples_and_agreement(desk):
