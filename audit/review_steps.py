@@ -30,7 +30,7 @@ from audit.review import (
     advance,
     turns,
 )
-from audit.review_codes import FEEDBACK_CODES
+from audit.review_codes import CODES, FEEDBACK_CODES, OUTCOMES
 from audit.review_queue import Case, case, state_of
 from guard.errors import InputError, RefusedError
 
@@ -87,8 +87,10 @@ def decide(
 ) -> Taken:
     """Say what becomes of a claimed decision. `second`: rules and categories that take two persons.
 
-    Of an appeal a reason has to be given.
+    Of an appeal a reason has to be given. Raises InputError for an outcome or a code that is none.
     """
+    _one_of("outcome", outcome, OUTCOMES)
+    _one_of("code", code, CODES)
 
     def fields(found: Case) -> tuple[str, dict[str, Any]]:
         state = found.state
@@ -108,7 +110,8 @@ def appeal(ledger: Recorder, decision: str, actor: str, reason: str, *, tenant: 
 
 
 def overrule(ledger: Recorder, decision: str, actor: str, outcome: str, reason: str, *, tenant: str = "") -> Taken:
-    """Set aside what somebody else decided."""
+    """Set aside what somebody else decided. Raises InputError for an outcome that is none."""
+    _one_of("outcome", outcome, OUTCOMES)
     return _take(ledger, decision, tenant, actor, lambda _: (OVERRIDE, {"outcome": outcome}), reason)
 
 
@@ -125,14 +128,18 @@ def undo(ledger: Recorder, decision: str, actor: str, reason: str, *, tenant: st
 
 def feedback(ledger: Recorder, decision: str, actor: str, code: str, comment: str = "", *, tenant: str = "") -> Taken:
     """Record what a caller says of a decision; it waits for a person from then on."""
-    if code not in FEEDBACK_CODES:
-        raise InputError(f"found the code {code[:40]!r}, expected one of: {', '.join(FEEDBACK_CODES)}")
+    _one_of("code", code, FEEDBACK_CODES)
     return _take(ledger, decision, tenant, actor, lambda _: (FEEDBACK, {"code": code, "queue": FEEDBACKS}), comment)
 
 
 def sample(ledger: Recorder, decision: str, actor: str, *, persons: int = 1, tenant: str = "") -> Taken:
     """Let persons look at a decision for quality control, 1 or 2 of them."""
     return _take(ledger, decision, tenant, actor, lambda _: (REVIEW, {"step": SAMPLE, "queue": QUALITY, "rounds": persons}))
+
+
+def _one_of(what: str, found: str, known: Collection[str]) -> None:
+    if found not in known:
+        raise InputError(f"found the {what} {found[:40]!r}, expected one of: {', '.join(known)}")
 
 
 def _take(

@@ -26,7 +26,7 @@ from audit.review_codes import WITHHOLD
 from audit.review_queue import case, state_of
 from guard.errors import LedgerError, RefusedError
 from guard.pipeline import Guard
-from guard.types import Action, Content, Decision, Modality, Receipt, Reviewed
+from guard.types import Action, Content, Decision, Modality, Operator, Receipt, Reviewed
 from policies import from_document
 
 WAITING, RELEASED, WITHHELD, NOT_HELD = "waiting", "released", "withheld", "not_held"
@@ -110,8 +110,9 @@ async def release(guard: Guard, ledger: Appender, vault: Vaulted, state: State) 
     await guard.release_held(decision, policy, reviewed, append)
 
 
-def answer_fields(found: Answer) -> dict[str, Any]:
-    """The answer as plain fields, with `text` or `image` (base64) when it is released."""
+def answer_fields(found: Answer, operator: Operator) -> dict[str, Any]:
+    """The answer as plain fields, with `text` or `image` (base64) when it is released, and `AIGC` where it was asked for."""
+    from guard.marks.aigc import envelope_of
     from serving.schemas import evidence_of
 
     fields: dict[str, Any] = {"decision": found.state.subject.decision, "status": found.status}
@@ -124,6 +125,9 @@ def answer_fields(found: Answer) -> dict[str, Any]:
         data = found.content.data
         fields |= {"text": _text(data)} if text else {"image": base64.b64encode(data).decode()}
         fields["media_type"] = found.content.media_type
+        if found.shown is not None and found.shown.decision is not None:
+            label = envelope_of(found.shown.decision, operator)
+            fields |= {"AIGC": label} if label else {}
     return fields
 
 

@@ -43,8 +43,8 @@ class ClaimBody(_Body):
 class DecideBody(_Body):
     """What becomes of it."""
 
-    outcome: str = Field(description="`release` or `withhold`.")
-    code: str = Field(description=f"One of: {', '.join(CODES)}.")
+    outcome: str = Field(max_length=40, description="`release` or `withhold`.")
+    code: str = Field(max_length=40, description=f"One of: {', '.join(CODES)}.")
     reason: str = Field("", max_length=MAX_REASON)
 
 
@@ -57,7 +57,7 @@ class ReasonBody(_Body):
 class OverruleBody(ReasonBody):
     """The contrary of what was decided."""
 
-    outcome: str
+    outcome: str = Field(max_length=40, description="`release` or `withhold`.")
 
 
 class FeedbackBody(_Body):
@@ -94,13 +94,13 @@ async def review(decision: str, http: HttpRequest) -> Any:
     wired: Wired = http.app.state.wired
     try:
         found = await run_in_threadpool(case, wired.ledger_url, decision[:60], tenant=http.state.sees)
-    except QueryError as error:
-        return error_response(404, str(error), "not_found")
+    except QueryError:  # its words may name ids of other tenants
+        return error_response(404, f"no decision {decision[:60]}", "not_found")
     subject = found.state.subject
     fields: dict[str, Any] = {}
     if subject.tenant == http.state.request.tenant:
         vault = Vaulted(wired.ledger_url, http.app.state.key_file)
-        fields = answer_fields(await answer(wired.guard, wired.ledger, vault, subject.decision))
+        fields = answer_fields(await answer(wired.guard, wired.ledger, vault, subject.decision), wired.guard.operator)
         found = await run_in_threadpool(case, wired.ledger_url, subject.decision)
     return {**fields, "review": _fields(http, found)}
 
@@ -179,8 +179,8 @@ async def _step(
     wired: Wired = http.app.state.wired
     try:  # a mistake in the body is an InputError: only the decision is looked up by this
         found = await run_in_threadpool(case, wired.ledger_url, decision[:60], tenant=http.state.sees)
-    except QueryError as error:
-        return error_response(404, str(error), "not_found")
+    except QueryError:  # its words may name ids of other tenants
+        return error_response(404, f"no decision {decision[:60]}", "not_found")
     taken = await run_in_threadpool(take, wired.ledger, http.state.request.actor, http.state.sees)
     assert taken.case.state.subject == found.state.subject
     return JSONResponse(taken_fields(taken, _sla(http), datetime.now(UTC)))

@@ -173,7 +173,7 @@ def fetch(
         found = asyncio.run(answer(guard, opened, Vaulted(ledger, key_file), str(shown.decision.id)))
     finally:
         opened.close()
-    fields = answer_fields(found)
+    fields = answer_fields(found, guard.operator)
     data = found.content.data if found.content else None
     if data is not None and out is None and "image" in fields and not as_json:
         raise typer.BadParameter("an image needs a file: --out FILE", param_hint="--out")

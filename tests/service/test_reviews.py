@@ -91,6 +91,7 @@ def test_an_output_leaves_after_a_person_let_it_go(settings: Settings) -> None:
         claimed = desk.post("ann", f"reviews/{one}/claim", minutes=5).json()["review"]
         assert claimed["claimed"]["by"] == "ann"
         assert desk.post("bob", f"reviews/{one}/claim").status_code == 409
+        assert desk.post("ann", f"reviews/{one}/decide", outcome="release", code="mood").status_code == 400
         decided = desk.post("ann", f"reviews/{one}/decide", outcome="release", code="false_positive").json()
         assert decided["review"]["outcome"] == "release"
         freed = desk.get("app", f"reviews/{one}").json()
@@ -114,6 +115,18 @@ def test_an_image_leaves_with_the_marks_of_its_policy(settings: Settings) -> Non
         freed = desk.get("app", f"reviews/{one}").json()
         assert [(mark["kind"], mark["verified"]) for mark in freed["genguard"]["marks"]] == [("iptc", True)]
         assert b"trainedAlgorithmicMedia" in base64.b64decode(freed["image"])
+
+
+def test_a_text_comes_with_the_label_that_its_policy_asks_for(settings: Settings, tmp_path: Path) -> None:
+    """As every released text does."""
+    (tmp_path / "policy.yaml").write_text(POLICY.replace("[iptc]", "[aigc]"), "utf-8")
+    with TestClient(create_app(settings.model_copy(update={"content_producer": "Acme Ltd"}))) as client:
+        desk = Desk(client)
+        one = desk.held()
+        desk.let_go(one)
+        freed = desk.get("app", f"reviews/{one}").json()
+    assert freed["AIGC"]["ContentProducer"] == "Acme Ltd"
+    assert freed["genguard"]["decision"] in freed["AIGC"].values()
 
 
 def test_a_mark_that_cannot_be_put_on_is_for_a_person_too(settings: Settings, tmp_path: Path) -> None:
