@@ -9,7 +9,6 @@ error or an input that cannot be read, 70 a failure of ours.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -23,8 +22,9 @@ from guard.errors import GenguardError, InputError, PolicyError, SettingsError, 
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal.banks import bank_app
+from terminal.policy import policy_app
+from terminal.printing import FAILURE, USAGE, Json, print_json
 
-USAGE, FAILURE = 64, 70
 NOTHING, CLOSED = 1, 2
 """What `reveal` ends with when there is nothing to open, and when something does not open."""
 MAX_FILE = 64_000_000
@@ -40,7 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True)
 marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
@@ -59,7 +58,6 @@ RedactionKeyFile = Annotated[
         help="Key of hashes, stand-ins and encrypted values; beside the ledger by default.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 @app.command()
@@ -161,7 +159,7 @@ def reveal(
         raise InputError(f"{file}: found an image, expected a text")
     revealed = open_values(text, key)
     if as_json:
-        _print_json(asdict(revealed) | {"found": revealed.found})
+        print_json(asdict(revealed) | {"found": revealed.found})
     else:
         display.print_revealed(revealed)
     raise typer.Exit(CLOSED if revealed.closed else 0 if revealed.found else NOTHING)
@@ -189,7 +187,7 @@ def verify_origin(
     settings = Settings.read(**{name: value for name, value in given.items() if value is not None})
     report = verify(_read(file), gather(settings, anchors=anchors))
     if as_json:
-        _print_json(fields(report))
+        print_json(fields(report))
     else:
         print_origin(report)
     raise typer.Exit(CODES[report.answer])
@@ -228,40 +226,10 @@ def evaluate(
         plot,
     )
     if as_json:
-        _print_json(report.summary)
+        print_json(report.summary)
     else:
         evaluation.print_report(report)
     raise typer.Exit(0 if report.summary["n"] else FAILURE)
-
-
-@policy_app.command()
-def lint(file: Annotated[str, typer.Argument(help="A policy file or pack name.")], as_json: Json = False) -> None:
-    """Check a policy file; every mistake is named with its file and line."""
-    from policies import load
-
-    try:
-        found = load(file)
-    except PolicyError as error:
-        if not as_json:
-            raise
-        _print_json({"ok": False, "error": error.diagnostics()})
-        raise typer.Exit(USAGE) from None
-    facts = {"policy": found.id, "version": found.version, "status": found.status, "revision": found.revision}
-    if as_json:
-        _print_json({"ok": True, **facts, "checks": len(found.checks), "rules": len(found.rules)})
-    else:
-        typer.echo(
-            f"{file}: fine. {found.id} version {found.version} ({found.status}): {len(found.checks)} checks, "
-            f"{len(found.rules)} rules, revision {found.revision[:16]}"
-        )
-
-
-@policy_app.command()
-def schema() -> None:
-    """Print the JSON Schema of policy files, which editors use for completion."""
-    from policies.schema import json_schema
-
-    _print_json(json_schema())
 
 
 @marks_app.command("dev-cert")
@@ -274,7 +242,7 @@ def marks_dev_cert(
 
     certificate, key, root = make_development(out)
     if as_json:
-        _print_json({"certificate": str(certificate), "key": str(key), "root": str(root)})
+        print_json({"certificate": str(certificate), "key": str(key), "root": str(root)})
     else:
         typer.echo(f"export GENGUARD_C2PA_CERTIFICATE={certificate} GENGUARD_C2PA_KEY={key}")
         typer.echo("For development only: what it signs is named as not to be trusted.", err=True)
@@ -298,7 +266,7 @@ def audit_query(
     text = " ".join([*(filters or ()), *(f"-{one}" for one in exclude or ())])
     page = query(ledger, text, limit=limit, before=before)
     if as_json:
-        _print_json(display.page_fields(page))
+        print_json(display.page_fields(page))
     else:
         display.print_page(page)
 
@@ -317,7 +285,7 @@ def audit_show(
 
     shown = show(ledger, decision, reveal=reveal, key_file=key_file)
     if as_json:
-        _print_json(display.entry_fields(shown))
+        print_json(display.entry_fields(shown))
     else:
         display.print_entry(shown)
 
@@ -330,7 +298,7 @@ def audit_verify(ledger: LedgerUrl = DEFAULT_LEDGER, key_file: KeyFile = None, a
 
     report = verify(ledger, key_file=key_file)
     if as_json:
-        _print_json(display.report_fields(report))
+        print_json(display.report_fields(report))
     else:
         display.print_report(report)
     raise typer.Exit(report.exit_code)
@@ -376,14 +344,10 @@ def _show(release: Release, out: Path | None, *, as_json: bool) -> None:
     if content is not None and out is not None:
         out.write_bytes(content.payload())
     if as_json:
-        _print_json(display.release_fields(release))
+        print_json(display.release_fields(release))
     else:
         display.print_release(release, out)
     raise typer.Exit(EXIT[release.verdict.action])
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def _quiet() -> None:

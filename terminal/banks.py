@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from guard.matching.records import check_kind, day_from, territory_from
 from guard.matching.works import Work
 from serving import works as shared
 from serving.settings import DEFAULT_LEDGER
-from terminal.printing import printable
+from terminal.printing import Json, print_json, printable
 
 NO_MATCH, REJECTED, DAMAGED = 1, 2, 2
 """What `match` ends with when nothing matches, `show WORK --at` when it was not there; `import` when works were refused;
@@ -39,7 +38,6 @@ KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of 
 Kind = Annotated[str, typer.Option("--kind", help="protected, or cleared: look-alikes that never count. For a new bank.")]
 KeepText = Annotated[bool, typer.Option("--keep-text", help="Keep texts, so that a match can be followed letter by letter.")]
 At = Annotated[str, typer.Option("--at", metavar="DIGEST", help="As it was when the bank had this digest, or its beginning.")]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 @bank_app.command()
@@ -78,7 +76,7 @@ def add(
     with _changing(bank, ledger, key_file, kind) as opened:
         added = shared.add(opened, ready, actor=_actor(), source="add")
     if as_json:
-        _print_json({"bank": opened.name, "work": work.id, "added": added, "digest": opened.digest})
+        print_json({"bank": opened.name, "work": work.id, "added": added, "digest": opened.digest})
     else:
         typer.echo(f"{work.id}: {'registered in' if added else 'already in'} {opened.name}, now {len(opened)} works")
 
@@ -106,7 +104,7 @@ def import_(
     with _changing(bank, ledger, key_file, kind) as opened:
         summary = _with_progress(opened, source, options, quiet=as_json)
     if as_json:
-        _print_json(summary.fields() | {"bank": opened.name, "works": len(opened), "digest": opened.digest})
+        print_json(summary.fields() | {"bank": opened.name, "works": len(opened), "digest": opened.digest})
     else:
         _print_summary(opened, summary)
     raise typer.Exit(REJECTED if summary.rejected else 0)
@@ -125,7 +123,7 @@ def list_(
     if bank is None:
         found = shared.all_banks()
         if as_json:
-            _print_json({"banks": found})
+            print_json({"banks": found})
         else:
             troubled = any("trouble" in one for one in found)
             _print_table(("bank", "kind", "where", "works", "digest", *(("trouble",) if troubled else ())), found)
@@ -133,7 +131,7 @@ def list_(
     opened = banks.load(bank, empty=True)
     works, more = shared.page(opened, at=at, after=after, limit=limit, query=query)
     if as_json:
-        _print_json({"bank": opened.name, "works": [shared.work_fields(one) for one in works], "next": more})
+        print_json({"bank": opened.name, "works": [shared.work_fields(one) for one in works], "next": more})
     else:
         _print_table(("number", "id", "title", "owner", "licence", "modality"), [shared.work_fields(one) for one in works])
         _console().print(f"{len(works)} works{f'; the next page: --after {more}' if more else ''}", highlight=False)
@@ -152,7 +150,7 @@ def show(
     if work is None:
         trouble = shared.history_trouble(opened) if verify else ""
         fields = shared.bank_fields(opened, at=at) | ({"history": trouble or "sound"} if verify else {})
-        _print_json(fields) if as_json else _print_bank(fields)
+        print_json(fields) if as_json else _print_bank(fields)
         raise typer.Exit(DAMAGED if trouble else 0)
     state = opened.state(at)
     found = opened.find(work, at=at)
@@ -164,7 +162,7 @@ def show(
         fields = {**shared.work_fields(found, state=state, whole=True)}
         fields["registered"] = not fields["retired"]
     fields |= {"bank": opened.name, "digest": state.head.hex()}
-    _print_json(fields) if as_json else _print_facts(fields)
+    print_json(fields) if as_json else _print_facts(fields)
     raise typer.Exit(0 if fields["registered"] or not at else NO_MATCH)
 
 
@@ -182,7 +180,7 @@ def retire(
     with _changing(bank, ledger, key_file) as opened:
         count = opened.retire(works, actor=_actor())
     if as_json:
-        _print_json({"bank": opened.name, "retired": count, "works": len(opened), "digest": opened.digest})
+        print_json({"bank": opened.name, "retired": count, "works": len(opened), "digest": opened.digest})
     else:
         typer.echo(f"{count} retired, {opened.name} now has {len(opened)} works")
 
@@ -205,7 +203,7 @@ def match(
 
         draw(data, matched).save(out, "PNG")
         fields["out"] = str(out)
-    _print_json(fields) if as_json else _print_match(fields)
+    print_json(fields) if as_json else _print_match(fields)
     raise typer.Exit(0 if matched.findings else NO_MATCH)
 
 
@@ -228,7 +226,7 @@ def export(
     with exchange.replacing(Path(file)) as stream:
         count = exchange.write(works, opened.kind, opened.name, format_, stream)
     if as_json:
-        _print_json({"bank": opened.name, "file": file, "format": format_, "written": count, "works": opened.state(at).size})
+        print_json({"bank": opened.name, "file": file, "format": format_, "written": count, "works": opened.state(at).size})
     else:
         left = opened.state(at).size - count
         typer.echo(f"{count} works written to {file}" + (f", {left} left out: they have no such hash" if left else ""))
@@ -327,7 +325,3 @@ def _print_match(fields: dict[str, Any]) -> None:
 def _console() -> Console:
     console = Console()
     return console if console.is_terminal else Console(width=160)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))

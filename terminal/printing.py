@@ -1,8 +1,21 @@
-"""Texts that others wrote, as a terminal may show them."""
+"""What all commands share: exit codes, JSON, and texts that others wrote as a terminal may show them."""
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from typing import Annotated, Any
+
+import typer
+
+USAGE, FAILURE = 64, 70
+"""Exit codes: a usage error or an input that cannot be used; a failure of ours."""
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON value to standard output."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def printable(text: str) -> str:
