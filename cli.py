@@ -21,7 +21,7 @@ import typer
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, TooLargeError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
-from terminal import policy_diff
+from terminal import policy_diff, policy_replay
 from terminal.banks import bank_app
 from terminal.policy import policy_app
 from terminal.printing import FAILURE, USAGE, Json, print_json
@@ -45,6 +45,7 @@ marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 policy_diff.add(policy_app)
+policy_replay.add(policy_app)
 app.add_typer(marks_app, name="marks")
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")

@@ -1,14 +1,20 @@
-"""What a ledger remembers of policies: their documents, by revision or by name."""
+"""What a ledger remembers of policies, and of the contents that were judged: documents by revision or name, stored contents."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
 from sqlalchemy import Connection, Engine, select
 
-from audit.body import ACTIVATION, DECISION
+from audit.body import ACTIVATION, DECISION, decision_from, origin_from
 from audit.canonical import loads
-from audit.grammar import QueryError
+from audit.grammar import Filter, QueryError
 from audit.models import tables
-from audit.query import reading
+from audit.query import condition, open_stored, open_vault, reading
+from audit.vault import Vault
+from guard.types import CALLER, Content, Decision, Modality
 
 _ENTRY = tables()[0]
 
@@ -47,6 +53,48 @@ def latest_document(source: str | Engine, policy: str) -> str:
                 f"this ledger has no policy {policy!r}", advice="Name two policies to compare, or another ledger with --ledger."
             )
         return _document(connection, found)
+
+
+def judged_by(source: str | Engine, policy: str) -> bool:
+    """Whether a decision was made under a policy of this name. Raises LedgerError when the ledger cannot be read."""
+    with reading(source) as connection:
+        found = select(_ENTRY.c.idx).where(_ENTRY.c.policy == policy, _ENTRY.c.kind == DECISION).limit(1)
+        return connection.execute(found).first() is not None
+
+
+def originals(
+    source: str, filters: Iterable[Filter] = (), *, limit: int | None = None, key_file: str | Path | None = None
+) -> Iterator[tuple[int, Decision, Content | None, str]]:
+    """Decisions that match some filters, newest first, each with its index and the content as it came, or why that is gone.
+
+    Raises LedgerError when the ledger cannot be read.
+    """
+    wanted = map(condition, [Filter("kind", (DECISION,)), *filters])
+    with reading(source) as connection:
+        vault = open_vault(source, connection, key_file)
+        statement = select(_ENTRY.c.idx, _ENTRY.c.body).where(*wanted, _ENTRY.c.body.is_not(None))
+        for idx, data in connection.execute(statement.order_by(_ENTRY.c.idx.desc()).limit(limit)):
+            body = loads(data)
+            decision = decision_from(body)
+            content, why = _original(connection, idx, body, decision, vault)
+            yield idx, decision, content, why
+
+
+def _original(
+    connection: Connection, idx: int, body: Mapping[str, Any], decision: Decision, vault: Vault | str
+) -> tuple[Content | None, str]:
+    block = body.get("content")
+    if block is None:
+        return None, ""
+    if isinstance(vault, str):
+        return None, vault
+    data, why = open_stored(connection, idx, body, block, vault)
+    if data is None:
+        return None, why
+    modality, text = decision.context.modality, decision.context.modality is Modality.TEXT
+    whole = data.decode("utf-8", "surrogatepass") if text else data
+    origin = origin_from(body) or CALLER
+    return Content(modality, whole, block["media_type"], decision.context.stage, origin, decision.request), ""
 
 
 def documents(source: str | Engine) -> dict[str, str]:
