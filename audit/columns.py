@@ -5,27 +5,27 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
 import msgspec
+import orjson
 from sqlalchemy import and_, func, select
 from sqlalchemy.dialects import sqlite
 
 from audit.body import BODY_VERSION, DECISION, decision_from
-from audit.canonical import loads
 from audit.database import clear_errors, database_path, raw, reader_engine
 from audit.grammar import Filter
 from audit.models import tables
 from audit.query import condition
-from guard.decide import EARLY_STOP
 from guard.errors import LedgerError
-from guard.recorded import EARLY, FAILED, OK, TIMEOUT, Findings, Recorded, Results, Source
+from guard.recorded import STOPPED, Findings, Recorded, Results, Source, status_of
 from guard.types import Decision
 
 BATCH = 4096
 """Decisions that are decoded together."""
+MANY = 100_000
+"""Entries from which on compiled loops are worth the time that compiling them takes, once an installation."""
 
 _ENTRY = tables()[0]
 
@@ -108,45 +108,34 @@ _decode = msgspec.json.Decoder(_Body).decode
 _decode_why = msgspec.json.Decoder(_Why).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Which entries may match some filters: indices from `first` to `last`, both of them among these."""
-
-    first: int
-    last: int
-    pruned: int
-    """Decisions among the matching ones whose bodies are gone."""
-
-
 class History:
     """Recorded decisions that match some filters, newest first; one state of the ledger throughout."""
 
-    def __init__(self, connection: sqlite3.Connection, filters: Sequence[Filter], limit: int | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, filters: Sequence[Filter], limit: int | None, many: int) -> None:
         """Use `history`."""
-        self._connection, self._limit = connection, limit
-        wanted = [Filter("kind", (DECISION,)), *filters]
-        self._where = and_(*map(condition, wanted))
-        self._times = [one for one in filters if one.key in {"since", "until"}]
-        self.range = self._bounds()
+        self._connection, self._limit, self._many = connection, limit, many
+        self._where = and_(*map(condition, [Filter("kind", (DECISION,)), *filters]))
+        self.first, self.last = self._bounds([one for one in filters if one.key in {"since", "until"}])
+        """Between which indices matching entries lie; the first is the larger one when there are none."""
+        self.pruned = 0
+        """Matching decisions, among those that were read so far, whose bodies are gone."""
 
     def batches(self, size: int = BATCH) -> Iterator[Recorded]:
         """Batches of so many decisions. Raises LedgerError for a body that cannot be read."""
+        read = _fast if min(self._limit or self.last, self.last - self.first) >= self._many else _plain
         statement = select(_ENTRY.c.idx, _ENTRY.c.body).with_hint(_ENTRY, "NOT INDEXED", "sqlite")  # in the order of the file
-        bounds = _ENTRY.c.idx.between(self.range.first, self.range.last)
-        statement = statement.where(bounds, self._where, _ENTRY.c.body.is_not(None)).order_by(_ENTRY.c.idx.desc())
+        statement = statement.where(_ENTRY.c.idx.between(self.first, self.last), self._where).order_by(_ENTRY.c.idx.desc())
         with closing(self._run(statement if self._limit is None else statement.limit(self._limit))) as cursor:
             while rows := cursor.fetchmany(size):
-                yield _recorded(rows)
+                whole = [row for row in rows if row[1] is not None]
+                self.pruned += len(rows) - len(whole)
+                if whole:
+                    yield read(whole)
 
-    def _bounds(self) -> Range:
-        time = and_(*map(condition, self._times)) if self._times else None
-        first, last = self._run(
-            select(func.min(_ENTRY.c.idx), func.max(_ENTRY.c.idx)).where(*([] if time is None else [time]))
-        ).fetchone()
-        if first is None:
-            return Range(0, -1, 0)
-        pruned = select(func.count()).where(_ENTRY.c.body.is_(None), self._where)
-        return Range(first, last, 0 if self._limit is not None else self._run(pruned).fetchone()[0])
+    def _bounds(self, times: Sequence[Filter]) -> tuple[int, int]:
+        statement = select(func.min(_ENTRY.c.idx), func.max(_ENTRY.c.idx)).where(*map(condition, times))
+        first, last = self._run(statement).fetchone()
+        return (0, -1) if first is None else (first, last)
 
     def _run(self, statement: Any) -> sqlite3.Cursor:
         compiled = statement.compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True})
@@ -154,10 +143,11 @@ class History:
 
 
 @contextmanager
-def history(url: str, filters: Iterable[Filter] = (), *, limit: int | None = None) -> Iterator[History]:
+def history(url: str, filters: Iterable[Filter] = (), *, limit: int | None = None, many: int = MANY) -> Iterator[History]:
     """Open a ledger read-only for a replay of the decisions that match `filters` (`audit.grammar`), at most the newest `limit`.
 
-    Its writers are not held up. Raises LedgerError when it cannot be read.
+    Its writers are not held up. `many`: from how many entries on compiled loops read them. Raises LedgerError when the ledger
+    cannot be read.
     """
     path = database_path(url)
     if not path.is_file():
@@ -165,11 +155,11 @@ def history(url: str, filters: Iterable[Filter] = (), *, limit: int | None = Non
     with clear_errors("read the ledger", path), reader_engine(path).connect() as connection, connection.begin():
         cursor = raw(connection)
         cursor.text_factory = str
-        yield History(cursor, tuple(filters), limit)
+        yield History(cursor, tuple(filters), limit, many)
 
 
-def _recorded(rows: Sequence[tuple[int, bytes]]) -> Recorded:
-    """The columns of some bodies."""
+def _plain(rows: Sequence[tuple[int, bytes]]) -> Recorded:
+    """The columns of some bodies, by msgspec."""
     import numpy as np
 
     bodies = _bodies(rows)
@@ -200,7 +190,7 @@ def _recorded(rows: Sequence[tuple[int, bytes]]) -> Recorded:
         results=Results(
             row=row,
             source=np.array([sources[one.check, one.version, one.digest] for one in results], np.int32),
-            status=np.array([0 if one.status == "ok" else _status(one) for one in results], np.int8),
+            status=np.array([0 if one.status == "ok" else status_of(one.status, one.error) for one in results], np.int8),
             whole=_whole([one.scanned for one in results], length[row], image[row]),
             latency_us=np.array([one.latency_us for one in results], np.int64),
         ),
@@ -213,8 +203,102 @@ def _recorded(rows: Sequence[tuple[int, bytes]]) -> Recorded:
         ),
         labels=list(labels),
         decision=lambda place: _decision(rows[place][1]),
-        fired=lambda place: {one.rule: one.action for one in _decode_why(rows[place][1]).verdict.fired},
+        fired=lambda place: _fired(rows[place][1]),
     )
+
+
+def _fast(rows: Sequence[tuple[int, bytes]]) -> Recorded:
+    """The same by compiled loops; by msgspec for bodies that these do not expect."""
+    import numpy as np
+
+    from audit import body_kernels as kernels
+
+    bodies = [body for _, body in rows]
+    joined = b"".join(bodies)
+    data = np.frombuffer(joined, np.uint8)
+    starts = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(list(map(len, bodies)), out=starts[1:])
+    read = kernels.Columns(
+        np.empty((len(rows), kernels.UNMARKED + 1), np.int64),
+        np.empty((len(data) // 64 + 1, kernels.END + 1), np.int64),
+        np.empty((len(data) // 32 + 1, kernels.PLACED + 1), np.int64),
+        np.zeros(2, np.int64),
+    )
+    table = kernels.Strings(
+        np.full(2 * kernels.STRINGS, -1, np.int64), np.empty((kernels.STRINGS, 2), np.int64), np.zeros(1, np.int64)
+    )
+    if not kernels.scan(data, starts, np.frombuffer(STOPPED.encode(), np.uint8), read, table):
+        return _plain(rows)
+    known = table.known[: table.count[0]].tolist()
+    strings = [msgspec.json.decode(joined[first - 1 : last + 1], type=str) for first, last in known]
+    columns = read.rows.T.copy()
+    results, findings = read.results[: read.done[0]].T.copy(), read.findings[: read.done[1]].T.copy()
+    if (columns[kernels.SCHEMA] != BODY_VERSION).any():
+        return _plain(rows)
+
+    def texts(column: int) -> list[str]:
+        return [strings[number] for number in columns[column].tolist()]
+
+    row, length, modality = results[kernels.ROW], columns[kernels.LENGTH], texts(kernels.MODALITY)
+    image = np.array([one == "image" for one in modality], bool)[row]
+    region, start, end = results[kernels.PLACES] == 4, results[kernels.START], results[kernels.END]
+    source, sources = _sources(results[kernels.CHECK : kernels.DIGEST + 1], strings)
+    labels, label = np.unique(findings[kernels.LABEL], return_inverse=True)
+    return Recorded(
+        index=[index for index, _ in rows],
+        time=_Times(joined, columns[kernels.TIME].tolist(), columns[kernels.TIME_END].tolist()),
+        policy=texts(kernels.POLICY),
+        revision=texts(kernels.REVISION),
+        action=texts(kernels.ACTION),
+        stage=texts(kernels.STAGE),
+        modality=modality,
+        generator=texts(kernels.GENERATOR),
+        tenant=texts(kernels.TENANT),
+        language=texts(kernels.LANGUAGE),
+        length=length,
+        refused=columns[kernels.CONTENT] == 0,
+        unmarked=columns[kernels.UNMARKED] != 0,
+        results=Results(
+            row=row,
+            source=source,
+            status=results[kernels.STATUS].astype(np.int8),
+            whole=np.where(image, region, ~region & (start == 0) & (end >= length[row])),
+            latency_us=results[kernels.LATENCY],
+        ),
+        sources=sources,
+        findings=Findings(
+            result=findings[kernels.RESULT],
+            label=label,
+            score=findings[kernels.SCORE],
+            placed=findings[kernels.PLACED] != 0,
+        ),
+        labels=[strings[number] for number in labels.tolist()],
+        decision=lambda place: _decision(rows[place][1]),
+        fired=lambda place: _fired(rows[place][1]),
+    )
+
+
+def _sources(columns: Any, strings: Sequence[str]) -> tuple[Any, list[Source]]:
+    """Numbers for triples of check, version and digest."""
+    import numpy as np
+
+    joined = (columns[0] << 40) | (columns[1] << 20) | columns[2]
+    found, numbers = np.unique(joined, return_inverse=True)
+    least = 2**20 - 1
+    return numbers, [Source(strings[one >> 40], strings[(one >> 20) & least], strings[one & least]) for one in found.tolist()]
+
+
+class _Times(Sequence[str]):
+    """Times by their places in joined bodies: few are ever asked for."""
+
+    def __init__(self, joined: bytes, first: list[int], last: list[int]) -> None:
+        self._joined, self._first, self._last = joined, first, last
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._joined[self._first[place] : self._last[place]].decode()
+
+    def __len__(self) -> int:
+        return len(self._first)
 
 
 def _bodies(rows: Sequence[tuple[int, bytes]]) -> list[_Body]:
@@ -241,16 +325,12 @@ def _readable(body: bytes) -> bool:
     return True
 
 
+def _fired(body: bytes) -> dict[str, str]:
+    return {one.rule: one.action for one in _decode_why(body).verdict.fired}
+
+
 def _decision(body: bytes) -> Decision:
-    return decision_from(loads(body))
-
-
-def _status(result: _Result) -> int:
-    if result.status == "ok":
-        return OK
-    if result.status == "timeout":
-        return TIMEOUT
-    return EARLY if result.status == "skipped" and result.error == EARLY_STOP else FAILED
+    return decision_from(orjson.loads(body))
 
 
 def _whole(scanned: list[_Place | None], length: Any, image: Any) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from guard.decide import EARLY_STOP
 from guard.types import Decision
 
 if TYPE_CHECKING:
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 
 OK, FAILED, TIMEOUT, EARLY = range(4)
 """What became of a check: it answered; it failed; it took too long; it was not started, as an earlier group had blocked."""
+
+
+STOPPED = EARLY_STOP
+"""The error of a check that was not started."""
+
+
+def status_of(status: str, error: str) -> int:
+    """What became of a check, from what is recorded of it."""
+    if status == "skipped":
+        return EARLY if error == STOPPED else FAILED
+    return {"ok": OK, "timeout": TIMEOUT}.get(status, FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,13 +224,14 @@ class Replay:
             )
             for spec in self.draft.checks
         }
-        judged = Sheet(plan, batch, rows, trusted).judge()
+        sheet = Sheet(plan, batch, rows, trusted)
+        judged = sheet.judge()
         before = np.array([STRENGTH[batch.action[row]] for row in rows], np.int8)
         certain = judged.reason < 0
         exactly = judged.exactly
-        if not plan.same_redactions:
-            redact = Action.REDACT.strength
-            exactly = exactly | (certain & (before == redact) & (judged.strength == redact))
+        redacted = certain & (before == Action.REDACT.strength) & (judged.strength == Action.REDACT.strength)
+        if plan.touched != () and redacted.any():
+            exactly = exactly | (redacted & sheet.touched())
         plainly = certain & ~exactly
         self._replayed += int(plainly.sum())
         for number, reason in enumerate(REASONS):

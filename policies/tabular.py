@@ -41,19 +41,27 @@ class Plan:
     answers: Sequence[Answer]
     own: bool
     """Whether the draft is the very policy they were made under: then all that was recorded counts."""
-    same_redactions: bool
-    """Whether what is redacted can only differ by which rules fire."""
+    touched: tuple[Condition, ...] | None
+    """Where one of these holds other places may be redacted than before, and nowhere else; None: wherever something is."""
 
     @staticmethod
     def of(draft: Policy, recorded: Policy, answers: Sequence[Answer]) -> Plan:
         """The plan for decisions of `recorded`."""
         own = draft.revision == recorded.revision
-        names = {answer.recorded: answer.check for answer in answers if answer.recorded}
-        plain = not any(answer.least for answer in answers) and not draft.exceptions and not recorded.exceptions
-        return Plan(draft, recorded, answers, own, own or (plain and _redactions(draft, {}) == _redactions(recorded, names)))
+        return Plan(draft, recorded, answers, own, () if own else _touched(draft, recorded, answers))
 
 
-def _redactions(policy: Policy, names: dict[str, str]) -> set[tuple[object, ...]]:
+def _touched(draft: Policy, recorded: Policy, answers: Sequence[Answer]) -> tuple[Condition, ...] | None:
+    """The conditions of redactions that only one of two policies has, over the draft's checks."""
+    names = {answer.recorded: answer.check for answer in answers if answer.recorded}
+    now, then = _redactions(draft, {}), _redactions(recorded, names)
+    asked = {check for rule in recorded.rules if rule.action is Action.REDACT for check in mentions(rule.when)}
+    if draft.exceptions or recorded.exceptions or asked - set(names) or any(answer.least for answer in answers):
+        return None
+    return tuple(when for when, _, _ in now ^ then)
+
+
+def _redactions(policy: Policy, names: dict[str, str]) -> set[tuple[Condition, str, tuple[tuple[str, str], ...]]]:
     rules = (rule for rule in policy.rules if rule.action is Action.REDACT)
     return {(renamed(rule.when, names), rule.operator, rule.parameters) for rule in rules}
 
@@ -132,6 +140,19 @@ class Sheet:
         self._failures(certain, fired)
         reason = self._reasons(certain, open_rules)
         return Judged(certain, reason, exactly, fired)
+
+    def touched(self) -> Bits:
+        """Where other places may be redacted than before."""
+        conditions = self.plan.touched
+        if conditions is None:
+            return np.ones(len(self.rows), bool)
+        found = np.zeros(len(self.rows), bool)
+        for condition in conditions:
+            found |= self._truth(condition)[0]
+            about = self._missing(condition)
+            if about is not None:
+                found |= about
+        return found
 
     # --- what was measured ---------------------------------------------------------------------------------------------
 

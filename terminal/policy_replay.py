@@ -153,12 +153,12 @@ def _replay(replay: Replay | Rederivation, run: _Run, *, quiet: bool) -> None:
     from audit.columns import history
 
     with history(run.ledger, run.filters, limit=run.limit) as found:
-        run.pruned = found.range.pruned
-        first, last = found.range.first, found.range.last
-        with _progress(last - first + 1, quiet=quiet) as advance:
+        with _progress(found.last - found.first + 1, quiet=quiet) as advance:
             for batch in found.batches():
                 replay.add(batch)
-                advance(last - batch.index[-1] + 1, replay)
+                run.pruned = found.pruned
+                advance(found.last - batch.index[-1] + 1, replay)
+        run.pruned = found.pruned
 
 
 def _rescore(replay: Replay, run: _Run, key_file: Path | None, *, quiet: bool) -> None:

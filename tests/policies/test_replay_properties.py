@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -30,7 +31,7 @@ from guard.rules import (
 )
 from guard.types import Action, CheckResult, Context, Finding, Mark, Modality, Region, Span, Stage, Status
 from policies.lineage import answers
-from policies.rejudge import rederive, rejudge
+from policies.rejudge import Outcome, edits, rederive, rejudge
 from policies.replay import Replay
 from policies.tabular import REASONS, STRENGTH, Plan, Sheet
 from tests.fakes import policy
@@ -170,6 +171,35 @@ def test_the_policy_of_then_gives_every_recorded_action_again(data: st.DataObjec
     assert (summary.replayed, summary.unchanged, summary.changed_edits, summary.flips) == (len(made), len(made), 0, ())
     for decision in made:
         assert rederive(old, decision) == decision.verdict
+
+
+@given(st.data())
+@settings(max_examples=120)
+def test_a_replay_counts_what_decisions_one_by_one_give(data: st.DataObject) -> None:
+    """Flips, redactions that changed, and reasons."""
+    old, made = data.draw(histories())
+    draft = data.draw(drafts(old))
+    plan = Plan.of(draft, old, answers(draft, old))
+    replay = Replay(draft, {}, as_measured=True)
+    replay._plans[old.revision] = plan
+    replay.add(columns(made))
+    flips: Counter[tuple[str, str]] = Counter()
+    reasons: Counter[str] = Counter()
+    edited = 0
+    for decision in made:
+        own = plan.own
+        outcome = Outcome(rederive(draft, decision)) if own else rejudge(draft, plan.answers, decision, lambda *_: True)
+        if outcome.verdict is None:
+            reasons[str(outcome.reason)] += 1
+        elif outcome.verdict.action is not decision.verdict.action:
+            flips[decision.verdict.action.value, outcome.verdict.action.value] += 1
+        else:
+            redacted = outcome.verdict.action is Action.REDACT
+            edited += redacted and edits(outcome.verdict) != edits(decision.verdict)
+    summary = replay.summary()
+    assert {(one.before, one.after): one.count for one in summary.flips} == flips
+    assert (summary.reasons, summary.changed_edits) == (reasons, edited)
+    assert summary.replayed == len(made) - sum(reasons.values())
 
 
 @given(st.data())
