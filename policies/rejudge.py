@@ -144,7 +144,9 @@ def marked(draft: Policy, verdict: Verdict, decision: Decision) -> Outcome:
     """The verdict after edits and marks as they went; where none was tried then, they are taken to hold."""
     if not verdict.action.releases:
         return Outcome(verdict)
-    kinds = {spec.use for spec in draft.marks if spec.modality is decision.context.modality}
+    labelled = any(fired.action is Action.LABEL for fired in verdict.fired)
+    mine = [spec for spec in draft.marks if spec.modality is decision.context.modality]
+    kinds = {spec.use for spec in mine if labelled or not spec.only_labelled}
     kept: list[Mark] = []
     for mark in decision.marks:
         if mark.kind == REDACTION and not mark.verified:

@@ -122,8 +122,7 @@ class Replay:
                 self._reasons[plan] += len(rows)
             elif len(rows):
                 groups.append((plan, rows))
-        for plan, rows in groups:
-            self._learn(batch, plan, rows)
+        self._learn(batch, groups)
         for plan, rows in groups:
             self._replay(batch, plan, rows)
 
@@ -191,22 +190,26 @@ class Replay:
                     self._plans[revision] = Reason.UNREADABLE
         return self._plans[revision]
 
-    def _learn(self, batch: Recorded, plan: Any, rows: Any) -> None:
+    def _learn(self, batch: Recorded, groups: Sequence[tuple[Any, Any]]) -> None:
         """Take the newest result of each check as the measure of what counts."""
         import numpy as np
 
-        unknown = {one.recorded: one.check for one in plan.answers if one.recorded and one.check not in self._identity}
-        if not unknown or self._as_measured:
-            return
-        here = np.zeros(len(batch), bool)
-        here[rows] = True
-        for recorded, check in unknown.items():
-            mine = np.array([source.check == recorded for source in batch.sources] or [False], bool)
+        newest: dict[str, tuple[int, int]] = {}
+        for plan, rows in groups:
+            unknown = [one for one in plan.answers if one.recorded and one.check not in self._identity]
+            if not unknown or self._as_measured:
+                continue
+            here = np.zeros(len(batch), bool)
+            here[rows] = True
             results = batch.results
-            found = np.flatnonzero(mine[results.source] & (results.status == OK) & here[results.row])
-            if len(found):
-                source = batch.sources[results.source[found[0]]]
-                self._identity[check] = (source.version, source.digest)
+            for answer in unknown:
+                mine = np.array([source.check == answer.recorded for source in batch.sources] or [False], bool)
+                found = np.flatnonzero(mine[results.source] & (results.status == OK) & here[results.row])
+                if len(found):
+                    candidate = (int(results.row[found[0]]), int(results.source[found[0]]))
+                    newest[answer.check] = min(candidate, newest.get(answer.check, candidate))
+        for check, (_, source) in newest.items():
+            self._identity[check] = (batch.sources[source].version, batch.sources[source].digest)
 
     def _trusts(self, check: str, version: str, digest: str) -> bool:
         return self._as_measured or self._identity.get(check, (version, digest)) == (version, digest)

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from guard.errors import InputError
+from guard.errors import InputError, ModelError
 from guard.rules import Policy
 from serving.settings import DEFAULT_LEDGER
 from terminal.policy_diff import read_policy
@@ -168,6 +168,8 @@ def _rescore(replay: Replay, run: _Run, key_file: Path | None, *, quiet: bool) -
     from guard.sync import run_sync
 
     chain = Chain(replay.draft)
+    for name, why in run_sync(chain.load()).items():
+        raise ModelError(f"check {name!r} could not be loaded: {why}", advice="Without it nothing can be read again.")
     # Which groups are skipped may depend on the time of a decision, so then each is judged alone.
     size = RESCORED if len({spec.group for spec in replay.draft.checks}) == 1 else 1
     waiting: list[Any] = []
