@@ -274,6 +274,13 @@ class Remove(Model):
     )
     exceptions: Names | None = Field(default=None, description="Ids of exceptions.", examples=[["acme-pilot"]])
 
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Remove:
+        if not self.model_fields_set:
+            text = f"found nothing under 'remove', expected one of: {', '.join(Remove.model_fields)}"
+            raise PydanticCustomError("wording", "{text}", {"text": text})
+        return self
+
 
 class PolicyFile(Model):
     """A moderation policy: what is measured, what follows, and how outputs are marked."""
