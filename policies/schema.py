@@ -200,9 +200,10 @@ class RuleEntry(Model):
         "out what was found), review (hold for a person), block.",
         examples=["block"],
     )
-    category: str = Field(
+    category: Annotated[str, Field(min_length=1)] = Field(
         default="",
         description="Kind of harm, for statistics and reports. May be left out where the labels in `when` have one in common.",
+        validate_default=False,
         json_schema_extra={"enum": list(CATEGORIES)},
         examples=["violence"],
     )
