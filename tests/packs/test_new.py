@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,13 @@ import policies
 from guard.errors import InputError
 from guard.types import Action, Modality
 from policies import new
-from policies.load import read_policy
+from policies.load import PACKS, read_policy
 from policies.loaded import LoadedPolicy
+from policies.mistake import Mistakes
 from policies.new import Answers as Said
 from policies.new import moved, questions, write
+from policies.pack_text import PackText
+from policies.source import read
 from tests.packs.measuring import NAMES, Answers, opened, variants, wrong
 
 TEXT, IMAGE = frozenset({Modality.TEXT}), frozenset({Modality.IMAGE})
@@ -48,8 +52,8 @@ def made(said: Said) -> LoadedPolicy:
 @pytest.mark.parametrize("pack", NAMES)
 def test_every_combination_of_answers_gives_a_policy_that_keeps_its_promises(pack: str) -> None:
     """It loads, each rule on texts keeps examples of both kinds, and what was asked for is in it."""
-    for number in range(0, 60, 5 if pack != "enterprise" else 3):
-        said = fitting(pack, number + number // 20)
+    for number in range(0, 7 * (18 if pack == "enterprise" else 9), 7):
+        said = fitting(pack, number)
         policy = made(said).policy
         assert (policy.id, policy.version, policy.status, policy.owner) == ("house", 1, "draft", "trust-and-safety")
         assert all(rule.title and rule.basis for rule in policy.rules)
@@ -108,6 +112,19 @@ def test_thresholds_of_models_move_and_others_stay() -> None:
     assert "passages.near: 0.50" in strict
 
 
+def test_thresholds_by_language_are_found_under_the_check() -> None:
+    """However deep they stand."""
+    source = """
+rules:
+  - id: one
+    when: {a.b: 0.5, any: [{c: 0.6}, {not: {d.e: {zh: 0.7, "*": 0.8}}}], length: {at_least: 9}, f: X}
+"""
+    root = read(source, Mistakes("pack.yaml"))
+    assert root is not None
+    found = [(key, node.value) for key, node in PackText(source, root).numbers()]
+    assert found == [("a.b", 0.5), ("c", 0.6), ("d.e", 0.7), ("d.e", 0.8)]
+
+
 def test_an_image_policy_has_nothing_of_texts() -> None:
     """No check, rule, heading or mark that only texts need."""
     text = write(Said("enterprise", modalities=IMAGE))
@@ -116,6 +133,26 @@ def test_an_image_policy_has_nothing_of_texts() -> None:
     assert "# Abuse" not in body
     assert "# Protected works" in body
     assert "# lint: allow unread-stage" in text
+
+
+def test_pictures_of_a_pack_stay_with_the_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their files lie beside it; a rule that has no other examples has none then, and the policy still loads."""
+    source = (PACKS / "enterprise.yaml").read_text("utf-8")
+    place = source.index("    tests:", source.index("id: protected-text"))
+    both = source.index("\n\n  - id: protected-text")
+    source = f"{source[:both]}\n    tests:\n      - flags: owl.jpg\n      - passes: fox.jpg{source[both:place]}" + source[
+        place:
+    ].replace("    tests:\n", "    tests:\n      - passes: cat.jpg\n", 1)
+    (tmp_path / "pictures.yaml").write_text(source, "utf-8")
+    loaded = policies.open_policy(tmp_path / "pictures.yaml")
+    tests = tuple(replace(one, image=Path(one.text), text="") if one.text.endswith(".jpg") else one for one in loaded.tests)
+    assert sum(one.image is not None for one in tests) == 3
+    monkeypatch.setattr(new, "PACKS", tmp_path)
+    monkeypatch.setattr(new, "_opened", lambda _pack: replace(loaded, tests=tests))
+    for languages in (None, ("en",), ("zh",)):
+        text = write(Said("pictures", languages=languages))
+        assert ".jpg" not in text
+        assert "id: protected-work" in text
 
 
 def test_the_file_explains_itself() -> None:
