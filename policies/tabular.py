@@ -100,6 +100,7 @@ class Sheet:
     _state: dict[str, Column] = field(init=False, default_factory=dict)
     _why: dict[str, Column] = field(init=False, default_factory=dict)
     _found: dict[str, tuple[Column, Column, Column, Column]] = field(init=False, default_factory=dict)
+    _values: dict[str, tuple[list[str], Column]] = field(init=False, default_factory=dict)
     _loose: Bits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -254,9 +255,12 @@ class Sheet:
         return np.array([known[language] for language in self.batch.language])[self.rows]
 
     def _attribute(self, name: str, patterns: tuple[str, ...]) -> Bits:
-        values: Sequence[str] = getattr(self.batch, name)
-        known = {value: matches_one(value, patterns) for value in set(values)}
-        return np.array([known[value] for value in values], bool)[self.rows]
+        if name not in self._values:
+            column: Sequence[str] = getattr(self.batch, name)
+            numbers = {value: number for number, value in enumerate(set(column))}
+            self._values[name] = (list(numbers), np.array([numbers[value] for value in column], int)[self.rows])
+        values, numbered = self._values[name]
+        return np.array([matches_one(value, patterns) for value in values], bool)[numbered]
 
     def _clock(self, condition: Clock) -> Bits:
         context = Context(Stage.OUTPUT, Modality.TEXT, "")
