@@ -21,9 +21,10 @@ import typer
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, TooLargeError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
-from terminal import policy_diff, policy_replay
 from terminal.banks import bank_app
 from terminal.policy import policy_app
+from terminal.policy_diff import add as add_diff
+from terminal.policy_replay import add as add_replay
 from terminal.printing import FAILURE, USAGE, Json, print_json
 
 NOTHING, CLOSED = 1, 2
@@ -44,8 +45,8 @@ app = typer.Typer(
 marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
-policy_diff.add(policy_app)
-policy_replay.add(policy_app)
+add_diff(policy_app)
+add_replay(policy_app)
 app.add_typer(marks_app, name="marks")
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
