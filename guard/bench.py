@@ -82,7 +82,7 @@ class Bench:
     @classmethod
     def of(cls, deployments: Sequence[Deployment], seats: Iterable[Seat]) -> Self:
         """`seats`: those of all revisions, and maybe more. Raises PolicyError for policies that cannot judge together."""
-        _require_usable(deployments)
+        require_usable(deployments)
         known = {seat.policy.revision: seat for seat in seats}
         used = [one for deployment in deployments for one in deployment.revisions]
         for policy in used:
@@ -129,7 +129,8 @@ def _covering(policies: Sequence[Policy], context: Context) -> Policy | None:
     return next((policy for policy in policies if policy.covers(context.generator, context.tenant)), None)
 
 
-def _require_usable(deployments: Sequence[Deployment]) -> None:
+def require_usable(deployments: Sequence[Deployment]) -> None:
+    """Raise PolicyError for policies that cannot judge together."""
     if not any(deployment.judging for deployment in deployments):
         raise PolicyError("found no policy, expected at least one", advice="Without a policy nothing may be released.")
     ids = [{policy.id for policy in deployment.revisions} for deployment in deployments]

@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from guard.admission import Limits, admit
-from guard.bench import Bench, Deployment, Seat, require_no_key
+from guard.bench import Bench, Deployment, Seat, require_no_key, require_usable
 from guard.chain import Chain, context_of
 from guard.decide import REDACTION, decide, refuse, settle
 from guard.errors import GenerationError, GenguardError, InputError, ModelError, PolicyError, describe
@@ -89,6 +89,7 @@ class Guard:
         """
         policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
         deployments = [Deployment(one) for one in policies]
+        require_usable(deployments)
         if redaction_key is None:
             require_no_key(policies)
         self._redaction_key = redaction_key
@@ -154,6 +155,7 @@ class Guard:
         Raises as `Guard` does, LedgerError, and ModelError for something new that cannot be loaded: then nothing changes.
         """
         deployments = [Deployment(one) if isinstance(one, Policy) else one for one in policies]
+        require_usable(deployments)
         whose, key = operator or self.operator, redaction_key or self._redaction_key
         if key is None:
             require_no_key(one for deployment in deployments for one in deployment.judging)
