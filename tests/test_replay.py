@@ -262,6 +262,8 @@ def test_other_parameters_are_never_guessed(url: str) -> None:
 
 def test_floors(url: str) -> None:
     """What was left out for its low score is known to be missing only where the draft asks for it."""
+    spelled = replayed(url, POLICY.replace("use: tone,", "use: tone, report_from: 100, model: small,"))
+    assert (spelled.unchanged, spelled.unreplayable) == (31, 0)  # defaults, written down
     lower = POLICY.replace("use: tone,", "use: tone, report_from: 50,")
     assert replayed(url, lower).unreplayable == 0
     asking = replayed(url, lower.replace("tone.rude: 0.6", "tone.rude: 0.05"))
