@@ -22,7 +22,16 @@ import typer
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, SignatureError
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
-from terminal import policy_coverage, policy_explain, policy_new, policy_rollout, policy_sign, policy_test
+from terminal import (
+    policy_coverage,
+    policy_diff,
+    policy_explain,
+    policy_new,
+    policy_replay,
+    policy_rollout,
+    policy_sign,
+    policy_test,
+)
 from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
 from terminal.inputs import read_input
@@ -45,7 +54,16 @@ app = typer.Typer(
 )
 marks_app = typer.Typer(help="Prepare what marks need.", no_args_is_help=True)
 audit_app = typer.Typer(help="Look decisions up, explain them, verify the ledger.", no_args_is_help=True)
-for part in (policy_new, policy_test, policy_explain, policy_coverage, policy_rollout, policy_sign):
+for part in (
+    policy_new,
+    policy_test,
+    policy_explain,
+    policy_diff,
+    policy_replay,
+    policy_coverage,
+    policy_rollout,
+    policy_sign,
+):
     part.add(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")

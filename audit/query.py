@@ -137,7 +137,7 @@ def query(
         about = {_ABOUT[found.key] for found in wanted if found.key in _ABOUT and not found.excluded}
         wanted = (*wanted, Filter("kind", tuple(sorted(about)) or (DECISION,)))
     upwards = after is not None and before is None
-    statement = select(*[_ENTRY.c[name] for name in _ROW_COLUMNS]).where(*map(_condition, wanted))
+    statement = select(*[_ENTRY.c[name] for name in _ROW_COLUMNS]).where(*map(condition, wanted))
     if before is not None:
         statement = statement.where(_ENTRY.c.idx < before)
     if after is not None:
@@ -214,7 +214,8 @@ def reading(source: str | Engine) -> Iterator[Connection]:
         yield connection
 
 
-def _condition(wanted: Filter) -> ColumnElement[bool]:
+def condition(wanted: Filter) -> ColumnElement[bool]:
+    """A filter as a condition on rows of `entry`."""
     if wanted.key == "since":
         return _ENTRY.c.time >= wanted.values[0]
     if wanted.key == "until":
@@ -246,7 +247,7 @@ def _find(connection: Connection, reference: str | int | UUID) -> Select[Any]:
     text = str(reference).strip().lower()
     if isinstance(reference, int) or (text.isdecimal() and len(text) < 8):
         return statement.where(_ENTRY.c.idx == int(text))
-    near = _condition(Filter("id", (text,)))
+    near = condition(Filter("id", (text,)))
     found = connection.execute(select(_ENTRY.c.idx, _ENTRY.c.decision).where(near).limit(3)).all()
     if len(found) > 1:
         raise QueryError(f"{text!r} begins several decision ids, among them {found[0].decision} and {found[1].decision}")
@@ -316,13 +317,14 @@ def _stored(connection: Connection, idx: int, body: Mapping[str, Any], vault: Va
         if isinstance(vault, str):
             why = vault
         elif vault is not None:
-            data, why = _open(connection, idx, body, block, vault)
+            data, why = open_stored(connection, idx, body, block, vault)
         yield Stored(part, block["media_type"], block["bytes"], data, why)
 
 
-def _open(
+def open_stored(
     connection: Connection, idx: int, body: Mapping[str, Any], block: Mapping[str, Any], vault: Vault
 ) -> tuple[bytes | None, str]:
+    """A stored payload of an entry (`block`: what its body says of it), or None and why it cannot be read."""
     found = select(_PAYLOAD).where(_PAYLOAD.c.idx == idx, _PAYLOAD.c.part == block["part"])
     payload = connection.execute(found).one_or_none()
     if payload is None:

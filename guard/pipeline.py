@@ -165,6 +165,7 @@ class Guard:
         Raises as `Guard` does, LedgerError, and ModelError for something new that cannot be loaded: then nothing changes.
         """
         deployments = [Deployment(one) if isinstance(one, Policy) else one for one in policies]
+        require_usable(deployments)
         whose, key = operator or self.operator, redaction_key or self._redaction_key
         if key is None:
             require_no_key(one for deployment in deployments for one in deployment.judging)

@@ -11,7 +11,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Generic, NewType, TypeVar
+from typing import Annotated, Any, Generic, NewType, TypeVar, get_args
 
 from guard.errors import RegistryError
 from guard.types import Check, Generator, Marker
@@ -20,6 +20,11 @@ T = TypeVar("T")
 Recipe = NewType("Recipe", Mapping[str, Any])
 """A check that another one is made of: `use`, its registered name, and its parameters. A parameter of the type
 `Mapping[str, Recipe]` is compiled as a policy's own `checks` are, so mistakes in it are named with their lines."""
+
+FLOOR = "floor"
+Floor = Annotated[int, FLOOR]
+"""A score, per mille, below which a check leaves its findings out, and all that its parameter does: with a lower one it reports
+these findings besides the others, which stay as they are."""
 
 
 class Registry(Generic[T]):
@@ -71,6 +76,11 @@ class Registry(Generic[T]):
     def signature(self, name: str) -> inspect.Signature:
         """Parameters of a factory, with evaluated annotations."""
         return inspect.signature(self.factory(name), eval_str=True)
+
+    def floor(self, name: str) -> str:
+        """The factory's parameter of the type `Floor`; empty when it has none. Raises RegistryError as `factory` does."""
+        found = self.signature(name).parameters.values()
+        return next((one.name for one in found if FLOOR in get_args(one.annotation)[1:]), "")
 
     def make(self, name: str, parameters: Mapping[str, Any] | None = None) -> T:
         """Build one. Raises RegistryError for parameters the factory does not take."""

@@ -28,8 +28,10 @@ HEAVY_AT_HOME = {
     "guard/marks/tile_kernels.py",
     "guard/matching/kernels.py",
     "guard/matching/local_kernels.py",
+    "audit/body_kernels.py",
+    "policies/tabular.py",
 }
-"""Networks as classes: their base class is torch's. Loops that numba compiles. Each imported when it is first needed."""
+"""Networks as classes: their base class is torch's. Loops that numba compiles, columns of numpy. Each imported when needed."""
 
 
 @cache

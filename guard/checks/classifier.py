@@ -16,7 +16,7 @@ from guard.checks.labels import Given, Meaning, categories, meanings, refuse_unk
 from guard.errors import ModelError
 from guard.models import BUNDLED, pretrained
 from guard.models.detoxify import folder_examples
-from guard.registry import checks
+from guard.registry import Floor, checks
 from guard.text import windows
 from guard.text.windows import Window
 from guard.traits import Places, Traits
@@ -36,7 +36,7 @@ def classifier(
     window_tokens: int = 256,
     overlap_tokens: int = 64,
     device: str = "auto",
-    report_from: int = 100,
+    report_from: Floor = 100,
     normalise: bool = True,
 ) -> Check:
     """The check; raises RegistryError for a parameter out of range, or for a label that a local model does not have.

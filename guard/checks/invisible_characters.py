@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import regex as re  # knows properties such as Extended_Pictographic, and whole ranges at once
 
 from guard.errors import RegistryError
-from guard.registry import checks
+from guard.registry import Floor, checks
 from guard.traits import Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
@@ -56,7 +56,7 @@ _MANY = 3
 
 
 @checks.register("invisible_characters")
-def invisible_characters(*, kinds: tuple[str, ...] = LABELS, min_score: int = 500) -> Check:
+def invisible_characters(*, kinds: tuple[str, ...] = LABELS, min_score: Floor = 500) -> Check:
     """Characters that are not seen. Raises RegistryError for a kind that is unknown or a score that cannot be.
 
     `kinds`: the labels to report. `min_score`: per mille; weaker findings are left out, and 700 leaves out single characters at

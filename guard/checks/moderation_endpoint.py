@@ -16,7 +16,7 @@ from guard.checks.labels import Given, Meaning, categories, meanings
 from guard.endpoint import Endpoint, number
 from guard.errors import EndpointError, RegistryError
 from guard.imaging import identify
-from guard.registry import checks
+from guard.registry import Floor, checks
 from guard.taxonomy import CATEGORIES
 from guard.text.windows import readable
 from guard.traits import Places, Traits
@@ -40,7 +40,7 @@ def moderation_endpoint(
     modalities: Sequence[Literal["text", "image"]] = ("text",),
     timeout_ms: int = 1500,
     retries: int = 2,
-    report_from: int = 100,
+    report_from: Floor = 100,
 ) -> Check:
     """The check; raises RegistryError for a parameter out of range.
 

@@ -18,7 +18,7 @@ from typing import Any
 from guard.checks.injection_features import Features, extract
 from guard.errors import ModelError, RegistryError
 from guard.models import locate
-from guard.registry import checks
+from guard.registry import Floor, checks
 from guard.text.normalise import readings
 from guard.traits import Places, Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
@@ -35,7 +35,7 @@ _LEAST = 8
 
 @checks.register("prompt_injection")
 def prompt_injection(
-    *, model: str = "bundled/injection", report_from: int = 100, normalise: bool = True, labels: tuple[str, ...] = LABELS
+    *, model: str = "bundled/injection", report_from: Floor = 100, normalise: bool = True, labels: tuple[str, ...] = LABELS
 ) -> Check:
     """The check; raises RegistryError for a parameter that cannot be, ModelError for a model that is not there.
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.errors import ModelError, RegistryError
-from guard.registry import checks
+from guard.registry import Floor, checks
 from guard.text.normalise import readings
 from guard.traits import Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
@@ -45,7 +45,7 @@ def prompt_leakage(
     files: tuple[str, ...] = (),
     canaries: tuple[str, ...] = (),
     run: int = 32,
-    report_from: int = 200,
+    report_from: Floor = 200,
 ) -> Check:
     """The check; raises RegistryError when there is nothing to protect, or what there is cannot be told from ordinary text.
 

@@ -21,7 +21,7 @@ from typing import Literal
 
 from guard.checks.toxicity_reader import Reader
 from guard.models.detoxify import PUBLIC
-from guard.registry import checks
+from guard.registry import Floor, checks
 from guard.text import windows
 from guard.traits import Places, Traits
 from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Stage
@@ -44,7 +44,7 @@ def toxicity(
     device: str = "auto",
     precision: Literal["auto", "float32", "int8"] = "auto",
     ngrams: bool = True,
-    report_from: int = 100,
+    report_from: Floor = 100,
     normalise: bool = True,
 ) -> Check:
     """The check; raises RegistryError for a parameter out of range, ModelError for a model that is not there.

@@ -1,0 +1,353 @@
+"""Decisions as columns, read fast: one read-only cursor over the bodies, of which only what a replay needs is decoded."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain
+from typing import Any, Literal
+
+import msgspec
+import orjson
+from sqlalchemy import and_, func, select
+from sqlalchemy.dialects import sqlite
+
+from audit.body import BODY_VERSION, DECISION, decision_from
+from audit.database import clear_errors, database_path, raw, reader_engine
+from audit.grammar import Filter
+from audit.models import tables
+from audit.query import condition
+from guard.errors import LedgerError
+from guard.recorded import STOPPED, Findings, Recorded, Results, Source, status_of
+from guard.types import Decision
+
+BATCH = 4096
+"""Decisions that are decoded together."""
+MANY = 100_000
+"""Entries from which on compiled loops are worth the time that compiling them takes, once an installation."""
+
+_ENTRY = tables()[0]
+
+
+class _There(msgspec.Struct, array_like=True, gc=False):
+    """A list of which nobody asks what is in it."""
+
+
+class _Anything(msgspec.Struct, gc=False):
+    """An object of which nobody asks what is in it."""
+
+
+class _Place(msgspec.Struct, array_like=True, gc=False):
+    start: int
+    end: int
+    third: int = -1
+    """A region has it, a span has not."""
+
+
+class _Finding(msgspec.Struct, gc=False):
+    label: str
+    score: int
+    where: _There | None = None
+
+
+class _Result(msgspec.Struct, gc=False):
+    check: str
+    version: str
+    digest: str
+    status: Literal["ok", "skipped", "failed", "timeout"]
+    error: str
+    latency_us: int
+    findings: tuple[_Finding, ...]
+    scanned: _Place | None = None
+
+
+class _Context(msgspec.Struct, gc=False):
+    stage: Literal["prompt", "output", "chunk"]
+    modality: Literal["text", "image"]
+    generator: str
+    tenant: str
+    language: str
+    length: int
+
+
+class _Verdict(msgspec.Struct, gc=False):
+    action: Literal["allow", "label", "redact", "review", "block"]
+    policy: str
+    revision: str
+
+
+class _Mark(msgspec.Struct, gc=False):
+    verified: bool
+
+
+class _Body(msgspec.Struct, gc=False):
+    schema: int
+    time: str
+    context: _Context
+    results: tuple[_Result, ...]
+    verdict: _Verdict
+    marks: tuple[_Mark, ...]
+    content: _Anything | None = None
+
+
+class _Rule(msgspec.Struct, gc=False):
+    rule: str
+    action: str
+
+
+class _Fired(msgspec.Struct, gc=False):
+    fired: tuple[_Rule, ...]
+
+
+class _Why(msgspec.Struct, gc=False):
+    verdict: _Fired
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+_decode_why = msgspec.json.Decoder(_Why).decode
+
+
+class History:
+    """Recorded decisions that match some filters, newest first; one state of the ledger throughout."""
+
+    def __init__(self, connection: sqlite3.Connection, filters: Sequence[Filter], limit: int | None, many: int) -> None:
+        """Use `history`."""
+        self._connection, self._limit, self._many = connection, limit, many
+        self._where = and_(*map(condition, [Filter("kind", (DECISION,)), *filters]))
+        self.first, self.last = self._bounds([one for one in filters if one.key in {"since", "until"}])
+        """Between which indices matching entries lie; the first is the larger one when there are none."""
+        self.pruned = 0
+        """Matching decisions, among those that were read so far, whose bodies are gone."""
+
+    def batches(self, size: int = BATCH) -> Iterator[Recorded]:
+        """Batches of so many decisions. Raises LedgerError for a body that cannot be read."""
+        read = _fast if min(self._limit or self.last, self.last - self.first) >= self._many else _plain
+        statement = select(_ENTRY.c.idx, _ENTRY.c.body).with_hint(_ENTRY, "NOT INDEXED", "sqlite")  # in the order of the file
+        statement = statement.where(_ENTRY.c.idx.between(self.first, self.last), self._where).order_by(_ENTRY.c.idx.desc())
+        with closing(self._run(statement if self._limit is None else statement.limit(self._limit))) as cursor:
+            while rows := cursor.fetchmany(size):
+                whole = [row for row in rows if row[1] is not None]
+                self.pruned += len(rows) - len(whole)
+                if whole:
+                    yield read(whole)
+
+    def _bounds(self, times: Sequence[Filter]) -> tuple[int, int]:
+        statement = select(func.min(_ENTRY.c.idx), func.max(_ENTRY.c.idx)).where(*map(condition, times))
+        first, last = self._run(statement).fetchone()
+        return (0, -1) if first is None else (first, last)
+
+    def _run(self, statement: Any) -> sqlite3.Cursor:
+        compiled = statement.compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True})
+        return self._connection.execute(str(compiled), [compiled.params[name] for name in compiled.positiontup or ()])
+
+
+@contextmanager
+def history(url: str, filters: Iterable[Filter] = (), *, limit: int | None = None, many: int = MANY) -> Iterator[History]:
+    """Open a ledger read-only for a replay of the decisions that match `filters` (`audit.grammar`), at most the newest `limit`.
+
+    Its writers are not held up. `many`: from how many entries on compiled loops read them. Raises LedgerError when the ledger
+    cannot be read.
+    """
+    path = database_path(url)
+    if not path.is_file():
+        raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
+    with clear_errors("read the ledger", path), reader_engine(path).connect() as connection, connection.begin():
+        cursor = raw(connection)
+        cursor.text_factory = str
+        yield History(cursor, tuple(filters), limit, many)
+
+
+def _plain(rows: Sequence[tuple[int, bytes]]) -> Recorded:
+    """The columns of some bodies, by msgspec."""
+    import numpy as np
+
+    bodies = _bodies(rows)
+    contexts = [body.context for body in bodies]
+    verdicts = [body.verdict for body in bodies]
+    of_each = [body.results for body in bodies]
+    results = list(chain.from_iterable(of_each))
+    row = np.repeat(np.arange(len(rows)), list(map(len, of_each)))
+    length = np.array([context.length for context in contexts], np.int64)
+    image = np.array([context.modality == "image" for context in contexts])
+    sources, labels = _Numbers(), _Numbers()
+    found = [result.findings for result in results]
+    findings = list(chain.from_iterable(found))
+    return Recorded(
+        index=[index for index, _ in rows],
+        time=[body.time for body in bodies],
+        policy=[verdict.policy for verdict in verdicts],
+        revision=[verdict.revision for verdict in verdicts],
+        action=[verdict.action for verdict in verdicts],
+        stage=[context.stage for context in contexts],
+        modality=[context.modality for context in contexts],
+        generator=[context.generator for context in contexts],
+        tenant=[context.tenant for context in contexts],
+        language=[context.language for context in contexts],
+        length=length,
+        refused=np.array([body.content is None for body in bodies], bool),
+        unmarked=np.array([any(not mark.verified for mark in body.marks) for body in bodies], bool),
+        results=Results(
+            row=row,
+            source=np.array([sources[one.check, one.version, one.digest] for one in results], np.int32),
+            status=np.array([0 if one.status == "ok" else status_of(one.status, one.error) for one in results], np.int8),
+            whole=_whole([one.scanned for one in results], length[row], image[row]),
+            latency_us=np.array([one.latency_us for one in results], np.int64),
+        ),
+        sources=[Source(*key) for key in sources],
+        findings=Findings(
+            result=np.repeat(np.arange(len(results)), list(map(len, found))),
+            label=np.array([labels[one.label] for one in findings], np.int32),
+            score=np.array([one.score for one in findings], np.int32),
+            placed=np.array([one.where is not None for one in findings], bool),
+        ),
+        labels=list(labels),
+        decision=lambda place: _decision(rows[place][1]),
+        fired=lambda place: _fired(rows[place][1]),
+    )
+
+
+def _fast(rows: Sequence[tuple[int, bytes]]) -> Recorded:
+    """The same by compiled loops; by msgspec for bodies that these do not expect."""
+    import numpy as np
+
+    from audit import body_kernels as kernels
+
+    bodies = [body for _, body in rows]
+    joined = b"".join(bodies)
+    data = np.frombuffer(joined, np.uint8)
+    starts = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(list(map(len, bodies)), out=starts[1:])
+    read = kernels.Columns(
+        np.empty((len(rows), kernels.UNMARKED + 1), np.int64),
+        np.empty((len(data) // 64 + 1, kernels.END + 1), np.int64),
+        np.empty((len(data) // 32 + 1, kernels.PLACED + 1), np.int64),
+        np.zeros(2, np.int64),
+    )
+    table = kernels.Strings(
+        np.full(2 * kernels.STRINGS, -1, np.int64), np.empty((kernels.STRINGS, 2), np.int64), np.zeros(1, np.int64)
+    )
+    if not kernels.scan(data, starts, np.frombuffer(STOPPED.encode(), np.uint8), read, table):
+        return _plain(rows)
+    known = table.known[: table.count[0]].tolist()
+    strings = [msgspec.json.decode(joined[first - 1 : last + 1], type=str) for first, last in known]
+    columns = read.rows.T.copy()
+    results, findings = read.results[: read.done[0]].T.copy(), read.findings[: read.done[1]].T.copy()
+    if (columns[kernels.SCHEMA] != BODY_VERSION).any():
+        return _plain(rows)
+
+    def texts(column: int) -> list[str]:
+        return [strings[number] for number in columns[column].tolist()]
+
+    row, length, modality = results[kernels.ROW], columns[kernels.LENGTH], texts(kernels.MODALITY)
+    image = np.array([one == "image" for one in modality], bool)[row]
+    region, start, end = results[kernels.PLACES] == 4, results[kernels.START], results[kernels.END]
+    source, sources = _sources(results[kernels.CHECK : kernels.DIGEST + 1], strings)
+    labels, label = np.unique(findings[kernels.LABEL], return_inverse=True)
+    return Recorded(
+        index=[index for index, _ in rows],
+        time=_Times(joined, columns[kernels.TIME].tolist(), columns[kernels.TIME_END].tolist()),
+        policy=texts(kernels.POLICY),
+        revision=texts(kernels.REVISION),
+        action=texts(kernels.ACTION),
+        stage=texts(kernels.STAGE),
+        modality=modality,
+        generator=texts(kernels.GENERATOR),
+        tenant=texts(kernels.TENANT),
+        language=texts(kernels.LANGUAGE),
+        length=length,
+        refused=columns[kernels.CONTENT] == 0,
+        unmarked=columns[kernels.UNMARKED] != 0,
+        results=Results(
+            row=row,
+            source=source,
+            status=results[kernels.STATUS].astype(np.int8),
+            whole=np.where(image, region, ~region & (start == 0) & (end >= length[row])),
+            latency_us=results[kernels.LATENCY],
+        ),
+        sources=sources,
+        findings=Findings(
+            result=findings[kernels.RESULT],
+            label=label,
+            score=findings[kernels.SCORE],
+            placed=findings[kernels.PLACED] != 0,
+        ),
+        labels=[strings[number] for number in labels.tolist()],
+        decision=lambda place: _decision(rows[place][1]),
+        fired=lambda place: _fired(rows[place][1]),
+    )
+
+
+def _sources(columns: Any, strings: Sequence[str]) -> tuple[Any, list[Source]]:
+    """Numbers for triples of check, version and digest."""
+    import numpy as np
+
+    joined = (columns[0] << 40) | (columns[1] << 20) | columns[2]
+    found, numbers = np.unique(joined, return_inverse=True)
+    least = 2**20 - 1
+    return numbers, [Source(strings[one >> 40], strings[(one >> 20) & least], strings[one & least]) for one in found.tolist()]
+
+
+class _Times(Sequence[str]):
+    """Times by their places in joined bodies: few are ever asked for."""
+
+    def __init__(self, joined: bytes, first: list[int], last: list[int]) -> None:
+        self._joined, self._first, self._last = joined, first, last
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._joined[self._first[place] : self._last[place]].decode()
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+
+def _bodies(rows: Sequence[tuple[int, bytes]]) -> list[_Body]:
+    try:
+        bodies = [_decode(body) for _, body in rows]
+    except (msgspec.MsgspecError, ValueError):
+        index = next(index for index, body in rows if not _readable(body))
+        raise LedgerError(
+            f"entry {index} has a body that is no decision of schema {BODY_VERSION}", advice="Run `genguard audit verify`."
+        ) from None
+    newer = next((index for (index, _), body in zip(rows, bodies, strict=True) if body.schema != BODY_VERSION), None)
+    if newer is not None:
+        raise LedgerError(
+            f"entry {newer} has a body of another schema, expected {BODY_VERSION}", advice="Use a newer genguard."
+        )
+    return bodies
+
+
+def _readable(body: bytes) -> bool:
+    try:
+        _decode(body)
+    except (msgspec.MsgspecError, ValueError):
+        return False
+    return True
+
+
+def _fired(body: bytes) -> dict[str, str]:
+    return {one.rule: one.action for one in _decode_why(body).verdict.fired}
+
+
+def _decision(body: bytes) -> Decision:
+    return decision_from(orjson.loads(body))
+
+
+def _whole(scanned: list[_Place | None], length: Any, image: Any) -> Any:
+    """As `guard.conditions.covers`, for all results at once."""
+    import numpy as np
+
+    none = _Place(-1, -1)
+    places = [none if one is None else one for one in scanned]
+    start = np.array([one.start for one in places], np.int64)
+    end = np.array([one.end for one in places], np.int64)
+    region = np.array([one.third >= 0 for one in places], bool)
+    return np.where(image, region, ~region & (start == 0) & (end >= length))
+
+
+class _Numbers(dict[Any, int]):
+    """Numbers what it is asked for, in order."""
+
+    def __missing__(self, key: Any) -> int:
+        self[key] = number = len(self)
+        return number
