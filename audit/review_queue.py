@@ -167,7 +167,9 @@ def _opened(queue: str) -> Select[Any]:
     )
     closing, queued = _TERM.alias(), _TERM.alias()
     closed = exists().where(closing.c.name == CLOSES, closing.c.value == latest.c.value, closing.c.idx > latest.c.step)
-    found = select(latest.c.idx).where(~closed)
+    kept = _ENTRY.alias()  # retention may have dropped what was opened
+    there = exists().where(kept.c.idx == latest.c.idx, kept.c.decision.is_not(None))
+    found = select(latest.c.idx).where(~closed, there)
     if queue:
         named = exists().where(queued.c.idx == latest.c.step, queued.c.name == QUEUE, queued.c.value == queue)
         found = found.where(named)

@@ -72,6 +72,10 @@ def test_a_review_at_the_terminal_from_the_queue_to_the_output(desk):
     followed = json.loads(desk("audit", "show", one, "--json").out)["followed"]
     assert [step["kind"] for step in followed] == [*["review"] * 4, "released", "appeal", "override", "override"]
     assert desk("audit", "verify").code == 0
+    replayed = json.loads(desk("policy", "replay", "held.yaml", "--json").out)
+    assert replayed["total"] == 1, "a policy decided on it once"
+    derived = json.loads(desk("policy", "replay", "--check", "--json").out)
+    assert (derived["total"], derived["same"]) == (2, 2)
 
 
 def test_a_false_positive_becomes_a_test_in_one_step(desk):
