@@ -228,23 +228,30 @@ def _appeal(state: State, step: Step) -> State | str:
         return f"{step.actor} decided it: undo it instead"
     if not step.reason.strip():
         return "expected a reason"
-    opened = {"said": (), "rounds": 1, "queue": APPEALS, "appealed": True}
+    opened = {"said": (), "queue": APPEALS, "appealed": True}  # what took two persons takes two again
     return _done(state, step, phase=Phase.APPEALED, since=step.time, **opened)
 
 
 def _overrule(state: State, step: Step) -> State | str:
     if step.fields.get("undoes"):
         return _undo(state, step)
+    outcome = str(step.fields.get("outcome", ""))
+    return _no_overrule(state, step, outcome) or _done(state, step, since=step.time, outcome=outcome, released="")
+
+
+def _no_overrule(state: State, step: Step, outcome: str) -> str:
+    """Why what was decided is not turned round."""
     if state.phase is not Phase.DECIDED:
         return "nothing is decided that could be overruled"
     if _is_barred(state, step.actor):
         return f"{step.actor} decided or appealed it: somebody else may overrule"
     if same(state.subject.asker, step.actor):
         return f"{step.actor} asked for this output, expected somebody else to decide"
-    outcome = step.fields.get("outcome")
     if outcome not in OUTCOMES or outcome == state.outcome:
         return f"expected the contrary of what was decided, which is {state.outcome}"
-    return _done(state, step, since=step.time, outcome=outcome, released="")
+    if outcome == RELEASE and state.rounds > 1:
+        return f"{state.rounds} persons have to release it, expected an appeal: one alone may only withhold"
+    return ""
 
 
 def _undo(state: State, step: Step) -> State | str:

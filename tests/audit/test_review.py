@@ -90,6 +90,8 @@ def test_nothing_leaves_without_a_person_who_may_say_so(acts):
             assert actor not in {"app", *state.barred}
             assert len({one.actor for one in after.said}) == len(after.said)
             assert kind == OVERRIDE or all(one.outcome == "release" for one in after.said)
+            assert kind != OVERRIDE or state.rounds == 1
+            assert kind == OVERRIDE or len(after.said) == after.rounds
         assert not after.released or kind == "released" or state.released
         state = after
     assert fold(SUBJECT, taken) == state
@@ -225,6 +227,23 @@ def test_a_second_person_decides_where_that_is_asked(ledger, url, held):
     assert back.state.phase is Phase.SECOND
     steps.claim(ledger, held, "bob")
     assert steps.decide(ledger, held, "bob", "release", "quality").state.leaves
+
+
+def test_what_takes_two_persons_is_never_released_by_one(ledger, url, held):
+    """Not by overruling, and not on appeal."""
+    for who, outcome in (("ann", "release"), ("bob", "withhold")):
+        steps.claim(ledger, held, who)
+        steps.decide(ledger, held, who, outcome, "quality", second=("privacy",))
+    with pytest.raises(RefusedError, match="2 persons have to release it"):
+        steps.overrule(ledger, held, "cas", "release", "I say so")
+    steps.appeal(ledger, held, "key-1", "please")
+    steps.claim(ledger, held, "cas")
+    once = steps.decide(ledger, held, "cas", "release", "quality", "fine")
+    assert (once.state.phase, once.state.leaves, len(waiting(url).cases)) == (Phase.SECOND, False, 1)
+    steps.claim(ledger, held, "dan")
+    assert steps.decide(ledger, held, "dan", "release", "quality", "fine").state.leaves
+    assert steps.overrule(ledger, held, "eve", "withhold", "order").state.outcome == "withhold"
+    assert verify(url).ok
 
 
 def test_an_appeal_goes_to_somebody_else_and_an_overrule_is_another_persons(ledger, url, held):
