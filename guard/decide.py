@@ -6,6 +6,7 @@ The ledger keeps all three inputs, so anyone can derive a verdict again, or deri
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from guard.collectors import Collector
 from guard.conditions import covers, measured
@@ -13,7 +14,7 @@ from guard.errors import GenguardError, PolicyError, TooLargeError
 from guard.predicates import Facts
 from guard.rules import CheckSpec, Exemption, Policy, Rule
 from guard.sieve import Sieve, sieve
-from guard.types import Action, CheckResult, Context, Edit, Finding, FiredRule, Mark, Span, Stage, Status, Verdict
+from guard.types import Action, CheckResult, Context, Edit, Finding, FiredRule, Mark, Reviewed, Span, Stage, Status, Verdict
 
 EARLY_STOP = "early stop: an earlier group had blocked"
 """The `error` of a check that was not started because the verdict could not get stricter."""
@@ -90,6 +91,20 @@ def settle(verdict: Verdict, policy: Policy, marks: Sequence[Mark]) -> Verdict:
     if not failed:
         return verdict
     return _verdict(policy, [*verdict.fired, *failed], verdict.edits, "")
+
+
+def set_aside(verdict: Verdict, policy: Policy, reviewed: Reviewed | None) -> Verdict:
+    """The verdict after a person set rules aside that hold an output; blocks and edits stay. None changes nothing."""
+    if reviewed is None:
+        return verdict
+    told = f"set aside by {reviewed.actor}, entry {reviewed.entry}"
+    fired = [
+        replace(rule, action=Action.ALLOW, because=f"{rule.because}; {told}")
+        if rule.action is Action.REVIEW and rule.rule in reviewed.rules
+        else rule
+        for rule in verdict.fired
+    ]
+    return _verdict(policy, fired, verdict.edits, "")
 
 
 def refuse(error: GenguardError, policy: Policy | None) -> Verdict:
