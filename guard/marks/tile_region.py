@@ -35,6 +35,8 @@ _LONG = 0.6
 """Share of a side along which a picture has to differ for the first to be enough."""
 _INWARDS = 0.12
 """Share of a picture's side within which its edge is looked for: captions may stand close to it."""
+_LEFT_OVER = 0.2
+"""Rectangles with a smaller share of the largest are what it left over of one picture."""
 _WHOLE = 0.97
 """A rectangle with a larger share of the image is the image."""
 
@@ -67,7 +69,8 @@ def regions(luma: Plane) -> list[Plane]:
         share = (bottom - top) * (right - left) / luma.size
         if min(bottom - top, right - left) >= _LEAST_SIDE and _LEAST_SHARE <= share < _WHOLE:
             found.append(luma[top:bottom, left:right])
-    return found
+    largest = max((part.size for part in found), default=0)
+    return [part for part in found if part.size >= _LEFT_OVER * largest]
 
 
 def _plain(luma: Plane) -> Plane:
