@@ -39,6 +39,7 @@ from audit.body import (
 from audit.canonical import loads
 from audit.database import DEFAULT_URL, database_path, raw, reader_engine
 from audit.events import event_from
+from audit.gaps import PRUNED, Gap, Gaps
 from audit.keys import find_master_key
 from audit.models import ENTRY_COLUMNS, LATER, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
 from audit.vault import Vault
@@ -49,8 +50,9 @@ from guard.errors import LedgerError
 from guard.note import PublicKey
 from guard.types import Rollout
 
-OK, TAMPERED, UNSIGNED, ROLLED_BACK = 0, 2, 4, 5
-"""Exit codes: sound, tampered with, a checkpoint whose signature is wrong, a log behind a checkpoint."""
+OK, TAMPERED, EXPLAINED, UNSIGNED, ROLLED_BACK = 0, 2, 3, 4, 5
+"""Exit codes: sound, tampered with, sound with gaps that entries explain, a checkpoint whose signature is wrong, a log behind a
+checkpoint."""
 
 _CHUNK = 256
 _MAX_PROBLEMS = 1000
@@ -87,13 +89,16 @@ class Report:
     problem_count: int
     checked: Mapping[str, int]
     """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
-    `bank_changes`, `rollouts`, `events`, `fingerprints`, `fingerprints_opened`, `fingerprints_compared`, `checkpoints`."""
+    `pruned`, `bank_changes`, `rollouts`, `events`, `fingerprints`, `fingerprints_opened`, `fingerprints_compared`,
+    `checkpoints`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int
     root: str
     """Root over the entries as found, hexadecimal."""
     seconds: float
+    gaps: tuple[Gap, ...] = ()
+    """What is missing and explained by an erasure or by retention."""
 
     @property
     def ok(self) -> bool:
@@ -102,11 +107,13 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 sound; 5 behind a checkpoint, 4 when only signatures of checkpoints are wrong, else 2."""
+        """0 sound, 3 sound with gaps that are explained; 5 behind a checkpoint, 4 when only signatures are wrong, else 2."""
         kinds = {problem.what for problem in self.problems}
         if ROLLBACK in kinds:
             return ROLLED_BACK
-        return OK if self.ok else UNSIGNED if kinds == {SIGNATURE} else TAMPERED
+        if self.ok:
+            return EXPLAINED if self.gaps else OK
+        return UNSIGNED if kinds == {SIGNATURE} else TAMPERED
 
 
 def verify(
@@ -159,6 +166,9 @@ class _Run:
     """Policy and version of each revision whose document was seen; None where that could not be read."""
     missing_documents: set[str] = field(default_factory=set)
     payloads: PayloadChecker | None = None
+    gaps: Gaps | None = None
+    pruned: set[int] = field(default_factory=set)
+    """Entries of the chunk at hand whose body is gone and explained."""
     fingerprints: FingerprintChecker | None = None
     """None for a ledger of before, which gains their table when it is opened for writing."""
 
@@ -178,7 +188,8 @@ class _Run:
         if self.checked.get("fingerprints_opened", 0) and self.fits is None:
             self.unchecked.append("fingerprints were not compared with their images: that is done on request (--fingerprints)")
         root = merkle.frontier_root(self.peaks).hex()
-        return Report(tuple(ordered), self.count, dict(self.checked), tuple(self.unchecked), self.size, root, seconds)
+        gaps = self.gaps.explained() if self.gaps is not None else ()
+        return Report(tuple(ordered), self.count, dict(self.checked), tuple(self.unchecked), self.size, root, seconds, gaps)
 
     def all(self, connection: sqlite3.Connection) -> None:
         """Every part; a part that SQLite cannot read is a problem, and the others go on."""
@@ -186,7 +197,8 @@ class _Run:
         ledger = self.attempt("ledger", lambda: self.ledger(connection))
         self.attempt("schema", lambda: self.schema(connection))
         self.choose_key(ledger)
-        self.payloads = PayloadChecker(connection, self.vault, self.problem, self.tally)
+        self.gaps = self.attempt("entries that explain gaps", lambda: Gaps(connection))
+        self.payloads = PayloadChecker(connection, self.vault, self.problem, self.tally, self.gaps)
         if self.attempt("fingerprint", lambda: _has(connection, "fingerprint")):
             self.fingerprints = FingerprintChecker(connection, self.payloads, self.problem, self.tally, self.fits)
         last = self.attempt("entry", lambda: connection.execute("SELECT max(idx) FROM entry").fetchone()[0])
@@ -194,6 +206,8 @@ class _Run:
         self.entries(connection, size, ledger)
         self.attempt("extra rows", lambda: self.beyond_head(connection, size))
         self.compare_head(head)
+        if self.gaps is not None:
+            self.gaps.compare(self.problem)
         self.attempt("subject_key", self.payloads.keys)
         self.attempt("structure", lambda: self.structure(connection))
 
@@ -260,15 +274,17 @@ class _Run:
                 break
             facts = self.facts(connection, start, stop)
             bodies: dict[int, dict[str, Any]] = {}
+            self.pruned.clear()
             for idx in range(start, stop):
                 row = rows.get(idx)
                 if row is not None:
                     self.entry(idx, row, facts.pop(idx, set()), bodies, ledger)
             for idx in facts:
                 self.problem(idx, "term", "a term without its entry", "none")
-            self.payloads.chunk(start, stop, bodies, rows)
+            present = rows.keys() - self.pruned
+            self.payloads.chunk(start, stop, bodies, present)
             if self.fingerprints is not None:
-                self.fingerprints.chunk(start, stop, bodies, rows)
+                self.fingerprints.chunk(start, stop, bodies, present)
             self.progress(stop, size)
         if lost_since is not None:
             self.problem(lost_since, "gap", f"no entry from {lost_since} on", f"entries up to {size - 1}, as the head says")
@@ -340,7 +356,8 @@ class _Run:
             self.documents[columns["revision"]] = None  # a damaged one is reported here, not again at each of its decisions
         good_leaf = isinstance(leaf, bytes) and len(leaf) == merkle.HASH_SIZE
         if not isinstance(data, bytes):
-            self.problem(idx, "body", "no body", "the bytes that were hashed", named)
+            if not (good_leaf and data is None and not facts and self.is_pruned(idx, columns)):
+                self.problem(idx, "body", "no body", "the bytes that were hashed", named)
             self.grow(leaf if good_leaf else bytes(32))
             return
         computed = merkle.leaf_hash(data)
@@ -366,6 +383,15 @@ class _Run:
             self.problem(idx, "term", sorted(facts - expected_terms, key=repr), sorted(expected_terms - facts, key=repr), named)
         self.tally("terms", len(facts))
         bodies[idx] = body
+
+    def is_pruned(self, idx: int, columns: Mapping[str, Any]) -> bool:
+        """Whether retention dropped the body, by an entry that says so, and all that would follow from it."""
+        left = {name: value for name, value in columns.items() if name not in {"idx", "leaf"} and value is not None}
+        if left != PRUNED or self.gaps is None or not self.gaps.explain_body(idx):
+            return False
+        self.tally("pruned")
+        self.pruned.add(idx)
+        return True
 
     def grow(self, leaf: bytes) -> None:
         """One leaf more; where a checkpoint was signed at this size, the root is kept."""
