@@ -24,6 +24,7 @@ from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal import (
     audit_forget,
+    audit_retention,
     policy_coverage,
     policy_diff,
     policy_explain,
@@ -33,6 +34,7 @@ from terminal import (
     policy_sign,
     policy_test,
 )
+from terminal.actor import Author, Reason, actor
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
@@ -69,6 +71,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_proofs(audit_app)
 audit_forget.add(audit_app)
+audit_retention.add(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 
@@ -300,7 +303,11 @@ def audit_query(
 @audit_app.command("show")
 def audit_show(
     decision: Annotated[str, typer.Argument(help="A decision id, the beginning of one, or an index.")],
-    reveal: Annotated[bool, typer.Option("--reveal", help="Also decrypt and show the content.")] = False,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Also decrypt and show the content; needs --reason, and is recorded.")
+    ] = False,
+    reason: Reason = "",
+    author: Author = "",
     ledger: LedgerUrl = DEFAULT_LEDGER,
     key_file: KeyFile = None,
     as_json: Json = False,
@@ -309,11 +316,25 @@ def audit_show(
     from audit.query import show
     from terminal import display
 
-    shown = show(ledger, decision, reveal=reveal, key_file=key_file)
+    shown = show(ledger, decision)
+    if reveal and shown.payloads:
+        _record_reveal(ledger, key_file, shown, actor(author), reason)
+        shown = show(ledger, shown.idx, reveal=True, key_file=key_file)
     if as_json:
         print_json(display.entry_fields(shown))
     else:
         display.print_entry(shown)
+
+
+def _record_reveal(ledger: str, key_file: Path | None, shown: Any, who: str, reason: str) -> None:
+    """Say who sees the content and why, before it is opened. Raises InputError without a reason."""
+    from audit.access import record_reveal
+    from audit.holds import need_reason
+    from audit.ledger import open_ledger
+
+    need_reason(reason, "reveal content")
+    with open_ledger(ledger, key_file=key_file) as opened:
+        record_reveal(opened, shown, who, reason)
 
 
 def _with_guard(

@@ -7,6 +7,7 @@ What an erasure explains must be gone, and no more may be missing than such entr
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class Gaps:
         self._events: dict[int, Event] = {}
         self._by_subject: dict[str, list[int]] = {}
         self._prunes: list[int] = []
+        self._reach: list[int] = []  # of each pruning or one before it: entries below are covered
         self._payloads: Counter[int] = Counter()
         self._bodies: Counter[int] = Counter()
         for idx, data in connection.execute(_READ, (SUBJECT, AGE)):
@@ -61,6 +63,8 @@ class Gaps:
                 self._by_subject.setdefault(event.subject, []).append(idx)
             elif event.kind == RETENTION_PRUNE:
                 self._prunes.append(idx)
+                reach = min(idx, _number(event, "below"))
+                self._reach.append(max(reach, self._reach[-1] if self._reach else 0))
             self._events[idx] = event
 
     def erased(self, idx: int, body: Mapping[str, Any]) -> int | None:
@@ -73,7 +77,8 @@ class Gaps:
 
     def pruned(self, idx: int) -> int | None:
         """The first pruning that covers an entry."""
-        return next((one for one in self._prunes if idx < min(one, _number(self._events[one], "below"))), None)
+        place = bisect_right(self._reach, idx)
+        return self._prunes[place] if place < len(self._prunes) else None
 
     def explain_payload(self, idx: int, body: Mapping[str, Any]) -> bool:
         """Whether a missing payload is explained; if so, it is counted."""

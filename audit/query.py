@@ -167,6 +167,8 @@ def show(
     with reading(source) as connection:
         row = find_row(connection, reference)
         if row["body"] is None:
+            if row["kind"] == "pruned":
+                raise QueryError(f"entry {row['idx']} was dropped at its age; only its hash is left")
             raise LedgerError(f"entry {row['idx']} has no body", advice="Run `genguard audit verify`.")
         body = loads(row["body"])
         vault = open_vault(source, connection, key_file) if reveal else None

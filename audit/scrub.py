@@ -18,6 +18,8 @@ from audit.database import clear_errors, writer_engine
 
 WAIT_S = 10.0
 """Seconds that readers of an older state may keep the log from being cut."""
+MAX_SOUGHT = 200
+"""Secrets that the file is searched for; of more, the keys are written anew instead."""
 _CHUNK = 1 << 22
 _KEYS = "id, tenant, subject, wrapped"
 
@@ -40,8 +42,9 @@ def scrub(path: Path, secrets: Sequence[bytes] | None, *, wait_s: float = WAIT_S
 
 
 def _scrub(connection: sqlite3.Connection, path: Path, secrets: Sequence[bytes] | None, wait_s: float) -> str:
-    if secrets is None:
+    if secrets is None or len(secrets) > MAX_SOUGHT:
         _rewrite_keys(connection)
+        secrets = None
     steps = (lambda: None, lambda: _rewrite_keys(connection), lambda: connection.execute("VACUUM"))
     for step in steps:
         step()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from guard.errors import InputError, SignatureError
+from guard.errors import InputError, RefusedError, SignatureError
 from serving.settings import DEFAULT_LEDGER
 from terminal.actor import Author, Reason, actor
 from terminal.printing import Json, print_json, printable
@@ -15,6 +15,8 @@ from terminal.proofs import KeyFile, LedgerUrl, LogKeyFile, LogKeys, given_keys,
 
 DONE, DIFFERS, WRONG_SIGNATURE = 0, 2, 4
 """What `certificate` ends with: genuine, not what the ledger says, not signed by a known key."""
+HELD = 1
+"""What `erase` ends with when a legal hold covers some of it."""
 NOT_OVERWRITTEN = 70
 """What `erase` ends with when the content is erased and its bytes may still stand in the files."""
 _MAX = 100_000
@@ -45,7 +47,11 @@ def erase(
 
     signer = own_log_key(ledger, log_key_file) if certificate is not None else None
     with open_ledger(ledger, key_file=key_file) as opened:
-        erased = erase_subject(opened, subject, actor=actor(author), reason=reason, tenant=tenant, basis=basis)
+        try:
+            erased = erase_subject(opened, subject, actor=actor(author), reason=reason, tenant=tenant, basis=basis)
+        except RefusedError as error:
+            typer.echo(f"not erased: {error}", err=True)
+            raise typer.Exit(HELD) from None
     if certificate is not None and signer is not None:
         certificate.write_text(certify(erased, signer), "utf-8")
     counts = {what: erased.count(what) for what in ("keys", "payloads", "fingerprints")}
