@@ -16,7 +16,7 @@ from audit.canonical import loads
 from audit.database import clear_errors, database_path, reader_engine
 from audit.events import KINDS, Event, event_from
 from audit.grammar import COLUMNS, PREFIXES, TERMS, Filter, QueryError, filters_from, parse
-from audit.keys import find_master_key
+from audit.keyring import vault_in_force
 from audit.models import tables
 from audit.vault import SealError, Vault, open_payload
 from guard.errors import LedgerError
@@ -293,15 +293,7 @@ def _document(connection: Connection, revision: str | None) -> str | None:
 def open_vault(source: str | Engine, connection: Connection, key_file: str | Path | None) -> Vault | str:
     """The vault, or why there is none."""
     path = database_path(source) if isinstance(source, str) else Path(str(raw_name(connection)))
-    master = find_master_key(path, Path(key_file) if key_file else None)
-    if master is None:
-        return "the master key is not here"
-    vault = Vault(master)
-    return (
-        vault
-        if vault.key_id == connection.execute(select(_LEDGER.c.key_id)).scalar_one()
-        else "the master key is another ledger's"
-    )
+    return vault_in_force(connection, path, Path(key_file) if key_file else None)
 
 
 def raw_name(connection: Connection) -> str:

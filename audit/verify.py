@@ -16,6 +16,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from audit.body import (
 )
 from audit.canonical import loads
 from audit.database import DEFAULT_URL, database_path, raw, reader_engine
-from audit.events import event_from
+from audit.events import KEY_ROTATION, MASTER, event_from
 from audit.gaps import PRUNED, Gap, Gaps
 from audit.keys import find_master_key
 from audit.models import ENTRY_COLUMNS, LATER, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
@@ -135,9 +136,16 @@ def verify(
     path = database_path(url)
     if not path.is_file():
         raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
-    master = find_master_key(path, Path(key_file) if key_file else None)
+    file = Path(key_file) if key_file else None
+    master = find_master_key(path, file)
     heads = read_heads(anchors, log_keys)
-    run = _Run(Vault(master) if master else None, progress or (lambda _done, _all: None), heads, fits)
+    run = _Run(
+        Vault(master) if master else None,
+        progress or (lambda _done, _all: None),
+        heads,
+        fits,
+        partial(find_master_key, path, file),
+    )
     started = time.monotonic()
     try:
         with reader_engine(path).connect() as connection, connection.begin():
@@ -156,6 +164,8 @@ class _Run:
     progress: Callable[[int, int], None]
     heads: Heads
     fits: Fits | None
+    find_key: Callable[[str], bytes | None]
+    """The master key of an id, where it is here."""
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
     checked: dict[str, int] = field(default_factory=dict)
@@ -196,7 +206,7 @@ class _Run:
         head = self.attempt("head", lambda: self.head(connection))
         ledger = self.attempt("ledger", lambda: self.ledger(connection))
         self.attempt("schema", lambda: self.schema(connection))
-        self.choose_key(ledger)
+        self.attempt("rotations of keys", lambda: self.choose_key(connection, ledger))
         self.gaps = self.attempt("entries that explain gaps", lambda: Gaps(connection))
         self.payloads = PayloadChecker(connection, self.vault, self.problem, self.tally, self.gaps)
         if self.attempt("fingerprint", lambda: _has(connection, "fingerprint")):
@@ -240,17 +250,37 @@ class _Run:
             return None
         return dict(zip(("ledger", "database_schema", "key_id"), rows[0][1:], strict=True))
 
-    def choose_key(self, ledger: Mapping[str, Any] | None) -> None:
-        """Use the master key only if it is this ledger's."""
+    def choose_key(self, connection: sqlite3.Connection, ledger: Mapping[str, Any] | None) -> None:
+        """Use the master key only if it is this ledger's, and the one in force."""
+        in_force = None if ledger is None else self.key_in_force(connection, ledger["key_id"])
+        if in_force is not None and (master := self.find_key(str(in_force))) is not None:
+            self.vault = Vault(master)
         if self.vault is None:
             self.unchecked.append(
                 "no master key: payloads, fingerprints and subject keys were not opened, only compared with what is hashed"
             )
-        elif ledger is not None and self.vault.key_id != ledger["key_id"]:
+        elif in_force is not None and self.vault.key_id != in_force:
             self.unchecked.append(
                 "the master key given is not this ledger's: payloads, fingerprints and subject keys were not opened"
             )
             self.vault = None
+
+    def key_in_force(self, connection: sqlite3.Connection, first: object) -> object:
+        """Id of the master key after all rotations, each of which has to begin where the one before ended."""
+        found = connection.execute(
+            "SELECT entry.idx, entry.body FROM term JOIN entry ON entry.idx = term.idx "
+            "WHERE term.name = 'what' AND term.value = ? AND entry.kind = ? ORDER BY entry.idx",
+            (MASTER, KEY_ROTATION),
+        )
+        for idx, data in found.fetchall():
+            try:
+                fields = event_from(loads(data)).fields
+            except (LedgerError, TypeError, KeyError, AttributeError):
+                continue  # the main pass tells
+            if fields.get("before") != first:
+                self.problem(idx, "key", f"a rotation from key {fields.get('before')!r}", f"from {first!r}, which was in force")
+            first = fields.get("after")
+        return first
 
     def schema(self, connection: sqlite3.Connection) -> None:
         """Tables, indexes and triggers, by their very statements."""

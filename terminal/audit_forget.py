@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ def add(app: typer.Typer) -> None:
     """Add the commands to those on the ledger."""
     app.command("erase")(erase)
     app.command("certificate")(certificate)
+    app.command("rotate-key")(rotate_key)
 
 
 def erase(
@@ -99,6 +101,34 @@ def certificate(
     else:
         typer.echo(f"NOT GENUINE: {printable(str(fields['why']))}")
     raise typer.Exit(code)
+
+
+def rotate_key(
+    new_key_file: Annotated[
+        Path | None,
+        typer.Option("--new-key-file", help="Where the new key goes; in the old one's place when left out."),
+    ] = None,
+    reason: Reason = "",
+    author: Author = "",
+    ledger: LedgerUrl = DEFAULT_LEDGER,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Put a new master key in force: every subject key is wrapped anew, content stays as it is. Back the new key up."""
+    from audit.ledger import open_ledger
+    from audit.rotation import rotate_key as rotate
+
+    with open_ledger(ledger, key_file=key_file) as opened:
+        done = rotate(opened, actor=actor(author), reason=reason, new_file=new_key_file)
+    if as_json:
+        print_json({**asdict(done), "key_file": str(done.key_file)})
+    else:
+        typer.echo(
+            f"entry {done.index}: key {done.after} took the place of {done.before}, {done.keys} subject keys, {done.key_file}"
+        )
+        if done.trouble:
+            typer.echo(f"NOT OVERWRITTEN YET: {done.trouble}", err=True)
+    raise typer.Exit(NOT_OVERWRITTEN if done.trouble else DONE)
 
 
 _SHOWN = ("origin", "index", "subject", "tenant", "time", "keys", "payloads", "fingerprints", "overwritten")

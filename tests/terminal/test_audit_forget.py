@@ -98,3 +98,14 @@ def test_retention_has_a_floor_and_a_dry_run(genguard, ledger, monkeypatch):
     done = json.loads(genguard("audit", "prune", "--json").out)
     assert (done["days"], done["bodies"], done["entries"]) == (183, 0, [])
     assert genguard("audit", "verify").code == 0
+
+
+def test_the_master_key_is_changed(genguard, ledger):
+    """Content stays readable with the new one."""
+    done = json.loads(genguard("audit", "rotate-key", "--reason", "yearly", "--json").out)
+    assert (done["keys"], done["trouble"]) == (2, "")
+    assert done["key_file"].endswith("genguard.db.key")
+    assert genguard("audit", "rotate-key").code == 0
+    seen = genguard("audit", "show", "2", "--reveal", "--reason", "case 12")
+    assert "private words 0" in seen.out
+    assert genguard("audit", "verify").code == 0
