@@ -1,10 +1,10 @@
 """The terminal: `genguard demo | serve | generate | check | verify | reveal | eval | policy … | marks … | audit … | bank …`.
 
-Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
-`verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 4 a wrong signature, 5 behind a
-checkpoint; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open; `bank match`: 0 matched, 1 no match; `bank
-import`: 0 all there, 2 some refused; `policy test`: 0 all passed, 1 not all; 64 a usage error or an input that cannot be read,
-70 a failure of ours.
+Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30
+blocked; `verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 3 gaps that are
+explained, 4 a wrong signature, 5 behind a checkpoint; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open;
+`bank match`: 0 matched, 1 no match; `bank import`: 0 all there, 2 some refused; `policy test`: 0 all passed, 1 not all; 64 a
+usage error or an input that cannot be read, 70 a failure of ours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The verifier's part for what is missing on purpose: each missing payload or body has to be explained by an entry.
 
-An erasure explains payloads of its subject in entries before it, a `retention_prune` bodies and payloads below its `below`.
-What an erasure explains must be gone, and no more may be missing than such entries say they dropped.
+An erasure explains payloads of its subject in entries before it, a `retention_prune` bodies below its `below`, with which
+payloads go. What an erasure explains must be gone, and no more may be missing than such entries say they dropped.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ class Gaps:
         return self._prunes[place] if place < len(self._prunes) else None
 
     def explain_payload(self, idx: int, body: Mapping[str, Any]) -> bool:
-        """Whether a missing payload is explained; if so, it is counted."""
-        found = [one for one in (self.erased(idx, body), self.pruned(idx)) if one is not None]
-        if found:
-            self._payloads[min(found)] += 1
-        return bool(found)
+        """Whether a missing payload of an entry that has its body is explained; if so, it is counted."""
+        found = self.erased(idx, body)
+        if found is not None:
+            self._payloads[found] += 1
+        return found is not None
 
     def explain_body(self, idx: int) -> bool:
         """Whether a missing body is explained; if so, it is counted."""
@@ -94,13 +94,17 @@ class Gaps:
             self._bodies[found] += 1
         return found is not None
 
-    def compare(self, problem: Callable[[None, str, object, object], None]) -> None:
-        """No more is missing than was dropped by what these entries say."""
-        for what, explained in (("payloads", self._payloads), ("bodies", self._bodies)):
-            stated = sum(_number(event, what) for event in self._events.values())
-            if explained.total() > stated:
-                expected = f"at most {stated}, as the entries that explain them say"
-                problem(None, "payload" if what == "payloads" else "body", f"{explained.total()} missing {what}", expected)
+    def compare(self, problem: Callable[[int | None, str, object, object], None]) -> None:
+        """No more is missing than these entries say; a body that a hold kept may have gone with a later one."""
+        for idx, count in self._payloads.items():
+            stated = _number(self._events[idx], "payloads")
+            if count > stated:
+                problem(idx, "payload", f"{count} missing payloads", f"at most {stated}, as this erasure says")
+        stated = sum(_number(self._events[idx], "bodies") for idx in self._prunes)
+        if self._bodies.total() > stated:
+            problem(
+                None, "body", f"{self._bodies.total()} missing bodies", f"at most {stated}, as the entries of retention say"
+            )
 
     def explained(self) -> tuple[Gap, ...]:
         """What each entry explains, in order; those that explain nothing are left out."""
