@@ -23,6 +23,13 @@ from guard.keyfile import sync_folder
 
 _ENTRY, _TERM, _, _LEDGER, _, _ = tables()
 NEVER = -1
+_LATEST = (
+    select(_TERM.c.idx)
+    .join(_ENTRY, _ENTRY.c.idx == _TERM.c.idx)
+    .where(_ENTRY.c.kind == KEY_ROTATION, _TERM.c.name == "what", _TERM.c.value == MASTER)
+    .order_by(_TERM.c.idx.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +54,7 @@ def key_in_force(connection: Connection) -> InForce:
 
 def rotated_at(connection: Connection) -> int:
     """The latest rotation of the master key; NEVER when there is none."""
-    found = select(_TERM.c.idx).join(_ENTRY, _ENTRY.c.idx == _TERM.c.idx).where(_ENTRY.c.kind == KEY_ROTATION)
-    latest = found.where(_TERM.c.name == "what", _TERM.c.value == MASTER).order_by(_TERM.c.idx.desc()).limit(1)
-    since: int | None = connection.execute(latest).scalar_one_or_none()
+    since: int | None = connection.execute(_LATEST).scalar_one_or_none()
     return NEVER if since is None else since
 
 

@@ -91,6 +91,8 @@ class SqlLedger:
         self.path = path
         self._engine = engine
         self.keyring = keyring
+        self._followed = -1
+        """The size up to which the log is known to hold no newer master key; -1: look."""
         self._process = os.getpid()
         self._activated: set[str] = set()
         self._connection: Connection | None = None
@@ -278,7 +280,8 @@ class SqlLedger:
                     accepted.append(draft)
                     if draft.effect is not None:
                         draft.effect(connection)
-            self.keyring.follow(connection)
+            if size != self._followed:  # another process wrote, which may have changed the key
+                self.keyring.follow(connection)
             self._seal_anew(connection, accepted)
             if accepted:
                 peaks, new_size = merkle.extend(peaks, size, [draft.leaf for draft in accepted])
@@ -286,6 +289,8 @@ class SqlLedger:
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
         self._check_file(log=True)
         self._activated |= known
+        own_change = any(draft.effect is not None for draft in accepted)
+        self._followed = -1 if own_change else size + len(accepted)
         for draft in accepted:
             for sealed in draft.sealed:
                 sealed.key.stored = True

@@ -235,3 +235,21 @@ def test_bytes_that_a_careless_tool_left_are_overwritten(ledger, path, url, know
     assert scrub(path, [secret] if known else None) == ""
     assert not remains(path, [secret])
     assert verify(url).checked["payloads_opened"] == 98
+
+
+def test_a_stop_between_the_commit_and_the_overwriting_is_made_good(ledger, path, url, monkeypatch):
+    """The bytes still stand in the log then; the same command again overwrites them."""
+    ledger.append_sync(decision(subject="person-7"))
+    gone = secrets_of(path, "person-7")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("audit.erasure.scrub", stop)
+        with pytest.raises(KeyboardInterrupt):
+            erase(ledger, "person-7", **WHO)
+    assert remains(path, gone)
+    assert erase(ledger, "person-7", **WHO).again
+    assert not any(secret in data for data in files(path).values() for secret in gone)
+    assert verify(url).exit_code == 3
