@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi import Request as HttpRequest
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 
 from audit.access import record_reveal
 from audit.grammar import QueryError
@@ -26,7 +27,7 @@ async def content(
     http: HttpRequest,
     reason: Annotated[str, Query(max_length=2000, description="Why it has to be seen. It is recorded: name nobody.")] = "",
     break_glass: Annotated[bool, Query(description="Reveal without the right to, in an emergency; recorded as that.")] = False,
-) -> Any:
+) -> JSONResponse:
     """The stored content of one decision, for keys that GENGUARD_REVEALERS names. An `access` entry comes first."""
     wired: Wired = http.app.state.wired
     settings: Settings = http.app.state.settings
@@ -45,7 +46,8 @@ async def content(
     record = partial(record_reveal, wired.ledger, masked, actor, reason, break_glass=not may)
     index = await run_in_threadpool(record)
     opened = await run_in_threadpool(partial(show, wired.ledger_url, masked.idx, reveal=True, key_file=settings.key_file))
-    return {"decision": str(masked.decision.id), "access": index, "break_glass": not may, "content": _fields(opened)}
+    fields = {"decision": str(masked.decision.id), "access": index, "break_glass": not may, "content": _fields(opened)}
+    return JSONResponse(fields, headers={"cache-control": "no-store"})
 
 
 def _fields(shown: Shown) -> list[dict[str, Any]]:

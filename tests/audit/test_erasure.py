@@ -70,7 +70,7 @@ def test_an_erased_subject_is_nowhere_in_the_files_and_proofs_still_verify(ledge
             assert not any(piece in data for data in after.values())
     for proof, receipt in zip(proofs, receipts, strict=True):
         assert Proof.parse(str(proof)).verify([key.public]).size == 63
-        assert show(url, receipt.index, reveal=True).payloads[0].why == "it is no longer stored"
+        assert show(url, receipt.index, reveal=True).payloads[0].why == "it was erased, as entry 63 says"
     report = verify(url)
     assert (report.ok, report.exit_code, report.checked["subject_keys"]) == (True, 3, 30)
     assert [(gap.idx, gap.payloads, gap.bodies) for gap in report.gaps] == [(erased.index, 31, 0)]

@@ -54,7 +54,9 @@ def accesses(client) -> list[dict]:
 
 def test_content_is_shown_to_those_who_may_and_recorded(client, decided):
     """With the reason, under the key's name."""
-    answer = client.get(f"/v1/decisions/{decided}/content", params={"reason": "case 12"}, headers=key("lead@acme")).json()
+    given = client.get(f"/v1/decisions/{decided}/content", params={"reason": "case 12"}, headers=key("lead@acme"))
+    assert given.headers["cache-control"] == "no-store"
+    answer = given.json()
     assert answer["content"][0] == {"part": "original", "media_type": "text/plain", "bytes": 8, "text": "Hi there"}
     assert answer["break_glass"] is False
     (entry,) = accesses(client)
