@@ -35,6 +35,7 @@ from terminal import (
     policy_test,
 )
 from terminal.actor import Author, Reason, actor
+from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
@@ -72,6 +73,7 @@ app.add_typer(marks_app, name="marks")
 add_proofs(audit_app)
 audit_forget.add(audit_app)
 audit_retention.add(audit_app)
+add_reviews(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 
@@ -314,16 +316,20 @@ def audit_show(
 ) -> None:
     """Explain one decision: what was measured, which rules fired, what was done, and whether it derives again."""
     from audit.query import show
+    from audit.review_queue import followers
     from terminal import display
+    from terminal.events import followed_fields, print_followed
 
     shown = show(ledger, decision)
     if reveal and shown.payloads:
         _record_reveal(ledger, key_file, shown, actor(author), reason)
         shown = show(ledger, shown.idx, reveal=True, key_file=key_file)
+    followed = followers(ledger, shown.body["id"]) if shown.decision is not None else []
     if as_json:
-        print_json(display.entry_fields(shown))
+        print_json(display.entry_fields(shown) | {"followed": followed_fields(followed)})
     else:
         display.print_entry(shown)
+        print_followed(followed)
 
 
 def _record_reveal(ledger: str, key_file: Path | None, shown: Any, who: str, reason: str) -> None:

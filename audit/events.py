@@ -49,6 +49,9 @@ _REVIEW_FIELDS = {
     "lease": str,
     "queue": str,
     "round": int,
+    "rounds": int,
+    "opens": int,
+    "closes": int,
     "due": str,
     "released": str,
 }
@@ -66,19 +69,25 @@ _PRUNE_FIELDS = {
     "policy": str,
 }
 _ROTATION_FIELDS = {"what": str, "before": str, "after": str, "keys": int, "tags": tuple}
-_OUTCOMES = {"step": str, "code": str, "outcome": str}
-_FOUND_BY = ("step", "outcome")
+_TURNS = {"queue": str, "opens": int, "closes": int}
+"""Of steps after which a decision waits for a person, or no longer: its index. What waits is found by them alone."""
+_OUTCOMES = {"step": str, "code": str, "outcome": str, "round": int, "rounds": int, **_TURNS}
+_FOUND_BY = ("step", "outcome", *_TURNS)
 
 SUBJECT, AGE, MASTER = "subject", "age", "master"
 """What the field and term `what` says of an erasure, of what retention dropped, and of a rotation of the master key."""
 
 KINDS: dict[str, Kind] = {
-    REVIEW: Kind("a step of a review", _REVIEW_FIELDS, (*_FOUND_BY, "queue"), about=True),
+    REVIEW: Kind("a step of a review", _REVIEW_FIELDS, _FOUND_BY, about=True),
     APPEAL: Kind("an appeal against a decision", _OUTCOMES, _FOUND_BY, about=True, reason=True),
     OVERRIDE: Kind(
-        "a decision set aside, or that undone", {"outcome": str, "undoes": int}, ("outcome",), about=True, reason=True
+        "a decision set aside, or that undone",
+        {"outcome": str, "undoes": int, **_TURNS},
+        ("outcome", *_TURNS),
+        about=True,
+        reason=True,
     ),
-    FEEDBACK: Kind("what a caller says of a decision", {"code": str}, ("code",), about=True),
+    FEEDBACK: Kind("what a caller says of a decision", {"code": str, **_TURNS}, ("code", *_TURNS), about=True),
     ACCESS: Kind(
         "content that was revealed", {"parts": tuple, "break_glass": bool, "query": str, "count": int}, ("break_glass",)
     ),
