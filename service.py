@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import banks, openai, origin, own, policies, proofs, reviews
+from serving import access, banks, openai, origin, own, policies, proofs, reviews
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.rate import Buckets
 from serving.settings import Settings, is_loopback
@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.wired = make(settings)
+        app.state.wired, app.state.settings = make(settings), settings
         known = app.state.wired.guard.operator.watermark_key
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
         await app.state.wired.watcher.start()
@@ -87,6 +87,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.include_router(openai.router)
     app.include_router(proofs.router)
     app.include_router(own.router)
+    app.include_router(access.router)
     app.include_router(banks.router)
     app.include_router(policies.router)
     app.include_router(origin.router)

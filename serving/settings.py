@@ -55,6 +55,14 @@ class Settings(BaseSettings):
     log_key_file: Path | None = Field(
         default=None, description="Key that checkpoints are signed with; beside the ledger when left out."
     )
+    revealers: Names = Field(
+        default=(), description="Names of API keys that may reveal stored content; others only by breaking the glass."
+    )
+    retention_days: int | None = Field(
+        default=None,
+        description="Age in days at which `audit prune` drops decisions; 183 or more, never when left out.",
+        ge=183,
+    )
     generators: Names = Field(
         default=("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
     )

@@ -285,6 +285,8 @@ def print_report(report: Report) -> None:
     else:
         verdict = {5: "ROLLED BACK", 4: "WRONG SIGNATURE"}.get(report.exit_code, "TAMPERED")
         console.print(f"[red]{verdict}[/]: {report.problem_count} problems in {report.size} entries", highlight=False)
+    for gap in report.gaps:
+        console.print(f"missing and explained: {escape(printable(str(gap)))}", highlight=False)
     for problem in report.problems:
         console.print(f"  {escape(str(problem))}", highlight=False)
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.checked.items())
