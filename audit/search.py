@@ -102,11 +102,11 @@ class Search:
                 yield self._conditions(window)
                 continue
             hits, reached = self._hits(window, _BATCH if left is None else max(1, min(left, _BATCH)))
-            if hits:
-                yield _ENTRY.c.idx.in_(hits)
             left = None if left is None else left - len(hits)
             if reached is not None:
                 self.place = reached
+            if hits:
+                yield _ENTRY.c.idx.in_(hits)
 
     def _windows(self) -> Iterator[Window]:
         """Stretches of indices; moves `place` behind each, and ends with a reason when a bound is reached."""
