@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, exists, func, literal_column, not_, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, and_, exists, literal_column, not_, or_, select
 
 from audit.body import DECISION
 from audit.grammar import COLUMNS, PREFIXES, RANGES, TERMS, TEXT, Filter, QueryError
@@ -55,13 +55,14 @@ def ends(key: str, value: str) -> tuple[str, str]:
 def known_values(connection: Connection, column: Column[str], most: int, prefix: str = "") -> list[str]:
     """The values of a column that an index begins with, each found by one look into it; at most `most`, in order."""
     found: list[str] = []
-    near = [] if not prefix else [column >= prefix, column < prefix + "\U0010ffff"]
+    beyond = column >= prefix
     while len(found) < most:
-        beyond = [column > found[-1]] if found else []
-        value = connection.execute(select(func.min(column)).where(*near, *beyond)).scalar_one()
+        near = [column < prefix + "\U0010ffff"] if prefix else []
+        value = connection.execute(select(column).where(beyond, *near).order_by(column).limit(1)).scalar_one_or_none()
         if value is None:
             break
         found.append(value)
+        beyond = column > value
     return found
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, literal_column, select
 
 from audit.grammar import COLUMNS, TERMS, QueryError, filters_from, parse
 from audit.models import tables
@@ -140,10 +140,9 @@ def _count_columns(connection: Connection, part: ColumnElement[bool], keys: list
 
 
 def _count_terms(connection: Connection, part: ColumnElement[bool], names: list[str], found: dict[str, Counter[str]]) -> None:
-    statement = (
-        select(_TERM.c.name, _TERM.c.value, func.count())
-        .where(_TERM.c.name.in_(names), _TERM.c.idx.in_(select(_ENTRY.c.idx).where(part)))
-        .group_by(_TERM.c.name, _TERM.c.value)
-    )
+    # The name as an expression: else SQLite walks the index on names, which is in the order of the groups, from end to end.
+    named = _TERM.c.name.concat(literal_column("''"))
+    chosen = (named.in_(names), _TERM.c.idx.in_(select(_ENTRY.c.idx).where(part)))
+    statement = select(named, _TERM.c.value, func.count()).where(*chosen).group_by(named, _TERM.c.value)
     for name, value, number in connection.execute(statement):
         found[name][value] += number

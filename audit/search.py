@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from audit.body import DECISION
 from audit.conditions import Window, condition, ends, known_values, within
-from audit.grammar import ANY, Filter, about
+from audit.grammar import ANY, TERMS, Filter, about
 from audit.models import tables
 from audit.reasons import says, split
 
@@ -26,9 +27,12 @@ _FIRST, _SMALLEST, _LARGEST = 8192, 256, 1 << 20
 _QUICK_S, _SLOW_S = 0.05, 0.2
 _BATCH = 2000
 """Bodies that are in memory at once."""
-_COUNTED = 1_000_000
+_COUNTED = 3_000_000
 """Rows of the index on times that are counted at most to begin a search at the right place."""
 _TENANTS = 200
+_FEW = 1000
+_PROBED = frozenset({"id", "request", "subject", "parent", "kind", "tenant", "generator", "policy"})
+"""Filters on columns that an index begins with, or with a tenant; those on terms are probed, too."""
 _ENTRY, _TERM, _HEAD = tables()[:3]
 
 
@@ -51,6 +55,8 @@ class Search:
     """Which bound ended it; empty when none did."""
     bodies: int = 0
     _words: tuple[Filter, ...] = ()
+    _few: list[int] | None = None
+    """All indices that come into question, when they are few."""
     _started: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -73,7 +79,8 @@ class Search:
         size = connection.execute(select(_HEAD.c.size)).scalar_one()
         low, high = _narrowed(plain, 0 if after is None else max(0, after + 1), size if before is None else min(size, before))
         upwards = after is not None and before is None
-        found = cls(connection, plain, low, max(low, high), upwards, patience, size, _words=words)
+        few = _few(connection, plain)
+        found = cls(connection, plain, low, max(low, high), upwards, patience, size, _words=words, _few=few)
         found._jump()
         found.place = found.low if upwards else found.high
         return found
@@ -110,7 +117,7 @@ class Search:
 
     def _windows(self) -> Iterator[Window]:
         """Stretches of indices; moves `place` behind each, and ends with a reason when a bound is reached."""
-        span = _FIRST if not self._words else _BATCH
+        span = _BATCH if self._words else _FIRST if self._few is None else max(1, self.size)
         while self.low < self.place if not self.upwards else self.place < self.high:
             begun = time.monotonic()
             if self.upwards:
@@ -120,6 +127,8 @@ class Search:
                 window = (max(self.low, self.place - span), self.place)
                 self.place = window[0]
             yield window
+            if self.place == (self.high if self.upwards else self.low):
+                return
             now = time.monotonic()
             if now - begun < _QUICK_S:
                 span = min(span * 4, _LARGEST)
@@ -154,6 +163,8 @@ class Search:
 
     def _conditions(self, window: Window) -> ColumnElement[bool]:
         found = within(window)
+        if self._few is not None:
+            found = _ENTRY.c.idx.in_([idx for idx in self._few if window[0] <= idx < window[1]])
         for one in self.wanted:
             found = found & condition(one, window)
         return found
@@ -166,7 +177,7 @@ class Search:
         counted: when they are exactly the first and the last ones of the log, then nothing sought is among them.
         """
         start, end = _times(self.wanted)
-        if not start and not end:
+        if self._few is not None or (not start and not end):
             return
         first = self._seek(start) if start else 0
         last = self._seek(end) if end else self.size
@@ -194,6 +205,24 @@ class Search:
         statement = select(_ENTRY.c.idx).where(_ENTRY.c.time >= moment).order_by(_ENTRY.c.time).limit(1)
         found: int | None = self.connection.execute(statement).scalar_one_or_none()
         return self.size if found is None else found
+
+
+def _few(connection: Connection, wanted: Sequence[Filter]) -> list[int] | None:
+    """All indices that one filter allows, when an index finds them and they are few; None when no filter is like that."""
+    tenants = [condition(one) for one in wanted if one.key == "tenant" and not one.excluded]
+    for one in wanted:
+        if one.excluded or (one.key not in _PROBED and one.key not in TERMS) or (one.key == "kind" and DECISION in one.values):
+            continue
+        if one.key == "subject" and not tenants:
+            continue
+        if one.key in TERMS:
+            found = select(_TERM.c.idx).where(_TERM.c.name == one.key, _TERM.c.value.in_(one.values)).distinct()
+        else:
+            found = select(_ENTRY.c.idx).where(condition(one), *(tenants if one.key == "subject" else ()))
+        indices = list(connection.execute(found.limit(_FEW + 1)).scalars())
+        if len(indices) <= _FEW:
+            return indices
+    return None
 
 
 def _owners(connection: Connection, wanted: Sequence[Filter]) -> tuple[Filter, ...]:

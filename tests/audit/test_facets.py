@@ -49,6 +49,7 @@ def test_facets_agree_with_the_entries(source, monkeypatch, text, window):
     """Every value of every facet, the most frequent first."""
     monkeypatch.setattr(search, "_FIRST", window)
     monkeypatch.setattr(search, "_BATCH", window)
+    monkeypatch.setattr(search, "_FEW", window % 3)
     found, rows = facets(source, text), query(source, text, limit=1000).rows
     assert (found.total, found.complete, found.why) == (len(rows), True, "")
     assert set(found.values) == set(FACETS)

@@ -130,12 +130,12 @@ def _fixed(text: str) -> str:
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(QUERIES), min_size=1, max_size=3), st.integers(1, 30), st.booleans())
-def test_pages_in_small_windows_agree_with_the_reference(ledger, monkeypatch, parts, limit, upwards):
+@given(st.lists(st.sampled_from(QUERIES), min_size=1, max_size=3), st.integers(1, 30), st.booleans(), st.sampled_from([0, 9]))
+def test_pages_in_small_windows_agree_with_the_reference(ledger, monkeypatch, parts, limit, upwards, few):
     """Whatever is asked together, in both directions, with windows of a few entries and jumps to every time."""
     url, bodies = ledger
     text = _fixed(" ".join(parts))
-    for name, value in {"_FIRST": 3, "_BATCH": 4, "_SMALLEST": 1, "_LARGEST": 16}.items():
+    for name, value in {"_FIRST": 3, "_BATCH": 4, "_SMALLEST": 1, "_LARGEST": 16, "_FEW": few}.items():
         monkeypatch.setattr(search, name, value)
     if any(text.count(key) > 1 for key in ("since:", "until:")):
         return  # these take one time
@@ -148,6 +148,7 @@ def test_a_search_that_takes_too_long_says_how_far_it_came(ledger, monkeypatch):
     url, bodies = ledger
     monkeypatch.setattr(search, "_FIRST", 4)
     monkeypatch.setattr(search, "_LARGEST", 4)
+    monkeypatch.setattr(search, "_FEW", 0)
     monkeypatch.setattr(search, "PATIENCE_S", 0.0)
     page = query(url, "rule:threat", limit=50)
     assert page.partial.startswith("0 s have passed: entries ")
