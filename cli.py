@@ -32,6 +32,7 @@ from terminal import (
     policy_sign,
     policy_test,
 )
+from terminal.audit_query import add as add_queries
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
@@ -66,6 +67,7 @@ for part in (
     part.add(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
+add_queries(audit_app)
 add_proofs(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
@@ -272,29 +274,6 @@ def marks_dev_cert(
         typer.echo("For development only: what it signs is named as not to be trusted.", err=True)
 
 
-@audit_app.command("query")
-def audit_query(
-    filters: Annotated[
-        list[str] | None, typer.Argument(help="action:block category:privacy since:2026-11-01 rule:threat …")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option("--not", help="Leave these out: --not generator:echo.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    before: Annotated[int | None, typer.Option(help="Only entries before this index: the next page.")] = None,
-    ledger: LedgerUrl = DEFAULT_LEDGER,
-    as_json: Json = False,
-) -> None:
-    """List decisions, newest first."""
-    from audit.query import query
-    from terminal import display
-
-    text = " ".join([*(filters or ()), *(f"-{one}" for one in exclude or ())])
-    page = query(ledger, text, limit=limit, before=before)
-    if as_json:
-        print_json(display.page_fields(page))
-    else:
-        display.print_page(page)
-
-
 @audit_app.command("show")
 def audit_show(
     decision: Annotated[str, typer.Argument(help="A decision id, the beginning of one, or an index.")],
@@ -303,15 +282,17 @@ def audit_show(
     key_file: KeyFile = None,
     as_json: Json = False,
 ) -> None:
-    """Explain one decision: what was measured, which rules fired, what was done, and whether it derives again."""
+    """Explain one decision: what was measured, which rules fired and why, what was done, who saw it, and what followed."""
+    from audit.follow import followed
     from audit.query import show
-    from terminal import display
+    from terminal import audit_facts, display
 
     shown = show(ledger, decision, reveal=reveal, key_file=key_file)
+    after = followed(ledger, shown.decision.id) if shown.decision is not None else ()
     if as_json:
-        print_json(display.entry_fields(shown))
+        print_json(display.entry_fields(shown) | (audit_facts.more_fields(shown, after) if shown.decision is not None else {}))
     else:
-        display.print_entry(shown)
+        display.print_entry(shown, after)
 
 
 def _with_guard(

@@ -14,10 +14,10 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.dialects import sqlite
 
 from audit.body import BODY_VERSION, DECISION, decision_from
+from audit.conditions import condition
 from audit.database import clear_errors, database_path, raw, reader_engine
 from audit.grammar import Filter
 from audit.models import tables
-from audit.query import condition
 from guard.errors import LedgerError
 from guard.recorded import STOPPED, Findings, Recorded, Results, Source, status_of
 from guard.types import Decision
