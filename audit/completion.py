@@ -39,6 +39,8 @@ def complete(
     `tenant`: whose entries alone are looked at; empty: all. Raises QueryError for a text that is too long, LedgerError when
     the ledger cannot be read.
     """
+    if not text.isprintable() and any(0xD800 <= ord(letter) < 0xE000 for letter in text):
+        return ()
     position = len(text) if position is None else max(0, min(position, len(text)))
     token = next((one for one in tokens(text[:position], tolerant=True) if one.end == position), None)
     end = next((place for place in range(position, len(text)) if text[place].isspace()), len(text))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, exists, literal_column, not_, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, and_, exists, false, literal_column, not_, or_, select, true
 
 from audit.body import DECISION
-from audit.grammar import COLUMNS, PREFIXES, RANGES, TERMS, TEXT, Filter, QueryError
+from audit.grammar import ANY, COLUMNS, PREFIXES, RANGES, TERMS, TEXT, Filter, QueryError
 from audit.models import tables
 
 _ENTRY, _TERM = tables()[:2]
@@ -27,6 +27,8 @@ def condition(wanted: Filter, window: Window | None = None) -> ColumnElement[boo
         return _ENTRY.c.time < wanted.values[0]
     if wanted.key in TERMS:
         return _term(wanted, window)
+    if wanted.key == "kind" and ANY in wanted.values:
+        return false() if wanted.excluded else true()
     column = _ENTRY.c[COLUMNS.get(wanted.key) or RANGES[wanted.key]]
     match: ColumnElement[bool]
     if wanted.key in RANGES:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, inspect, select
 
 from audit.body import DECISION
 from audit.conditions import Window, condition, ends, known_values, within
@@ -74,7 +74,6 @@ class Search:
         plain, words = split(wanted)
         if not any(one.key == "kind" for one in plain):
             plain = (*plain, Filter("kind", about(plain)))
-        plain = tuple(one for one in plain if one.key != "kind" or one.excluded or ANY not in one.values)
         plain = (*plain, *_owners(connection, plain))
         size = connection.execute(select(_HEAD.c.size)).scalar_one()
         low, high = _narrowed(plain, 0 if after is None else max(0, after + 1), size if before is None else min(size, before))
@@ -117,7 +116,7 @@ class Search:
 
     def _windows(self) -> Iterator[Window]:
         """Stretches of indices; moves `place` behind each, and ends with a reason when a bound is reached."""
-        span = _BATCH if self._words else _FIRST if self._few is None else max(1, self.size)
+        span = max(1, self.size) if self._few is not None else _BATCH if self._words else _FIRST
         while self.low < self.place if not self.upwards else self.place < self.high:
             begun = time.monotonic()
             if self.upwards:
@@ -211,9 +210,13 @@ def _few(connection: Connection, wanted: Sequence[Filter]) -> list[int] | None:
     """All indices that one filter allows, when an index finds them and they are few; None when no filter is like that."""
     tenants = [condition(one) for one in wanted if one.key == "tenant" and not one.excluded]
     for one in wanted:
-        if one.excluded or (one.key not in _PROBED and one.key not in TERMS) or (one.key == "kind" and DECISION in one.values):
+        if (
+            one.excluded
+            or (one.key not in _PROBED and one.key not in TERMS)
+            or (one.key == "kind" and {DECISION, ANY} & {*one.values})
+        ):
             continue
-        if one.key == "subject" and not tenants:
+        if (one.key == "subject" and not tenants) or (one.key == "kind" and not _indexed(connection, "ix_entry_kind")):
             continue
         if one.key in TERMS:
             found = select(_TERM.c.idx).where(_TERM.c.name == one.key, _TERM.c.value.in_(one.values)).distinct()
@@ -223,6 +226,11 @@ def _few(connection: Connection, wanted: Sequence[Filter]) -> list[int] | None:
         if len(indices) <= _FEW:
             return indices
     return None
+
+
+def _indexed(connection: Connection, name: str) -> bool:
+    """Whether there is an index that ledgers of before do not have."""
+    return any(one["name"] == name for one in inspect(connection).get_indexes(_ENTRY.name))
 
 
 def _owners(connection: Connection, wanted: Sequence[Filter]) -> tuple[Filter, ...]:

@@ -9,10 +9,16 @@ the slowest of several runs, each on a connection of its own, as one command or 
 
 from __future__ import annotations
 
+import argparse
+import os
+import platform
 import random
 import sqlite3
+import statistics
 import sys
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +32,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from audit.body import time_string
 from audit.canonical import dumps
+from audit.completion import complete
+from audit.facets import facets, series, top
 from audit.models import ENTRY_COLUMNS, metadata
+from audit.query import query
 
 END = datetime(2026, 11, 27, tzinfo=UTC)
 YEAR_S = 365 * 86_400
@@ -34,6 +43,15 @@ _ACTIONS = (("allow", 860), ("redact", 70), ("label", 30), ("review", 25), ("blo
 _RULES = ("card-number", "threat", "insult", "registered-work", "secret", "self-harm", "weapon", "address")
 _CATEGORIES = ("privacy", "violence", "harassment", "intellectual_property", "secrets", "self_harm", "weapons", "privacy")
 _GENERATORS = (("language", 80), ("diffusion", 15), ("gan", 4), ("echo", 1))
+PAGES = (
+    "", "action:block", "tenant:tenant-0 action:block,review", "tenant:tenant-11 action:block", "category:violence",
+    "action:block category:privacy tenant:tenant-0 -generator:echo", "generator:echo action:block rule:weapon",
+    "subject:subject-77", "request:req-777", "kind:review", "created:2026-11-01..2026-11-07", "created:2026-01-10 action:block",
+    "since:2026-11-20 tenant:tenant-9", "until:2025-12-10", "until:2026-05-27", "version:3", "actor:nobody", '"secret 13"',
+    "nowhere",
+)  # fmt: skip
+COUNTED = ("", "action:block", "tenant:tenant-11", "created:2026-11-01..2026-11-07")
+RUNS = 5
 _INSERT = f"INSERT INTO entry VALUES ({', '.join('?' * len(ENTRY_COLUMNS))})"
 _CHUNK = 50_000
 
@@ -115,3 +133,52 @@ def _row(
         modality, generator, f"{generator}-small", action, "enterprise", idx * 20 // entries, revision, None,
     )  # fmt: skip
     return columns, terms
+
+
+def measure(name: str, work: Callable[[], Any]) -> None:
+    """One line: median and slowest of several runs, the median of a core's time, how many were found, which bound ended it."""
+    taken, used = [], []
+    for _ in range(RUNS):
+        begun, before = time.perf_counter(), time.process_time()
+        found = work()
+        taken.append(1000 * (time.perf_counter() - begun))
+        used.append(1000 * (time.process_time() - before))
+    bound = getattr(found, "partial", "") or getattr(found, "why", "")
+    number = getattr(found, "rows", None) or getattr(found, "points", None) or ()
+    times = f"{statistics.median(taken):>8.1f} {max(taken):>8.1f} {statistics.median(used):>8.1f}"
+    print(f"{name:<78} {times} {len(number):>5}  {bound}", flush=True)
+
+
+def main() -> None:
+    """Make the ledger, unless it is there, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entries", type=int, default=5_000_000)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--keep", type=Path, default=None)
+    given = parser.parse_args()
+    load = " ".join(f"{one:.1f}" for one in os.getloadavg())
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {load}, SQLite {sqlite3.sqlite_version}")
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        path = given.keep or Path(folder) / "ledger.db"
+        if not path.exists():
+            begun = time.perf_counter()
+            make(path, given.entries)
+            print(f"made in {time.perf_counter() - begun:.0f} s")
+        url = f"sqlite:///{path}"
+        print(f"{query(url, limit=1).size:,} entries, {path.stat().st_size / 1e9:.1f} GB")
+        print(f"{'what (times in ms)':<78} {'median':>8} {'slowest':>8} {'of core':>8} {'found':>5}")
+        for text in PAGES:
+            measure(f"page of 50: {text or '(all)'}", lambda text=text: query(url, text))  # type: ignore[misc]
+        measure("page of 50 from the middle: action:block", lambda: query(url, "action:block", before=given.entries // 2))
+        for text in COUNTED:
+            measure(f"facets: {text or '(all)'}", lambda text=text: facets(url, text))  # type: ignore[misc]
+        measure("series: by hour, 2 days", lambda: series(url, "hour", "created:2026-11-25.."))
+        measure("series: by day, 30 days", lambda: series(url, "day", "created:2026-10-28.."))
+        measure("series: by month, all", lambda: series(url, "month"))
+        measure("top: rules of action:block, all", lambda: top(url, "rule", "action:block"))
+        measure("completion: tenant:t", lambda: complete(url, "tenant:t"))
+        measure("completion: rule:", lambda: complete(url, "rule:"))
+
+
+if __name__ == "__main__":
+    main()

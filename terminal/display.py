@@ -115,7 +115,7 @@ def print_page(page: Page) -> None:
             what = f"{row.policy} version {row.version}"
             table.add_row(str(row.idx), row.time[:19], row.step, what, row.revision[:16], escape(printable(row.actor)))
             continue
-        action = f"[{_STYLE.get(row.action, 'white')}]{row.action}[/]"
+        action = f"[{_STYLE.get(row.action, 'white')}]{row.action or row.kind}[/]"
         time, decision = (row.time[11:19], row.decision[:18]) if narrow else (row.time[:19], row.decision)
         table.add_row(str(row.idx), time, decision, row.stage, escape(row.generator), action, ", ".join(row.rules))
     console.print(table)

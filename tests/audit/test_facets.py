@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ledger_examples import DOCUMENT, REVISION, decision, verdict
 
 from audit import facets as counting
@@ -132,6 +134,13 @@ def test_completions_are_keys_and_values_of_the_ledger(source, text, position, e
     assert [one.text for one in found if one.text != "actor:"] == expected
     for one in found:
         assert text[one.start : one.end] in ("", text[one.start :].split(" ")[0])
+
+
+@given(st.text(max_size=20), st.integers(-3, 25))
+@settings(deadline=None, max_examples=50)
+def test_any_text_can_be_completed(source, text, position):
+    """Whatever is written so far: a completion takes the place of a part of it."""
+    assert all(0 <= one.start <= one.end <= len(text) for one in complete(source, text, position))
 
 
 def test_completions_of_a_tenant_are_its_own(source):
