@@ -23,7 +23,7 @@ PATIENCE_S = 2.0
 """Seconds after which a search stops, at the end of its window."""
 MAX_BODIES = 50_000
 """Bodies that are read for words at most."""
-_FIRST, _SMALLEST, _LARGEST = 8192, 256, 1 << 20
+_FIRST, _SMALLEST, _LARGEST = 8192, 256, 1 << 18
 _QUICK_S, _SLOW_S = 0.05, 0.2
 _BATCH = 2000
 """Bodies that are in memory at once."""
