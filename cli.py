@@ -33,6 +33,7 @@ from terminal import (
     policy_test,
 )
 from terminal.audit_query import add as add_queries
+from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
@@ -69,6 +70,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_queries(audit_app)
 add_proofs(audit_app)
+add_reviews(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 

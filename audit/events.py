@@ -49,20 +49,29 @@ _REVIEW_FIELDS = {
     "lease": str,
     "queue": str,
     "round": int,
+    "rounds": int,
+    "opens": int,
+    "closes": int,
     "due": str,
     "released": str,
 }
 _EXPORT_FIELDS = {"format": str, "query": str, "first": int, "last": int, "count": int, "digest": str}
-_OUTCOMES = {"step": str, "code": str, "outcome": str}
-_FOUND_BY = ("step", "outcome")
+_TURNS = {"queue": str, "opens": int, "closes": int}
+"""Of steps after which a decision waits for a person, or no longer: its index. What waits is found by them alone."""
+_OUTCOMES = {"step": str, "code": str, "outcome": str, "round": int, "rounds": int, **_TURNS}
+_FOUND_BY = ("step", "outcome", *_TURNS)
 
 KINDS: dict[str, Kind] = {
-    REVIEW: Kind("a step of a review", _REVIEW_FIELDS, (*_FOUND_BY, "queue"), about=True),
+    REVIEW: Kind("a step of a review", _REVIEW_FIELDS, _FOUND_BY, about=True),
     APPEAL: Kind("an appeal against a decision", _OUTCOMES, _FOUND_BY, about=True, reason=True),
     OVERRIDE: Kind(
-        "a decision set aside, or that undone", {"outcome": str, "undoes": int}, ("outcome",), about=True, reason=True
+        "a decision set aside, or that undone",
+        {"outcome": str, "undoes": int, **_TURNS},
+        ("outcome", *_TURNS),
+        about=True,
+        reason=True,
     ),
-    FEEDBACK: Kind("what a caller says of a decision", {"code": str}, ("code",), about=True),
+    FEEDBACK: Kind("what a caller says of a decision", {"code": str, **_TURNS}, ("code", *_TURNS), about=True),
     ACCESS: Kind(
         "content that was revealed", {"parts": tuple, "break_glass": bool, "query": str, "count": int}, ("break_glass",)
     ),

@@ -46,7 +46,7 @@ RANGES = {"created": "time", "idx": "idx", "version": "version"}
 ABOUT = {"bank": (BANK_CHANGE,), "rollout": (POLICY_ROLLOUT,), "step": (POLICY_ROLLOUT,)}
 """Filters on entries that are no decisions, with their kinds."""
 for _name, _kind in KINDS.items():
-    for _term in _kind.terms:
+    for _term in sorted({*_kind.terms} - {"opens", "closes"}):  # indices, for queues of reviews alone
         ABOUT[_term] = (*ABOUT.get(_term, ()), _name)
 
 TERMS = tuple(sorted({"rule", "category", "mark", "shadow", *ABOUT}))

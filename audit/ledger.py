@@ -100,12 +100,16 @@ class SqlLedger:
             self._commit, capacity=queue_size, group=group_size, linger=linger
         )
 
-    async def append(self, decision: Decision, /) -> Receipt:
-        """Commit a decision. Returns after the commit; raises LedgerError, and LedgerFullError when too many wait."""
+    async def append(self, decision: Decision, /, unless: Check | None = None) -> Receipt:
+        """Commit a decision. Returns after the commit; raises LedgerError, and LedgerFullError when too many wait.
+
+        `unless`: as in `record`.
+        """
         if _payload_size(decision) > _LARGE:
             draft = await asyncio.to_thread(self._draft, decision)
         else:
             draft = self._draft(decision)
+        draft.unless = unless
         return _receipt(await self._mine().submit_async(draft))
 
     def append_sync(self, decision: Decision, /) -> Receipt:
@@ -158,6 +162,11 @@ class SqlLedger:
             with clear_errors("read the ledger", self.path), self._reader.connect() as connection:
                 self._identity = str(connection.execute(select(_LEDGER.c.ledger)).scalar_one())
         return self._identity
+
+    @property
+    def reader(self) -> Engine:
+        """For reading it; cannot write."""
+        return self._reader
 
     @property
     def size(self) -> int:

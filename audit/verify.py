@@ -41,6 +41,7 @@ from audit.database import DEFAULT_URL, database_path, raw, reader_engine
 from audit.events import event_from
 from audit.keys import find_master_key
 from audit.models import ENTRY_COLUMNS, LATER, LATER_INDEXES, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
+from audit.review_codes import RELEASE
 from audit.vault import Vault
 from audit.verify_fingerprints import FingerprintChecker, Fits
 from audit.verify_heads import ROLLBACK, SIGNATURE, Heads, read_heads
@@ -66,8 +67,8 @@ class Problem:
     decision: str
     """Its decision id as far as it can still be read, else empty."""
     what: str
-    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `schema`, `file`; of
-    checkpoints `signature`, `root`, `rollback`."""
+    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `review`, `schema`,
+    `file`; of checkpoints `signature`, `root`, `rollback`."""
     found: str
     expected: str
 
@@ -158,6 +159,8 @@ class _Run:
     documents: dict[str, tuple[str, int] | None] = field(default_factory=dict)
     """Policy and version of each revision whose document was seen; None where that could not be read."""
     missing_documents: set[str] = field(default_factory=set)
+    freed: dict[int, str] = field(default_factory=dict)
+    """Entries in which a person let an output go, with the decision that held it."""
     payloads: PayloadChecker | None = None
     fingerprints: FingerprintChecker | None = None
     """None for a ledger of before, which gains their table when it is opened for writing."""
@@ -404,7 +407,9 @@ class _Run:
         elif body["kind"] == POLICY_ROLLOUT:
             self.rollout(idx, rollout_from(body))
         else:
-            event_from(body)
+            event = event_from(body)
+            if event.fields.get("outcome") == RELEASE:
+                self.freed[idx] = event.about
             self.tally("events")
 
     def decided(self, idx: int, body: Mapping[str, Any], named: str) -> None:
@@ -413,6 +418,8 @@ class _Run:
         refused = (verdict["policy"], verdict["revision"], verdict["action"]) == ("", "", "block")  # by no policy
         self.document_of(idx, [] if refused else [verdict["revision"]], named)
         self.document_of(idx, [shadow["verdict"]["revision"] for shadow in body.get("shadows", ())], named)
+        if (person := body.get("reviewed")) is not None and self.freed.get(person["entry"]) != person["held"]:
+            self.problem(idx, "review", f"an output let go by entry {person['entry']}", "a person's decision before it", named)
 
     def document_of(self, idx: int, revisions: list[str], named: str) -> None:
         """What is decided has its policy document in an entry before; each that is missing is told once."""

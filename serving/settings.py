@@ -71,6 +71,13 @@ class Settings(BaseSettings):
     public_verify_per_minute: int = Field(
         default=10, description="Verifications that one address without a key may ask for in a minute.", ge=1
     )
+    review_sla_minutes: int = Field(default=240, description="Minutes after which what waits for a person is overdue.", ge=1)
+    second_review: Names = Field(
+        default=(), description="Rules and categories whose held outputs take two persons to be released."
+    )
+    reviewers: Names = Field(
+        default=(), description="Names of the API keys that may review; without any, each key may, but never what it asked for."
+    )
     host: str = "127.0.0.1"
     port: int = 8000
     api_keys: SecretStr = Field(default=SecretStr(""), description="`name:key` or `name@tenant:key`, separated by commas.")
