@@ -35,6 +35,7 @@ from terminal import (
     policy_test,
 )
 from terminal.actor import Author, Reason, actor
+from terminal.audit_query import add as add_queries
 from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
 from terminal.inputs import read_input
@@ -70,6 +71,7 @@ for part in (
     part.add(policy_app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
+add_queries(audit_app)
 add_proofs(audit_app)
 audit_forget.add(audit_app)
 audit_retention.add(audit_app)
@@ -279,29 +281,6 @@ def marks_dev_cert(
         typer.echo("For development only: what it signs is named as not to be trusted.", err=True)
 
 
-@audit_app.command("query")
-def audit_query(
-    filters: Annotated[
-        list[str] | None, typer.Argument(help="action:block category:privacy since:2026-11-01 rule:threat …")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option("--not", help="Leave these out: --not generator:echo.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    before: Annotated[int | None, typer.Option(help="Only entries before this index: the next page.")] = None,
-    ledger: LedgerUrl = DEFAULT_LEDGER,
-    as_json: Json = False,
-) -> None:
-    """List decisions, newest first."""
-    from audit.query import query
-    from terminal import display
-
-    text = " ".join([*(filters or ()), *(f"-{one}" for one in exclude or ())])
-    page = query(ledger, text, limit=limit, before=before)
-    if as_json:
-        print_json(display.page_fields(page))
-    else:
-        display.print_page(page)
-
-
 @audit_app.command("show")
 def audit_show(
     decision: Annotated[str, typer.Argument(help="A decision id, the beginning of one, or an index.")],
@@ -314,22 +293,20 @@ def audit_show(
     key_file: KeyFile = None,
     as_json: Json = False,
 ) -> None:
-    """Explain one decision: what was measured, which rules fired, what was done, and whether it derives again."""
+    """Explain one decision: what was measured, which rules fired and why, what was done, who saw it, and what followed."""
+    from audit.follow import followed
     from audit.query import show
-    from audit.review_queue import followers
-    from terminal import display
-    from terminal.events import followed_fields, print_followed
+    from terminal import audit_facts, display
 
     shown = show(ledger, decision)
     if reveal and shown.payloads:
         _record_reveal(ledger, key_file, shown, actor(author), reason)
         shown = show(ledger, shown.idx, reveal=True, key_file=key_file)
-    followed = followers(ledger, shown.body["id"]) if shown.decision is not None else []
+    after = followed(ledger, shown.decision.id) if shown.decision is not None else ()
     if as_json:
-        print_json(display.entry_fields(shown) | {"followed": followed_fields(followed)})
+        print_json(display.entry_fields(shown) | (audit_facts.more_fields(shown, after) if shown.decision is not None else {}))
     else:
-        display.print_entry(shown)
-        print_followed(followed)
+        display.print_entry(shown, after)
 
 
 def _record_reveal(ledger: str, key_file: Path | None, shown: Any, who: str, reason: str) -> None:

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import access, banks, openai, origin, own, policies, proofs, reviews
+from serving import access, banks, openai, origin, own, policies, proofs, reviews, search
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.rate import Buckets
 from serving.settings import Settings, is_loopback
@@ -86,6 +86,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.add_middleware(Gate, guard=lambda: app.state.wired.guard, callers=callers, max_body=settings.max_body, public=public)
     app.include_router(openai.router)
     app.include_router(proofs.router)
+    app.include_router(search.router)  # before the route of one decision, which would take its names
     app.include_router(own.router)
     app.include_router(access.router)
     app.include_router(banks.router)

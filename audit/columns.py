@@ -14,10 +14,10 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.dialects import sqlite
 
 from audit.body import BODY_VERSION, DECISION, decision_from
+from audit.conditions import condition
 from audit.database import clear_errors, database_path, raw, reader_engine
 from audit.grammar import Filter
 from audit.models import REVIEWED, tables
-from audit.query import condition
 from guard.errors import LedgerError
 from guard.recorded import STOPPED, Findings, Recorded, Results, Source, status_of
 from guard.types import Decision
@@ -333,7 +333,10 @@ def _readable(body: bytes) -> bool:
 
 
 def _fired(body: bytes) -> dict[str, str]:
-    return {one.rule: one.action for one in _decode_why(body).verdict.fired}
+    try:
+        return {one.rule: one.action for one in _decode_why(body).verdict.fired}
+    except msgspec.MsgspecError:
+        raise LedgerError("found a decision's body whose rules cannot be read", advice="Run `genguard audit verify`.") from None
 
 
 def _decision(body: bytes) -> Decision:

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Engine, select
 
 from audit.body import ACTIVATION, DECISION, decision_from, origin_from
 from audit.canonical import loads
+from audit.conditions import condition
 from audit.grammar import Filter, QueryError
 from audit.models import tables
-from audit.query import condition, open_stored, open_vault, reading
+from audit.query import open_stored, open_vault, reading
 from audit.vault import Vault
 from guard.types import CALLER, Content, Decision, Modality
 

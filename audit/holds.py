@@ -13,11 +13,11 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from audit.body import DECISION
 from audit.canonical import loads
+from audit.conditions import condition
 from audit.events import HOLD, Event, event_from
 from audit.grammar import parse
 from audit.ledger import SqlLedger
 from audit.models import tables
-from audit.query import condition
 from guard.errors import InputError
 
 SET, LIFT = "set", "lift"

@@ -69,6 +69,8 @@ class Entry(Base, table=True):
         ),
         Index("ix_entry_parent", "parent", sqlite_where=text("parent IS NOT NULL")),
         Index("ix_entry_subject", "tenant", "subject", sqlite_where=text("subject <> ''")),
+        Index("ix_entry_tenant_action", "tenant", "action", "idx"),
+        Index("ix_entry_kind", "kind", "idx", sqlite_where=text(f"kind <> '{DECISION}'")),
         CheckConstraint("idx >= 0", name="ck_entry_idx"),
         CheckConstraint("length(leaf) = 32", name="ck_entry_leaf"),
     )
@@ -169,6 +171,12 @@ class Fingerprint(Base, table=True):
 LATER = frozenset({"fingerprint"})
 """Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.transaction`), readers do
 without."""
+
+
+LATER_INDEXES = frozenset({"ix_entry_tenant_action", "ix_entry_kind"})
+"""Indexes that ledgers of before do not have, likewise. On SQLite an index on one column serves pages by `idx` as well, for
+it ends with the row's number; these serve what none of those does: a tenant's entries of one action, and the few entries that
+are no decisions."""
 
 
 def tables() -> tuple[Table, Table, Table, Table, Table, Table]:

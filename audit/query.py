@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, not_, or_, select
+from sqlalchemy import Connection, Engine, Select, or_, select
 
 from audit.body import ACTIVATION, BANK_CHANGE, DECISION, POLICY_ROLLOUT, bank_change_from, decision_from, rollout_from
 from audit.canonical import loads
+from audit.conditions import condition
 from audit.database import clear_errors, database_path, reader_engine
 from audit.events import ERASURE, KINDS, Event, event_from
-from audit.grammar import COLUMNS, PREFIXES, TERMS, Filter, QueryError, filters_from, parse
+from audit.grammar import Filter, QueryError, filters_from, parse
 from audit.keyring import vault_in_force
 from audit.models import tables
+from audit.search import Search
 from audit.vault import SealError, Vault, open_payload
 from guard.errors import LedgerError
 from guard.types import BankChange, Decision, Receipt, Rollout
 
 MAX_LIMIT = 1000
-_ABOUT = {"bank": BANK_CHANGE, "rollout": POLICY_ROLLOUT, "step": POLICY_ROLLOUT}
-"""Filters on entries that are no decisions, with their kind."""
 
 _ENTRY, _TERM, _HEAD, _LEDGER, _PAYLOAD, _KEY = tables()
 
@@ -69,6 +69,8 @@ class Page:
     newer: int | None
     size: int
     """Entries in the ledger."""
+    partial: str = ""
+    """Why there may be more entries on this page's stretch than it shows; empty when there are none. Going on finds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def query(
     after: int | None = None,
     **filters: str | Iterable[str],
 ) -> Page:
-    """Entries, newest first; decisions unless `kind`, `bank`, `rollout` or `step` asks for entries of another kind.
+    """Entries, newest first; decisions unless a filter asks for entries of another kind (`audit.grammar.about`).
 
     `source`: a ledger URL, or an engine of `reader_engine`. `text`: filters in their short form (`audit.grammar`), which hold
     together with `filters`. `before`, `after`: only entries of a smaller or larger index (with `after` alone: the nearest
@@ -133,27 +135,21 @@ def query(
         if index is not None and not -(2**62) <= index <= 2**62:
             raise QueryError(f"{name} is beyond 2**62, expected an index of the ledger")
     wanted = (*parse(text), *filters_from(filters))
-    if not any(found.key == "kind" for found in wanted):
-        about = {_ABOUT[found.key] for found in wanted if found.key in _ABOUT and not found.excluded}
-        wanted = (*wanted, Filter("kind", tuple(sorted(about)) or (DECISION,)))
-    upwards = after is not None and before is None
-    statement = select(*[_ENTRY.c[name] for name in _ROW_COLUMNS]).where(*map(condition, wanted))
-    if before is not None:
-        statement = statement.where(_ENTRY.c.idx < before)
-    if after is not None:
-        statement = statement.where(_ENTRY.c.idx > after)
-    statement = statement.order_by(_ENTRY.c.idx.asc() if upwards else _ENTRY.c.idx.desc()).limit(limit + 1)
     with reading(source) as connection:
-        found = connection.execute(statement).mappings().all()
-        more, found = len(found) > limit, found[:limit]
-        if upwards:
-            found = found[::-1]
-        facts = _facts(connection, [row["idx"] for row in found])
-        size = connection.execute(select(_HEAD.c.size)).scalar_one()
+        search = Search.open(connection, wanted, before=before, after=after)
+        indices = search.find(limit + 1)
+        more, indices = len(indices) > limit, sorted(indices[:limit], reverse=True)
+        statement = select(*[_ENTRY.c[name] for name in _ROW_COLUMNS]).where(_ENTRY.c.idx.in_(indices))
+        found = connection.execute(statement.order_by(_ENTRY.c.idx.desc())).mappings().all()
+        facts = _facts(connection, indices)
+    upwards = search.upwards
     rows = tuple(_row(dict(row), facts) for row in found)
     older = rows[-1].idx if rows and (more or upwards) else None
     newer = rows[0].idx if rows and (before is not None or (upwards and more)) else None
-    return Page(rows, older, newer, size)
+    if search.stopped and not more:
+        older, newer = (older, search.place - 1) if upwards else (search.place, newer)
+        return Page(rows, older, newer, search.size, _partial(search))
+    return Page(rows, older, newer, search.size)
 
 
 def show(
@@ -216,26 +212,6 @@ def reading(source: str | Engine) -> Iterator[Connection]:
         yield connection
 
 
-def condition(wanted: Filter) -> ColumnElement[bool]:
-    """A filter as a condition on rows of `entry`."""
-    if wanted.key == "since":
-        return _ENTRY.c.time >= wanted.values[0]
-    if wanted.key == "until":
-        return _ENTRY.c.time < wanted.values[0]
-    if wanted.key in TERMS:
-        one = and_(_TERM.c.idx == _ENTRY.c.idx, _TERM.c.name == wanted.key, _TERM.c.value.in_(wanted.values))
-        # As a list when it narrows down (the index on values serves it), as a probe for each entry when it excludes.
-        if wanted.excluded:
-            return not_(exists().where(one))
-        return _ENTRY.c.idx.in_(select(_TERM.c.idx).where(_TERM.c.name == wanted.key, _TERM.c.value.in_(wanted.values)))
-    column = _ENTRY.c[COLUMNS[wanted.key]]
-    if wanted.key in PREFIXES:
-        match = or_(*[and_(column >= value, column < value + "\U0010ffff") for value in wanted.values])
-    else:
-        match = column.in_(wanted.values)
-    return or_(column.is_(None), not_(match)) if wanted.excluded else match
-
-
 def find_row(connection: Connection, reference: str | int | UUID) -> Mapping[str, Any]:
     """The columns of one entry by decision id, by the beginning of one, or by index. Raises QueryError unless there is one."""
     row = connection.execute(_find(connection, reference)).mappings().one_or_none()
@@ -254,6 +230,12 @@ def _find(connection: Connection, reference: str | int | UUID) -> Select[Any]:
     if len(found) > 1:
         raise QueryError(f"{text!r} begins several decision ids, among them {found[0].decision} and {found[1].decision}")
     return statement.where(_ENTRY.c.idx == (found[0].idx if found else -1))
+
+
+def _partial(search: Search) -> str:
+    """What was searched, of a search that a bound ended."""
+    first, last = (search.low, search.place - 1) if search.upwards else (search.place, search.high - 1)
+    return f"{search.stopped}: entries {first} to {last} were searched; go on, or ask for less"
 
 
 def _facts(connection: Connection, indices: list[int]) -> dict[tuple[int, str], tuple[str, ...]]:

@@ -10,12 +10,14 @@ from fastapi import Request as HttpRequest
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from audit.facets import facets as count_facets
 from audit.grammar import QueryError
 from audit.query import query, show
 from guard.errors import InputError
 from guard.types import Modality
 from serving.gate import error_response, refusal_response
 from serving.schemas import STAGES, CheckAnswer, CheckRequest, check_answer, evidence_headers
+from serving.search import counts_fields, whose
 from serving.wiring import Wired
 
 router = APIRouter(prefix="/v1", tags=["genguard"])
@@ -45,12 +47,21 @@ async def decisions(
     q: str = Query("", max_length=1000, description="Filters such as `action:block category:privacy -generator:echo`."),
     limit: int = Query(50, ge=1, le=500),
     before: int | None = Query(None, ge=0, description="Only entries with a smaller index: the cursor of the next page."),
+    facets: bool = Query(False, description="Also count by action, rule, category and so on."),
 ) -> dict[str, Any]:
     """Decisions, newest first; with a tenant's key, that tenant's. Content is never part of the answer."""
     wired: Wired = http.app.state.wired
-    whose = {"tenant": http.state.sees} if http.state.sees else {}
-    page = await run_in_threadpool(query, wired.ledger_url, q, limit=limit, before=before, **whose)
-    return {"decisions": [asdict(row) for row in page.rows], "next": page.older, "size": page.size}
+    page = await run_in_threadpool(query, wired.ledger_url, q, limit=limit, before=before, **whose(http))
+    answer: dict[str, Any] = {
+        "decisions": [asdict(row) for row in page.rows],
+        "next": page.older,
+        "size": page.size,
+        "partial": page.partial,
+    }
+    if facets:
+        counts = await run_in_threadpool(count_facets, wired.ledger_url, q, **whose(http))
+        answer["facets"] = counts_fields(counts)
+    return answer
 
 
 @router.get("/decisions/{decision}", response_model=None)

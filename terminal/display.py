@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from audit.follow import Followed
 from audit.query import Page, Shown, Stored
 from audit.verify import Report
 from guard.decide import decide, set_aside, settle
@@ -19,6 +21,7 @@ from guard.errors import GenguardError
 from guard.sealed import Revealed
 from guard.types import CheckResult, Decision, Finding, Modality, Release, Shadow, Span, Verdict
 from policies import from_document
+from terminal import audit_facts
 from terminal.events import event_facts
 from terminal.matches import change_facts, matches
 from terminal.printing import printable
@@ -90,7 +93,8 @@ def print_revealed(revealed: Revealed) -> None:
 
 def page_fields(page: Page) -> dict[str, Any]:
     """A page of decisions as plain fields."""
-    return {"decisions": [asdict(row) for row in page.rows], "next": page.older, "size": page.size}
+    rows = [asdict(row) for row in page.rows]
+    return {"decisions": rows, "next": page.older, "size": page.size, "partial": page.partial}
 
 
 def print_page(page: Page) -> None:
@@ -111,12 +115,14 @@ def print_page(page: Page) -> None:
             what = f"{row.policy} version {row.version}"
             table.add_row(str(row.idx), row.time[:19], row.step, what, row.revision[:16], escape(printable(row.actor)))
             continue
-        action = f"[{_STYLE.get(row.action, 'white')}]{row.action}[/]"
+        action = f"[{_STYLE.get(row.action, 'white')}]{row.action or row.kind}[/]"
         time, decision = (row.time[11:19], row.decision[:18]) if narrow else (row.time[:19], row.decision)
         table.add_row(str(row.idx), time, decision, row.stage, escape(row.generator), action, ", ".join(row.rules))
     console.print(table)
     more = f"; the next page: --before {page.older}" if page.older is not None else ""
     console.print(f"{len(page.rows)} of {page.size} entries{more}", highlight=False)
+    if page.partial:
+        console.print(page.partial, highlight=False)
 
 
 def rederive(shown: Shown) -> str:
@@ -163,12 +169,13 @@ def entry_fields(shown: Shown) -> dict[str, Any]:
     }
 
 
-def print_entry(shown: Shown) -> None:
-    """One entry explained to a person."""
+def print_entry(shown: Shown, after: Sequence[Followed] = ()) -> None:
+    """One entry explained to a person. `after`: what followed a decision."""
     console = _console()
     console.print(f"[bold]Entry {shown.idx}[/] ({shown.body['kind']}), leaf {shown.leaf.hex()}", highlight=False)
     if shown.decision is not None:
         _print_decision(console, shown, shown.decision)
+        audit_facts.print_more(console, shown, after)
     elif shown.bank_change is not None:
         _print_facts(console, change_facts(shown.bank_change))
     elif shown.event is not None:

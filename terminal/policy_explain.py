@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -99,14 +100,7 @@ def print_explanation(console: Console, found: Explanation, only: set[str], *, e
     verdict = found.verdict
     console.print(f"Policy {verdict.policy} version {verdict.version}, revision {verdict.revision[:16]}", highlight=False)
     console.print(_checks(found))
-    quiet = 0
-    for one in found.rules:
-        if (only and one.rule.id not in only) or (not only and not every and not _speaks(one)):
-            quiet += 1
-            continue
-        console.print(_rule(one, won=one.rule.id in found.winners))
-    for other in found.others:
-        console.print(f"[{_STYLE[other.action.value]}]{other.action.value}[/] {other.rule}: {escape(other.because)}")
+    quiet = print_rules(console, found, only, every=every)
     if quiet and not only:
         console.print(f"[dim]{quiet} other rules found nothing; --all shows them[/]", highlight=False)
     console.print(f"[{_STYLE[verdict.action.value]}]{verdict.action.value}[/] {escape(verdict.explanation)}", highlight=False)
@@ -116,6 +110,19 @@ def print_explanation(console: Console, found: Explanation, only: set[str], *, e
             console.print(escape(printable(text)), highlight=False)
     for language, message in verdict.message:
         console.print(f"message ({language}): {escape(message)}", highlight=False)
+
+
+def print_rules(console: Console, found: Explanation, only: Collection[str] = (), *, every: bool = False) -> int:
+    """Each rule as a tree, and what fired without being one. Returns how many rules were left out."""
+    quiet = 0
+    for one in found.rules:
+        if (only and one.rule.id not in only) or (not only and not every and not _speaks(one)):
+            quiet += 1
+            continue
+        console.print(_rule(one, won=one.rule.id in found.winners))
+    for other in found.others:
+        console.print(f"[{_STYLE[other.action.value]}]{other.action.value}[/] {other.rule}: {escape(other.because)}")
+    return quiet
 
 
 def _speaks(one: RuleTrace) -> bool:

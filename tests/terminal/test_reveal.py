@@ -60,7 +60,7 @@ def test_every_operator_does_its_part_and_reveal_opens_what_was_encrypted(gengua
     """Only that: a hash and a stand-in have no way back."""
     made = check(genguard)
     assert made.code == 10
-    for value in ("Maria", "Keller", "867", "DE89", "536", "81.2", "13812", "Kq7x"):
+    for value in ("Maria", "Keller", "867 5309", "DE89 3704", "536-22", "81.2.69", "13812345678", "Kq7xPz"):
         assert value not in made.out
     for kept in ("card 4111 **** **** 1111.", "[IBAN_CODE:enc:", "[US_SSN:", "@example.org", "wrote from .", "<PASSWORD>"):
         assert kept in made.out

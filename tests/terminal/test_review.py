@@ -67,10 +67,10 @@ def test_a_review_at_the_terminal_from_the_queue_to_the_output(desk):
     assert desk("audit", "review", "overrule", one, "--outcome", "withhold", "--reason", "order", "--actor", "dan").code == 0
     assert desk("audit", "review", "fetch", one).code == 30
     shown = desk("audit", "show", one)
-    assert "review decide release false_positive" in shown.out
-    assert "override withhold" in shown.out
+    assert "code false_positive, outcome release" in shown.out
+    assert "outcome withhold" in shown.out
     followed = json.loads(desk("audit", "show", one, "--json").out)["followed"]
-    assert [step["kind"] for step in followed] == [*["review"] * 4, "released", "appeal", "override", "override"]
+    assert [step["kind"] for step in followed] == [*["review"] * 4, "decision", "appeal", "override", "override"]
     assert desk("audit", "verify").code == 0
     replayed = json.loads(desk("policy", "replay", "held.yaml", "--json").out)
     assert replayed["total"] == 1, "a policy decided on it once"

@@ -1,0 +1,53 @@
+"""What followed a decision: entries that name it, such as reveals, reviews, appeals, and outputs that its prompt led to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Engine, select
+
+from audit.canonical import loads
+from audit.events import KINDS, Event, event_from
+from audit.models import tables
+from audit.query import reading
+
+MAX_FOLLOWED = 500
+"""Entries that are told at most, the first ones."""
+
+_ENTRY = tables()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One entry that names a decision."""
+
+    idx: int
+    kind: str
+    time: str
+    actor: str
+    action: str = ""
+    """Of a decision."""
+    decision: str = ""
+    """Of a decision: its id."""
+    event: Event | None = None
+    """Of an event whose body is still there."""
+
+
+def followed(source: str | Engine, decision: UUID) -> tuple[Followed, ...]:
+    """The entries that name a decision, the oldest first. Raises LedgerError when the ledger cannot be read."""
+    statement = select(_ENTRY).where(_ENTRY.c.parent == str(decision)).order_by(_ENTRY.c.idx).limit(MAX_FOLLOWED)
+    with reading(source) as connection:
+        rows = connection.execute(statement).all()
+    return tuple(
+        Followed(
+            row.idx,
+            row.kind,
+            row.time,
+            row.actor or "",
+            row.action or "",
+            row.decision or "",
+            event_from(loads(row.body)) if row.kind in KINDS and row.body is not None else None,
+        )
+        for row in rows
+    )

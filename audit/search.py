@@ -1,0 +1,266 @@
+"""How entries are found: window by window of indices, from where the page begins, until there are enough or a bound is reached.
+
+A window is one statement over a stretch of indices, larger after a quick one and smaller after a slow one. So a page costs what
+its own entries cost, whatever index the database chooses, and no query runs for ever: past its bounds it tells where it
+stopped, and goes on from there when it is asked to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, Connection, func, inspect, select
+
+from audit.body import DECISION
+from audit.conditions import Window, condition, ends, known_values, within
+from audit.grammar import ANY, TERMS, Filter, about
+from audit.models import tables
+from audit.reasons import says, split
+
+PATIENCE_S = 2.0
+"""Seconds after which a search stops, at the end of its window."""
+MAX_BODIES = 50_000
+"""Bodies that are read for words at most."""
+_FIRST, _SMALLEST, _LARGEST = 8192, 256, 1 << 18
+_QUICK_S, _SLOW_S = 0.05, 0.2
+_BATCH = 2000
+"""Bodies that are in memory at once."""
+_COUNTED = 3_000_000
+"""Rows of the index on times that are counted at most to begin a search at the right place."""
+_TENANTS = 200
+_FEW = 1000
+_PROBED = frozenset({"id", "request", "subject", "parent", "kind", "tenant", "generator", "policy"})
+"""Filters on columns that an index begins with, or with a tenant; those on terms are probed, too."""
+_ENTRY, _TERM, _HEAD = tables()[:3]
+
+
+@dataclass(slots=True)
+class Search:
+    """One search in one transaction. `low`, `high`: the indices that are searched, `high` not among them."""
+
+    connection: Connection
+    wanted: tuple[Filter, ...]
+    low: int
+    high: int
+    upwards: bool = False
+    patience: float = 0.0
+    """Seconds."""
+    size: int = 0
+    """Entries in the ledger."""
+    place: int = 0
+    """How far it came: all of `low` to `high` on the one side of it was searched."""
+    stopped: str = ""
+    """Which bound ended it; empty when none did."""
+    bodies: int = 0
+    _words: tuple[Filter, ...] = ()
+    _few: list[int] | None = None
+    """All indices that come into question, when they are few."""
+    _started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def open(
+        cls,
+        connection: Connection,
+        wanted: Sequence[Filter],
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        patience: float | None = None,
+    ) -> Search:
+        """Begin one: downwards, or upwards when there is only `after`. `patience`: seconds, PATIENCE_S by default."""
+        patience = PATIENCE_S if patience is None else patience
+        plain, words = split(wanted)
+        if not any(one.key == "kind" for one in plain):
+            plain = (*plain, Filter("kind", about(plain)))
+        plain = (*plain, *_owners(connection, plain))
+        size = connection.execute(select(_HEAD.c.size)).scalar_one()
+        low, high = _narrowed(plain, 0 if after is None else max(0, after + 1), size if before is None else min(size, before))
+        upwards = after is not None and before is None
+        few = _few(connection, plain)
+        found = cls(connection, plain, low, max(low, high), upwards, patience, size, _words=words, _few=few)
+        found._jump()
+        found.place = found.low if upwards else found.high
+        return found
+
+    def find(self, limit: int) -> list[int]:
+        """The nearest indices, at most `limit`, in the order of the search."""
+        found: list[int] = []
+        for window in self._windows():
+            more, reached = self._hits(window, limit - len(found))
+            found += more
+            if len(found) >= limit:
+                self.place = found[-1] + 1 if self.upwards else found[-1]
+                break
+            if reached is not None:
+                self.place = reached
+        return found
+
+    def parts(self, enough: int | None = None) -> Iterator[ColumnElement[bool]]:
+        """Conditions on `entry` that each hold of a part of what is sought; together, of all down to `place`.
+
+        `enough`: with words, the matches after which it ends.
+        """
+        left = enough
+        for window in self._windows():
+            if not self._words:
+                yield self._conditions(window)
+                continue
+            hits, reached = self._hits(window, _BATCH if left is None else max(1, min(left, _BATCH)))
+            left = None if left is None else left - len(hits)
+            if reached is not None:
+                self.place = reached
+            if hits:
+                yield _ENTRY.c.idx.in_(hits)
+
+    def _windows(self) -> Iterator[Window]:
+        """Stretches of indices; moves `place` behind each, and ends with a reason when a bound is reached."""
+        span = max(1, self.size) if self._few is not None else _BATCH if self._words else _FIRST
+        while self.low < self.place if not self.upwards else self.place < self.high:
+            begun = time.monotonic()
+            if self.upwards:
+                window = (self.place, min(self.high, self.place + span))
+                self.place = window[1]
+            else:
+                window = (max(self.low, self.place - span), self.place)
+                self.place = window[0]
+            yield window
+            if self.place == (self.high if self.upwards else self.low):
+                return
+            now = time.monotonic()
+            if now - begun < _QUICK_S:
+                span = min(span * 4, _LARGEST)
+            elif now - begun > _SLOW_S:
+                span = max(span // 4, _SMALLEST)
+            if self.bodies >= MAX_BODIES:
+                self.stopped = f"{self.bodies:,} entries were read for words"
+            elif now - self._started > self.patience:
+                self.stopped = f"{self.patience:g} s have passed"
+            if self.stopped:
+                return
+
+    def _hits(self, window: Window, limit: int) -> tuple[list[int], int | None]:
+        """The nearest matches of a window, and where it was left when not all of it was searched."""
+        order = _ENTRY.c.idx.asc() if self.upwards else _ENTRY.c.idx.desc()
+        conditions = self._conditions(window)
+        if not self._words:
+            statement = select(_ENTRY.c.idx).where(conditions).order_by(order).limit(limit)
+            return list(self.connection.execute(statement).scalars()), None
+        read = select(_ENTRY.c.idx, _ENTRY.c.body).where(conditions).order_by(order)
+        most = min(_BATCH, max(1, MAX_BODIES - self.bodies))
+        rows = self.connection.execute(read.limit(most)).all()
+        hits: list[int] = []
+        for number, row in enumerate(rows, 1):
+            if says(row.body, self._words):
+                hits.append(row.idx)
+            if len(hits) == limit or number == most:
+                self.bodies += number
+                return hits, row.idx + 1 if self.upwards else row.idx
+        self.bodies += len(rows)
+        return hits, None
+
+    def _conditions(self, window: Window) -> ColumnElement[bool]:
+        found = within(window)
+        if self._few is not None:
+            found = _ENTRY.c.idx.in_([idx for idx in self._few if window[0] <= idx < window[1]])
+        for one in self.wanted:
+            found = found & condition(one, window)
+        return found
+
+    def _jump(self) -> None:
+        """Leave out indices at both ends that no time asked for can be at.
+
+        Entries are in the order of their commits, their times nearly so; nothing may be missed because of that. So either the
+        entries of those times are looked at, in the index, for the first and last of them, or those before and behind are
+        counted: when they are exactly the first and the last ones of the log, then nothing sought is among them.
+        """
+        start, end = _times(self.wanted)
+        if self._few is not None or (not start and not end):
+            return
+        first = self._seek(start) if start else 0
+        last = self._seek(end) if end else self.size
+        inside, outside = max(0, last - first), max(0, self.size - max(last, first)) + first
+        if outside < _FIRST or first > self.high or last < self.low or (self.low >= first and self.high <= last):
+            return
+        moment = _ENTRY.c.time
+        if inside <= outside and inside <= _COUNTED:
+            held = [*([moment >= start] if start else []), *([moment < end] if end else [])]
+            low, high = self.connection.execute(select(func.min(_ENTRY.c.idx), func.max(_ENTRY.c.idx)).where(*held)).one()
+            low, high = (self.low, self.low - 1) if low is None else (low, high)
+            self.low, self.high = max(self.low, low), min(self.high, high + 1)
+        elif outside <= _COUNTED:
+            count = func.count()
+            if start:
+                number, top = self.connection.execute(select(count, func.max(_ENTRY.c.idx)).where(moment < start)).one()
+                self.low = max(self.low, number if top == number - 1 else 0)
+            if end:
+                number, bottom = self.connection.execute(select(count, func.min(_ENTRY.c.idx)).where(moment >= end)).one()
+                self.high = min(self.high, bottom if bottom == self.size - number else self.size)
+        self.high = max(self.low, self.high)
+
+    def _seek(self, moment: str) -> int:
+        """About where a time is in the log."""
+        statement = select(_ENTRY.c.idx).where(_ENTRY.c.time >= moment).order_by(_ENTRY.c.time).limit(1)
+        found: int | None = self.connection.execute(statement).scalar_one_or_none()
+        return self.size if found is None else found
+
+
+def _few(connection: Connection, wanted: Sequence[Filter]) -> list[int] | None:
+    """All indices that one filter allows, when an index finds them and they are few; None when no filter is like that."""
+    tenants = [condition(one) for one in wanted if one.key == "tenant" and not one.excluded]
+    for one in wanted:
+        if (
+            one.excluded
+            or (one.key not in _PROBED and one.key not in TERMS)
+            or (one.key == "kind" and {DECISION, ANY} & {*one.values})
+        ):
+            continue
+        if (one.key == "subject" and not tenants) or (one.key == "kind" and not _indexed(connection, "ix_entry_kind")):
+            continue
+        if one.key in TERMS:
+            found = select(_TERM.c.idx).where(_TERM.c.name == one.key, _TERM.c.value.in_(one.values)).distinct()
+        else:
+            found = select(_ENTRY.c.idx).where(condition(one), *(tenants if one.key == "subject" else ()))
+        indices = list(connection.execute(found.limit(_FEW + 1)).scalars())
+        if len(indices) <= _FEW:
+            return indices
+    return None
+
+
+def _indexed(connection: Connection, name: str) -> bool:
+    """Whether there is an index that ledgers of before do not have."""
+    return any(one["name"] == name for one in inspect(connection).get_indexes(_ENTRY.name))
+
+
+def _owners(connection: Connection, wanted: Sequence[Filter]) -> tuple[Filter, ...]:
+    """All tenants, when subjects are asked for and no tenant is: the index on subjects begins with them."""
+    if not any(one.key == "subject" and not one.excluded for one in wanted) or any(one.key == "tenant" for one in wanted):
+        return ()
+    tenants = known_values(connection, _ENTRY.c.tenant, _TENANTS)
+    return (Filter("tenant", tuple(tenants)),) if 0 < len(tenants) < _TENANTS else ()
+
+
+def _narrowed(wanted: Sequence[Filter], low: int, high: int) -> Window:
+    """The window that ranges of indices leave."""
+    for one in wanted:
+        if one.key == "idx" and not one.excluded:
+            pairs = [ends("idx", value) for value in one.values]
+            low = max(low, min(int(first or 0) for first, _ in pairs))
+            high = min(high, max(int(last) + 1 if last else high for _, last in pairs))
+    return low, high
+
+
+def _times(wanted: Sequence[Filter]) -> tuple[str, str]:
+    """The times that all entries sought lie between; empty where open."""
+    starts, stops = [""], []
+    for one in wanted:
+        if one.key == "since":
+            starts.append(one.values[0])
+        elif one.key == "until":
+            stops.append(one.values[0])
+        elif one.key == "created" and not one.excluded:
+            pairs = [ends("created", value) for value in one.values]
+            starts.append(min(first for first, _ in pairs))
+            stops += [max(last for _, last in pairs)] if all(last for _, last in pairs) else []
+    return max(starts), min(stops, default="")
