@@ -186,7 +186,8 @@ class TestForgetting(Forgetting.TestCase):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 class TestForgettingLong(Forgetting.TestCase):
     """Many."""
 
-    settings = plan(100)
+    settings = plan(60)
