@@ -23,6 +23,7 @@ from guard.errors import GenguardError, InputError, PolicyError, SettingsError, 
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal import (
+    audit_export,
     policy_coverage,
     policy_diff,
     policy_explain,
@@ -67,6 +68,7 @@ for part in (
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_proofs(audit_app)
+audit_export.add(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 
