@@ -24,6 +24,7 @@ from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal import (
     audit_export,
+    audit_statistics,
     policy_coverage,
     policy_diff,
     policy_explain,
@@ -69,6 +70,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_proofs(audit_app)
 audit_export.add(audit_app)
+audit_statistics.add(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 

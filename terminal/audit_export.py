@@ -1,4 +1,4 @@
-"""`genguard audit export`: entries as evidence that proves itself, or as files for spreadsheets, authorities, security desks."""
+"""`genguard audit export`: entries as evidence that proves itself, or as files for spreadsheets, authorities and desks."""
 
 from __future__ import annotations
 

@@ -62,3 +62,20 @@ def test_mistakes_are_told_and_leave_nothing(genguard, decided, tmp_path):
     assert genguard("audit", "export", "c.csv", "--ledger", "sqlite:///none.db").code == 70
     assert not (tmp_path / "none.db").exists()
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_statistics_and_the_report_of_a_month(genguard, decided, tmp_path):
+    """Counts on the terminal, as JSON, and as a page."""
+    told = json.loads(genguard("audit", "stats", "--json").out)
+    assert told["total"]["count"] == 3
+    assert {one["value"]: one["count"] for one in told["by"]["rule"]} == {"card": 1, "mail": 1}
+    shown = genguard("audit", "stats", "action:block")
+    assert shown.code == 0
+    assert "overturned 0" in shown.out
+    made = genguard("audit", "report", "--out", "r.html", "--month", told["since"][:7], "tenant:nobody", "--tenant", "acme")
+    assert made.code == 0, made.err
+    assert "<h1>Moderation report</h1>" in (tmp_path / "r.html").read_text("utf-8")
+    assert genguard("audit", "report", "--out", "r.html").code == 0, "a report may be made again"
+    assert genguard("audit", "report", "--out", "none/r.html").code == 64
+    assert genguard("audit", "stats", "--month", "2026").code == 64
+    assert genguard("audit", "stats", "--month", "2026-11", "since:2026-11-01").code == 64
