@@ -43,7 +43,7 @@ def days_chart(days: Sequence[tuple[str, Mapping[str, int]]]) -> str:
 
 
 def bars_chart(rows: Sequence[tuple[str, Mapping[str, int], int]], title: str) -> str:
-    """A stacked bar a value, in the order given, with a mark where it was before. `rows`: label, counts by action, total before."""
+    """A stacked bar a value, in this order, with a mark where it was before. `rows`: label, counts by action, total before."""
     if not rows:
         return ""
     most = max(1, *(max(sum(counts.values()), before) for _, counts, before in rows))

@@ -34,7 +34,7 @@ def audit_export(
         list[str] | None, typer.Argument(help="action:block tenant:acme since:2026-11-01 …, as for `audit query`.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="bundle, csv, jsonl, parquet. By the file's ending when left out.")
+        str, typer.Option("--format", help="bundle, csv, jsonl, parquet, dsa, ocsf. By the file's ending when left out.")
     ] = "",
     exclude: Annotated[list[str] | None, typer.Option("--not", help="Leave these out: --not generator:echo.")] = None,
     every_kind: Annotated[bool, typer.Option("--all-kinds", help="Entries of every kind, not only decisions.")] = False,
@@ -71,7 +71,8 @@ _ENDINGS = {".zip": "bundle", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "par
 
 def _print(done: HandedOver) -> None:
     written = done.written
-    what = f"{written.count:,} entries ({written.first} to {written.last})" if written.count else "no entries"
+    noun = {"dsa": "statements", "ocsf": "findings"}.get(done.format, "entries")
+    what = f"{written.count:,} {noun} ({written.first} to {written.last})" if written.count else f"no {noun}"
     typer.echo(f"{done.path}: {what} as {done.format}, {done.size:,} bytes. Recorded as entry {done.entry}.")
     typer.echo(f"  SHA-256 {done.digest}")
     for why, count in (written.left_out or {}).items():

@@ -12,15 +12,17 @@ from sqlalchemy import Connection
 from audit.checkpoint import Checkpoint
 from audit.events import Event
 from audit.export.bundle import Bundle
+from audit.export.dsa import write_statements
 from audit.export.handover import HandedOver, Written, hand_over
+from audit.export.ocsf import write_findings
 from audit.export.selection import Selection, Taken
 from audit.export.tables import WRITERS
 from audit.query import reading
 from guard.errors import InputError
 from guard.note import Note, PublicKey
 
-BUNDLE = "bundle"
-FORMATS = (BUNDLE, *WRITERS)
+BUNDLE, DSA, OCSF = "bundle", "dsa", "ocsf"
+FORMATS = (BUNDLE, *WRITERS, DSA, OCSF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,10 @@ def export(
             if order.format == BUNDLE:
                 assert order.key is not None
                 return Bundle(selection, order.checkpoint, order.key, advance).write(connection, file)
-            return WRITERS[order.format](_counted(selection, connection, advance), file)
+            entries = _counted(selection, connection, advance)
+            if order.format == DSA:
+                return write_statements(entries, connection, file)
+            return write_findings(entries, file) if order.format == OCSF else WRITERS[order.format](entries, file)
 
     return hand_over(out, (order.format, selection.query), (order.actor, order.tenant), write, record)
 
