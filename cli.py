@@ -25,6 +25,7 @@ from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal import (
     audit_export,
     audit_statistics,
+    audit_stream,
     policy_coverage,
     policy_diff,
     policy_explain,
@@ -71,6 +72,7 @@ app.add_typer(marks_app, name="marks")
 add_proofs(audit_app)
 audit_export.add(audit_app)
 audit_statistics.add(audit_app)
+audit_stream.add(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 

@@ -35,7 +35,6 @@ _DONE = {
     Action.BLOCK: ((2, "Denied"), (2, "Blocked")),
 }
 """Action and disposition."""
-_LEFT_OUT = "no rule fired"
 
 
 def write_findings(entries: Iterable[Taken], file: BinaryIO) -> Written:
@@ -46,12 +45,22 @@ def write_findings(entries: Iterable[Taken], file: BinaryIO) -> Written:
             written.leave_out("no decision")
         elif entry.body is None:
             written.leave_out("its body was dropped at its age")
-        elif not (body := loads(entry.body))["verdict"]["fired"]:
-            written.leave_out(_LEFT_OUT)
+        elif not (line := finding_line(entry)):
+            written.leave_out("no rule fired")
         else:
-            file.write(orjson.dumps(finding(entry.idx, entry.leaf, body), option=orjson.OPT_SORT_KEYS) + b"\n")
+            file.write(line)
             written.add(entry.idx)
     return written
+
+
+def finding_line(entry: Taken) -> bytes:
+    """An entry as a line with its end; empty for one that is no finding."""
+    if entry.columns["kind"] != DECISION or entry.body is None:
+        return b""
+    body = loads(entry.body)
+    if not body["verdict"]["fired"]:
+        return b""
+    return orjson.dumps(finding(entry.idx, entry.leaf, body), option=orjson.OPT_SORT_KEYS) + b"\n"
 
 
 def finding(idx: int, leaf: bytes, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Order:
     def selection(self) -> Selection:
         """The entries that it takes: of a bundle only those under its checkpoint, with what followed them."""
         below = Checkpoint.parse(Note.parse(self.checkpoint).text).size if self.checkpoint else None
-        return Selection(self.query, self.every_kind, self.format == BUNDLE, self.tenant, below)
+        return Selection(self.query, self.every_kind, self.format == BUNDLE, self.tenant, below=below)
 
 
 def export(

@@ -43,6 +43,8 @@ class Selection:
     """Whether what was recorded about the matching decisions later (reviews, appeals, overrides) comes along."""
     tenant: str = ""
     """Only this tenant's, whatever the query says; empty: all."""
+    above: int = -1
+    """Only larger indices."""
     below: int | None = None
     """Only smaller indices; None: all."""
 
@@ -69,7 +71,7 @@ class Selection:
             yield Taken(columns.pop("idx"), bytes(columns.pop("leaf")), None if body is None else bytes(body), columns)
 
     def _pages(self, connection: Connection, columns: tuple[ColumnElement[Any], ...]) -> Iterator[Any]:
-        after = -1
+        after = self.above
         statement = select(*columns).where(self._matches()).order_by(_ENTRY.c.idx).limit(PAGE)
         while rows := connection.execute(statement.where(_ENTRY.c.idx > after)).mappings().all():
             yield from rows
@@ -81,7 +83,7 @@ class Selection:
             filters = (*filters, Filter("kind", (DECISION,)))
         if self.tenant:  # a filter of its own: values of one key in a query stand beside one another
             filters = (*filters, Filter("tenant", (self.tenant,)))
-        match = and_(_ENTRY.c.idx >= 0, *map(condition, filters))
+        match = and_(_ENTRY.c.idx > self.above, *map(condition, filters))
         if self.followed:
             about = select(_ENTRY.c.decision).where(match, _ENTRY.c.decision.is_not(None))
             match = or_(match, and_(_ENTRY.c.kind.in_(tuple(KINDS)), _ENTRY.c.parent.in_(about)))

@@ -51,10 +51,15 @@ def write_jsonl(entries: Iterable[Taken], file: BinaryIO) -> Written:
     """One object a line: `index`, `leaf`, and `entry`, whose bytes are those that were hashed; null when they were dropped."""
     written = Written()
     for entry in entries:
-        body = b"null" if entry.body is None else entry.body
-        file.write(b'{"index":%d,"leaf":"%s","entry":%s}\n' % (entry.idx, entry.leaf.hex().encode(), body))
+        file.write(json_line(entry))
         written.add(entry.idx)
     return written
+
+
+def json_line(entry: Taken) -> bytes:
+    """One entry as a line of `write_jsonl`, with its end."""
+    body = b"null" if entry.body is None else entry.body
+    return b'{"index":%d,"leaf":"%s","entry":%s}\n' % (entry.idx, entry.leaf.hex().encode(), body)
 
 
 def write_parquet(entries: Iterable[Taken], file: BinaryIO) -> Written:

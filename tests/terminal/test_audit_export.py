@@ -79,3 +79,17 @@ def test_statistics_and_the_report_of_a_month(genguard, decided, tmp_path):
     assert genguard("audit", "report", "--out", "none/r.html").code == 64
     assert genguard("audit", "stats", "--month", "2026").code == 64
     assert genguard("audit", "stats", "--month", "2026-11", "since:2026-11-01").code == 64
+
+
+def test_a_stream_to_a_file_goes_on_where_it_was(genguard, decided, tmp_path):
+    """Its begin is recorded; statements and findings have their names."""
+    first = genguard("audit", "stream", "--to", "out.jsonl", "--cursor", "c.json", "--actor", "kim")
+    assert (first.code, first.out.strip()) == (0, "out.jsonl: 3 entries sent; next is 6")
+    again = json.loads(genguard("audit", "stream", "--to", "out.jsonl", "--cursor", "c.json", "--json").out)
+    assert again == {"to": "out.jsonl", "sent": 0, "next": 7}
+    assert "by kim" in " ".join(genguard("audit", "show", "5").out.split())
+    assert genguard("audit", "stream", "--to", "http://example.org", "--cursor", "c.json").code == 64
+    assert genguard("audit", "stream", "--to", "none/out.jsonl", "--cursor", "d.json", "--format", "xml").code == 64
+    made = genguard("audit", "export", "dsa.jsonl", "--format", "dsa")
+    assert "no statements as dsa" in made.out
+    assert "left out 1: not restricted" in made.err
