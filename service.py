@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import banks, openai, origin, own, policies, proofs
+from serving import banks, exports, openai, origin, own, policies, proofs
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.rate import Buckets
 from serving.settings import Settings, is_loopback
@@ -83,6 +83,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.include_router(banks.router)
     app.include_router(policies.router)
     app.include_router(origin.router)
+    app.include_router(exports.router)
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)

@@ -53,6 +53,8 @@ class Bundle:
     checkpoint: str
     """The signed note; entries that came after it are not in the bundle."""
     key: PublicKey
+    policies: bool = True
+    """Whether the documents of policies come along."""
     advance: Callable[[int], None] = lambda _count: None
     """Told after each entry how many were written."""
     _written: Written = field(default_factory=Written)
@@ -84,7 +86,7 @@ class Bundle:
             leaves.seek(0)
             indices = (int(line.split(b" ", 1)[0]) for line in leaves)
             _add(archive, "nodes.txt", _nodes(connection, head, indices))
-            for revision in sorted(self._revisions):
+            for revision in sorted(self._revisions) if self.policies else ():
                 document = _document(connection, revision)
                 if document is not None:
                     _add(archive, f"policies/{revision}.json", [document.encode()])

@@ -36,7 +36,7 @@ class Order:
     actor: str
     every_kind: bool = False
     tenant: str = ""
-    """Whose entries alone are taken; empty: all."""
+    """Whose decisions alone are taken, without policies and what persons wrote; empty: all."""
     checkpoint: str = ""
     """For a bundle: the signed note, and the key that it is signed with."""
     key: PublicKey | None = None
@@ -72,7 +72,7 @@ def export(
             advance = begin(selection.count(connection))
             if order.format == BUNDLE:
                 assert order.key is not None
-                return Bundle(selection, order.checkpoint, order.key, advance).write(connection, file)
+                return Bundle(selection, order.checkpoint, order.key, not order.tenant, advance).write(connection, file)
             entries = _counted(selection, connection, advance)
             if order.format == DSA:
                 return write_statements(entries, connection, file)

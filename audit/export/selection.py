@@ -42,7 +42,7 @@ class Selection:
     followed: bool = False
     """Whether what was recorded about the matching decisions later (reviews, appeals, overrides) comes along."""
     tenant: str = ""
-    """Only this tenant's, whatever the query says; empty: all."""
+    """Only this tenant's decisions, whatever else is asked for; empty: all."""
     above: int = -1
     """Only larger indices."""
     below: int | None = None
@@ -81,10 +81,10 @@ class Selection:
         filters = parse(self.query)
         if not self.every_kind and not any(one.key == "kind" for one in filters):
             filters = (*filters, Filter("kind", (DECISION,)))
-        if self.tenant:  # a filter of its own: values of one key in a query stand beside one another
-            filters = (*filters, Filter("tenant", (self.tenant,)))
+        if self.tenant:  # filters of their own: values of one key in a query stand beside one another
+            filters = (*filters, Filter("tenant", (self.tenant,)), Filter("kind", (DECISION,)))
         match = and_(_ENTRY.c.idx > self.above, *map(condition, filters))
-        if self.followed:
+        if self.followed and not self.tenant:
             about = select(_ENTRY.c.decision).where(match, _ENTRY.c.decision.is_not(None))
             match = or_(match, and_(_ENTRY.c.kind.in_(tuple(KINDS)), _ENTRY.c.parent.in_(about)))
         return match if self.below is None else and_(match, _ENTRY.c.idx < self.below)

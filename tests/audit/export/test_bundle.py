@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -21,6 +22,7 @@ from audit.events import OVERRIDE, Event
 from audit.export.run import Order, export
 from audit.log_key import need_log_key
 from audit.notary import Notary
+from guard.errors import LedgerError
 from guard.types import Action
 
 
@@ -256,3 +258,35 @@ def test_shared_proofs_agree_with_the_tree_for_every_choice_of_leaves(size):
         given = nodes(0, size, taken)
         found = genguard_verify.shared_root(size, iter([(one, leaves[one]) for one in taken]), iter(given))
         assert found == merkle.tree_root(leaves)
+
+
+def test_entries_whose_bodies_retention_dropped_stay_in_the_proof(bundle, path, key, url, ledger, tmp_path, capsys):
+    """Their hashes are proven, and the report says that no more is."""
+    bundle()
+    with sqlite3.connect(path) as raw:
+        raw.execute("DROP TRIGGER entry_no_update")
+        raw.execute("UPDATE entry SET body = NULL WHERE idx IN (3, 7, 8)")
+    done = bundle(name="pruned.zip")
+    held = files(done.path)
+    assert held["leaves.txt"].count(b" gone\n") == 3
+    assert json.loads(held["manifest.json"])["gone"] == 3
+    assert "Of 3 entries retention has dropped the text" in held["README.txt"].decode()
+    assert code(done.path, "--key", str(key.public)) == 0
+    assert "the hashes of 3 more entries are in that log; their bodies are not here" in capsys.readouterr().out
+    for form in ("csv", "jsonl", "dsa", "ocsf"):
+        made = export(Order(url, form, "", "kim"), tmp_path / f"pruned.{form}", ledger.record_sync)
+        assert made.written.count + sum((made.written.left_out or {}).values()) == 30
+    assert (tmp_path / "pruned.jsonl").read_bytes().count(b'"entry":null}') == 3
+
+
+def test_a_log_that_was_rewritten_is_not_exported(bundle, path, url, key, ledger, tmp_path):
+    """The checkpoint is of another log."""
+    bundle()
+    note = Notary(reader_engine(path), path, key).sign()
+    with sqlite3.connect(path) as raw:
+        raw.execute("DROP TRIGGER entry_no_update")
+        raw.execute("UPDATE entry SET leaf = zeroblob(32) WHERE idx = 5")
+    order = Order(url, "bundle", "action:block", "kim", checkpoint=note, key=key.public)
+    with pytest.raises(LedgerError, match="another root than the checkpoint"):
+        export(order, tmp_path / "b.zip", ledger.record_sync)
+    assert not list(tmp_path.glob("*b.zip*"))
