@@ -1,4 +1,4 @@
-"""Which entries an export has, read in the log's order, a page at a time, from one state of the ledger."""
+"""Which entries an export has, read in the log's order, a few at a time, from one state of the ledger."""
 
 from __future__ import annotations
 
@@ -60,22 +60,20 @@ class Selection:
     def leaves(self, connection: Connection) -> Iterator[tuple[int, bytes, bool]]:
         """Index, leaf hash, and whether the body is still there."""
         columns = (_ENTRY.c.idx, _ENTRY.c.leaf, _ENTRY.c.body.is_not(None).label("whole"))
-        for row in self._pages(connection, columns):
+        for row in self._rows(connection, columns):
             yield row["idx"], bytes(row["leaf"]), bool(row["whole"])
 
     def entries(self, connection: Connection) -> Iterator[Taken]:
         """The entries, smallest index first."""
-        for row in self._pages(connection, tuple(_ENTRY.c)):
+        for row in self._rows(connection, tuple(_ENTRY.c)):
             columns = dict(row)
             body = columns.pop("body")
             yield Taken(columns.pop("idx"), bytes(columns.pop("leaf")), None if body is None else bytes(body), columns)
 
-    def _pages(self, connection: Connection, columns: tuple[ColumnElement[Any], ...]) -> Iterator[Any]:
-        after = self.above
-        statement = select(*columns).where(self._matches()).order_by(_ENTRY.c.idx).limit(PAGE)
-        while rows := connection.execute(statement.where(_ENTRY.c.idx > after)).mappings().all():
-            yield from rows
-            after = rows[-1]["idx"]
+    def _rows(self, connection: Connection, columns: tuple[ColumnElement[Any], ...]) -> Iterator[Any]:
+        # One statement, read as it is needed: with a page each, what a filter looks up would be looked up for every page.
+        statement = select(*columns).where(self._matches()).order_by(_ENTRY.c.idx).execution_options(yield_per=PAGE)
+        yield from connection.execute(statement).mappings()
 
     def _matches(self) -> ColumnElement[bool]:
         filters = parse(self.query)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import random
@@ -22,6 +23,7 @@ from audit.events import OVERRIDE, Event
 from audit.export.run import Order, export
 from audit.log_key import need_log_key
 from audit.notary import Notary
+from audit.prove import prove
 from guard.errors import LedgerError
 from guard.types import Action
 
@@ -290,3 +292,21 @@ def test_a_log_that_was_rewritten_is_not_exported(bundle, path, url, key, ledger
     with pytest.raises(LedgerError, match="another root than the checkpoint"):
         export(order, tmp_path / "b.zip", ledger.record_sync)
     assert not list(tmp_path.glob("*b.zip*"))
+
+
+def test_logs_of_more_than_a_tile_are_proven_too(ledger, path, url, key, tmp_path):
+    """Where hashes of inner nodes are computed from tiles: single entries, ranges, and one proof file."""
+    for number in range(0, 700, 100):
+        drafts = [decision(Action.BLOCK, number=number + one, content=None, released=None) for one in range(100)]
+        asyncio.run(_append(ledger, drafts))
+    note = Notary(reader_engine(path), path, key).sign()
+    for query in ("request:req-1", "request:req-300,req-301,req-699", "-request:req-256", ""):
+        order = Order(url, "bundle", query, "kim", checkpoint=note, key=key.public)
+        done = export(order, tmp_path / f"{len(query)}.zip", ledger.record_sync)
+        assert code(done.path, "--key", str(key.public)) == 0
+    for index in (2, 255, 256, 511, 512, 701):
+        assert prove(url, index, note).verify([key.public]).size == 702
+
+
+async def _append(ledger, decisions):
+    await asyncio.gather(*map(ledger.append, decisions))

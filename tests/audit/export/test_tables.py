@@ -146,8 +146,8 @@ def test_a_tenant_sees_its_own_whatever_it_asks_for(filled, url, tmp_path):
     assert done.written.count == 0
 
 
-def test_pages_follow_one_another(filled, url, monkeypatch):
-    """Whatever the page's size; each entry once."""
+def test_entries_come_in_order_however_many_are_read_at_a_time(filled, url, monkeypatch):
+    """Each once."""
     whole = Selection(every_kind=True)
     with reading(url) as connection:
         expected = [entry.idx for entry in whole.entries(connection)]
