@@ -67,6 +67,8 @@ def hand_over(
 ) -> HandedOver:
     """Write a file beside `out`, record it, and only then give it its name. Nothing is left when one of these fails.
 
+    It can be read by its owner alone (mode 0600), as it names people by their ids.
+
     `named`: the format and the query. `who`: actor and tenant. `record`: commits the event and returns its index. Raises
     InputError when `out` exists or its folder does not, OSError when the disk fails, and what `write` and `record` raise.
     """
@@ -86,7 +88,6 @@ def hand_over(
         told |= {"count": written.count, "first": written.first, "last": written.last}
         event = Event(EXPORT, who[0], told, tenant=who[1])
         entry = record(event)
-        Path(name).chmod(0o644 & ~_umask())
         Path(name).replace(out)
         sync_folder(out.absolute().parent)
     except BaseException:
@@ -102,10 +103,3 @@ def _digest(file: BinaryIO) -> tuple[str, int]:
         found.update(chunk)
         size += len(chunk)
     return found.hexdigest(), size
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

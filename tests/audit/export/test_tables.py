@@ -107,6 +107,7 @@ def test_each_export_is_an_entry_with_the_digest_of_the_file(filled, url, tmp_pa
         "digest": hashlib.sha256((tmp_path / "a.csv").read_bytes()).hexdigest(),
     }
     assert query(url, "kind:export").rows[0].idx == done.entry
+    assert (tmp_path / "a.csv").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_cannot_be_recorded_is_not_handed_over(filled, url, tmp_path):
