@@ -1,10 +1,10 @@
 """The terminal: `genguard demo | serve | generate | check | verify | reveal | eval | policy … | marks … | audit … | bank …`.
 
-Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30 blocked;
-`verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 4 a wrong signature, 5 behind a
-checkpoint; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open; `bank match`: 0 matched, 1 no match; `bank
-import`: 0 all there, 2 some refused; `policy test`: 0 all passed, 1 not all; 64 a usage error or an input that cannot be read,
-70 a failure of ours.
+Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30
+blocked; `verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 3 gaps that are
+explained, 4 a wrong signature, 5 behind a checkpoint; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open;
+`bank match`: 0 matched, 1 no match; `bank import`: 0 all there, 2 some refused; `policy test`: 0 all passed, 1 not all; 64 a
+usage error or an input that cannot be read, 70 a failure of ours.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal import (
     audit_export,
+    audit_forget,
+    audit_retention,
     audit_statistics,
     audit_stream,
     policy_coverage,
@@ -35,6 +37,8 @@ from terminal import (
     policy_sign,
     policy_test,
 )
+from terminal.actor import Author, Reason, actor
+from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
@@ -73,6 +77,9 @@ add_proofs(audit_app)
 audit_export.add(audit_app)
 audit_statistics.add(audit_app)
 audit_stream.add(audit_app)
+audit_forget.add(audit_app)
+audit_retention.add(audit_app)
+add_reviews(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 
@@ -304,20 +311,42 @@ def audit_query(
 @audit_app.command("show")
 def audit_show(
     decision: Annotated[str, typer.Argument(help="A decision id, the beginning of one, or an index.")],
-    reveal: Annotated[bool, typer.Option("--reveal", help="Also decrypt and show the content.")] = False,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Also decrypt and show the content; needs --reason, and is recorded.")
+    ] = False,
+    reason: Reason = "",
+    author: Author = "",
     ledger: LedgerUrl = DEFAULT_LEDGER,
     key_file: KeyFile = None,
     as_json: Json = False,
 ) -> None:
     """Explain one decision: what was measured, which rules fired, what was done, and whether it derives again."""
     from audit.query import show
+    from audit.review_queue import followers
     from terminal import display
+    from terminal.events import followed_fields, print_followed
 
-    shown = show(ledger, decision, reveal=reveal, key_file=key_file)
+    shown = show(ledger, decision)
+    if reveal and shown.payloads:
+        _record_reveal(ledger, key_file, shown, actor(author), reason)
+        shown = show(ledger, shown.idx, reveal=True, key_file=key_file)
+    followed = followers(ledger, shown.body["id"]) if shown.decision is not None else []
     if as_json:
-        print_json(display.entry_fields(shown))
+        print_json(display.entry_fields(shown) | {"followed": followed_fields(followed)})
     else:
         display.print_entry(shown)
+        print_followed(followed)
+
+
+def _record_reveal(ledger: str, key_file: Path | None, shown: Any, who: str, reason: str) -> None:
+    """Say who sees the content and why, before it is opened. Raises InputError without a reason."""
+    from audit.access import record_reveal
+    from audit.holds import need_reason
+    from audit.ledger import open_ledger
+
+    need_reason(reason, "reveal content")
+    with open_ledger(ledger, key_file=key_file) as opened:
+        record_reveal(opened, shown, who, reason)
 
 
 def _with_guard(

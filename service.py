@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import banks, exports, openai, origin, own, policies, proofs
+from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.rate import Buckets
 from serving.settings import Settings, is_loopback
@@ -47,13 +47,20 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.wired = make(settings)
+        app.state.wired, app.state.settings = make(settings), settings
         known = app.state.wired.guard.operator.watermark_key
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
         await app.state.wired.watcher.start()
         app.state.troubles = await app.state.wired.guard.load()
         for name, why in app.state.troubles.items():
             _log.error("check %s is not ready: %s", name, why)
+        reviews.settle(
+            app.state,
+            key_file=settings.key_file,
+            sla_minutes=settings.review_sla_minutes,
+            second=settings.second_review,
+            reviewers=settings.reviewers,
+        )
         app.state.office = await asyncio.to_thread(proofs.Office.open, settings)
         signing = asyncio.create_task(app.state.office.keep_signing()) if settings.anchors else None
         following = asyncio.create_task(app.state.wired.watcher.run())
@@ -80,10 +87,12 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.include_router(openai.router)
     app.include_router(proofs.router)
     app.include_router(own.router)
+    app.include_router(access.router)
     app.include_router(banks.router)
     app.include_router(policies.router)
     app.include_router(origin.router)
     app.include_router(exports.router)
+    app.include_router(reviews.router)
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)

@@ -31,6 +31,7 @@ from guard.types import (
     Place,
     Region,
     Request,
+    Reviewed,
     Rollout,
     Shadow,
     Span,
@@ -80,6 +81,8 @@ def decision_body(
         body["copies"] = dict(copies)
     if decision.parent is not None:
         body["parent"] = str(decision.parent)
+    if decision.reviewed is not None:
+        body["reviewed"] = _reviewed(decision.reviewed)
     if decision.shadows:
         body["shadows"] = [
             {"verdict": _verdict(one.verdict), "results": [_result(result) for result in one.results]}
@@ -218,13 +221,14 @@ def decision_from(body: Mapping[str, Any]) -> Decision:
         raise LedgerError(f"found a body of {found}, expected {DECISION!r}, {BODY_VERSION}")
     try:
         context = body["context"]
+        reviewed = _reviewed_from(body["reviewed"]) if "reviewed" in body else None
         return Decision(
             id=UUID(body["id"]),
             time=time_from(body["time"]),
             content=None,
             context=Context(
                 **{**context, "stage": Stage(context["stage"]), "modality": Modality(context["modality"])},
-                time=time_from(body["time"]),
+                time=reviewed.judged if reviewed else time_from(body["time"]),
             ),
             request=Request(**body["request"]),
             results=tuple(_result_from(result) for result in body["results"]),
@@ -233,6 +237,7 @@ def decision_from(body: Mapping[str, Any]) -> Decision:
             marks=tuple(Mark(**mark) for mark in body["marks"]),
             parent=UUID(body["parent"]) if "parent" in body else None,
             shadows=tuple(_shadow_from(shadow) for shadow in body.get("shadows", ())),
+            reviewed=reviewed,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"found a decision's body that cannot be read ({type(error).__name__}), expected schema 1") from None
@@ -358,6 +363,16 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         ],
         "message": _pairs(verdict.message),
     }
+
+
+def _reviewed(reviewed: Reviewed) -> dict[str, Any]:
+    known = _fields(reviewed, ("actor", "code", "entry"))
+    return {"held": str(reviewed.held), "judged": time_string(reviewed.judged), "rules": list(reviewed.rules), **known}
+
+
+def _reviewed_from(record: Mapping[str, Any]) -> Reviewed:
+    times = {"held": UUID(record["held"]), "judged": time_from(record["judged"])}
+    return Reviewed(**{**record, **times, "rules": tuple(record["rules"])})
 
 
 def _place(place: Place) -> list[int]:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import sqlite
 from audit.body import BODY_VERSION, DECISION, decision_from
 from audit.database import clear_errors, database_path, raw, reader_engine
 from audit.grammar import Filter
-from audit.models import tables
+from audit.models import REVIEWED, tables
 from audit.query import condition
 from guard.errors import LedgerError
 from guard.recorded import STOPPED, Findings, Recorded, Results, Source, status_of
@@ -27,7 +27,7 @@ BATCH = 4096
 MANY = 100_000
 """Entries from which on compiled loops are worth the time that compiling them takes, once an installation."""
 
-_ENTRY = tables()[0]
+_ENTRY, _TERM, *_ = tables()
 
 
 class _There(msgspec.Struct, array_like=True, gc=False):
@@ -111,10 +111,14 @@ _decode_why = msgspec.json.Decoder(_Why).decode
 class History:
     """Recorded decisions that match some filters, newest first; one state of the ledger throughout."""
 
-    def __init__(self, connection: sqlite3.Connection, filters: Sequence[Filter], limit: int | None, many: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, filters: Sequence[Filter], limit: int | None, many: int, rules: bool
+    ) -> None:
         """Use `history`."""
         self._connection, self._limit, self._many = connection, limit, many
-        self._where = and_(*map(condition, [Filter("kind", (DECISION,)), *filters]))
+        released = select(_TERM.c.idx).where(_TERM.c.name == REVIEWED)
+        alone = [_ENTRY.c.idx.not_in(released)] if rules else []
+        self._where = and_(*map(condition, [Filter("kind", (DECISION,)), *filters]), *alone)
         self.first, self.last = self._bounds([one for one in filters if one.key in {"since", "until"}])
         """Between which indices matching entries lie; the first is the larger one when there are none."""
         self.pruned = 0
@@ -143,10 +147,13 @@ class History:
 
 
 @contextmanager
-def history(url: str, filters: Iterable[Filter] = (), *, limit: int | None = None, many: int = MANY) -> Iterator[History]:
+def history(
+    url: str, filters: Iterable[Filter] = (), *, limit: int | None = None, many: int = MANY, rules: bool = False
+) -> Iterator[History]:
     """Open a ledger read-only for a replay of the decisions that match `filters` (`audit.grammar`), at most the newest `limit`.
 
-    Its writers are not held up. `many`: from how many entries on compiled loops read them. Raises LedgerError when the ledger
+    Its writers are not held up. `many`: from how many entries on compiled loops read them. `rules`: leave out what persons
+    released: policies decided on it once, when it was held. Raises LedgerError when the ledger
     cannot be read.
     """
     path = database_path(url)
@@ -155,7 +162,7 @@ def history(url: str, filters: Iterable[Filter] = (), *, limit: int | None = Non
     with clear_errors("read the ledger", path), reader_engine(path).connect() as connection, connection.begin():
         cursor = raw(connection)
         cursor.text_factory = str
-        yield History(cursor, tuple(filters), limit, many)
+        yield History(cursor, tuple(filters), limit, many, rules)
 
 
 def _plain(rows: Sequence[tuple[int, bytes]]) -> Recorded:

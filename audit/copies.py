@@ -67,13 +67,14 @@ def find_copies(source: str | Engine, data: str | bytes, *, key_file: str | Path
         if isinstance(vault, str):
             raise LedgerError(f"copies cannot be looked up: {vault}", advice="Name the ledger's master key with --key-file.")
         raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
-        tried = [("exact", "", vault.tag("exact", raw))]
+        tried = [("exact", "", raw)]
         if isinstance(data, str):
             for place in ("", _END, _START):
                 plain = _folded(_without(data, place) if place else data)
-                tried += [("folded", place, vault.tag("folded", plain.encode("utf-8", "surrogatepass")))] if plain else []
-        for how, without, tag in tried:
-            same = (_TERM.c.name == how, _TERM.c.value == tag)
+                tried += [("folded", place, plain.encode("utf-8", "surrogatepass"))] if plain else []
+        for how, without, plaintext in tried:
+            tags = (vault.tag(how, plaintext), *vault.old_tags(how, plaintext))
+            same = (_TERM.c.name == how, _TERM.c.value.in_(tags))
             indices = connection.execute(select(_TERM.c.idx).where(*same).order_by(_TERM.c.idx).limit(SHOWN)).scalars().all()
             if indices:
                 count: int = connection.execute(select(func.count()).select_from(_TERM).where(*same)).scalar_one()

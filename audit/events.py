@@ -49,30 +49,53 @@ _REVIEW_FIELDS = {
     "lease": str,
     "queue": str,
     "round": int,
+    "rounds": int,
+    "opens": int,
+    "closes": int,
     "due": str,
     "released": str,
 }
 _EXPORT_FIELDS = {"format": str, "query": str, "first": int, "last": int, "count": int, "digest": str}
-_OUTCOMES = {"step": str, "code": str, "outcome": str}
-_FOUND_BY = ("step", "outcome")
+_ERASURE_FIELDS = {"what": str, "keys": int, "payloads": int, "fingerprints": int, "basis": str}
+_PRUNE_FIELDS = {
+    "what": str,
+    "below": int,
+    "days": int,
+    "bodies": int,
+    "payloads": int,
+    "keys": int,
+    "fingerprints": int,
+    "held": int,
+    "policy": str,
+}
+_ROTATION_FIELDS = {"what": str, "before": str, "after": str, "keys": int, "tags": tuple}
+_TURNS = {"queue": str, "opens": int, "closes": int}
+"""Of steps after which a decision waits for a person, or no longer: its index. What waits is found by them alone."""
+_OUTCOMES = {"step": str, "code": str, "outcome": str, "round": int, "rounds": int, **_TURNS}
+_FOUND_BY = ("step", "outcome", *_TURNS)
+
+SUBJECT, AGE, MASTER = "subject", "age", "master"
+"""What the field and term `what` says of an erasure, of what retention dropped, and of a rotation of the master key."""
 
 KINDS: dict[str, Kind] = {
-    REVIEW: Kind("a step of a review", _REVIEW_FIELDS, (*_FOUND_BY, "queue"), about=True),
+    REVIEW: Kind("a step of a review", _REVIEW_FIELDS, _FOUND_BY, about=True),
     APPEAL: Kind("an appeal against a decision", _OUTCOMES, _FOUND_BY, about=True, reason=True),
     OVERRIDE: Kind(
-        "a decision set aside, or that undone", {"outcome": str, "undoes": int}, ("outcome",), about=True, reason=True
+        "a decision set aside, or that undone",
+        {"outcome": str, "undoes": int, **_TURNS},
+        ("outcome", *_TURNS),
+        about=True,
+        reason=True,
     ),
-    FEEDBACK: Kind("what a caller says of a decision", {"code": str}, ("code",), about=True),
+    FEEDBACK: Kind("what a caller says of a decision", {"code": str, **_TURNS}, ("code", *_TURNS), about=True),
     ACCESS: Kind(
         "content that was revealed", {"parts": tuple, "break_glass": bool, "query": str, "count": int}, ("break_glass",)
     ),
     EXPORT: Kind("entries that were exported", _EXPORT_FIELDS, ("format",)),
-    ERASURE: Kind("a subject's content that was made unreadable", {"keys": int, "payloads": int, "basis": str}, reason=True),
+    ERASURE: Kind("a subject's content that was made unreadable", _ERASURE_FIELDS, ("what",), reason=True),
     HOLD: Kind("a legal hold, set or lifted", {"step": str, "hold": str, "query": str}, ("step", "hold"), reason=True),
-    RETENTION_PRUNE: Kind(
-        "bodies and content that were dropped at their age", {"below": int, "bodies": int, "payloads": int, "policy": str}
-    ),
-    KEY_ROTATION: Kind("a key that took the place of another", {"what": str, "before": str, "after": str}, ("what",)),
+    RETENTION_PRUNE: Kind("bodies and content that were dropped at their age", _PRUNE_FIELDS, ("what",)),
+    KEY_ROTATION: Kind("a key that took the place of another", _ROTATION_FIELDS, ("what",)),
 }
 """Every kind of event by the name that its entries bear."""
 

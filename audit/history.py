@@ -67,6 +67,8 @@ def originals(
 ) -> Iterator[tuple[int, Decision, Content | None, str]]:
     """Decisions that match some filters, newest first, each with its index and the content as it came, or why that is gone.
 
+    What a person released counts once, by the decision that held it: policies made no other.
+
     Raises LedgerError when the ledger cannot be read.
     """
     wanted = map(condition, [Filter("kind", (DECISION,)), *filters])
@@ -76,6 +78,8 @@ def originals(
         for idx, data in connection.execute(statement.order_by(_ENTRY.c.idx.desc()).limit(limit)):
             body = loads(data)
             decision = decision_from(body)
+            if decision.reviewed is not None:
+                continue
             content, why = _original(connection, idx, body, decision, vault)
             yield idx, decision, content, why
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from audit.vault import KEY_SIZE
+from audit.vault import KEY_SIZE, Vault
 from guard.errors import LedgerError
 from guard.keyfile import decode_key, write_new_key
 
@@ -22,11 +22,32 @@ def default_key_file(database: Path) -> Path:
     return database.with_name(database.name + ".key")
 
 
-def find_master_key(database: Path, key_file: Path | None) -> bytes | None:
+def next_key_file(key_file: Path) -> Path:
+    """`<key file>.next`: where a new key lies until it takes the old one's place (`audit.keyring`)."""
+    return key_file.with_name(key_file.name + ".next")
+
+
+def key_file_of(database: Path, key_file: Path | None) -> Path | None:
+    """The file that the master key is looked for in; None when it comes from the environment."""
+    return None if key_file is None and ENVIRONMENT in os.environ else key_file or default_key_file(database)
+
+
+def find_master_key(database: Path, key_file: Path | None, key_id: str = "") -> bytes | None:
     """The master key: of `key_file` if given, else of the environment, else of the default file; None when there is none.
 
-    Raises LedgerError for a key that is there and unusable.
+    `key_id`: which it has to be, where that is known: then the one that waits to take its place may be it. Raises LedgerError
+    for a key that is there and unusable.
     """
+    key = _master_key(database, key_file)
+    path = key_file_of(database, key_file)
+    if not key_id or path is None or (key is not None and Vault(key).key_id == key_id):
+        return key
+    waiting = next_key_file(path)
+    other = _master_key(database, waiting) if waiting.exists() else None
+    return other if other is not None and Vault(other).key_id == key_id else key
+
+
+def _master_key(database: Path, key_file: Path | None) -> bytes | None:
     if key_file is None and ENVIRONMENT in os.environ:
         return _decode(os.environ[ENVIRONMENT], f"the environment variable {ENVIRONMENT}")
     path = key_file or default_key_file(database)
@@ -38,9 +59,9 @@ def find_master_key(database: Path, key_file: Path | None) -> bytes | None:
         raise LedgerError(f"cannot read the key file {path}: {_why(error)}") from None
 
 
-def need_master_key(database: Path, key_file: Path | None) -> bytes:
+def need_master_key(database: Path, key_file: Path | None, key_id: str = "") -> bytes:
     """The master key of an existing ledger. Raises LedgerError when there is none: a new one would open nothing."""
-    key = find_master_key(database, key_file)
+    key = find_master_key(database, key_file, key_id)
     if key is None:
         path = key_file or default_key_file(database)
         raise LedgerError(f"no master key for the ledger {database}: there is no {path}", advice=_ADVICE)

@@ -29,9 +29,10 @@ from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
 from audit.events import Event, event_body
+from audit.keyring import Keyring
 from audit.models import BANK_DIGEST, tables
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
-from audit.vault import Sealed, Vault
+from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
 from guard.types import BankChange, Decision, Receipt, Rollout
 
@@ -78,18 +79,20 @@ def open_ledger(
     """
     path = database_path(url)
     engine = writer_engine(path, busy_timeout_ms)
-    master = open_database(engine, path, Path(key_file) if key_file else None)
-    return SqlLedger(engine, path, Vault(master), queue_size, group_size, linger_ms / 1000)
+    keyring = open_database(engine, path, Path(key_file) if key_file else None)
+    return SqlLedger(engine, path, keyring, queue_size, group_size, linger_ms / 1000)
 
 
 class SqlLedger:
     """A ledger in a SQLite database; satisfies `guard.types.Ledger`. Safe to use from several threads and event loops."""
 
-    def __init__(self, engine: Engine, path: Path, vault: Vault, queue_size: int, group_size: int, linger: float) -> None:
+    def __init__(self, engine: Engine, path: Path, keyring: Keyring, queue_size: int, group_size: int, linger: float) -> None:
         """Use `open_ledger`."""
         self.path = path
         self._engine = engine
-        self._vault = vault
+        self.keyring = keyring
+        self._followed = -1
+        """The size up to which the log is known to hold no newer master key; -1: look."""
         self._process = os.getpid()
         self._activated: set[str] = set()
         self._connection: Connection | None = None
@@ -100,12 +103,16 @@ class SqlLedger:
             self._commit, capacity=queue_size, group=group_size, linger=linger
         )
 
-    async def append(self, decision: Decision, /) -> Receipt:
-        """Commit a decision. Returns after the commit; raises LedgerError, and LedgerFullError when too many wait."""
+    async def append(self, decision: Decision, /, unless: Check | None = None) -> Receipt:
+        """Commit a decision. Returns after the commit; raises LedgerError, and LedgerFullError when too many wait.
+
+        `unless`: as in `record`.
+        """
         if _payload_size(decision) > _LARGE:
             draft = await asyncio.to_thread(self._draft, decision)
         else:
             draft = self._draft(decision)
+        draft.unless = unless
         return _receipt(await self._mine().submit_async(draft))
 
     def append_sync(self, decision: Decision, /) -> Receipt:
@@ -160,6 +167,11 @@ class SqlLedger:
         return self._identity
 
     @property
+    def reader(self) -> Engine:
+        """For reading it; cannot write."""
+        return self._reader
+
+    @property
     def size(self) -> int:
         """Entries committed, by any process. Raises LedgerError when the database cannot be read."""
         with clear_errors("read the ledger", self.path), self._reader.connect() as connection:
@@ -199,23 +211,24 @@ class SqlLedger:
     def _draft(self, decision: Decision) -> Draft:
         """Everything of an entry that does not depend on its index."""
         content, released = decision.content, decision.released
-        key = self._vault.key(decision.request.tenant, decision.request.subject)
+        vault = self.keyring.vault
+        key = vault.key(decision.request.tenant, decision.request.subject)
         sealed: list[Sealed] = []
         payloads: dict[str, dict[str, Any]] = {}
         plaintext = content.payload() if content is not None else None
         if plaintext is not None:
-            sealed.append(self._vault.seal(decision.id.bytes, "original", key, plaintext))
+            sealed.append(vault.seal(decision.id.bytes, "original", key, plaintext))
             payloads["original"] = sealed[0].commitment
         if released is not None:
             if released is content or (plaintext is not None and released.payload() == plaintext):
                 payloads["released"] = payloads["original"]  # one payload, named twice
             else:
-                sealed.append(self._vault.seal(decision.id.bytes, "released", key, released.payload()))
+                sealed.append(vault.seal(decision.id.bytes, "released", key, released.payload()))
                 payloads["released"] = sealed[-1].commitment
-        draft = draft_of(decision_body(decision, payloads, copy_tags(self._vault, decision)))
-        draft.sealed, draft.decision = tuple(sealed), decision.id
+        draft = draft_of(decision_body(decision, payloads, copy_tags(vault, decision)))
+        draft.sealed, draft.decision, draft.master = tuple(sealed), decision.id, vault.key_id
         if decision.fingerprint and released is not None:
-            hidden = self._vault.seal_fingerprint(decision.id.bytes, key, decision.fingerprint)
+            hidden = vault.seal_fingerprint(decision.id.bytes, key, decision.fingerprint)
             draft.fingerprint = {"decision": str(decision.id), "key": key.id, "sealed": hidden}
         draft.revision = decision.verdict.revision or _no_revision(decision)
         draft.again = lambda: self._draft(decision)
@@ -276,13 +289,17 @@ class SqlLedger:
                     accepted.append(draft)
                     if draft.effect is not None:
                         draft.effect(connection)
-            self._replace_erased(connection, accepted)
+            if size != self._followed:  # another process wrote, which may have changed the key
+                self.keyring.follow(connection)
+            self._seal_anew(connection, accepted)
             if accepted:
                 peaks, new_size = merkle.extend(peaks, size, [draft.leaf for draft in accepted])
                 insert_entries(connection, accepted, size)
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
         self._check_file(log=True)
         self._activated |= known
+        own_change = any(draft.effect is not None for draft in accepted)
+        self._followed = -1 if own_change else size + len(accepted)
         for draft in accepted:
             for sealed in draft.sealed:
                 sealed.key.stored = True
@@ -301,16 +318,16 @@ class SqlLedger:
             known |= set(connection.execute(found).scalars())
         return known
 
-    def _replace_erased(self, connection: Connection, drafts: list[Draft]) -> None:
-        """Seal anew what was sealed under a key that another process has destroyed since: nobody could ever open it."""
+    def _seal_anew(self, connection: Connection, drafts: list[Draft]) -> None:
+        """Seal anew what nobody could ever open: under a key, or a master key, that another process has replaced since."""
+        vault = self.keyring.vault
         stored = {sealed.key.id for draft in drafts for sealed in draft.sealed if sealed.key.stored}
-        if not stored:
-            return
-        alive = set(connection.execute(select(_KEY.c.id).where(_KEY.c.id.in_(stored))).scalars())
+        alive = set(connection.execute(select(_KEY.c.id).where(_KEY.c.id.in_(stored))).scalars()) if stored else set()
         for place, draft in enumerate(drafts):
             lost = [sealed.key for sealed in draft.sealed if sealed.key.stored and sealed.key.id not in alive]
-            if lost and draft.again is not None:
-                self._vault.forget(lost[0])
+            if draft.again is not None and (lost or (draft.sealed and draft.master != vault.key_id)):
+                for key in lost:
+                    vault.forget(key)
                 fresh = draft.again()
                 draft.leaf, draft.columns, draft.terms, draft.sealed = fresh.leaf, fresh.columns, fresh.terms, fresh.sealed
                 draft.fingerprint = fresh.fingerprint

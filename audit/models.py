@@ -36,6 +36,9 @@ BANK_DIGEST = "bank_digest"
 ROLLOUT = "rollout"
 """Term that says which policy a rollout is of: what services look for."""
 
+REVIEWED = "reviewed"
+"""Term of a decision that released what was held, after a person said so: the decision that held it."""
+
 COPY_TAGS = frozenset({"exact", "folded"})
 """Terms that a released output is found by (`audit.copies`)."""
 
@@ -92,7 +95,11 @@ class Entry(Base, table=True):
 
 
 class Term(Base, table=True):
-    """A fact of an entry: `rule`, `category`, `mark`, `shadow`, `exact`, `folded`, `bank`, `bank_digest`, `rollout`, `step`."""
+    """A fact of an entry.
+
+    `rule`, `category`, `mark`, `shadow`, `exact`, `folded`, `reviewed`, `bank`, `bank_digest`, `rollout`, `step`, and what
+    `audit.events.KINDS` names.
+    """
 
     __table_args__ = (Index("ix_term_value", "name", "value", "idx"), {"sqlite_with_rowid": False})
 
@@ -249,5 +256,7 @@ def terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     found.update(("category", fired["category"]) for fired in body["verdict"]["fired"])
     found.update(("mark", mark["payload"]) for mark in body["marks"] if mark["payload"])
     found.update(("shadow", shadow["verdict"]["action"]) for shadow in body.get("shadows", ()))
+    if REVIEWED in body:
+        found.add((REVIEWED, body[REVIEWED]["held"]))
     found.update((name, tag) for name, tag in body.get("copies", {}).items() if name in COPY_TAGS)
     return found

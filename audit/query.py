@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, 
 from audit.body import ACTIVATION, BANK_CHANGE, DECISION, POLICY_ROLLOUT, bank_change_from, decision_from, rollout_from
 from audit.canonical import loads
 from audit.database import clear_errors, database_path, reader_engine
-from audit.events import KINDS, Event, event_from
+from audit.events import ERASURE, KINDS, Event, event_from
 from audit.grammar import COLUMNS, PREFIXES, TERMS, Filter, QueryError, filters_from, parse
-from audit.keys import find_master_key
+from audit.keyring import vault_in_force
 from audit.models import tables
 from audit.vault import SealError, Vault, open_payload
 from guard.errors import LedgerError
@@ -167,6 +167,8 @@ def show(
     with reading(source) as connection:
         row = find_row(connection, reference)
         if row["body"] is None:
+            if row["kind"] == "pruned":
+                raise QueryError(f"entry {row['idx']} was dropped at its age; only its hash is left")
             raise LedgerError(f"entry {row['idx']} has no body", advice="Run `genguard audit verify`.")
         body = loads(row["body"])
         vault = open_vault(source, connection, key_file) if reveal else None
@@ -291,15 +293,7 @@ def _document(connection: Connection, revision: str | None) -> str | None:
 def open_vault(source: str | Engine, connection: Connection, key_file: str | Path | None) -> Vault | str:
     """The vault, or why there is none."""
     path = database_path(source) if isinstance(source, str) else Path(str(raw_name(connection)))
-    master = find_master_key(path, Path(key_file) if key_file else None)
-    if master is None:
-        return "the master key is not here"
-    vault = Vault(master)
-    return (
-        vault
-        if vault.key_id == connection.execute(select(_LEDGER.c.key_id)).scalar_one()
-        else "the master key is another ledger's"
-    )
+    return vault_in_force(connection, path, Path(key_file) if key_file else None)
 
 
 def raw_name(connection: Connection) -> str:
@@ -328,7 +322,7 @@ def open_stored(
     found = select(_PAYLOAD).where(_PAYLOAD.c.idx == idx, _PAYLOAD.c.part == block["part"])
     payload = connection.execute(found).one_or_none()
     if payload is None:
-        return None, "it is no longer stored"
+        return None, _gone(connection, idx, body["request"])
     key = connection.execute(select(_KEY).where(_KEY.c.id == payload.key)).one_or_none()
     if key is None:
         return None, "its subject's key was destroyed"
@@ -339,6 +333,14 @@ def open_stored(
     except SealError as error:
         return None, str(error)
     return (data, "") if commit.hex() == block["commit"] else (None, "it is not the one that was committed to")
+
+
+def _gone(connection: Connection, idx: int, request: Mapping[str, Any]) -> str:
+    """Why a payload is not there: the first erasure of its subject since says so."""
+    whose = or_(_ENTRY.c.tenant == request["tenant"], _ENTRY.c.tenant.is_(None))
+    found = select(_ENTRY.c.idx).where(whose, _ENTRY.c.subject == request["subject"], _ENTRY.c.idx > idx)
+    by = connection.execute(found.where(_ENTRY.c.kind == ERASURE).order_by(_ENTRY.c.idx).limit(1)).scalar_one_or_none()
+    return "it is no longer stored" if by is None else f"it was erased, as entry {by} says"
 
 
 _ROW_COLUMNS = tuple(name for name in Row.__slots__ if name not in {"rules", "categories", "banks", "step", "shadows"})

@@ -15,6 +15,7 @@ from audit import merkle
 from audit.body import config_body
 from audit.canonical import dumps
 from audit.database import clear_errors
+from audit.keyring import NEVER, Keyring, key_in_force, settle
 from audit.keys import make_master_key, need_master_key
 from audit.models import FINGERPRINT, LATER, SCHEMA_VERSION, TRIGGERS, metadata, project, tables, terms
 from audit.vault import Key, Sealed, Vault
@@ -47,6 +48,8 @@ class Draft:
     """Says inside the transaction why it may not be recorded any more; empty when it may."""
     effect: Callable[[Connection], None] | None = field(default=None, repr=False)
     """What else is changed in the same transaction, such as keys that are destroyed."""
+    master: str = ""
+    """Id of the master key that what is sealed goes back to."""
     decision: UUID = NIL
     fingerprint: dict[str, Any] = field(default_factory=dict)
     """The row of `fingerprint` but its `idx`; empty for none. Sealed under the key of `sealed`."""
@@ -59,8 +62,8 @@ class Draft:
         return self.unless is not None or self.effect is not None
 
 
-def open_database(engine: Engine, path: Path, key_file: Path | None) -> bytes:
-    """Begin the ledger, or check that it is one and that the key is its own. Returns the master key."""
+def open_database(engine: Engine, path: Path, key_file: Path | None) -> Keyring:
+    """Begin the ledger, or check that it is one and that the key is its own. Returns its keyring."""
     with clear_errors("open the ledger", path):
         if not path.absolute().parent.is_dir():
             raise LedgerError(
@@ -69,7 +72,7 @@ def open_database(engine: Engine, path: Path, key_file: Path | None) -> bytes:
     with clear_errors("open the ledger", path), engine.connect() as connection, connection.begin():
         names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
         if not names:
-            return _begin(connection, path, key_file)
+            return Keyring(path, key_file, Vault(_begin(connection, path, key_file)), NEVER)
         missing = {found.name for found in metadata.tables.values()} - names
         if missing - LATER:
             raise LedgerError(
@@ -82,15 +85,18 @@ def open_database(engine: Engine, path: Path, key_file: Path | None) -> bytes:
             raise LedgerError(
                 f"{path} has schema version {found}, expected {SCHEMA_VERSION}", advice="Use the version that made it."
             )
-        master = need_master_key(path, key_file)
-        if Vault(master).key_id != row.key_id:
+        known = key_in_force(connection)
+        vault = Vault(need_master_key(path, key_file, known.key_id))
+        if vault.key_id != known.key_id:
             raise LedgerError(
-                f"the master key is not the one of {path}: found {Vault(master).key_id}, expected {row.key_id}",
+                f"the master key is not the one of {path}: found {vault.key_id}, expected {known.key_id}",
                 advice="Name the ledger's own key with key_file or GENGUARD_MASTER_KEY.",
             )
+        vault.remember(known.old_tags)
+        settle(path, key_file, known.key_id)
         peaks_of(connection, *connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one())
         _add_tables(connection, missing)
-        return master
+        return Keyring(path, key_file, vault, known.since)
 
 
 def _begin(connection: Connection, path: Path, key_file: Path | None) -> bytes:

@@ -22,6 +22,7 @@ import hmac
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -45,6 +46,7 @@ _PAYLOAD = b"genguard/v1/payload\x00"
 _RECORD = b"genguard/v1/record-key\x00"
 _SUBJECT = b"genguard/v1/subject-key\x00"
 _TAG = b"genguard/v1/copy-tag\x00"
+_OLD_TAGS = b"genguard/v1/old-tags\x00"
 _FINGERPRINT = b"genguard/v1/fingerprint\x00"
 
 
@@ -92,6 +94,7 @@ class Vault:
         self.key_id = _derive(master, b"genguard/v1/key-id")[:16].hex()
         self._master = AESGCM(_derive(master, b"genguard/v1/wrap"))
         self._tags = _derive(master, b"genguard/v1/tag")
+        self._old_tags: tuple[bytes, ...] = ()
         self._keys: OrderedDict[tuple[str, str], Key] = OrderedDict()
         self._keys_kept = keys_kept
         self._lock = threading.Lock()
@@ -131,17 +134,40 @@ class Vault:
 
     def tag(self, name: str, plaintext: bytes) -> str:
         """What the ledger finds copies of a released output by, hexadecimal; the same for the same bytes under one `name`."""
-        mac = hmac.new(self._tags, _TAG + name.encode() + b"\x00", sha256)
-        mac.update(plaintext)
-        return mac.digest()[:TAG_SIZE].hex()
+        return _tag(self._tags, name, plaintext)
+
+    def old_tags(self, name: str, plaintext: bytes) -> list[str]:
+        """`tag` as it was under master keys of before."""
+        return [_tag(key, name, plaintext) for key in self._old_tags]
+
+    def sealed_tags(self, old: Vault) -> tuple[str, ...]:
+        """The keys of another vault's tags, sealed under this one's master key, hexadecimal: for `remember`."""
+        sealed = []
+        for key in (*old._old_tags, old._tags):
+            nonce = os.urandom(NONCE_SIZE)
+            sealed.append((nonce + self._master.encrypt(nonce, key, _OLD_TAGS)).hex())
+        return tuple(sealed)
+
+    def remember(self, sealed: Iterable[str]) -> None:
+        """Find copies under older keys, too. Raises SealError for what was not sealed under this master key."""
+        self._old_tags = tuple(_decrypt(self._master, bytes.fromhex(one), _OLD_TAGS, "key of older copies") for one in sealed)
+
+    def rewrap(self, key_id: str, tenant: str, subject: str, wrapped: bytes, other: Vault) -> bytes:
+        """A stored subject key, wrapped under another vault's master key. Raises SealError when it does not open."""
+        about = _key_about(key_id, tenant, subject)
+        return other._wrap(_decrypt(self._master, wrapped, about, f"subject key {key_id}"), about)
+
+    def _wrap(self, secret: bytes, about: bytes) -> bytes:
+        nonce = os.urandom(NONCE_SIZE)
+        return nonce + self._master.encrypt(nonce, secret, about)
 
     def open_key(self, key_id: str, tenant: str, subject: str, wrapped: bytes) -> AESGCM:
         """Unwrap a stored subject key. Raises SealError when it does not open under this master key."""
         return AESGCM(_decrypt(self._master, wrapped, _key_about(key_id, tenant, subject), f"subject key {key_id}"))
 
     def _new_key(self, tenant: str, subject: str) -> Key:
-        key_id, secret, nonce = os.urandom(16).hex(), os.urandom(KEY_SIZE), os.urandom(NONCE_SIZE)
-        wrapped = nonce + self._master.encrypt(nonce, secret, _key_about(key_id, tenant, subject))
+        key_id, secret = os.urandom(16).hex(), os.urandom(KEY_SIZE)
+        wrapped = self._wrap(secret, _key_about(key_id, tenant, subject))
         return Key(key_id, tenant, subject, wrapped, AESGCM(secret))
 
 
@@ -164,6 +190,12 @@ def sealed_digest(key_id: str, wrapped: bytes, nonce: bytes, ciphertext: bytes) 
     digest = sha256(_SEALED + key_id.encode("utf-8", "surrogateescape") + wrapped + nonce)
     digest.update(ciphertext)
     return digest.digest()
+
+
+def _tag(key: bytes, name: str, plaintext: bytes) -> str:
+    mac = hmac.new(key, _TAG + name.encode() + b"\x00", sha256)
+    mac.update(plaintext)
+    return mac.digest()[:TAG_SIZE].hex()
 
 
 def _decrypt(cipher: AESGCM, data: bytes, about: bytes, what: str) -> bytes:

@@ -16,6 +16,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,11 @@ from audit.body import (
 )
 from audit.canonical import loads
 from audit.database import DEFAULT_URL, database_path, raw, reader_engine
-from audit.events import event_from
+from audit.events import KEY_ROTATION, MASTER, event_from
+from audit.gaps import PRUNED, Gap, Gaps
 from audit.keys import find_master_key
 from audit.models import ENTRY_COLUMNS, LATER, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
+from audit.review_codes import RELEASE
 from audit.vault import Vault
 from audit.verify_fingerprints import FingerprintChecker, Fits
 from audit.verify_heads import ROLLBACK, SIGNATURE, Heads, read_heads
@@ -49,8 +52,9 @@ from guard.errors import LedgerError
 from guard.note import PublicKey
 from guard.types import Rollout
 
-OK, TAMPERED, UNSIGNED, ROLLED_BACK = 0, 2, 4, 5
-"""Exit codes: sound, tampered with, a checkpoint whose signature is wrong, a log behind a checkpoint."""
+OK, TAMPERED, EXPLAINED, UNSIGNED, ROLLED_BACK = 0, 2, 3, 4, 5
+"""Exit codes: sound, tampered with, sound with gaps that entries explain, a checkpoint whose signature is wrong, a log behind a
+checkpoint."""
 
 _CHUNK = 256
 _MAX_PROBLEMS = 1000
@@ -66,8 +70,8 @@ class Problem:
     decision: str
     """Its decision id as far as it can still be read, else empty."""
     what: str
-    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `schema`, `file`; of
-    checkpoints `signature`, `root`, `rollback`."""
+    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `review`, `schema`,
+    `file`; of checkpoints `signature`, `root`, `rollback`."""
     found: str
     expected: str
 
@@ -87,13 +91,16 @@ class Report:
     problem_count: int
     checked: Mapping[str, int]
     """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
-    `bank_changes`, `rollouts`, `events`, `fingerprints`, `fingerprints_opened`, `fingerprints_compared`, `checkpoints`."""
+    `pruned`, `bank_changes`, `rollouts`, `events`, `fingerprints`, `fingerprints_opened`, `fingerprints_compared`,
+    `checkpoints`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int
     root: str
     """Root over the entries as found, hexadecimal."""
     seconds: float
+    gaps: tuple[Gap, ...] = ()
+    """What is missing and explained by an erasure or by retention."""
 
     @property
     def ok(self) -> bool:
@@ -102,11 +109,13 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 sound; 5 behind a checkpoint, 4 when only signatures of checkpoints are wrong, else 2."""
+        """0 sound, 3 sound with gaps that are explained; 5 behind a checkpoint, 4 when only signatures are wrong, else 2."""
         kinds = {problem.what for problem in self.problems}
         if ROLLBACK in kinds:
             return ROLLED_BACK
-        return OK if self.ok else UNSIGNED if kinds == {SIGNATURE} else TAMPERED
+        if self.ok:
+            return EXPLAINED if self.gaps else OK
+        return UNSIGNED if kinds == {SIGNATURE} else TAMPERED
 
 
 def verify(
@@ -128,9 +137,16 @@ def verify(
     path = database_path(url)
     if not path.is_file():
         raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
-    master = find_master_key(path, Path(key_file) if key_file else None)
+    file = Path(key_file) if key_file else None
+    master = find_master_key(path, file)
     heads = read_heads(anchors, log_keys)
-    run = _Run(Vault(master) if master else None, progress or (lambda _done, _all: None), heads, fits)
+    run = _Run(
+        Vault(master) if master else None,
+        progress or (lambda _done, _all: None),
+        heads,
+        fits,
+        partial(find_master_key, path, file),
+    )
     started = time.monotonic()
     try:
         with reader_engine(path).connect() as connection, connection.begin():
@@ -149,6 +165,8 @@ class _Run:
     progress: Callable[[int, int], None]
     heads: Heads
     fits: Fits | None
+    find_key: Callable[[str], bytes | None]
+    """The master key of an id, where it is here."""
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
     checked: dict[str, int] = field(default_factory=dict)
@@ -158,7 +176,12 @@ class _Run:
     documents: dict[str, tuple[str, int] | None] = field(default_factory=dict)
     """Policy and version of each revision whose document was seen; None where that could not be read."""
     missing_documents: set[str] = field(default_factory=set)
+    freed: dict[int, str] = field(default_factory=dict)
+    """Entries in which a person let an output go, with the decision that held it."""
     payloads: PayloadChecker | None = None
+    gaps: Gaps | None = None
+    pruned: set[int] = field(default_factory=set)
+    """Entries of the chunk at hand whose body is gone and explained."""
     fingerprints: FingerprintChecker | None = None
     """None for a ledger of before, which gains their table when it is opened for writing."""
 
@@ -178,15 +201,17 @@ class _Run:
         if self.checked.get("fingerprints_opened", 0) and self.fits is None:
             self.unchecked.append("fingerprints were not compared with their images: that is done on request (--fingerprints)")
         root = merkle.frontier_root(self.peaks).hex()
-        return Report(tuple(ordered), self.count, dict(self.checked), tuple(self.unchecked), self.size, root, seconds)
+        gaps = self.gaps.explained() if self.gaps is not None else ()
+        return Report(tuple(ordered), self.count, dict(self.checked), tuple(self.unchecked), self.size, root, seconds, gaps)
 
     def all(self, connection: sqlite3.Connection) -> None:
         """Every part; a part that SQLite cannot read is a problem, and the others go on."""
         head = self.attempt("head", lambda: self.head(connection))
         ledger = self.attempt("ledger", lambda: self.ledger(connection))
         self.attempt("schema", lambda: self.schema(connection))
-        self.choose_key(ledger)
-        self.payloads = PayloadChecker(connection, self.vault, self.problem, self.tally)
+        self.attempt("rotations of keys", lambda: self.choose_key(connection, ledger))
+        self.gaps = self.attempt("entries that explain gaps", lambda: Gaps(connection))
+        self.payloads = PayloadChecker(connection, self.vault, self.problem, self.tally, self.gaps)
         if self.attempt("fingerprint", lambda: _has(connection, "fingerprint")):
             self.fingerprints = FingerprintChecker(connection, self.payloads, self.problem, self.tally, self.fits)
         last = self.attempt("entry", lambda: connection.execute("SELECT max(idx) FROM entry").fetchone()[0])
@@ -194,6 +219,8 @@ class _Run:
         self.entries(connection, size, ledger)
         self.attempt("extra rows", lambda: self.beyond_head(connection, size))
         self.compare_head(head)
+        if self.gaps is not None:
+            self.gaps.compare(self.problem)
         self.attempt("subject_key", self.payloads.keys)
         self.attempt("structure", lambda: self.structure(connection))
 
@@ -226,17 +253,37 @@ class _Run:
             return None
         return dict(zip(("ledger", "database_schema", "key_id"), rows[0][1:], strict=True))
 
-    def choose_key(self, ledger: Mapping[str, Any] | None) -> None:
-        """Use the master key only if it is this ledger's."""
+    def choose_key(self, connection: sqlite3.Connection, ledger: Mapping[str, Any] | None) -> None:
+        """Use the master key only if it is this ledger's, and the one in force."""
+        in_force = None if ledger is None else self.key_in_force(connection, ledger["key_id"])
+        if in_force is not None and (master := self.find_key(str(in_force))) is not None:
+            self.vault = Vault(master)
         if self.vault is None:
             self.unchecked.append(
                 "no master key: payloads, fingerprints and subject keys were not opened, only compared with what is hashed"
             )
-        elif ledger is not None and self.vault.key_id != ledger["key_id"]:
+        elif in_force is not None and self.vault.key_id != in_force:
             self.unchecked.append(
                 "the master key given is not this ledger's: payloads, fingerprints and subject keys were not opened"
             )
             self.vault = None
+
+    def key_in_force(self, connection: sqlite3.Connection, first: object) -> object:
+        """Id of the master key after all rotations, each of which has to begin where the one before ended."""
+        found = connection.execute(
+            "SELECT entry.idx, entry.body FROM term JOIN entry ON entry.idx = term.idx "
+            "WHERE term.name = 'what' AND term.value = ? AND entry.kind = ? ORDER BY entry.idx",
+            (MASTER, KEY_ROTATION),
+        )
+        for idx, data in found.fetchall():
+            try:
+                fields = event_from(loads(data)).fields
+            except (LedgerError, TypeError, KeyError, AttributeError):
+                continue  # the main pass tells
+            if fields.get("before") != first:
+                self.problem(idx, "key", f"a rotation from key {fields.get('before')!r}", f"from {first!r}, which was in force")
+            first = fields.get("after")
+        return first
 
     def schema(self, connection: sqlite3.Connection) -> None:
         """Tables, indexes and triggers, by their very statements."""
@@ -260,15 +307,17 @@ class _Run:
                 break
             facts = self.facts(connection, start, stop)
             bodies: dict[int, dict[str, Any]] = {}
+            self.pruned.clear()
             for idx in range(start, stop):
                 row = rows.get(idx)
                 if row is not None:
                     self.entry(idx, row, facts.pop(idx, set()), bodies, ledger)
             for idx in facts:
                 self.problem(idx, "term", "a term without its entry", "none")
-            self.payloads.chunk(start, stop, bodies, rows)
+            present = rows.keys() - self.pruned
+            self.payloads.chunk(start, stop, bodies, present)
             if self.fingerprints is not None:
-                self.fingerprints.chunk(start, stop, bodies, rows)
+                self.fingerprints.chunk(start, stop, bodies, present)
             self.progress(stop, size)
         if lost_since is not None:
             self.problem(lost_since, "gap", f"no entry from {lost_since} on", f"entries up to {size - 1}, as the head says")
@@ -340,7 +389,8 @@ class _Run:
             self.documents[columns["revision"]] = None  # a damaged one is reported here, not again at each of its decisions
         good_leaf = isinstance(leaf, bytes) and len(leaf) == merkle.HASH_SIZE
         if not isinstance(data, bytes):
-            self.problem(idx, "body", "no body", "the bytes that were hashed", named)
+            if not (good_leaf and data is None and not facts and self.is_pruned(idx, columns)):
+                self.problem(idx, "body", "no body", "the bytes that were hashed", named)
             self.grow(leaf if good_leaf else bytes(32))
             return
         computed = merkle.leaf_hash(data)
@@ -366,6 +416,15 @@ class _Run:
             self.problem(idx, "term", sorted(facts - expected_terms, key=repr), sorted(expected_terms - facts, key=repr), named)
         self.tally("terms", len(facts))
         bodies[idx] = body
+
+    def is_pruned(self, idx: int, columns: Mapping[str, Any]) -> bool:
+        """Whether retention dropped the body, by an entry that says so, and all that would follow from it."""
+        left = {name: value for name, value in columns.items() if name not in {"idx", "leaf"} and value is not None}
+        if left != PRUNED or self.gaps is None or not self.gaps.explain_body(idx):
+            return False
+        self.tally("pruned")
+        self.pruned.add(idx)
+        return True
 
     def grow(self, leaf: bytes) -> None:
         """One leaf more; where a checkpoint was signed at this size, the root is kept."""
@@ -401,7 +460,9 @@ class _Run:
         elif body["kind"] == POLICY_ROLLOUT:
             self.rollout(idx, rollout_from(body))
         else:
-            event_from(body)
+            event = event_from(body)
+            if event.fields.get("outcome") == RELEASE:
+                self.freed[idx] = event.about
             self.tally("events")
 
     def decided(self, idx: int, body: Mapping[str, Any], named: str) -> None:
@@ -410,6 +471,8 @@ class _Run:
         refused = (verdict["policy"], verdict["revision"], verdict["action"]) == ("", "", "block")  # by no policy
         self.document_of(idx, [] if refused else [verdict["revision"]], named)
         self.document_of(idx, [shadow["verdict"]["revision"] for shadow in body.get("shadows", ())], named)
+        if (person := body.get("reviewed")) is not None and self.freed.get(person["entry"]) != person["held"]:
+            self.problem(idx, "review", f"an output let go by entry {person['entry']}", "a person's decision before it", named)
 
     def document_of(self, idx: int, revisions: list[str], named: str) -> None:
         """What is decided has its policy document in an entry before; each that is missing is told once."""

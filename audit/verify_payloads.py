@@ -11,6 +11,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.body import commitments
+from audit.gaps import Gaps
 from audit.vault import SealError, Vault, open_payload, sealed_digest
 
 _KEYS_KEPT = 1024
@@ -33,9 +34,12 @@ class Tally(Protocol):
 class PayloadChecker:
     """Checks payload rows chunk by chunk, then the subject keys. Holds one payload at a time."""
 
-    def __init__(self, connection: sqlite3.Connection, vault: Vault | None, problem: Problems, tally: Tally) -> None:
-        """`vault`: None when the master key is not there."""
+    def __init__(
+        self, connection: sqlite3.Connection, vault: Vault | None, problem: Problems, tally: Tally, gaps: Gaps | None
+    ) -> None:
+        """`vault`: None when the master key is not there. `gaps`: what explains missing payloads; None: nothing does."""
         self._connection, self._vault, self._problem, self._tally = connection, vault, problem, tally
+        self._gaps = gaps
         self._ciphers: OrderedDict[str, AESGCM | None] = OrderedDict()
 
     def chunk(self, start: int, stop: int, bodies: Mapping[int, Mapping[str, Any]], present: Collection[int]) -> None:
@@ -49,7 +53,12 @@ class PayloadChecker:
         )
         try:
             for idx, part, *row in self._connection.execute(statement, (start, stop)):
-                if (idx, part) in expected:
+                if (idx, part) in expected and (by := self._gaps and self._gaps.erased(idx, bodies[idx])):
+                    del expected[idx, part]
+                    self._problem(
+                        idx, "payload", f"a payload {part!r} of a subject that entry {by} erased", "none", _id(bodies[idx])
+                    )
+                elif (idx, part) in expected:
                     self._row(idx, part, row, expected.pop((idx, part)), bodies[idx])
                 elif idx in bodies or idx not in present:
                     self._problem(idx, "payload", f"a payload row {part!r} that no entry names", "none", _id(bodies.get(idx)))
@@ -58,6 +67,8 @@ class PayloadChecker:
                 None, "payload", f"payloads of entries {start} to {stop - 1} cannot all be read ({error})", "readable rows"
             )
         for idx, part in expected:
+            if self._gaps is not None and self._gaps.explain_payload(idx, bodies[idx]):
+                continue
             self._problem(idx, "payload", f"no stored payload {part!r}", "the one that the body commits to", _id(bodies[idx]))
 
     def keys(self) -> None:

@@ -2,8 +2,9 @@
 
     python benchmarks/released_images.py [changes | chance | speed]       about 4 minutes of CPU time
 
-Photographs are those of the held-out half (benchmarks/pictures.py); the cuts in `likeness` were chosen on the other. A copy is
-found when the distance to its own fingerprint is within the limit for a ledger with so many released images. Chance:
+Photographs are those of the held-out half (benchmarks/pictures.py); the sizes of the cuts in `likeness` were chosen on 50 to 60
+photographs of both halves, and the cap for plain pictures on logos that are counted here again, so neither is independent. A
+copy is found when the distance to its own fingerprint is within the limit for a ledger with so many released images. Chance:
 photographs, logos and drawings are looked up among others that none of them shows. Speed: random hashes, as far apart as
 unrelated ones.
 """

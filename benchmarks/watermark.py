@@ -1,6 +1,7 @@
 """What the image watermark survives and costs, beside invisible-watermark's methods in the same run.
 
-    python benchmarks/watermark.py [--photos 40] [--crops 10000] [--methods tile,dwtDctSvd,dwtDct,rivaGan] [--workers 2]
+    python benchmarks/watermark.py [--photos 40] [--crops 10000] [--methods tile,dwtDctSvd,dwtDct,rivaGan]
+        [--workers 2] [--edits screenshot]
 
 Marks photographs that were kept apart from tuning (every second one of photos_cid22, from the second on), edits them
 (benchmarks/edits.py) and reads the payload back; a mark counts when all its bits are right. `tile`, `dwtDctSvd` and `dwtDct`
@@ -107,8 +108,13 @@ def library(method: str) -> tuple[Callable[[Image.Image, bytes], Image.Image], C
     return marked, read
 
 
-def one(method: str, number: int, picture: Image.Image, payload: bytes) -> tuple[dict[str, bool], dict[str, list[float]]]:
-    """Whether the payload was read from one photograph, by edit; and figures of quality and time."""
+def one(
+    method: str, part: str, number: int, picture: Image.Image, payload: bytes
+) -> tuple[dict[str, bool], dict[str, list[float]]]:
+    """Whether the payload was read from one photograph, by edit; and figures of quality and time.
+
+    `part`: of the names of edits; others are left out.
+    """
     cv2.setNumThreads(1)
     marked, read = (tile_marked, tile_read) if method == "tile" else library(method)
     right: dict[str, bool] = {}
@@ -120,6 +126,8 @@ def one(method: str, number: int, picture: Image.Image, payload: bytes) -> tuple
     figures["SSIM"].append(ssim(picture, copy))
     for group, edits in EDITS.items():
         for name, edit in edits.items():
+            if part not in name:
+                continue
             edited = edit(copy, np.random.default_rng([SEED, number]))
             start = time.process_time()
             right[f"{group}/{name}"] = read(edited) == payload
@@ -128,13 +136,13 @@ def one(method: str, number: int, picture: Image.Image, payload: bytes) -> tuple
     return right, figures
 
 
-def run(method: str, photos: int, workers: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Share of payloads read, by edit; and figures of quality and time."""
+def run(method: str, photos: int, workers: int, part: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Share of payloads read, by edit; and figures of quality and time. `part`: of the names of edits."""
     size = RIVAGAN_BYTES if method == "rivaGan" else BYTES
     dice = np.random.default_rng(SEED)
     given = [(number, picture, dice.bytes(size)) for number, picture in zip(range(photos), photographs(1), strict=False)]
     with ProcessPoolExecutor(workers) as pool:
-        done = list(pool.map(partial(one, method), *zip(*given, strict=True)))
+        done = list(pool.map(partial(one, method, part), *zip(*given, strict=True)))
     right = {name: statistics.fmean(told[name] for told, _ in done) for name in done[0][0]}
     figures = {name: [value for _, found in done for value in found[name]] for name in done[0][1]}
     return right, {
@@ -191,24 +199,26 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=40)
     parser.add_argument("--crops", type=int, default=10_000)
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--edits", default="", help="part of the names of edits; then nothing but them is measured")
     parser.add_argument("--workers", type=int, default=1, help="processes that mark, edit and read; default 1")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     methods = given.methods.split(",")
     results = {
-        one: run(one, min(given.photos, RIVAGAN_PHOTOS) if one == "rivaGan" else given.photos, given.workers) for one in methods
+        one: run(one, min(given.photos, RIVAGAN_PHOTOS) if one == "rivaGan" else given.photos, given.workers, given.edits)
+        for one in methods
     }
     print(f"{platform.machine()}, {given.photos} photographs\n")
     print("| edit | " + " | ".join(methods) + " |\n|" + "---|" * (len(methods) + 1))
     for group, edits in EDITS.items():
-        for name in edits:
+        for name in (name for name in edits if given.edits in name):
             print(f"| {name} | " + " | ".join(f"{results[one][0][f'{group}/{name}']:.2f}" for one in methods) + " |")
     means = {one: statistics.fmean(results[one][0].values()) for one in methods}
     print("| **mean** | " + " | ".join(f"**{means[one]:.3f}**" for one in methods) + " |\n")
     print("| figure | " + " | ".join(methods) + " |\n|" + "---|" * (len(methods) + 1))
     for name in results[methods[0]][1]:
         print(f"| {name} | " + " | ".join(f"{results[one][1][name]:.4g}" for one in methods) + " |")
-    if "tile" in methods:
+    if "tile" in methods and not given.edits:
         print(f"\nembed, encode, decode, read back, 512 x 512: {whole_way(given.photos):.0f} ms (median)")
         for side in SMALL_SIDES:
             count, ratios = small(given.photos, side)

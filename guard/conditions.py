@@ -75,7 +75,7 @@ def _measured(condition: ScoreAtLeast | ScoreByLanguage | Found, known: _Results
     if isinstance(condition, Found):
         labels = condition.labels
         found = tuple([one for one in result.findings if not labels or one.label in labels])
-        because: tuple[str, ...] = (f"{check} found {_listing(found)}",) if found else ()
+        because: tuple[str, ...] = (f"{check} found {listing(found)}",) if found else ()
     else:
         label = condition.label
         score = condition.score if isinstance(condition, ScoreAtLeast) else condition.at(context.language)
@@ -108,7 +108,15 @@ def _clock(condition: Clock, context: Context) -> Truth:
         held = held and local.weekday() in condition.days
     held = held and (condition.since is None or context.time >= condition.since)
     held = held and (condition.until is None or context.time < condition.until)
-    return Truth(held, (), (f"the time is {DAYS[local.weekday()]} {local:%H:%M} ({condition.zone}), {local:%Y-%m-%d}",))
+    return Truth(held, (), (clock_moment(condition, context),))
+
+
+def clock_moment(condition: Clock, context: Context) -> str:
+    """What time it was where a condition looks at the clock."""
+    if context.time is None:
+        return "nobody said what time it is"
+    local = context.time.astimezone(ZoneInfo(condition.zone))
+    return f"the time is {DAYS[local.weekday()]} {local:%H:%M} ({condition.zone}), {local:%Y-%m-%d}"
 
 
 def _all(truths: list[Truth]) -> Truth:
@@ -135,7 +143,7 @@ def _joined(truths: list[Truth]) -> Truth:
     )
 
 
-def _listing(found: Sequence[Finding]) -> str:
+def listing(found: Sequence[Finding]) -> str:
     """`CREDIT_CARD, PERSON (2)`, or the titles of the works that matched."""
     if len(found) == 1:
         return _named(found[0])

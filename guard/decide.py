@@ -5,13 +5,16 @@ The ledger keeps all three inputs, so anyone can derive a verdict again, or deri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from guard.conditions import covers, evaluate, measured
+from guard.collectors import Collector
+from guard.conditions import covers, measured
 from guard.errors import GenguardError, PolicyError, TooLargeError
-from guard.predicates import Facts, Sieve, sieve
+from guard.predicates import Facts
 from guard.rules import CheckSpec, Exemption, Policy, Rule
-from guard.types import Action, CheckResult, Context, Edit, Finding, FiredRule, Mark, Span, Stage, Status, Verdict
+from guard.sieve import Sieve, sieve
+from guard.types import Action, CheckResult, Context, Edit, Finding, FiredRule, Mark, Reviewed, Span, Stage, Status, Verdict
 
 EARLY_STOP = "early stop: an earlier group had blocked"
 """The `error` of a check that was not started because the verdict could not get stricter."""
@@ -34,7 +37,7 @@ def decide(policy: Policy, results: Sequence[CheckResult], context: Context) -> 
     known = measured(results)
     facts, parts = Facts(known, context), sieve(policy)
     exempt = _exempted(parts, facts)
-    ruled = [_fire(rule, known, context, exempt.get(rule.id)) for rule, holds in parts.firing if holds(facts) is True]
+    ruled = [_fire(rule, why, facts, exempt.get(rule.id)) for rule, holds, why in parts.firing if holds(facts) is True]
     fired = [rule for rule, _ in ruled]
     failures = list(_failures(policy, results, context))
     fired += [failure for failure, early in failures if not early]
@@ -50,7 +53,9 @@ def blocks(policy: Policy, results: Sequence[CheckResult], context: Context) -> 
     """Whether a rule already blocks on these results, whatever other checks may still find."""
     facts, parts = Facts(measured(results), context), sieve(policy)
     exempt = _exempted(parts, facts)
-    return any(rule.action is Action.BLOCK and rule.id not in exempt and holds(facts) is True for rule, holds in parts.firing)
+    return any(
+        rule.action is Action.BLOCK and rule.id not in exempt and holds(facts) is True for rule, holds, _ in parts.firing
+    )
 
 
 def exempted(policy: Policy, results: Sequence[CheckResult], context: Context) -> dict[str, Exemption]:
@@ -88,6 +93,20 @@ def settle(verdict: Verdict, policy: Policy, marks: Sequence[Mark]) -> Verdict:
     return _verdict(policy, [*verdict.fired, *failed], verdict.edits, "")
 
 
+def set_aside(verdict: Verdict, policy: Policy, reviewed: Reviewed | None) -> Verdict:
+    """The verdict after a person set rules aside that hold an output; blocks and edits stay. None changes nothing."""
+    if reviewed is None:
+        return verdict
+    told = f"set aside by {reviewed.actor}, entry {reviewed.entry}"
+    fired = [
+        replace(rule, action=Action.ALLOW, because=f"{rule.because}; {told}")
+        if rule.action is Action.REVIEW and rule.rule in reviewed.rules
+        else rule
+        for rule in verdict.fired
+    ]
+    return _verdict(policy, fired, verdict.edits, "")
+
+
 def refuse(error: GenguardError, policy: Policy | None) -> Verdict:
     """The verdict on an input that cannot be judged at all."""
     rule, title, category = "input-unreadable", "Input that cannot be read is refused", "input"
@@ -110,22 +129,21 @@ def refuse(error: GenguardError, policy: Policy | None) -> Verdict:
 # --- rules ---------------------------------------------------------------------------------------------------------
 
 
-def _fire(
-    rule: Rule, known: Mapping[str, CheckResult], context: Context, exempt: Exemption | None
-) -> tuple[FiredRule, tuple[Edit, ...]]:
+def _fire(rule: Rule, why: Collector, facts: Facts, exempt: Exemption | None) -> tuple[FiredRule, tuple[Edit, ...]]:
     """What follows from a rule whose condition holds."""
-    truth = evaluate(rule.when, known, context)
-    because = truth.because[0] if len(truth.because) == 1 else "; ".join(dict.fromkeys(truth.because))
+    findings: list[Finding] = []
+    told: list[str] = []
+    why(facts, findings, told)
+    because = told[0] if len(told) == 1 else "; ".join(dict.fromkeys(told))
     if exempt is not None:
-        told = f"{because}; set aside by exception {exempt.id} of {exempt.owner} until {exempt.expires:%Y-%m-%d %H:%M} UTC"
-        fired = FiredRule(rule.id, rule.title, Action.ALLOW, rule.category, rule.basis, told, rule.basis_kind)
-        return fired, ()
+        until = f"until {exempt.expires:%Y-%m-%d %H:%M} UTC"
+        because = f"{because}; set aside by exception {exempt.id} of {exempt.owner} {until}"
+        return FiredRule(rule.id, rule.title, Action.ALLOW, rule.category, rule.basis, because, rule.basis_kind), ()
     action: Action = rule.action
     edits: tuple[Edit, ...] = ()
-    if rule.action is Action.REDACT:
-        findings = truth.findings
+    if action is Action.REDACT:
         if len(findings) > 1:  # one finding may satisfy several parts of a condition
-            findings = tuple(dict.fromkeys(findings))
+            findings = list(dict.fromkeys(findings))
         edits = _edits(rule, findings)
         if len(edits) < len(findings) or not edits:
             # A thing that was found but has no place cannot be cut out: nothing may leave.
@@ -135,9 +153,11 @@ def _fire(
 
 def _edits(rule: Rule, findings: Iterable[Finding]) -> tuple[Edit, ...]:
     return tuple(
-        Edit(finding.where, rule.operator, finding.label, rule.id, rule.parameters)
-        for finding in findings
-        if finding.where is not None
+        [
+            Edit(finding.where, rule.operator, finding.label, rule.id, rule.parameters)
+            for finding in findings
+            if finding.where is not None
+        ]
     )
 
 

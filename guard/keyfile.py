@@ -53,13 +53,16 @@ def read_or_make_key(path: Path, noun: str, advice: str) -> bytes:
     return read_key(path, noun, advice)
 
 
-def write_new_key(path: Path) -> None:
-    """Write a random key to a file that appears whole, with mode 0600; a file that is there stays. Raises OSError."""
+def write_new_key(path: Path, secret: bytes | None = None) -> None:
+    """Write a key to a file that appears whole, with mode 0600; a file that is there stays.
+
+    `secret`: the key; a random one when left out. Raises OSError.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(base64.b64encode(os.urandom(KEY_SIZE)) + b"\n")
+            stream.write(base64.b64encode(os.urandom(KEY_SIZE) if secret is None else secret) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
         with contextlib.suppress(FileExistsError):  # unlike a rename, a link never replaces a key that another process made

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -22,12 +22,13 @@ from uuid import UUID
 from guard.admission import Limits, admit
 from guard.bench import Bench, Deployment, Seat, require_no_key, require_usable
 from guard.chain import Chain, context_of
-from guard.decide import REDACTION, decide, refuse, settle
+from guard.decide import REDACTION, decide, refuse, set_aside, settle
 from guard.errors import GenerationError, GenguardError, InputError, ModelError, PolicyError, describe
 from guard.generation import generate
 from guard.ids import uuid7
 from guard.instrument import Instrument
 from guard.marks import order
+from guard.marks.order import Planned
 from guard.redact import redact
 from guard.redaction_key import RedactionKey
 from guard.rules import Policy
@@ -51,6 +52,7 @@ from guard.types import (
     Receipt,
     Release,
     Request,
+    Reviewed,
     SamplingMarker,
     Stage,
     TokenGenerator,
@@ -163,6 +165,7 @@ class Guard:
         Raises as `Guard` does, LedgerError, and ModelError for something new that cannot be loaded: then nothing changes.
         """
         deployments = [Deployment(one) if isinstance(one, Policy) else one for one in policies]
+        require_usable(deployments)
         whose, key = operator or self.operator, redaction_key or self._redaction_key
         if key is None:
             require_no_key(one for deployment in deployments for one in deployment.judging)
@@ -267,6 +270,35 @@ class Guard:
         context = Context(stage, modality, generator, request.tenant, request.language, time=datetime.now(UTC))
         seat = self._bench.seat(context, request)
         return await self._record(seat, _decision(None, context, request, refuse(error, seat.policy if seat else None)))
+
+    async def release_held(
+        self, held: Decision, policy: Policy, reviewed: Reviewed, append: Callable[[Decision], Awaitable[Receipt]]
+    ) -> Release:
+        """Release what was held, after a person decided so: with the edits and marks of its policy, as a decision of its own.
+
+        `held`: with its content. `policy`: the revision that held it, in force or not. `append`: commits the decision, and
+        raises when the person's does not hold any more. Without content when it does not leave after all, such as for a mark
+        that cannot be put on and that nobody set aside.
+        """
+        content, derived = held.content, decide(policy, held.results, held.context)
+        again = set_aside(settle(derived, policy, held.marks), policy, held.reviewed)
+        if held.verdict.action is not Action.REVIEW or content is None or held.verdict != again:
+            raise PolicyError(
+                f"decision {held.id} holds no output under revision {policy.revision}, as far as that derives again"
+            )
+        now, marks = datetime.now(UTC), tuple[Mark, ...]()
+        verdict = set_aside(derived, policy, reviewed)
+        fields: dict[str, Any] = {"id": uuid7(), "time": now, "results": held.results, "parent": held.id, "reviewed": reviewed}
+        if verdict.action.releases:
+            seat = self._bench.seats.get(policy.revision)
+            planned = seat.marks if seat else await self._builder.run(partial(order.plan, policy.marks, self.operator))
+            marking = self._marking(policy, content, verdict, replace(held.context, time=now), fields["id"], None)
+            released, marks = await self._dress(planned, content, verdict, marking)
+            verdict = set_aside(settle(derived, policy, marks), policy, reviewed)
+            fields |= {"released": released if verdict.action.releases else None, "marks": marks}
+            fields["fingerprint"] = await self._fingerprint(fields["released"])
+        decision = _decision(content, held.context, held.request, verdict, **fields)
+        return Release(decision.released, verdict, await append(decision), decision)
 
     def wrap(self, generator: Generator) -> Guarded:
         """Bind a generator to this guard."""
@@ -387,7 +419,7 @@ class Guard:
         fields |= {"id": uuid7(), "results": job.results}
         if verdict.action.releases:
             marking = self._marking(seat.policy, content, verdict, job.context, fields["id"], job.parent)
-            released, marks = await self._dress(seat, content, verdict, marking)
+            released, marks = await self._dress(seat.marks, content, verdict, marking)
             verdict = settle(verdict, seat.policy, marks)
             fields |= {"released": released if verdict.action.releases else None, "marks": marks}
             fields["fingerprint"] = await self._fingerprint(fields["released"])
@@ -401,16 +433,16 @@ class Guard:
         return Marking(decision, time, policy.id, policy.version, policy.revision, content, edited, ledger, parent)
 
     async def _dress(
-        self, seat: Seat, content: Content, verdict: Verdict, marking: Marking
+        self, planned: Sequence[Planned], content: Content, verdict: Verdict, marking: Marking
     ) -> tuple[Content | None, tuple[Mark, ...]]:
         """Apply edits, then marks. What fails is a mark that is not verified; `settle` takes it into the verdict."""
         try:
-            return await self._dresser.run(lambda: self._dressed(seat, content, verdict, marking), MARK_DEADLINE_S)
+            return await self._dresser.run(lambda: self._dressed(planned, content, verdict, marking), MARK_DEADLINE_S)
         except TimeoutError:
             return None, (Mark("marks", "", "", verified=False, error=f"not done within {MARK_DEADLINE_S:.0f} s"),)
 
     def _dressed(
-        self, seat: Seat, content: Content, verdict: Verdict, marking: Marking
+        self, planned: Sequence[Planned], content: Content, verdict: Verdict, marking: Marking
     ) -> tuple[Content | None, tuple[Mark, ...]]:
         try:
             content = redact(content, verdict.edits, self._redaction_key)
@@ -418,7 +450,7 @@ class Guard:
             return None, (Mark(REDACTION, "", "", verified=False, error=describe(error)),)
         # A stricter action that releases does not take the label away that another rule asked for.
         labelled = any(rule.action is Action.LABEL for rule in verdict.fired)
-        return order.put_on(seat.marks, content, marking, self._load_marker, labelled=labelled)
+        return order.put_on(planned, content, marking, self._load_marker, labelled=labelled)
 
     async def _fingerprint(self, released: Content | None) -> bytes:
         """What changed copies of a released image are found by. Texts have none, and nothing waits for it but their image.

@@ -7,7 +7,6 @@ on the value, unknown included.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from guard.conditions import covers, evaluate
 from guard.rules import (
@@ -16,30 +15,25 @@ from guard.rules import (
     Attribute,
     Clock,
     Condition,
-    Exemption,
     Found,
     Length,
     Not,
-    Policy,
-    Rule,
     ScoreAtLeast,
     ScoreByLanguage,
     matches,
 )
 from guard.types import CheckResult, Context
 
-_KEPT = 128
-"""Policies whose predicates are kept."""
-
 
 class Facts:
     """What the checks found in one content, by what conditions ask for."""
 
-    __slots__ = ("context", "scores", "silence", "tops")
+    __slots__ = ("context", "known", "scores", "silence", "tops")
 
     def __init__(self, known: Mapping[str, CheckResult], context: Context) -> None:
         """`known`: results of checks that ran, by name."""
         self.context = context
+        self.known = known
         self.scores: dict[str, dict[str, int]] = {}
         """The highest score by check and label."""
         self.tops: dict[str, int] = {}
@@ -58,40 +52,6 @@ class Facts:
 
 
 Predicate = Callable[[Facts], bool | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Sieve:
-    """A policy's rules and exceptions, each with its predicate."""
-
-    rules: tuple[Rule, ...]
-    exceptions: tuple[Exemption, ...]
-    firing: tuple[tuple[Rule, Predicate], ...]
-    holding: tuple[tuple[Exemption, Predicate | None], ...]
-    messages: Mapping[str, tuple[tuple[str, str], ...]]
-    """What the person is told, by rule."""
-
-
-_sieves: dict[int, Sieve] = {}
-
-
-def sieve(policy: Policy) -> Sieve:
-    """The predicates of a policy; made once as long as it is in use."""
-    found = _sieves.get(id(policy.rules))
-    # A kept sieve holds its rules, so no other tuple can have their identity.
-    if found is not None and found.exceptions is policy.exceptions:
-        return found
-    made = Sieve(
-        policy.rules,
-        policy.exceptions,
-        tuple((rule, predicate(rule.when)) for rule in policy.rules),
-        tuple((one, None if one.when is None else predicate(one.when)) for one in policy.exceptions),
-        {rule.id: rule.message for rule in policy.rules},
-    )
-    while len(_sieves) >= _KEPT:
-        _sieves.pop(next(iter(_sieves)), None)
-    _sieves[id(policy.rules)] = made
-    return made
 
 
 def predicate(condition: Condition) -> Predicate:

@@ -303,6 +303,23 @@ class Shadow:
 
 
 @dataclass(frozen=True, slots=True)
+class Reviewed:
+    """By whose decision an output leaves that was held: recorded with the decision that releases it."""
+
+    held: UUID
+    """The decision that held it; what was measured then counts on."""
+    judged: datetime
+    """When that was."""
+    rules: tuple[str, ...]
+    """Ids of the rules with the action `review` that the person set aside."""
+    actor: str
+    code: str
+    """Why, by the ledger's list of codes."""
+    entry: int
+    """Index of the entry in which the person decided."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """All that is recorded of one content: its inputs, the verdict, and what became of it."""
 
@@ -323,6 +340,8 @@ class Decision:
     fingerprint: bytes = field(default=b"", repr=False)
     """What changed copies of a released image are recognised by; empty for everything else. It is a coarse picture of the
     content: a ledger keeps it as it keeps the content, and never in what is hashed."""
+    reviewed: Reviewed | None = None
+    """By whose decision it leaves after it was held; None for one that rules alone made."""
 
 
 @dataclass(frozen=True, slots=True)

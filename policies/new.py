@@ -83,7 +83,7 @@ class Questions:
 
 
 def questions(pack: str) -> Questions:
-    """What can be asked about a pack. Raises PolicyError for a name that is none."""
+    """What can be asked about a pack. Raises InputError for a name that is none."""
     loaded = _opened(pack)
     policy = loaded.policy
     uses = {spec.name: spec.use for spec in policy.checks}
@@ -101,7 +101,7 @@ def questions(pack: str) -> Questions:
 def write(answers: Answers, *, file: str = "policy.yaml") -> str:
     """The text of a new policy, which loads; `file` names it in messages.
 
-    Raises InputError for answers that the pack cannot follow, and PolicyError when pack or name do not exist or fit.
+    Raises InputError for answers that the pack cannot follow, and for a pack that does not exist.
     """
     loaded = _opened(answers.pack)
     _refuse_impossible(answers, questions(answers.pack))
@@ -109,15 +109,8 @@ def write(answers: Answers, *, file: str = "policy.yaml") -> str:
     kept = _cut(answers, loaded, text)
     if answers.strictness != "medium":
         _move_thresholds(answers.strictness, loaded, text)
-    for test in loaded.tests:
-        if test.image is not None:  # its file lies beside the pack
-            text.cut_example(test.at)
     for rule in kept:
-        if answers.languages is not None:
-            text.keep_messages(rule.id, answers.languages)
-            _keep_examples(rule, answers.languages, loaded, text)
-        if answers.on_personal_data is not None and _personal(rule) and rule.action is not answers.on_personal_data:
-            _react(rule, answers.on_personal_data, answers.languages or READ, text)
+        _fit(rule, answers, loaded, text)
     wanted = answers.modalities or questions(answers.pack).modalities
     checks = text.checks()
     if len(wanted) < len(Modality) and not checks[0].startswith(ALLOWED):
@@ -220,13 +213,37 @@ def _move_thresholds(strictness: str, loaded: LoadedPolicy, text: PackText) -> N
             text.put(node.at, f"{moved(node.value, strictness):.2f}")
 
 
+def _fit(rule: Rule, answers: Answers, loaded: LoadedPolicy, text: PackText) -> None:
+    """Give one rule the languages and the action that were asked for."""
+    _leave_pictures(rule, loaded, text)
+    if answers.languages is not None:
+        text.keep_messages(rule.id, answers.languages)
+        _keep_examples(rule, answers.languages, loaded, text)
+    if answers.on_personal_data is not None and _personal(rule) and rule.action is not answers.on_personal_data:
+        _react(rule, answers.on_personal_data, answers.languages or READ, text)
+        for test in loaded.tests:
+            if test.rule == rule.id and test.expects == "redacts":
+                text.cut_example(test.at)
+
+
+def _leave_pictures(rule: Rule, loaded: LoadedPolicy, text: PackText) -> None:
+    """Cut examples that are images: their files lie beside the pack."""
+    tests = [test for test in loaded.tests if test.rule == rule.id]
+    pictures = [test for test in tests if test.image is not None]
+    if pictures and len(pictures) == len(tests):
+        text.cut_keys(rule.id, "tests")
+    else:
+        for test in pictures:
+            text.cut_example(test.at)
+
+
 def _keep_examples(rule: Rule, languages: Iterable[str], loaded: LoadedPolicy, text: PackText) -> None:
     """Cut examples in other languages, unless a rule would be left without one of that kind."""
     spoken = {language == "zh" for language in languages}
-    for kind in ("flags", "passes"):
-        tests = [test for test in loaded.tests if test.rule == rule.id and test.expects == kind]
+    for kind in ("flags", "passes", "redacts"):
+        tests = [test for test in loaded.tests if test.rule == rule.id and test.expects == kind and test.image is None]
         fitting = [test for test in tests if _chinese(test.text) in spoken]
-        for test in tests if fitting else ():
+        for test in tests if fitting or kind == "redacts" else ():
             if test not in fitting:
                 text.cut_example(test.at)
 

@@ -173,11 +173,11 @@ class PackText:
 
 def _numbers(node: Node) -> Iterator[tuple[str, Node]]:
     for key, entry in node.entries.items():
-        if isinstance(entry.node.value, float):
-            yield key, entry.node
-        yield from _numbers(entry.node)
-    for item in node.items:
-        yield from _numbers(item)
+        by_language = entry.node.entries.values() if key != "not" else ()
+        yield from ((key, one) for one in (entry.node, *(inner.node for inner in by_language)) if isinstance(one.value, float))
+        if key in ("any", "all", "not"):
+            for one in (entry.node, *entry.node.items):
+                yield from _numbers(one)
 
 
 def _labels(node: Node, check: str) -> Iterator[Node]:

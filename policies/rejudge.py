@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from guard.conditions import evaluate, measured
-from guard.decide import EARLY_STOP, REDACTION, decide, settle
+from guard.decide import EARLY_STOP, REDACTION, decide, set_aside, settle
 from guard.rules import CheckSpec, Condition, Policy, Rule
 from guard.types import Action, CheckResult, Context, Decision, Mark, Modality, Region, Span, Status, Verdict
 from policies.compare import measured as asked
@@ -41,7 +41,9 @@ class Outcome:
 def rederive(policy: Policy, decision: Decision) -> Verdict:
     """The verdict of the policy that a decision was made under, from all that is recorded."""
     verdict = decide(policy, decision.results, decision.context)
-    return settle(verdict, policy, decision.marks) if verdict.action.releases else verdict
+    if verdict.action.releases or decision.reviewed:
+        verdict = settle(verdict, policy, decision.marks)
+    return set_aside(verdict, policy, decision.reviewed)
 
 
 def rejudge(draft: Policy, answers: Sequence[Answer], decision: Decision, trusted: Trusted) -> Outcome:

@@ -234,7 +234,10 @@ class Replay:
         exactly = judged.exactly
         redacted = certain & (before == Action.REDACT.strength) & (judged.strength == Action.REDACT.strength)
         if plan.touched != () and redacted.any():
-            exactly = exactly | (redacted & sheet.touched())
+            differs, may = sheet.touched()
+            differs &= redacted & ~exactly
+            self._edited += int(differs.sum())
+            exactly = exactly | (redacted & may & ~differs)
         plainly = certain & ~exactly
         self._replayed += int(plainly.sum())
         for number, reason in enumerate(REASONS):

@@ -284,9 +284,10 @@ class RuleEntry(Model):
         "out what was found), review (hold for a person), block.",
         examples=["block"],
     )
-    category: str = Field(
+    category: Annotated[str, Field(min_length=1)] = Field(
         default="",
         description="Kind of harm, for statistics and reports. May be left out where the labels in `when` have one in common.",
+        validate_default=False,
         json_schema_extra={"enum": list(CATEGORIES)},
         examples=["violence"],
     )
@@ -357,6 +358,13 @@ class Remove(Model):
         default=None, description="Keys of `marks`.", examples=[["label"]]
     )
     exceptions: Names | None = Field(default=None, description="Ids of exceptions.", examples=[["acme-pilot"]])
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Remove:
+        if not self.model_fields_set:
+            text = f"found nothing under 'remove', expected one of: {', '.join(Remove.model_fields)}"
+            raise PydanticCustomError("wording", "{text}", {"text": text})
+        return self
 
 
 class PolicyFile(Model):

@@ -41,8 +41,8 @@ class Plan:
     answers: Sequence[Answer]
     own: bool
     """Whether the draft is the very policy they were made under: then all that was recorded counts."""
-    touched: tuple[Condition, ...] | None
-    """Where one of these holds other places may be redacted than before, and nowhere else; None: wherever something is."""
+    touched: tuple[tuple[Condition, bool], ...] | None
+    """Where one of these holds, what is redacted may differ from before, and with True it does; None: wherever something is."""
 
     @staticmethod
     def of(draft: Policy, recorded: Policy, answers: Sequence[Answer]) -> Plan:
@@ -51,14 +51,22 @@ class Plan:
         return Plan(draft, recorded, answers, own, () if own else _touched(draft, recorded, answers))
 
 
-def _touched(draft: Policy, recorded: Policy, answers: Sequence[Answer]) -> tuple[Condition, ...] | None:
-    """The conditions of redactions that only one of two policies has, over the draft's checks."""
+def _touched(draft: Policy, recorded: Policy, answers: Sequence[Answer]) -> tuple[tuple[Condition, bool], ...] | None:
+    """The conditions of redactions that only one of two policies has, over the draft's checks.
+
+    With whether the other policy never redacts in that way, so that what one of them redacts, the other one does not.
+    """
     names = {answer.recorded: answer.check for answer in answers if answer.recorded}
     now, then = _redactions(draft, {}), _redactions(recorded, names)
     asked = {check for rule in recorded.rules if rule.action is Action.REDACT for check in mentions(rule.when)}
     if draft.exceptions or recorded.exceptions or asked - set(names) or any(answer.least for answer in answers):
         return None
-    return tuple(when for when, _, _ in now ^ then)
+    ways = ({one[1:] for one in then}, {one[1:] for one in now})
+    return tuple(
+        (when, finds(when) and (operator, parameters) not in ways[where])
+        for where, only in enumerate((now - then, then - now))
+        for when, operator, parameters in only
+    )
 
 
 def _redactions(policy: Policy, names: dict[str, str]) -> set[tuple[Condition, str, tuple[tuple[str, str], ...]]]:
@@ -92,6 +100,7 @@ class Sheet:
     _state: dict[str, Column] = field(init=False, default_factory=dict)
     _why: dict[str, Column] = field(init=False, default_factory=dict)
     _found: dict[str, tuple[Column, Column, Column, Column]] = field(init=False, default_factory=dict)
+    _values: dict[str, tuple[list[str], Column]] = field(init=False, default_factory=dict)
     _loose: Bits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -141,18 +150,17 @@ class Sheet:
         reason = self._reasons(certain, open_rules)
         return Judged(certain, reason, exactly, fired)
 
-    def touched(self) -> Bits:
-        """Where other places may be redacted than before."""
-        conditions = self.plan.touched
-        if conditions is None:
-            return np.ones(len(self.rows), bool)
-        found = np.zeros(len(self.rows), bool)
-        for condition in conditions:
-            found |= self._truth(condition)[0]
+    def touched(self) -> tuple[Bits, Bits]:
+        """Of what is redacted before and after: where it differs, and where it may."""
+        differs, may = np.zeros(len(self.rows), bool), np.zeros(len(self.rows), bool)
+        if self.plan.touched is None:
+            return differs, ~may
+        for condition, certainly in self.plan.touched:
+            true, _ = self._truth(condition)
             about = self._missing(condition)
-            if about is not None:
-                found |= about
-        return found
+            may |= true if about is None else true | about
+            differs |= true if certainly else False
+        return differs, may
 
     # --- what was measured ---------------------------------------------------------------------------------------------
 
@@ -247,9 +255,12 @@ class Sheet:
         return np.array([known[language] for language in self.batch.language])[self.rows]
 
     def _attribute(self, name: str, patterns: tuple[str, ...]) -> Bits:
-        values: Sequence[str] = getattr(self.batch, name)
-        known = {value: matches_one(value, patterns) for value in set(values)}
-        return np.array([known[value] for value in values], bool)[self.rows]
+        if name not in self._values:
+            column: Sequence[str] = getattr(self.batch, name)
+            numbers = {value: number for number, value in enumerate(set(column))}
+            self._values[name] = (list(numbers), np.array([numbers[value] for value in column], int)[self.rows])
+        values, numbered = self._values[name]
+        return np.array([matches_one(value, patterns) for value in values], bool)[numbered]
 
     def _clock(self, condition: Clock) -> Bits:
         context = Context(Stage.OUTPUT, Modality.TEXT, "")

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from guard.errors import GenerationError, GenguardError, InputError, LedgerError, ModelError, TooLargeError
+from guard.errors import GenerationError, GenguardError, InputError, LedgerError, ModelError, RefusedError, TooLargeError
 from guard.ids import uuid7
 from guard.pipeline import Guard
 from guard.types import Release, Request
@@ -30,6 +30,7 @@ VERIFY_PATHS = frozenset({"/verify", "/v1/verify"})
 _STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
     (TooLargeError, 413, "input-too-large"),
     (InputError, 400, "invalid_input"),
+    (RefusedError, 409, "refused"),
     (LedgerError, 503, "ledger_unavailable"),
     (ModelError, 503, "model_unavailable"),
     (GenerationError, 502, "generation_failed"),

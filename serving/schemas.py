@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from guard import types
 from guard.errors import InputError
 from guard.marks.aigc import envelope
-from guard.types import CheckResult, Content, Finding, Modality, Operator, Region, Release, Span, Stage
+from guard.types import CheckResult, Content, Decision, Finding, Modality, Operator, Region, Release, Span, Stage
 
 
 class CheckRequest(BaseModel):
@@ -91,9 +92,14 @@ class CheckAnswer(BaseModel):
 
 def evidence(release: Release) -> dict[str, Any]:
     """The `genguard` object of an answer."""
-    verdict, receipt = release.verdict, release.receipt
+    return evidence_of(release.decision, release.receipt)
+
+
+def evidence_of(decision: Decision, receipt: types.Receipt) -> dict[str, Any]:
+    """The same of a decision that was recorded before."""
+    verdict = decision.verdict
     return Evidence(
-        decision=str(release.decision.id),
+        decision=str(decision.id),
         action=verdict.action.value,
         explanation=verdict.explanation,
         rules=[
@@ -105,7 +111,7 @@ def evidence(release: Release) -> dict[str, Any]:
         revision=verdict.revision,
         marks=[
             {"kind": mark.kind, "method": mark.method, "payload": mark.payload, "verified": mark.verified, "error": mark.error}
-            for mark in release.decision.marks
+            for mark in decision.marks
         ],
         receipt=Receipt(index=receipt.index, leaf_hash=receipt.leaf_hash.hex(), tree_size=receipt.tree_size),
     ).model_dump()

@@ -55,6 +55,14 @@ class Settings(BaseSettings):
     log_key_file: Path | None = Field(
         default=None, description="Key that checkpoints are signed with; beside the ledger when left out."
     )
+    revealers: Names = Field(
+        default=(), description="Names of API keys that may reveal stored content; others only by breaking the glass."
+    )
+    retention_days: int | None = Field(
+        default=None,
+        description="Age in days at which `audit prune` drops decisions; 183 or more, never when left out.",
+        ge=183,
+    )
     generators: Names = Field(
         default=("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
     )
@@ -70,6 +78,13 @@ class Settings(BaseSettings):
     public_verify: bool = Field(default=False, description="Open `/verify` and `/v1/verify` to callers without a key.")
     public_verify_per_minute: int = Field(
         default=10, description="Verifications that one address without a key may ask for in a minute.", ge=1
+    )
+    review_sla_minutes: int = Field(default=240, description="Minutes after which what waits for a person is overdue.", ge=1)
+    second_review: Names = Field(
+        default=(), description="Rules and categories whose held outputs take two persons to be released."
+    )
+    reviewers: Names = Field(
+        default=(), description="Names of the API keys that may review; without any, each key may, but never what it asked for."
     )
     host: str = "127.0.0.1"
     port: int = 8000

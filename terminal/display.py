@@ -14,7 +14,7 @@ from rich.table import Table
 
 from audit.query import Page, Shown, Stored
 from audit.verify import Report
-from guard.decide import decide, settle
+from guard.decide import decide, set_aside, settle
 from guard.errors import GenguardError
 from guard.sealed import Revealed
 from guard.types import CheckResult, Decision, Finding, Modality, Release, Shadow, Span, Verdict
@@ -132,6 +132,7 @@ def rederive(shown: Shown) -> str:
     except GenguardError as error:
         return f"cannot be derived: {error}"
     verdict = settle(decide(policy, decision.results, decision.context), policy, decision.marks)
+    verdict = set_aside(verdict, policy, decision.reviewed)
     if verdict != decision.verdict:
         return f"differs: {verdict.action.value} instead of {decision.verdict.action.value}"
     return next((told for told in (_rederive_shadow(shown, decision, one) for one in decision.shadows) if told), "same")
@@ -220,11 +221,18 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
         ("what", what),
         ("who", who),
         ("request", request.id + (f", conversation {request.conversation}" if request.conversation else "")),
-        *([("prompt", f"decision {decision.parent}")] if decision.parent else []),
+        *_before(decision),
         ("action", verdict.action.value),
         ("why", verdict.explanation),
         ("policy", f"{verdict.policy} version {verdict.version}, revision {verdict.revision}"),
     ]
+
+
+def _before(decision: Decision) -> list[tuple[str, str]]:
+    """What the decision follows: one on the prompt, or one that held this output and the person who let it go."""
+    if (one := decision.reviewed) is not None:
+        return [("held", f"decision {one.held}"), ("released by", f"{one.actor}, {one.code}, entry {one.entry}")]
+    return [("prompt", f"decision {decision.parent}")] if decision.parent else []
 
 
 def _rules(verdict: Verdict) -> Table:
@@ -277,6 +285,8 @@ def print_report(report: Report) -> None:
     else:
         verdict = {5: "ROLLED BACK", 4: "WRONG SIGNATURE"}.get(report.exit_code, "TAMPERED")
         console.print(f"[red]{verdict}[/]: {report.problem_count} problems in {report.size} entries", highlight=False)
+    for gap in report.gaps:
+        console.print(f"missing and explained: {escape(printable(str(gap)))}", highlight=False)
     for problem in report.problems:
         console.print(f"  {escape(str(problem))}", highlight=False)
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.checked.items())

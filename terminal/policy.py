@@ -60,8 +60,11 @@ def lint(
 
 
 @policy_app.command()
-def schema() -> None:
+def schema(
+    suite: Annotated[bool, typer.Option("--suite", help="Of files with tests (NAME_test.yaml) instead.")] = False,
+) -> None:
     """Print the JSON Schema of policy files, which editors use for completion."""
-    from policies.schema import json_schema
+    from policies import schema as policy_schema
+    from policies import suite_schema
 
-    print_json(json_schema())
+    print_json((suite_schema if suite else policy_schema).json_schema())

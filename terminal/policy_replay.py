@@ -149,10 +149,11 @@ def _interruptible(run: _Run) -> Iterator[None]:
         run.partial = True
 
 
-def _replay(replay: Replay | Rederivation, run: _Run, *, quiet: bool) -> None:
+def _replay(replay: Replay | Rederivation, run: _Run, *, quiet: bool, rules: bool = True) -> None:
+    """`rules`: leave out what persons released."""
     from audit.columns import history
 
-    with history(run.ledger, run.filters, limit=run.limit) as found:
+    with history(run.ledger, run.filters, limit=run.limit, rules=rules) as found:
         with _progress(found.last - found.first + 1, quiet=quiet) as advance:
             for batch in found.batches():
                 replay.add(batch)
@@ -293,7 +294,7 @@ def _check(run: _Run, *, as_json: bool) -> None:
     derived = Rederivation(documents(run.ledger))
     started = perf_counter()
     with _interruptible(run):
-        _replay(derived, run, quiet=as_json)
+        _replay(derived, run, quiet=as_json, rules=False)
     run.seconds = perf_counter() - started
     if as_json:
         names = ("total", "same", "refused")

@@ -45,7 +45,7 @@ def sign(
 
 def key(ledger: LedgerUrl = DEFAULT_LEDGER, log_key_file: LogKeyFile = None) -> None:
     """Print the public key that the ledger's checkpoints and proofs are verified with."""
-    typer.echo(str(_log_key(ledger, log_key_file).public))
+    typer.echo(str(own_log_key(ledger, log_key_file).public))
 
 
 def prove(
@@ -63,7 +63,7 @@ def prove(
     from audit.query import show
 
     paths = anchor_paths(anchor)
-    whose = _log_key(ledger, log_key_file)
+    whose = own_log_key(ledger, log_key_file)
     shown = show(ledger, decision)
     newest = None
     for path in paths:
@@ -106,14 +106,14 @@ def verify(
     from terminal import display
 
     if file is not None and is_bundle(file):
-        raise typer.Exit(_verify_bundle(file, _given_keys(log_key, ledger), as_json=as_json))
+        raise typer.Exit(_verify_bundle(file, given_keys(log_key, ledger), as_json=as_json))
     if file is not None:
-        raise typer.Exit(_verify_proof(file, _given_keys(log_key, ledger), as_json=as_json))
+        raise typer.Exit(_verify_proof(file, given_keys(log_key, ledger), as_json=as_json))
     paths = anchor_paths(anchor)
     for path in paths:
         if not path.is_file():
             raise InputError(f"there is no anchor {path}, expected a file of signed checkpoints")
-    keys = _given_keys(log_key, ledger) if paths else ()
+    keys = given_keys(log_key, ledger) if paths else ()
     report = verify_ledger(
         ledger,
         key_file=key_file,
@@ -204,7 +204,7 @@ def signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tup
     from audit.database import database_path, reader_engine
     from audit.notary import Notary
 
-    path, whose = database_path(ledger), _log_key(ledger, log_key_file)
+    path, whose = database_path(ledger), own_log_key(ledger, log_key_file)
     anchors = [FileAnchor(one) for one in paths]
     note = Notary(reader_engine(path), path, whose, anchors).sign()
     if note is None:  # nothing was added since the newest one
@@ -213,7 +213,8 @@ def signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tup
     return note, whose
 
 
-def _log_key(ledger: str, log_key_file: Path | None) -> SigningKey:
+def own_log_key(ledger: str, log_key_file: Path | None) -> SigningKey:
+    """The key that a ledger's checkpoints are signed with, made when there is none."""
     from audit.database import database_path
     from audit.log_key import need_log_key
     from audit.query import identity
@@ -226,14 +227,14 @@ def anchor_paths(given: Sequence[Path] | None) -> list[Path]:
     return list(given) if given else [Path(one) for one in Settings.read().anchors]
 
 
-def _given_keys(given: Sequence[str] | None, ledger: str) -> tuple[PublicKey, ...]:
+def given_keys(given: Sequence[str] | None, ledger: str) -> tuple[PublicKey, ...]:
     """Public keys as arguments or in files; without any, the one whose private key lies beside the ledger."""
     from audit.database import database_path
     from audit.log_key import default_log_key_file
 
     if not given:
         file = Settings.read().log_key_file or default_log_key_file(database_path(ledger))
-        return (_log_key(ledger, None).public,) if file.is_file() else ()
+        return (own_log_key(ledger, None).public,) if file.is_file() else ()
     found: list[PublicKey] = []
     for one in given:
         lines = [one]

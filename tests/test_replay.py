@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sqlite3
 import sys
 import time
@@ -92,19 +93,24 @@ class Scored(FakeCheck):
         return Scan(tuple(found), half)
 
 
-@pytest.fixture(autouse=True)
-def _checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def tone(*, report_from: Floor = 100, model: str = "small") -> Scored:
-        return Scored("rude", "harassment", report_from)
+def tone(*, report_from: Floor = 100, model: str = "small") -> Scored:
+    return Scored("rude", "harassment", report_from)
 
-    def names() -> Scored:
-        return Scored("name", "privacy")
 
-    def deep() -> Scored:
-        return Scored("dark", "violence")
+def names() -> Scored:
+    return Scored("name", "privacy")
 
-    for name, factory in {"tone": tone, "names": names, "deep": deep}.items():
-        monkeypatch.setitem(checks._factories, name, factory)
+
+def deep() -> Scored:
+    return Scored("dark", "violence")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _checks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for factory in (tone, names, deep):
+            patch.setitem(checks._factories, factory.__name__, factory)
+        yield
 
 
 TEXTS = (
@@ -114,10 +120,27 @@ TEXTS = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def ledgers(tmp_path_factory: pytest.TempPathFactory, _checks: None) -> Path:
+    """A folder with ledgers of prompts and replies of two tenants, one that is too long, and an image that no check reads.
+
+    One was made under a policy with an exception, one under a policy without.
+    """
+    folder = tmp_path_factory.mktemp("ledgers")
+    filled(folder / "excepted.db", compiled(POLICY))
+    filled(folder / "plain.db", loads(POLICY))
+    return folder
+
+
+def copied(folder: Path, name: str, to: Path) -> str:
+    for end in ("", ".key"):
+        shutil.copy(folder / f"{name}.db{end}", to / f"genguard.db{end}")
+    return f"sqlite:///{to / 'genguard.db'}"
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """A ledger of prompts and replies of two tenants, one that is too long, and an image that no check reads."""
-    return filled(tmp_path / "genguard.db", compiled(POLICY))
+def url(ledgers: Path, tmp_path: Path) -> str:
+    return copied(ledgers, "excepted", tmp_path)
 
 
 def filled(path: Path, policy: Policy) -> str:
@@ -239,6 +262,8 @@ def test_other_parameters_are_never_guessed(url: str) -> None:
 
 def test_floors(url: str) -> None:
     """What was left out for its low score is known to be missing only where the draft asks for it."""
+    spelled = replayed(url, POLICY.replace("use: tone,", "use: tone, report_from: 100, model: small,"))
+    assert (spelled.unchanged, spelled.unreplayable) == (31, 0)  # defaults, written down
     lower = POLICY.replace("use: tone,", "use: tone, report_from: 50,")
     assert replayed(url, lower).unreplayable == 0
     asking = replayed(url, lower.replace("tone.rude: 0.6", "tone.rude: 0.05"))
@@ -303,12 +328,12 @@ def test_a_policy_that_the_ledger_lacks(url: str) -> None:
 
 @pytest.fixture
 def genguard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ledgers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., SimpleNamespace]]:
     """Run one command in the ledger's folder, beside the policy and a draft of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(workers, "busy", lambda: False)  # a late check must not end this process
-    filled(tmp_path / "genguard.db", loads(POLICY))
+    copied(ledgers, "plain", tmp_path)
     (tmp_path / "house.yaml").write_text(POLICY, "utf-8")
     (tmp_path / "draft.yaml").write_text(POLICY.replace("tone.rude: 0.6", "tone.rude: 0.5"), "utf-8")
     (tmp_path / "looser.yaml").write_text(POLICY.replace("tone.rude: 0.6", "tone.rude: 0.95"), "utf-8")

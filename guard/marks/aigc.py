@@ -17,7 +17,7 @@ from guard.errors import InputError, SettingsError
 from guard.marks import xmp
 from guard.marks.containers import read_xmp, write_xmp
 from guard.registry import markers
-from guard.types import Content, Mark, Marker, Marking, Modality, Operator, Release
+from guard.types import Content, Decision, Mark, Marker, Marking, Modality, Operator, Release
 
 KIND = "aigc"
 PROPERTY = xmp.Property("http://www.tc260.org.cn/ns/AIGC/1.0/", "TC260", "AIGC")
@@ -57,8 +57,13 @@ def read_aigc(data: bytes) -> dict[str, str] | None:
 
 def envelope(release: Release, operator: Operator) -> dict[str, str] | None:
     """The object that an answer with this text carries; None when nothing is released or the policy asks for none."""
-    asked = any(mark.kind == KIND and mark.method == IN_ANSWER and mark.verified for mark in release.decision.marks)
-    return describe(operator.content_producer, release.decision.id) if asked and release.content is not None else None
+    return envelope_of(release.decision, operator) if release.content is not None else None
+
+
+def envelope_of(decision: Decision, operator: Operator) -> dict[str, str] | None:
+    """The same of a decision that was recorded before, and whose text is released now."""
+    asked = any(mark.kind == KIND and mark.method == IN_ANSWER and mark.verified for mark in decision.marks)
+    return describe(operator.content_producer, decision.id) if asked else None
 
 
 class FileLabel:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from guard.marks import tile_pilots, tile_region, tile_search
 from guard.marks.tile_code import decode, likeliest
-from guard.marks.tile_pattern import LARGE, LEAST_SIDE, SMALL, Layout, Pattern, pattern
+from guard.marks.tile_pattern import LARGE, LEAST_SIDE, SMALL, SMALL_BELOW, Layout, Pattern, pattern
 from guard.marks.tile_search import Budget, Lattice
 from guard.marks.tile_spectrum import LOUDNESS, SMOOTH, canonical, detail, fold, fold_with_noise, layout_of
 
@@ -101,7 +101,7 @@ def _faint(luma: Plane, key: bytes, budget: Budget) -> Reading | None:
     """What an image says that lies as it was marked, listened to more closely: also to its smooth parts above all."""
     import numpy as np
 
-    for layout in (LARGE, SMALL):
+    for layout in (LARGE, SMALL) if min(luma.shape) < 2 * SMALL_BELOW else (LARGE,):
         plane = canonical(luma, layout)
         for loudness in (LOUDNESS, SMOOTH):
             found = _decoded(detail(plane, loudness)[0], layout, key, np.eye(2), budget)

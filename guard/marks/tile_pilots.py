@@ -2,7 +2,7 @@
 
 The phases of a pattern add up, where magnitudes do not: a mark that drowns on the lattice stands ten deviations high here. The
 price is that every orientation has to be tried by itself, so only what happens most is looked through: cuts and scalings in
-each of the eight, small turns and stretches of upright images, some twenty thousand maps. The transform of the whole image is
+each of the eight, small turns, and stretches of upright images, some 25,000 maps. The transform of the whole image is
 read at the points where a map puts the pilots, and one short inverse transform tells how well they agree wherever the tile may
 begin.
 """
@@ -33,8 +33,8 @@ _GRID = 64
 _BATCH = 128
 _SCALE_STEP, _TURN_STEP = 0.008, 0.33
 """Ratio and degrees between neighbours for an image of 512 pixels."""
-_SCALES, _CUTS = (0.8, 1.8), (0.22, 2.3)
-"""Scales against the canonical size: of what was turned or stretched, and of the rest."""
+_SCALES, _CUTS, _UNCUT = (0.8, 1.8), (0.22, 2.3), (0.984, 1.02)
+"""Scales against the canonical size: of what was turned or stretched, of what was cut, of what was turned askew."""
 _MOST_TURN, _MOST_STRETCH = 16.0, 0.4
 """Degrees; natural logarithm of width's scale over height's."""
 _KEPT = 4
@@ -151,5 +151,8 @@ def _maps(wider: int) -> NDArray[np.float64]:
     stretched = [np.diag(pair) for pair in zip(wide[close], high[close], strict=True)]
     eight = [turn(degrees) @ np.diag([1.0, side]) for degrees in (0, 90, 180, 270) for side in (1.0, -1.0)]
     cut = [size * way for way in eight for size in scales(_CUTS, _SCALE_STEP / 2)]
-    maps: NDArray[np.float64] = np.array([*turned, *stretched, *cut])
+    whole = scales(_UNCUT, _SCALE_STEP)
+    angles = np.arange(-_MOST_TURN, _MOST_TURN, _TURN_STEP * wider)
+    askew = [size * turn(degrees) @ way for way in eight[1:] for size in whole for degrees in angles]
+    maps: NDArray[np.float64] = np.array([*turned, *stretched, *cut, *askew])
     return maps

@@ -23,6 +23,8 @@ _PRICE = 3.0
 """What a plain pixel costs against one that is not."""
 _CELLS = 192
 """Cells along the longer side among which rectangles are looked for."""
+_ENOUGH = 2048
+"""Pixels along the longer side by which plain ones are told; of longer images only every so many are looked at."""
 _MOST = 3
 """Rectangles of one image."""
 _LEAST_SIDE, _LEAST_SHARE = 48, 0.01
@@ -33,6 +35,8 @@ _LONG = 0.6
 """Share of a side along which a picture has to differ for the first to be enough."""
 _INWARDS = 0.12
 """Share of a picture's side within which its edge is looked for: captions may stand close to it."""
+_LEFT_OVER = 0.2
+"""Rectangles with a smaller share of the largest are what it left over of one picture."""
 _WHOLE = 0.97
 """A rectangle with a larger share of the image is the image."""
 
@@ -47,7 +51,8 @@ def regions(luma: Plane) -> list[Plane]:
     height, width = luma.shape
     cell = -(-max(luma.shape) // _CELLS)
     rows, columns = height // cell, width // cell
-    plain = _plain(luma)[: rows * cell, : columns * cell]
+    every = max(1, cell * _CELLS // _ENOUGH)
+    plain = _plain(np.ascontiguousarray(luma[: rows * cell : every, : columns * cell : every]))
     worth = 1 - np.float32(1 + _PRICE) * cv2.resize(plain, (columns, rows), interpolation=cv2.INTER_AREA)
     upright = rows > columns
     worth = np.ascontiguousarray(worth.T if upright else worth, dtype=np.float32)
@@ -64,7 +69,8 @@ def regions(luma: Plane) -> list[Plane]:
         share = (bottom - top) * (right - left) / luma.size
         if min(bottom - top, right - left) >= _LEAST_SIDE and _LEAST_SHARE <= share < _WHOLE:
             found.append(luma[top:bottom, left:right])
-    return found
+    largest = max((part.size for part in found), default=0)
+    return [part for part in found if part.size >= _LEFT_OVER * largest]
 
 
 def _plain(luma: Plane) -> Plane:
@@ -74,10 +80,10 @@ def _plain(luma: Plane) -> Plane:
 
     box = np.ones((5, 5), dtype=np.uint8)
     flat = cv2.dilate(luma, box) - cv2.erode(luma, box) <= _FLAT
-    levels = np.clip(np.rint(luma), 0, 255).astype(np.int64)
+    levels = np.clip(np.rint(luma), 0, 255).astype(np.uint8)
     frame = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])
 
-    def held(values: NDArray[np.int64]) -> NDArray[np.float64]:
+    def held(values: NDArray[np.uint8]) -> NDArray[np.float64]:
         return np.convolve(np.bincount(values, minlength=256), np.ones(3), "same")
 
     common = (held(levels[flat]) >= _COMMON * luma.size) & (held(frame) >= _COMMON * len(frame))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from guard.collectors import collector
 from guard.conditions import evaluate, measured
 from guard.decide import blocks, decide
 from guard.predicates import Facts, predicate
@@ -29,7 +30,7 @@ from guard.rules import (
     ScoreAtLeast,
     ScoreByLanguage,
 )
-from guard.types import CALLER, Action, CheckResult, Content, Context, Edit, Modality, Request, Span, Stage, Status
+from guard.types import CALLER, Action, CheckResult, Content, Context, Edit, Finding, Modality, Request, Span, Stage, Status
 from tests.fakes import finding, policy, result, spec
 
 NOW = datetime(2026, 11, 27, 21, 30, tzinfo=UTC)
@@ -129,12 +130,18 @@ def made(rules: Sequence[Rule], exceptions: Sequence[Exemption] = ()) -> Policy:
 
 @MANY
 @given(conditions, all_results(), contexts)
-def test_a_predicate_says_what_evaluating_the_condition_says(
+def test_predicate_and_collector_say_what_evaluating_the_condition_says(
     condition: Condition, results: tuple[CheckResult, ...], context: Context
 ) -> None:
     """Unknown included, for conditions of every shape."""
     known = measured(results)
-    assert predicate(condition)(Facts(known, context)) is evaluate(condition, known, context).value
+    facts, truth = Facts(known, context), evaluate(condition, known, context)
+    assert predicate(condition)(facts) is truth.value
+    if truth.value is True:
+        findings: list[Finding] = []
+        told: list[str] = []
+        collector(condition)(facts, findings, told)
+        assert (tuple(findings), tuple(told)) == (truth.findings, truth.because)
 
 
 @MANY

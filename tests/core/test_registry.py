@@ -13,7 +13,7 @@ import pytest
 
 from guard import registry
 from guard.errors import RegistryError
-from guard.registry import Registry
+from guard.registry import Floor, Registry, checks
 
 
 @dataclass
@@ -148,6 +148,24 @@ def test_signatures_have_evaluated_annotations() -> None:
     parts = fresh()
     parts.register("one")(part)
     assert parts.signature("one").parameters["size"].annotation is int
+
+
+def test_floors_are_known_by_their_type() -> None:
+    """Which parameter only leaves weak findings out; those that also settle overlaps are none."""
+    parts = fresh()
+
+    def floored(*, least: Floor = 5, size: int = 1) -> Part:
+        return Part(size + 0 * least)
+
+    parts.register("floored")(floored)
+    parts.register("part")(part)
+    assert (parts.floor("floored"), parts.floor("part")) == ("least", "")
+    assert {name: checks.floor(name) for name in ("toxicity", "invisible_characters", "pii", "secrets")} == {
+        "toxicity": "report_from",
+        "invisible_characters": "min_score",
+        "pii": "",
+        "secrets": "",
+    }
 
 
 def test_parts_of_other_packages_are_found_through_entry_points(install: Callable[..., None]) -> None:

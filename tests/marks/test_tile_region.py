@@ -100,3 +100,10 @@ def test_two_pictures_on_a_page_are_both_found(copy: np.ndarray) -> None:
     read = tile.read(luma(sheet), KEY)
     assert read is not None
     assert read.payload == PAYLOAD
+
+
+def test_a_very_large_page_is_looked_at_in_steps(copy: np.ndarray) -> None:
+    """Of 5,000 pixels a side every second or third; the edges are still found to the pixel."""
+    image = np.full((3000, 5000), 240, np.float32)
+    image[700 : 700 + 512, 1501 : 1501 + 512] = luma(copy)
+    assert boxes(image) == [(1501, 700, 512, 512)]

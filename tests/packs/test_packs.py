@@ -14,6 +14,7 @@ def pool() -> testing.Pool:
     return testing.Pool()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("pack", policies.packs())
 def test_every_test_of_the_pack_passes(pack: str, pool: testing.Pool) -> None:
     """The examples beside its rules, and the suites beside the pack."""

@@ -261,6 +261,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     "duplicate id": ("id: card", "id: threat", 16, "rule id 'threat' a second time, expected another; line 12 has it already"),
     "same condition": (WORK, THREAT, 21, "the same condition as rule 'threat' on line 13, expected one rule for it"),
     "unknown category": ("category: violence", "category: violense", 15, "unknown category 'violense'"),
+    "category of nothing": ("category: violence", "category: ''", 15, "'' for 'category', expected some text"),
     "unknown category, suggestion": ("category: violence", "category: violense", 15, "did you mean 'violence'?"),
     "no common category": (
         THREAT + "\n    action: block\n    category: violence",

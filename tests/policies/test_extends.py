@@ -183,6 +183,24 @@ marks: {metadata: [aigc]}
         assert line.startswith(f"child.yaml:{place}: found {name}, which base.yaml:{at} defines, expected "), line
 
 
+@pytest.mark.parametrize(
+    ("remove", "place", "words"),
+    [
+        ("{}", "4:9", "found nothing under 'remove', expected one of: rules, checks, lists, marks, exceptions"),
+        ("{ruels: [threat]}", "4:10", "unknown key 'ruels', expected one of: rules"),
+        ("{rules: []}", "4:17", "an empty list for 'rules', expected at least one entry"),
+        ("{rules: [5]}", "4:18", "5 for 'rules', expected text"),
+        ("{marks: [lable]}", "4:18", "did you mean 'label'?"),
+        ("{marks: [label]}", "4:18", "no mark 'label' that could be removed, expected one of: watermark, metadata"),
+    ],
+)
+def test_what_cannot_be_removed_is_one_mistake(folder: Path, remove: str, place: str, words: str) -> None:
+    """With what could be."""
+    (found,) = mistakes(folder, f"remove: {remove}")
+    assert found.startswith(f"child.yaml:{place}: "), found
+    assert words in found
+
+
 def test_mistakes_of_a_parent_are_reported_in_its_file(folder: Path) -> None:
     """Unknown keys and parts that are wrong, with the line there; what the child leaves out is not looked at."""
     (folder / "base.yaml").write_text(BASE.replace("status: deprecated", "statsu: x").replace("threat: 0.6", "thread: 0.6"))

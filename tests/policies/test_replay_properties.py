@@ -62,8 +62,8 @@ conditions: st.SearchStrategy[Condition] = st.recursive(
 )
 actions = st.sampled_from(Action)
 rules = st.builds(
-    lambda name, when, action: Rule(name, when, action, "privacy", operator="mask" if action is Action.REDACT else ""),
-    st.sampled_from("uvwxyz"), conditions, actions,
+    lambda name, when, action, way: Rule(name, when, action, "privacy", operator=way if action is Action.REDACT else ""),
+    st.sampled_from("uvwxyz"), conditions, actions, st.sampled_from(["mask", "replace"]),
 )  # fmt: skip
 specs = st.builds(
     lambda name, use, on_failure, stages, deadline: CheckSpec(

@@ -317,6 +317,7 @@ def test_suites_are_no_packs():
     assert {path.stem for path in PACKS.glob("*.yaml")} >= set(packs())
 
 
+@pytest.mark.timeout(600)
 def test_the_page_explains_suites_and_its_example_passes(folder: Path, real_parts: None):
     """Every key stands there as code; the example is a suite of the page's policy."""
     page = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")

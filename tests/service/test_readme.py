@@ -46,7 +46,7 @@ def test_python_and_shell_examples_run_one_after_another(server, tmp_path):
     assert run([sys.executable, "-c", client.replace("http://127.0.0.1:8000", server.url)], tmp_path).strip()
     commands = [block for block in blocks("sh") if block.startswith("genguard")]
     author, officer, owner = commands
-    assert "enterprise: fine" in run(["bash", "-c", author], tmp_path)
+    assert "enterprise version 1 (live)" in run(["bash", "-c", author], tmp_path)
     asked = run(["bash", "-c", officer], tmp_path)
     assert "Entry 3" in asked
     assert "sound" in asked

@@ -36,7 +36,7 @@ def test_a_decision_can_be_found_explained_revealed_and_verified(genguard):
     shown = json.loads(genguard("audit", "show", decision, "--json").out)
     assert shown["rederived"] == "same"
     assert {one["text"] for one in shown["payloads"]} == {None}
-    revealed = json.loads(genguard("audit", "show", decision, "--reveal", "--json").out)
+    revealed = json.loads(genguard("audit", "show", decision, "--reveal", "--reason", "case 12", "--json").out)
     assert [one["text"] for one in revealed["payloads"]] == [
         "Card 4111 1111 1111 1111, please.",
         "Card **** **** **** 1111, please.",
@@ -53,7 +53,7 @@ def test_what_others_wrote_does_not_steer_the_terminal(genguard):
     """A prompt with escape sequences is shown with their codes; files and pipes get it as it is."""
     checked = genguard("check", "-", "--policy", "desk.yaml", given=b"Good \x1b[2J\xc2\x9b5mmorning.")
     assert checked.out == "Good \x1b[2J\x9b5mmorning.\n"
-    shown = genguard("audit", "show", "2", "--reveal")
+    shown = genguard("audit", "show", "2", "--reveal", "--reason", "case 12")
     assert "\x1b[2J" not in shown.out
     assert r"Good \x1b[2J\x9b5mmorning." in shown.out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,3 +54,30 @@ def test_lint_errors_are_told_and_warnings_are_not(monkeypatch: pytest.MonkeyPat
     assert gates.lint_errors(LOADED, LOADED.policy) == ["house.yaml:3:1: error"]
     assert (asked["loaded"], asked["before"], asked["activating"]) == (LOADED, LOADED.policy, True)
     assert asked["zone"] is not None
+
+
+def test_the_gates_are_the_real_tests_and_lints(tmp_path: Path) -> None:
+    """A policy whose example does not hold, or whose rule can never fire, may not judge; a sound one may."""
+    text = """
+policy: desk
+version: 1
+status: live
+checks:
+  unseen: {use: invisible_characters}
+rules:
+  - id: hidden
+    when: {unseen: any}
+    action: block
+    category: input
+    tests:
+      - passes: Good morning.
+      - flags: "Good\\u200b morning\\u202e."
+"""
+    file = tmp_path / "desk.yaml"
+    file.write_text(text, "utf-8")
+    assert gates.red_tests(open_policy(file)) == []
+    assert gates.lint_errors(open_policy(file), None) == []
+    file.write_text(text.replace("passes: Good morning.", 'passes: "Good\\u202e morning."'), "utf-8")
+    assert "expected to pass; unseen found bidi" in gates.red_tests(open_policy(file))[0]
+    file.write_text(text.replace("status: live", "status: deprecated"), "utf-8")
+    assert "deprecated" in gates.lint_errors(open_policy(file), None)[0]

@@ -1,0 +1,93 @@
+"""Overwrites what was deleted, so that the database's files no longer hold the bytes.
+
+SQLite's `secure_delete` (`audit.database`) writes zeros over deleted rows and freed pages, with two gaps: the write-ahead log
+holds older pages until it is cut, and a page that was rebuilt when rows moved may keep a copy of a row in its free space.
+So the log is written into the database and cut to nothing, the file is searched for the very bytes, and where they are still
+found, the table of subject keys is written anew, then the whole database. What a file system, a disk or a backup keeps of
+older blocks is beyond it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from audit.database import clear_errors, writer_engine
+
+WAIT_S = 10.0
+"""Seconds that readers of an older state may keep the log from being cut."""
+MAX_SOUGHT = 200
+"""Secrets that the file is searched for; of more, the keys are written anew instead."""
+_CHUNK = 1 << 22
+_KEYS = "id, tenant, subject, wrapped"
+
+
+def scrub(path: Path, secrets: Sequence[bytes] | None, *, wait_s: float = WAIT_S) -> str:
+    """Overwrite what was deleted from the database; say why it may remain, empty when it does not.
+
+    `secrets`: bytes that must not be found afterwards; None when they are no longer known: then the keys are written anew in
+    any case. Safe while others read and write. Raises LedgerError when the database cannot be written.
+    """
+    engine = writer_engine(path, int(wait_s * 1000))
+    with clear_errors("overwrite deleted parts of", path):
+        held = engine.raw_connection()
+        connection = held.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        try:
+            return _scrub(connection, path, secrets, wait_s)
+        finally:
+            held.close()
+
+
+def _scrub(connection: sqlite3.Connection, path: Path, secrets: Sequence[bytes] | None, wait_s: float) -> str:
+    if secrets is None or len(secrets) > MAX_SOUGHT:
+        _rewrite_keys(connection)
+        secrets = None
+    steps = (lambda: None, lambda: _rewrite_keys(connection), lambda: connection.execute("VACUUM"))
+    for step in steps:
+        step()
+        if not _cut_log(connection, wait_s):
+            return "another process reads an older state of the ledger and keeps its log from being cut"
+        if not secrets or not remains(path, secrets):
+            return ""
+    return "the bytes are still found in the file"
+
+
+def remains(path: Path, secrets: Sequence[bytes]) -> bool:
+    """Whether any of these bytes stand in the database's file or its log. Raises OSError."""
+    longest = max(map(len, secrets), default=1)
+    for file in (path, path.with_name(path.name + "-wal")):
+        if not file.exists():
+            continue
+        tail = b""
+        with file.open("rb") as stream:
+            while part := stream.read(_CHUNK):
+                window = tail + part
+                if any(secret in window for secret in secrets):
+                    return True
+                tail = window[-(longest - 1) :] if longest > 1 else b""
+    return False
+
+
+def _cut_log(connection: sqlite3.Connection, wait_s: float) -> bool:
+    until = time.monotonic() + wait_s
+    while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _rewrite_keys(connection: sqlite3.Connection) -> None:
+    """Free every page of the table, which zeroes it, and write the rows again."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        rows = connection.execute(f"SELECT {_KEYS} FROM subject_key ORDER BY rowid").fetchall()  # noqa: S608 - fixed text
+        connection.execute("DELETE FROM subject_key")
+        connection.executemany(f"INSERT INTO subject_key ({_KEYS}) VALUES (?, ?, ?, ?)", rows)  # noqa: S608 - fixed text
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
