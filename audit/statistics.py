@@ -20,6 +20,7 @@ from audit.canonical import loads
 from audit.events import APPEAL, FEEDBACK, OVERRIDE, REVIEW
 from audit.grammar import Filter, QueryError, parse
 from audit.models import tables
+from audit.outcomes import RELEASE, WITHHOLD, Words
 from audit.query import condition, reading
 from guard.types import Action
 
@@ -29,8 +30,6 @@ TOP = 20
 """Values of a dimension that are told, by how often they occur in both periods."""
 STOPPED = (Action.REDACT, Action.REVIEW, Action.BLOCK)
 """Actions after which an output does not leave as it was."""
-RELEASE, WITHHOLD = "release", "withhold"
-"""What a person's decision comes to."""
 _DECIDE = "decide"
 _DAY = timedelta(days=1)
 
@@ -229,7 +228,7 @@ def _persons(connection: Connection, within: tuple[datetime, datetime], matches:
         .where(about.c.kind.in_(kinds), about.c.time >= time_string(within[0]), about.c.time < time_string(within[1]), matches)
         .order_by(about.c.idx)
     )
-    said: dict[str, dict[int, str]] = {}
+    said: dict[str, Words] = {}
     actions: dict[str, str] = {}
     waited: dict[str, float] = {}
     kinds_found: Counter[str] = Counter()
@@ -237,14 +236,10 @@ def _persons(connection: Connection, within: tuple[datetime, datetime], matches:
         fields = {} if row["body"] is None else loads(row["body"]).get("fields", {})
         opens = row["kind"] == APPEAL and fields.get("step") != _DECIDE
         kinds_found[row["kind"]] += row["kind"] == FEEDBACK or opens
-        said.get(row["decision"], {}).pop(fields.get("undoes", -1), None)
-        outcome = fields.get("outcome")
-        if opens or outcome not in {RELEASE, WITHHOLD} or (row["kind"] == REVIEW and fields.get("step") != _DECIDE):
-            continue
-        said.setdefault(row["decision"], {})[row["idx"]] = outcome
-        actions[row["decision"]] = row["action"]
-        waited.setdefault(row["decision"], _hours(row["asked"], row["time"]))
-    last = {one: list(outcomes.values())[-1] for one, outcomes in said.items() if outcomes}
+        if said.setdefault(row["decision"], Words()).add(row["idx"], row["kind"], fields):
+            actions[row["decision"]] = row["action"]
+            waited.setdefault(row["decision"], _hours(row["asked"], row["time"]))
+    last = {one: words.last for one, words in said.items() if words.last}
     held = Counter(outcome for one, outcome in last.items() if actions[one] == Action.REVIEW)
     automatic = {one: outcome for one, outcome in last.items() if actions[one] != Action.REVIEW}
     return Persons(

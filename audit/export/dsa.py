@@ -22,8 +22,8 @@ from sqlalchemy import Connection
 from audit.body import DECISION
 from audit.canonical import loads
 from audit.export.handover import Written
-from audit.export.persons import RELEASE, last_words
 from audit.export.selection import Taken
+from audit.outcomes import RELEASE, last_words
 from guard.taxonomy import CATEGORIES
 from guard.types import CALLER, Action, Modality
 
