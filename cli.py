@@ -23,8 +23,11 @@ from guard.errors import GenguardError, InputError, PolicyError, SettingsError, 
 from guard.types import Action, Modality, Release, Request
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal import (
+    audit_export,
     audit_forget,
     audit_retention,
+    audit_statistics,
+    audit_stream,
     policy_coverage,
     policy_diff,
     policy_explain,
@@ -73,6 +76,9 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_queries(audit_app)
 add_proofs(audit_app)
+audit_export.add(audit_app)
+audit_statistics.add(audit_app)
+audit_stream.add(audit_app)
 audit_forget.add(audit_app)
 audit_retention.add(audit_app)
 add_reviews(audit_app)

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError, SettingsError
-from serving import access, banks, openai, origin, own, policies, proofs, reviews, search
+from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.rate import Buckets
 from serving.settings import Settings, is_loopback
@@ -92,6 +92,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.include_router(banks.router)
     app.include_router(policies.router)
     app.include_router(origin.router)
+    app.include_router(exports.router)
     app.include_router(reviews.router)
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)

@@ -1,9 +1,11 @@
 """Checks proofs of a genguard ledger on any machine: this one file, Python 3.11 or newer, and the package `cryptography`.
 
-    python genguard_verify.py --key KEY FILE.tlog-proof...
+    python genguard_verify.py --key KEY FILE.tlog-proof... BUNDLE.zip... FOLDER...
 
-KEY is the ledger's public key, NAME+ID+KEY, or a file of such lines; get it from somebody you trust, not with the proof. Ends
-with 0 when every file proves its entry, 2 when one does not, 4 when a signature is wrong, 64 when it cannot be read.
+A folder is an unpacked bundle. KEY is the ledger's public key, NAME+ID+KEY, or a file of such lines; get it from somebody you
+trust, not with the proof. A bundle can be checked without one, against the key that it brings; that shows only that it agrees
+with itself. Ends with 0 when everything is proven, 2 when something is not, 4 when a signature is wrong, 64 when something
+cannot be read. Nothing is unpacked, and nothing is opened but the files that a bundle has.
 
 It shares no line with the program that makes the proofs. Formats: C2SP tlog-proof, tlog-checkpoint and signed-note; the tree is
 that of RFC 6962 with SHA-256.
@@ -15,11 +17,34 @@ import argparse
 import base64
 import hashlib
 import json
+import re
 import sys
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 PROVEN, NOT_PROVEN, WRONG_SIGNATURE, UNREADABLE = 0, 2, 4, 64
 DASH = "\u2014 "
+BUNDLE_FILES = frozenset(
+    {
+        "README.txt",
+        "checkpoint.txt",
+        "entries.jsonl",
+        "genguard_verify.py",
+        "key.txt",
+        "leaves.txt",
+        "manifest.json",
+        "nodes.txt",
+    }
+)
+POLICY_FILE = re.compile("policies/[0-9a-f]{64}[.]json")
+MAX_LINE = 64_000_000
+"""Bytes of one line, or of a file that is read as a whole."""
 
 
 class Failure(Exception):  # noqa: N818 - not an error of this program: what it was asked to find out
@@ -119,34 +144,262 @@ def prove(text: str, keys: list[tuple[str, bytes, bytes]]) -> tuple[str, int, in
     return checkpoint[0], index, size, body
 
 
+class Bundle:
+    """A bundle, zipped or unpacked: its files by name, and no others."""
+
+    def __init__(self, path: Path) -> None:
+        self.archive = None if path.is_dir() else zipfile.ZipFile(path)
+        self.folder = path
+        if self.archive is None:
+            found = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+            self.ignored = sorted(name for name in found if not is_bundle_file(name))
+        else:
+            found, self.ignored = self.archive.namelist(), []
+            strange = next((name for name in found if not is_bundle_file(name) or found.count(name) > 1), None)
+            if strange is not None:
+                raise Failure(UNREADABLE, f"it holds a file {strange[:200]!r} that no bundle has, or has twice")
+        self.names = {name for name in found if is_bundle_file(name)}
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read. Raises Failure when it is not there."""
+        if name not in self.names:
+            raise Failure(UNREADABLE, f"it has no {name}: it is no bundle, or not a whole one")
+        return (self.folder / name).open("rb") if self.archive is None else self.archive.open(name)
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """The lines of a file, without their ends."""
+        with self.open(name) as file:
+            while line := file.readline(MAX_LINE):
+                if not line.endswith(b"\n"):
+                    raise Failure(NOT_PROVEN, f"{name} was cut off, or has a line that is too long")
+                yield line[:-1]
+
+    def read(self, name: str) -> bytes:
+        """A whole file."""
+        with self.open(name) as file:
+            data = file.read(MAX_LINE + 1)
+        if len(data) > MAX_LINE:
+            raise Failure(UNREADABLE, f"{name} is larger than {MAX_LINE} bytes")
+        return data
+
+    def close(self) -> None:
+        """Let go of the zip."""
+        if self.archive is not None:
+            self.archive.close()
+
+
+@dataclass
+class Shown:
+    """What a bundle shows."""
+
+    origin: str
+    size: int
+    """Entries of the log under the signed checkpoint."""
+    key_from_bundle: bool
+    entries: int = 0
+    gone: int = 0
+    """Entries whose body was dropped: their hashes alone are proven."""
+    policies: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
+    revisions: set[str] = field(default_factory=set)
+    """Policy revisions that the entries name."""
+    missing: list[str] = field(default_factory=list)
+    """Those of them whose documents are not in the bundle."""
+    ignored: list[str] = field(default_factory=list)
+    """Files in the folder that belong to no bundle, and were not looked at."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every entry of the signed log is here."""
+        return self.entries + self.gone == self.size
+
+    def checked(self) -> list[str]:
+        """What was checked, a sentence each."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kinds.items()))
+        actions = ", ".join(f"{count} {action}" for action, count in sorted(self.actions.items()))
+        said = [
+            f"the checkpoint of {self.origin} over {self.size} entries bears a good signature",
+            f"{self.entries} entries are in that log as they stand here: {kinds}" + (f" ({actions})" if actions else ""),
+            f"{self.policies} policy documents are the ones that their revisions name",
+        ]
+        return said + (
+            [f"the hashes of {self.gone} more entries are in that log; their bodies are not here"] if self.gone else []
+        )
+
+    def not_checked(self) -> list[str]:
+        """What cannot be said, a sentence each."""
+        said = []
+        if self.key_from_bundle:
+            said.append("whose signature it is: the key came with the bundle. Compare key.txt with one from another source")
+        if not self.complete:
+            said.append(f"whether more of the {self.size} entries match what was asked for")
+        said.append("whether others were shown another log: compare checkpoint.txt with one published or given at another time")
+        said += [f"which document revision {one} is: the bundle does not have it" for one in self.missing]
+        said += [f"{name}: no file of a bundle, not looked at" for name in self.ignored[:20]]
+        return said
+
+
+def is_bundle_file(name: str) -> bool:
+    """Whether a bundle may have a file of this name."""
+    return name in BUNDLE_FILES or POLICY_FILE.fullmatch(name) is not None
+
+
+def verify_bundle(path: Path, keys: list[tuple[str, bytes, bytes]]) -> Shown:
+    """What a bundle shows; without keys, by the one that it brings. Raises Failure for one that does not prove."""
+    try:
+        with closing(Bundle(path)) as bundle:
+            return _verify_bundle(bundle, keys)
+    except (OSError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise Failure(UNREADABLE, f"it cannot be read: {type(error).__name__}") from None
+
+
+def _verify_bundle(bundle: Bundle, keys: list[tuple[str, bytes, bytes]]) -> Shown:
+    known = keys or [read_key(line.decode()) for line in bundle.lines("key.txt") if line.strip() and not line.startswith(b"#")]
+    checkpoint = signed_text(bundle.read("checkpoint.txt").decode("utf-8"), known).split("\n")
+    if len(checkpoint) != 4 or not checkpoint[1].isascii() or not checkpoint[1].isdecimal():
+        raise Failure(NOT_PROVEN, "the signed text is no checkpoint")
+    root = decode(checkpoint[2], "the root", 32)
+    shown = Shown(checkpoint[0], int(checkpoint[1]), not keys, ignored=bundle.ignored)
+    leaves, nodes = _leaves(bundle, shown), bundle.lines("nodes.txt")
+    if shared_root(shown.size, leaves, (decode(line.decode(), "a hash of nodes.txt", 32) for line in nodes)) != root:
+        raise Failure(NOT_PROVEN, "the entries do not lead to the signed root: one was changed, left out or added")
+    for name in sorted(bundle.names):
+        if POLICY_FILE.fullmatch(name):
+            if hashlib.sha256(bundle.read(name)).hexdigest() != name[9:-5]:
+                raise Failure(NOT_PROVEN, f"{name} is not the document of that revision: it was changed")
+            shown.policies += 1
+    shown.missing = sorted(one for one in shown.revisions if f"policies/{one}.json" not in bundle.names)
+    return shown
+
+
+def _leaves(bundle: Bundle, shown: Shown) -> Iterator[tuple[int, bytes]]:
+    """Index and leaf hash of each entry, of its body wherever that is there."""
+    bodies, before = bundle.lines("entries.jsonl"), -1
+    for line in bundle.lines("leaves.txt"):
+        told = re.fullmatch(b"(0|[1-9][0-9]{0,18}) ([0-9a-f]{64})( gone)?", line)
+        if told is None or int(told[1]) <= before:
+            raise Failure(NOT_PROVEN, "a line of leaves.txt cannot be read, or is not in order")
+        before, leaf = int(told[1]), bytes.fromhex(told[2].decode())
+        if told[3]:
+            shown.gone += 1
+        else:
+            body = next(bodies, None)
+            if body is None:
+                raise Failure(NOT_PROVEN, f"entry {before} is not in entries.jsonl")
+            if hashlib.sha256(b"\x00" + body).digest() != leaf:
+                raise Failure(NOT_PROVEN, f"entry {before} was changed, or others were left out before it")
+            _count(before, body, shown)
+        yield before, leaf
+    if next(bodies, None) is not None:
+        raise Failure(NOT_PROVEN, "entries.jsonl has more entries than leaves.txt")
+
+
+def _count(index: int, body: bytes, shown: Shown) -> None:
+    """What an entry is. It is believed once the root was reached."""
+    try:
+        entry: dict[str, Any] = json.loads(body)
+        verdicts = [entry["verdict"], *(one["verdict"] for one in entry.get("shadows", ()))] if "verdict" in entry else []
+        shown.kinds[str(entry["kind"])] += 1
+        shown.actions.update(str(one["action"]) for one in verdicts[:1])
+        named = {one["revision"] for one in (*verdicts, entry) if "revision" in one}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Failure(NOT_PROVEN, f"entry {index} is none that can be read") from None
+    shown.entries += 1
+    shown.revisions |= {one for one in named if isinstance(one, str) and re.fullmatch("[0-9a-f]{64}", one)}
+
+
+def shared_root(size: int, leaves: Iterator[tuple[int, bytes]], nodes: Iterator[bytes]) -> bytes:
+    """The root of a tree of which some leaves are given, and one hash for each largest subtree without any of them.
+
+    Both come from left to right. Raises Failure when there are too many or too few.
+    """
+    if size == 0:
+        raise Failure(NOT_PROVEN, "the signed log is empty")
+    given = next(leaves, None)
+    waiting: list[tuple[int, int]] = [(0, size)]
+    done: list[bytes] = []
+    while waiting:
+        low, high = waiting.pop()
+        if low < 0:  # both halves are done
+            right, left = done.pop(), done.pop()
+            done.append(hashlib.sha256(b"\x01" + left + right).digest())
+        elif given is None or given[0] >= high:
+            node = next(nodes, None)
+            if node is None:
+                raise Failure(NOT_PROVEN, "nodes.txt has too few hashes")
+            done.append(node)
+        elif high - low == 1:
+            done.append(given[1])
+            given = next(leaves, None)
+        else:
+            middle = low + (1 << ((high - low - 1).bit_length() - 1))
+            waiting += [(-1, -1), (middle, high), (low, middle)]
+    if given is not None or next(nodes, None) is not None:
+        raise Failure(
+            NOT_PROVEN,
+            "there are more entries or hashes than the signed log has places for: some were left out, added or moved",
+        )
+    return done[0]
+
+
+def tell(path: str, shown: Shown) -> None:
+    """Print what a bundle shows, and what it does not."""
+    print(f"{path}: proven")  # noqa: T201
+    for line in shown.checked():
+        print(f"  checked: {line}")  # noqa: T201
+    for line in shown.not_checked():
+        print(f"  not checked: {line}")  # noqa: T201
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Check the files that are named, and say what each proves."""
     parser = argparse.ArgumentParser(description="Check proofs of a genguard ledger.")
-    parser.add_argument("files", nargs="+", metavar="FILE.tlog-proof")
-    parser.add_argument("--key", action="append", required=True, help="public key, NAME+ID+KEY, or a file of such lines")
-    parser.add_argument("--show", action="store_true", help="also print the entry that is proven")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a proof, a bundle, or the folder of an unpacked bundle")
+    parser.add_argument("--key", action="append", default=[], help="public key, NAME+ID+KEY, or a file of such lines")
+    parser.add_argument("--show", action="store_true", help="also print the entry that a proof proves")
     options = parser.parse_args(arguments)
     worst = PROVEN
     try:
-        lines = [line for one in options.key for line in ([one] if "+" in one else Path(one).read_text("utf-8").splitlines())]
-        keys = [read_key(line) for line in lines if line.strip() and not line.startswith("#")]
+        keys = _read_keys(options.key)
     except (Failure, OSError, UnicodeDecodeError) as error:
         print(f"cannot use the key: {error}", file=sys.stderr)  # noqa: T201
         return UNREADABLE
     for file in options.files:
         try:
-            origin, index, size, body = prove(Path(file).read_bytes().decode("utf-8"), keys)
+            if is_bundle(Path(file)):
+                tell(file, verify_bundle(Path(file), keys))
+            else:
+                _main_proof(file, keys, show=options.show)
         except (OSError, UnicodeDecodeError) as error:
             worst = max(worst, UNREADABLE)
             print(f"{file}: cannot be read: {type(error).__name__}")  # noqa: T201
         except Failure as error:
             worst = max(worst, error.code)
             print(f"{file}: NOT PROVEN: {error}")  # noqa: T201
-        else:
-            print(f"{file}: proven: entry {index} of {origin}, under the signed tree of {size} entries")  # noqa: T201
-            if options.show:
-                print(json.dumps(json.loads(body), indent=2))  # noqa: T201
     return worst
+
+
+def _read_keys(given: list[str]) -> list[tuple[str, bytes, bytes]]:
+    lines = [line for one in given for line in ([one] if "+" in one else Path(one).read_text("utf-8").splitlines())]
+    keys = [read_key(line) for line in lines if line.strip() and not line.startswith("#")]
+    if given and not keys:
+        raise Failure(UNREADABLE, "there is none in the file")
+    return keys
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether it is a bundle, or a folder that may be an unpacked one."""
+    return path.is_dir() or zipfile.is_zipfile(path)
+
+
+def _main_proof(file: str, keys: list[tuple[str, bytes, bytes]], *, show: bool) -> None:
+    if not keys:
+        raise Failure(UNREADABLE, "a proof needs the ledger's public key: --key NAME+ID+KEY")
+    origin, index, size, body = prove(Path(file).read_bytes().decode("utf-8"), keys)
+    print(f"{file}: proven: entry {index} of {origin}, under the signed tree of {size} entries")  # noqa: T201
+    if show:
+        print(json.dumps(json.loads(body), indent=2))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, select
 
+from audit import merkle
 from audit.checkpoint import Checkpoint
 from audit.models import metadata
 from audit.proof import Proof
 from audit.query import find_row, reading
-from audit.tiles import BITS, Tree
+from audit.tiles import WIDTH, Tree, roots_of_full_tiles
 from guard.errors import LedgerError
 from guard.note import Note
 
@@ -27,15 +28,21 @@ class Leaves:
 
     def read(self, level: int, start: int, stop: int, /) -> Sequence[bytes]:
         """See `audit.tiles.Hashes`."""
+        self._require(stop * WIDTH**level - 1)
+        if level > 1:
+            return [merkle.tree_root(self.read(level - 1, index * WIDTH, (index + 1) * WIDTH)) for index in range(start, stop)]
         if level:
-            width = 1 << (level * BITS)
-            tree = Tree(self)
-            return [tree.perfect(index * width, level * BITS) for index in range(start, stop)]
+            return roots_of_full_tiles(start * WIDTH, self.read(0, start * WIDTH, stop * WIDTH))
         statement = select(_ENTRY.c.leaf).where(_ENTRY.c.idx >= start, _ENTRY.c.idx < stop).order_by(_ENTRY.c.idx)
         found = [bytes(leaf) for leaf in self.connection.execute(statement).scalars()]
         if len(found) < stop - start:
             raise LookupError(f"entries {start} to {stop - 1} are not all there")
         return found
+
+    def _require(self, index: int) -> None:
+        """Raise LookupError where the log is too short, before thousands of leaves are read for nothing."""
+        if self.connection.execute(select(_ENTRY.c.idx).where(_ENTRY.c.idx == index)).first() is None:
+            raise LookupError(f"there is no entry {index}")
 
 
 def prove(source: str | Engine, reference: str | int | UUID, checkpoint: str) -> Proof:

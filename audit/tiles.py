@@ -79,7 +79,7 @@ class Tree:
 
     def root(self, size: int) -> bytes:
         """Root of the tree over the first `size` leaves. Raises LookupError when the source lacks one."""
-        return self._range(0, size) if size else merkle.EMPTY_ROOT
+        return self.subtree(0, size) if size else merkle.EMPTY_ROOT
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """Proof that leaf `index` is in the tree of `size` leaves (RFC 9162 section 2.1.3.1).
@@ -93,10 +93,10 @@ class Tree:
         while high - low > 1:
             middle = low + _split(high - low)
             if index < middle:
-                proof.append(self._range(middle, high))
+                proof.append(self.subtree(middle, high))
                 high = middle
             else:
-                proof.append(self._range(low, middle))
+                proof.append(self.subtree(low, middle))
                 low = middle
         return proof[::-1]
 
@@ -114,16 +114,16 @@ class Tree:
         while old_size != high:
             middle = low + _split(high - low)
             if old_size <= middle:
-                proof.append(self._range(middle, high))
+                proof.append(self.subtree(middle, high))
                 high = middle
             else:
-                proof.append(self._range(low, middle))
+                proof.append(self.subtree(low, middle))
                 low, whole = middle, False
         if not whole:
-            proof.append(self._range(low, high))
+            proof.append(self.subtree(low, high))
         return proof[::-1]
 
-    def _range(self, low: int, high: int) -> bytes:
+    def subtree(self, low: int, high: int) -> bytes:
         """Root over leaves `low` to `high`; `low` is a multiple of the largest power of two below their number."""
         peaks: list[bytes] = []
         while low < high:

@@ -36,9 +36,9 @@ def sign(
     ledger: LedgerUrl = DEFAULT_LEDGER, anchor: Anchors = None, log_key_file: LogKeyFile = None, as_json: Json = False
 ) -> None:
     """Sign what the ledger is now, after proving that it only grew, and append it to the anchors."""
-    note, key = _signed(ledger, _anchor_paths(anchor), log_key_file)
+    note, key = signed(ledger, anchor_paths(anchor), log_key_file)
     if as_json:
-        _print_json({"checkpoint": note, "key": str(key.public), "anchors": [str(one) for one in _anchor_paths(anchor)]})
+        _print_json({"checkpoint": note, "key": str(key.public), "anchors": [str(one) for one in anchor_paths(anchor)]})
     else:
         typer.echo(note, nl=False)
 
@@ -62,7 +62,7 @@ def prove(
     from audit.prove import prove as prove_entry
     from audit.query import show
 
-    paths = _anchor_paths(anchor)
+    paths = anchor_paths(anchor)
     whose = own_log_key(ledger, log_key_file)
     shown = show(ledger, decision)
     newest = None
@@ -74,7 +74,7 @@ def prove(
                 continue
             if head.size > shown.idx and (newest is None or head.size > newest[0]):
                 newest = (head.size, note)
-    note = newest[1] if newest else _signed(ledger, paths, log_key_file)[0]
+    note = newest[1] if newest else signed(ledger, paths, log_key_file)[0]
     proof = prove_entry(ledger, shown.idx, note)
     if out is not None:
         out.write_text(str(proof), "utf-8")
@@ -88,7 +88,7 @@ def prove(
 
 
 def verify(
-    file: Annotated[Path | None, typer.Argument(help="A proof file; the whole ledger when left out.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="A proof file or a bundle; the whole ledger when left out.")] = None,
     ledger: LedgerUrl = DEFAULT_LEDGER,
     anchor: Anchors = None,
     log_key: LogKeys = None,
@@ -98,15 +98,18 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Recompute the ledger and compare it with its checkpoints, or check one proof; 0 when all is as it was signed."""
+    """Recompute the ledger and compare it with its checkpoints, or check a proof or bundle; 0 when all is as it was signed."""
     from audit.anchor import FileAnchor
+    from audit.genguard_verify import is_bundle
     from audit.verify import verify as verify_ledger
     from guard.matching.likeness import fits
     from terminal import display
 
+    if file is not None and is_bundle(file):
+        raise typer.Exit(_verify_bundle(file, given_keys(log_key, ledger), as_json=as_json))
     if file is not None:
         raise typer.Exit(_verify_proof(file, given_keys(log_key, ledger), as_json=as_json))
-    paths = _anchor_paths(anchor)
+    paths = anchor_paths(anchor)
     for path in paths:
         if not path.is_file():
             raise InputError(f"there is no anchor {path}, expected a file of signed checkpoints")
@@ -163,6 +166,30 @@ def _verify_proof(file: Path, keys: Sequence[PublicKey], *, as_json: bool) -> in
     return code
 
 
+def _verify_bundle(file: Path, keys: Sequence[PublicKey], *, as_json: bool) -> int:
+    from audit.genguard_verify import Failure, read_key, verify_bundle
+    from terminal.printing import printable
+
+    try:
+        shown = verify_bundle(file, [read_key(str(one)) for one in keys])
+    except Failure as error:
+        if as_json:
+            _print_json({"ok": False, "file": str(file), "why": str(error)})
+        else:
+            typer.echo(f"NOT PROVEN: {printable(str(error))}")
+        return error.code
+    checked, unknown = shown.checked(), shown.not_checked()
+    if as_json:
+        counts = {"origin": shown.origin, "size": shown.size, "entries": shown.entries, "policies": shown.policies}
+        _print_json({"ok": True, "file": str(file), **counts, "checked": checked, "not_checked": unknown})
+        return PROVEN
+    typer.echo(f"proven: {shown.entries} entries of {shown.origin}")
+    for title, lines in (("checked", checked), ("not checked", unknown)):
+        for line in lines:
+            typer.echo(f"  {title}: {printable(line)}")
+    return PROVEN
+
+
 def _summary(entry: dict[str, Any]) -> str:
     from terminal.printing import printable
 
@@ -171,7 +198,7 @@ def _summary(entry: dict[str, Any]) -> str:
     return printable(" ".join(str(one) for one in facts if one))
 
 
-def _signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tuple[str, SigningKey]:
+def signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tuple[str, SigningKey]:
     """A checkpoint of the ledger as it is now, appended to the anchors that lack it."""
     from audit.anchor import FileAnchor
     from audit.database import database_path, reader_engine
@@ -195,7 +222,8 @@ def own_log_key(ledger: str, log_key_file: Path | None) -> SigningKey:
     return need_log_key(database_path(ledger), identity(ledger), log_key_file or Settings.read().log_key_file)
 
 
-def _anchor_paths(given: Sequence[Path] | None) -> list[Path]:
+def anchor_paths(given: Sequence[Path] | None) -> list[Path]:
+    """The anchors that were named, or those of the settings."""
     return list(given) if given else [Path(one) for one in Settings.read().anchors]
 
 
