@@ -17,11 +17,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, exists, fu
 
 from audit.body import DECISION, time_from, time_string
 from audit.canonical import loads
+from audit.conditions import condition
 from audit.events import APPEAL, FEEDBACK, OVERRIDE, REVIEW
 from audit.grammar import Filter, QueryError, parse
 from audit.models import tables
 from audit.outcomes import RELEASE, WITHHOLD, Words
-from audit.query import condition, reading
+from audit.query import reading
 from guard.types import Action
 
 DIMENSIONS = {"rule": "", "category": "", "generator": "generator", "tenant": "tenant", "policy": "policy"}

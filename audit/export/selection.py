@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from audit.body import DECISION
+from audit.conditions import condition
 from audit.events import KINDS
 from audit.grammar import Filter, parse
 from audit.models import tables
-from audit.query import condition
 
 PAGE = 500
 """Entries in memory at a time."""
