@@ -18,6 +18,7 @@ from rich.markup import escape
 from guard.errors import InputError, ModelError
 from guard.rules import Policy
 from serving.settings import DEFAULT_LEDGER
+from terminal.actor import actor
 from terminal.policy_diff import read_policy
 from terminal.printing import Json, print_json, printable
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from policies.replay import Flip, Replay, Summary
 
 TOO_MANY, INTERRUPTED = 1, 130
+MAX_QUERY = 1000
+"""Characters of the filters that are recorded with the access."""
 RESCORED = 32
 """Contents that the draft's checks read together."""
 _SPAN = re.compile(r"(\d{1,6})([mhdw])")
@@ -171,6 +174,7 @@ def _rescore(replay: Replay, run: _Run, key_file: Path | None, *, quiet: bool) -
     chain = Chain(replay.draft)
     for name, why in run_sync(chain.load()).items():
         raise ModelError(f"check {name!r} could not be loaded: {why}", advice="Without it nothing can be read again.")
+    _record_access(replay.draft, run, key_file)
     # Which groups are skipped may depend on the time of a decision, so then each is judged alone.
     size = RESCORED if len({spec.group for spec in replay.draft.checks}) == 1 else 1
     waiting: list[Any] = []
@@ -194,6 +198,21 @@ def _rescore(replay: Replay, run: _Run, key_file: Path | None, *, quiet: bool) -
                 flush()
             advance(done, replay)
         flush()
+
+
+def _record_access(draft: Policy, run: _Run, key_file: Path | None) -> None:
+    """Content that checks read is content that was opened: the ledger says so first. Without a key nothing will be."""
+    from audit.access import record_access
+    from audit.database import database_path
+    from audit.keys import find_master_key
+    from audit.ledger import open_ledger
+
+    if find_master_key(database_path(run.ledger), key_file) is None:
+        return
+    asked = " ".join(f"{'-' if one.excluded else ''}{one.key}:{','.join(map(str, one.values))}" for one in run.filters)
+    why = f"replay of policy {draft.id} version {draft.version}: its checks read the content again, and nobody sees it"
+    with open_ledger(run.ledger, key_file=key_file) as opened:
+        record_access(opened, actor(), why, query=asked[:MAX_QUERY])
 
 
 @contextmanager

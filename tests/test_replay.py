@@ -22,6 +22,7 @@ from audit.columns import history
 from audit.grammar import parse
 from audit.history import documents
 from audit.ledger import open_ledger
+from audit.query import query, show
 from guard import workers
 from guard.admission import Limits
 from guard.pipeline import Guard
@@ -373,6 +374,8 @@ def test_the_contents_themselves_can_be_read_again(genguard: Callable[..., Simpl
     """Then nothing is unknown, as long as the key is here."""
     found = genguard("looser.yaml", "--rescore", "--json").json
     assert (found["unreplayable"], found["refused"], found["replayed"]) == (0, 1, 31)
+    (opened,) = query(f"sqlite:///{tmp_path}/genguard.db", "kind:access").rows
+    assert show(f"sqlite:///{tmp_path}/genguard.db", opened.idx).event.reason.startswith("replay of policy house version")
     (tmp_path / "genguard.db.key").unlink()
     gone = genguard("looser.yaml", "--rescore", "--json").json
     assert gone["reasons"] == {"its content cannot be read: the master key is not here": 31}
