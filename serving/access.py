@@ -12,9 +12,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from audit.access import record_reveal
-from audit.grammar import QueryError
 from audit.query import Shown, Stored, show
 from serving.gate import error_response
+from serving.lookup import visible
 from serving.settings import Settings
 from serving.wiring import Wired
 
@@ -37,12 +37,11 @@ async def content(
         return error_response(403, "this key may not reveal content, expected one that GENGUARD_REVEALERS names", "forbidden")
     if not reason.strip():
         return error_response(400, "found no reason to reveal content, expected `reason`", "invalid_input")
-    try:
-        masked = await run_in_threadpool(show, wired.ledger_url, decision[:60])
-    except QueryError as error:
-        return error_response(404, str(error), "not_found")
-    if masked.decision is None or http.state.sees not in {"", masked.decision.request.tenant}:
-        return error_response(404, f"no decision {decision[:60]}", "not_found")
+    masked = await visible(http, decision)
+    if isinstance(masked, JSONResponse):
+        return masked
+    if masked.decision is None:
+        return error_response(404, f"entry {masked.idx} is no decision", "not_found")
     record = partial(record_reveal, wired.ledger, masked, actor, reason, break_glass=not may)
     index = await run_in_threadpool(record)
     opened = await run_in_threadpool(partial(show, wired.ledger_url, masked.idx, reveal=True, key_file=settings.key_file))

@@ -11,11 +11,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from audit.facets import facets as count_facets
-from audit.grammar import QueryError
-from audit.query import query, show
+from audit.query import query
 from guard.errors import InputError
 from guard.types import Modality
-from serving.gate import error_response, refusal_response
+from serving.gate import refusal_response
+from serving.lookup import visible
 from serving.schemas import STAGES, CheckAnswer, CheckRequest, check_answer, evidence_headers
 from serving.search import counts_fields, whose
 from serving.wiring import Wired
@@ -67,11 +67,7 @@ async def decisions(
 @router.get("/decisions/{decision}", response_model=None)
 async def decision(decision: str, http: HttpRequest) -> Any:
     """One decision with everything that was recorded of it, except content."""
-    wired: Wired = http.app.state.wired
-    try:
-        shown = await run_in_threadpool(show, wired.ledger_url, decision[:60])
-    except QueryError as error:
-        return error_response(404, str(error), "not_found")
-    if http.state.sees and shown.body.get("request", {}).get("tenant") != http.state.sees:
-        return error_response(404, f"no entry {decision[:60]}", "not_found")
+    shown = await visible(http, decision)
+    if isinstance(shown, JSONResponse):
+        return shown
     return {"index": shown.idx, "leaf_hash": shown.leaf.hex(), "tree_size": shown.tree_size, "entry": shown.body}

@@ -11,20 +11,19 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi import Request as HttpRequest
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
 from audit.database import database_path, reader_engine
-from audit.grammar import QueryError
 from audit.log_key import need_log_key
 from audit.notary import Notary
 from audit.proof import SUFFIX
 from audit.prove import prove
-from audit.query import identity, show
+from audit.query import identity
 from guard.errors import LedgerError
 from guard.note import Note
-from serving.gate import error_response
+from serving.lookup import visible
 from serving.settings import Settings
 
 SIGN_S = 1.0
@@ -102,12 +101,9 @@ async def checkpoint_key(http: HttpRequest) -> Response:
 async def decision_proof(decision: str, http: HttpRequest) -> Response:
     """A file that proves one decision to whoever has the ledger's public key."""
     office: Office = http.app.state.office
-    try:
-        shown = await run_in_threadpool(show, office.url, decision[:60])
-    except QueryError as error:
-        return error_response(404, str(error), "not_found")
-    if http.state.sees and shown.body.get("request", {}).get("tenant") != http.state.sees:
-        return error_response(404, f"no entry {decision[:60]}", "not_found")
+    shown = await visible(http, decision)
+    if isinstance(shown, JSONResponse):
+        return shown
     note = await run_in_threadpool(office.checkpoint, shown.idx + 1)
     proof = await run_in_threadpool(prove, office.url, shown.idx, note)
     name = shown.body.get("id", str(shown.idx))
