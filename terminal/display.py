@@ -24,11 +24,10 @@ from policies import from_document
 from terminal import audit_facts
 from terminal.events import event_facts
 from terminal.matches import change_facts, matches
-from terminal.printing import printable
+from terminal.printing import ACTION_STYLE, printable
 from terminal.rollouts import rollout_facts, shadow_facts
 
 _UNIT = {Modality.TEXT: "characters", Modality.IMAGE: "bytes"}
-_STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
 
 
 _DECISION_COLUMNS = ("entry", "time", "decision", "stage", "generator", "action", "rules")
@@ -74,7 +73,9 @@ def print_release(release: Release, out: Path | None) -> None:
     notes = Console(stderr=True)
     if out is not None and content is not None:
         notes.print(f"Written to {escape(str(out))}", highlight=False)
-    notes.print(f"[{_STYLE[verdict.action.value]}]{verdict.action.value}[/] {escape(verdict.explanation)}", highlight=False)
+    notes.print(
+        f"[{ACTION_STYLE[verdict.action.value]}]{verdict.action.value}[/] {escape(verdict.explanation)}", highlight=False
+    )
     notes.print(f"decision {release.decision.id}, entry {release.receipt.index}", highlight=False)
 
 
@@ -115,7 +116,7 @@ def print_page(page: Page) -> None:
             what = f"{row.policy} version {row.version}"
             table.add_row(str(row.idx), row.time[:19], row.step, what, row.revision[:16], escape(printable(row.actor)))
             continue
-        action = f"[{_STYLE.get(row.action, 'white')}]{row.action or row.kind}[/]"
+        action = f"[{ACTION_STYLE.get(row.action, 'white')}]{row.action or row.kind}[/]"
         time, decision = (row.time[11:19], row.decision[:18]) if narrow else (row.time[:19], row.decision)
         table.add_row(str(row.idx), time, decision, row.stage, escape(row.generator), action, ", ".join(row.rules))
     console.print(table)

@@ -20,9 +20,8 @@ from guard.types import Modality, Stage
 from policies.explain import Explanation, RuleTrace, explain, fields
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal.inputs import read_input
-from terminal.printing import printable
+from terminal.printing import ACTION_STYLE, printable
 
-_STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
 _SIGN = {True: "[green]yes[/]", False: "[dim]no[/]", None: "[yellow]unknown[/]"}
 
 
@@ -103,7 +102,9 @@ def print_explanation(console: Console, found: Explanation, only: set[str], *, e
     quiet = print_rules(console, found, only, every=every)
     if quiet and not only:
         console.print(f"[dim]{quiet} other rules found nothing; --all shows them[/]", highlight=False)
-    console.print(f"[{_STYLE[verdict.action.value]}]{verdict.action.value}[/] {escape(verdict.explanation)}", highlight=False)
+    console.print(
+        f"[{ACTION_STYLE[verdict.action.value]}]{verdict.action.value}[/] {escape(verdict.explanation)}", highlight=False
+    )
     if verdict.action.releases and verdict.edits:
         console.print(f"{len(verdict.edits)} places are changed", highlight=False)
         if text is not None:
@@ -121,7 +122,7 @@ def print_rules(console: Console, found: Explanation, only: Collection[str] = ()
             continue
         console.print(_rule(one, won=one.rule.id in found.winners))
     for other in found.others:
-        console.print(f"[{_STYLE[other.action.value]}]{other.action.value}[/] {other.rule}: {escape(other.because)}")
+        console.print(f"[{ACTION_STYLE[other.action.value]}]{other.action.value}[/] {other.rule}: {escape(other.because)}")
     return quiet
 
 
@@ -155,7 +156,7 @@ def _rule(one: RuleTrace, *, won: bool) -> Tree:
         what = f"fires, set aside by exception {one.exception.id}"
     else:
         what = f"fires{' and wins' if won else ''}" if fired else "does not fire"
-    action = f"[{_STYLE[one.rule.action.value]}]{one.rule.action.value}[/]"
+    action = f"[{ACTION_STYLE[one.rule.action.value]}]{one.rule.action.value}[/]"
     title = f": {escape(one.rule.title)}" if one.rule.title else ""
     tree = Tree(f"[bold]{one.rule.id}[/]{title} - {action} {what}", highlight=False)
     _grow(tree, one.step)

@@ -20,7 +20,7 @@ from guard.rules import Policy
 from serving.settings import DEFAULT_LEDGER
 from terminal.actor import actor
 from terminal.policy_diff import read_policy
-from terminal.printing import Json, print_json, printable
+from terminal.printing import ACTION_STYLE, Json, print_json, printable
 
 if TYPE_CHECKING:
     from audit.grammar import Filter
@@ -36,7 +36,6 @@ _SPAN = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _TOP = 6
 """Values that are shown of each kind of count."""
-_STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
 
 
 def add(app: typer.Typer) -> None:
@@ -288,7 +287,7 @@ def _print(summary: Summary, run: _Run, draft: Policy) -> None:
 
 
 def _print_flip(console: Console, flip: Flip) -> None:
-    names = f"[{_STYLE[flip.before]}]{flip.before}[/] -> [{_STYLE[flip.after]}]{flip.after}[/]"
+    names = f"[{ACTION_STYLE[flip.before]}]{flip.before}[/] -> [{ACTION_STYLE[flip.after]}]{flip.after}[/]"
     console.print(f"[bold]{names}[/] {flip.count:,}", highlight=False)
     for name, counts in flip.by.items():
         shown = ", ".join(f"{printable(value)} {count:,}" for value, count in counts.most_common(_TOP))

@@ -18,6 +18,10 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+ACTION_STYLE = {"allow": "green", "label": "cyan", "redact": "yellow", "review": "magenta", "block": "red"}
+"""The colour of each action."""
+
+
 def printable(text: str) -> str:
     """A text that others wrote, without what would steer the terminal: control characters are written as their codes."""
     return "".join(
