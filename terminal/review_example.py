@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audit.events import ACCESS, Event
+from audit.access import record_access
 from audit.ledger import open_ledger
 from audit.query import Shown, show
 from guard.errors import InputError, LedgerError
@@ -45,10 +45,17 @@ def write(wanted: Example, ledger: str, key_file: Path | None) -> dict[str, Any]
         raise InputError(f"entry {shown.idx} is no decision, expected one with a content")
     rule = wanted.rule or _decisive(decision, {one.id for one in open_policy(wanted.policy).policy.rules})
     with_example(wanted.policy.read_text("utf-8"), rule, wanted.expects, "", file=str(wanted.policy))  # whether it has the rule
-    request, parts = decision.request, ("original",)
+    request = decision.request
     with open_ledger(ledger, key_file=key_file) as opened:
-        event = Event(ACCESS, wanted.actor, {"parts": parts}, str(decision.id), wanted.reason, request.tenant, request.subject)
-        entry = opened.record_sync(event)
+        entry = record_access(
+            opened,
+            wanted.actor,
+            wanted.reason,
+            about=str(decision.id),
+            parts=("original",),
+            tenant=request.tenant,
+            subject=request.subject,
+        )
     given = _content(show(ledger, str(decision.id), reveal=True, key_file=key_file), decision, wanted.policy)
     stage = Stage.PROMPT.value if decision.context.stage is Stage.PROMPT else ""
     try:
