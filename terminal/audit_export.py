@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serving.settings import DEFAULT_LEDGER
-from terminal.policy_steps import user
+from terminal.actor import actor as actor_named
 from terminal.printing import Json, print_json
 from terminal.proofs import Anchors, KeyFile, LogKeyFile, anchor_paths, signed
 
@@ -57,7 +57,7 @@ def audit_export(
     identity(ledger)  # before anything is made
     note, key = signed(ledger, anchor_paths(anchor), log_key_file) if wanted == BUNDLE else ("", None)
     public = key.public if key else None
-    order = Order(ledger, wanted, query, actor.strip() or user(), every_kind, checkpoint=note, key=public)
+    order = Order(ledger, wanted, query, actor_named(actor), every_kind, checkpoint=note, key=public)
     with open_ledger(ledger, key_file=key_file) as opened, _progress(quiet=as_json) as begin:
         done = export(order, out, opened.record_sync, begin)
     if as_json:

@@ -13,7 +13,7 @@ import typer
 from audit.review_codes import CODES
 from guard.errors import InputError, RefusedError
 from serving.settings import DEFAULT_LEDGER, Settings
-from terminal.policy_steps import user
+from terminal.actor import actor as actor_named
 from terminal.printing import Json, print_json, printable
 
 REFUSED = 1
@@ -69,7 +69,9 @@ def claim(
     """Take a decision for yourself: nobody else may decide on it meanwhile."""
     from audit.review_steps import claim as take
 
-    _take(ledger, key_file, lambda opened: take(opened, decision, _who(actor), timedelta(minutes=minutes)), as_json=as_json)
+    _take(
+        ledger, key_file, lambda opened: take(opened, decision, actor_named(actor), timedelta(minutes=minutes)), as_json=as_json
+    )
 
 
 @review_app.command("release")
@@ -83,7 +85,7 @@ def give_back(
     """Give a decision that you claimed back to the queue, undecided."""
     from audit.review_steps import release_claim
 
-    _take(ledger, key_file, lambda opened: release_claim(opened, decision, _who(actor)), as_json=as_json)
+    _take(ledger, key_file, lambda opened: release_claim(opened, decision, actor_named(actor)), as_json=as_json)
 
 
 @review_app.command()
@@ -102,7 +104,7 @@ def decide(
 
     second = Settings.read().second_review
     said = (outcome, code, reason)
-    _take(ledger, key_file, lambda opened: take(opened, decision, _who(actor), *said, second=second), as_json=as_json)
+    _take(ledger, key_file, lambda opened: take(opened, decision, actor_named(actor), *said, second=second), as_json=as_json)
 
 
 @review_app.command()
@@ -117,7 +119,7 @@ def appeal(
     """Ask that somebody else looks at what was decided."""
     from audit.review_steps import appeal as take
 
-    _take(ledger, key_file, lambda opened: take(opened, decision, _who(actor), reason), as_json=as_json)
+    _take(ledger, key_file, lambda opened: take(opened, decision, actor_named(actor), reason), as_json=as_json)
 
 
 @review_app.command()
@@ -133,7 +135,7 @@ def overrule(
     """Set aside what somebody else decided."""
     from audit.review_steps import overrule as take
 
-    _take(ledger, key_file, lambda opened: take(opened, decision, _who(actor), outcome, reason), as_json=as_json)
+    _take(ledger, key_file, lambda opened: take(opened, decision, actor_named(actor), outcome, reason), as_json=as_json)
 
 
 @review_app.command()
@@ -148,7 +150,7 @@ def undo(
     """Take your own latest step back."""
     from audit.review_steps import undo as take
 
-    _take(ledger, key_file, lambda opened: take(opened, decision, _who(actor), reason), as_json=as_json)
+    _take(ledger, key_file, lambda opened: take(opened, decision, actor_named(actor), reason), as_json=as_json)
 
 
 @review_app.command()
@@ -205,7 +207,7 @@ def to_test(
     """Make a decision an example of a policy: its content is revealed, which is recorded, and goes into the file."""
     from terminal.review_example import Example, write
 
-    wanted = Example(decision, policy, rule, "flags" if flags else "passes", reason, _who(actor))
+    wanted = Example(decision, policy, rule, "flags" if flags else "passes", reason, actor_named(actor))
     fields = write(wanted, ledger, key_file)
     if as_json:
         print_json(fields)
@@ -232,7 +234,7 @@ def sample(
     chosen = candidates(ledger, share, begin)
     with open_ledger(ledger, key_file=key_file) as opened:
         for one in chosen:
-            put(opened, one, _who(actor), persons=persons)
+            put(opened, one, actor_named(actor), persons=persons)
     if as_json:
         print_json({"sampled": chosen, "rate": share, "since": begin.isoformat()})
     else:
@@ -304,10 +306,6 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
         cells = (row["decision"], row["queue"], row["state"], age, due, row.get("claimed", {}).get("by", ""), row["policy"])
         table.add_row(*(escape(printable(cell)) for cell in (*cells, ", ".join(row["rules"]))))
     console.print(table)
-
-
-def _who(actor: str) -> str:
-    return actor.strip() or user()
 
 
 def _sla() -> timedelta:

@@ -10,8 +10,8 @@ import typer
 
 from guard.errors import LedgerError
 from serving.settings import DEFAULT_LEDGER
+from terminal.actor import actor as actor_named
 from terminal.audit_export import Actor
-from terminal.policy_steps import user
 from terminal.printing import Json, print_json
 from terminal.proofs import KeyFile
 
@@ -55,7 +55,7 @@ def stream(
     place = Cursor(cursor, identity(ledger))
     told: dict[str, Value] = {"format": f"stream {form}", "query": query, "first": place.read()}
     with open_ledger(ledger, key_file=key_file) as opened:
-        opened.record_sync(Event(EXPORT, actor.strip() or user(), told))
+        opened.record_sync(Event(EXPORT, actor_named(actor), told))
     run = Stream(
         ledger,
         selection,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from guard.matching.records import check_kind, day_from, territory_from
 from guard.matching.works import Work
 from serving import works as shared
 from serving.settings import DEFAULT_LEDGER
+from terminal.actor import actor
 from terminal.printing import Json, print_json, printable
 
 NO_MATCH, REJECTED, DAMAGED = 1, 2, 2
@@ -74,7 +74,7 @@ def add(
     )
     ready = shared.shown_by(work, _bytes(file), thumbnail=thumbnail, keep_text=keep_text)
     with _changing(bank, ledger, key_file, kind) as opened:
-        added = shared.add(opened, ready, actor=_actor(), source="add")
+        added = shared.add(opened, ready, actor=actor(), source="add")
     if as_json:
         print_json({"bank": opened.name, "work": work.id, "added": added, "digest": opened.digest})
     else:
@@ -100,7 +100,7 @@ def import_(
     if not kind and source.suffix.lower() == ".jsonl" and source.is_file():
         kind = exchange.kind_of(source) or ""
     check_source(source)
-    options = Options(_actor(), again, thumbnails, keep_text, rejects)
+    options = Options(actor(), again, thumbnails, keep_text, rejects)
     with _changing(bank, ledger, key_file, kind) as opened:
         summary = _with_progress(opened, source, options, quiet=as_json)
     if as_json:
@@ -178,7 +178,7 @@ def retire(
     if missing := [one for one in works if not banks.load(bank, empty=True).was_registered(one, "")]:
         raise InputError(f"bank {bank!r} has no work {missing[0]!r}", advice="`genguard bank list` names those it has.")
     with _changing(bank, ledger, key_file) as opened:
-        count = opened.retire(works, actor=_actor())
+        count = opened.retire(works, actor=actor())
     if as_json:
         print_json({"bank": opened.name, "retired": count, "works": len(opened), "digest": opened.digest})
     else:
@@ -246,13 +246,6 @@ def _changing(name: str, ledger: str, key_file: Path | None, kind: str = "") -> 
         if said:
             typer.echo(said, err=True)
         yield bank
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container without a name for its user
-        return "terminal"
 
 
 def _bytes(file: Path) -> bytes:

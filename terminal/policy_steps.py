@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,6 +26,7 @@ from policies.signing import Trust
 from serving.rollout_fields import history_fields, revision_fields
 from serving.settings import Settings
 from terminal import gates
+from terminal.actor import actor
 from terminal.printing import printable
 from terminal.rollouts import share_words
 
@@ -37,7 +37,7 @@ class Desk:
     def __init__(self, url: str, key_file: Path | None, author: str) -> None:
         """Raises LedgerError for a ledger that cannot be opened."""
         self.url = url
-        self.author = author.strip() or user()
+        self.author = actor(author)
         self.ledger = open_ledger(url, key_file=key_file)
 
     def __enter__(self) -> Self:
@@ -118,14 +118,6 @@ def _document(url: str, revision: str) -> Policy | None:
     with suppress(PolicyError):
         return from_document(found) if found is not None else None
     return None
-
-
-def user() -> str:
-    """Who is at the terminal, by the operating system."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container without a name for its user
-        return "terminal"
 
 
 def approvals() -> bool:
