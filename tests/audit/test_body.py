@@ -50,7 +50,7 @@ def test_a_body_holds_no_content_and_no_bare_hash_of_it():
     """A guess at the content cannot be tested against the log."""
     made = decision()
     data = canonical.dumps(decision_body(made, PAYLOADS)).decode()
-    for part in (made.content.text, made.released.text, SECRET, HIDDEN, "4111"):
+    for part in (made.content.text, made.released.text, SECRET, HIDDEN, "4111 1111"):
         assert part not in data
         assert sha256(part.encode()).hexdigest() not in data
 
