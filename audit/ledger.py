@@ -1,4 +1,4 @@
-"""The writer: `open_ledger(url)` gives a `guard.types.Ledger` on SQLite.
+"""The writer: `open_ledger(url)` gives a `guard.protocols.Ledger` on SQLite.
 
     append ─> body, leaf hash, sealed payloads (in the caller's thread) ─> queue ─> one transaction a group ─> Receipt
 
@@ -84,7 +84,7 @@ def open_ledger(
 
 
 class SqlLedger:
-    """A ledger in a SQLite database; satisfies `guard.types.Ledger`. Safe to use from several threads and event loops."""
+    """A ledger in a SQLite database; satisfies `guard.protocols.Ledger`. Safe to use from several threads and event loops."""
 
     def __init__(self, engine: Engine, path: Path, keyring: Keyring, queue_size: int, group_size: int, linger: float) -> None:
         """Use `open_ledger`."""

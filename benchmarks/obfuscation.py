@@ -24,10 +24,11 @@ from pathlib import Path
 import policies
 from guard.chain import Chain, context_of
 from guard.decide import decide
+from guard.protocols import Check
 from guard.registry import checks
 from guard.rules import Policy
 from guard.text.normalise import normalise, readings
-from guard.types import CALLER, Action, Check, Content, Modality, Request, Stage
+from guard.types import CALLER, Action, Content, Modality, Request, Stage
 
 ROOT = Path(__file__).parents[1]
 RULES = {"threat", "identity-attack", "insult"}

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from guard.errors import InputError, RegistryError
+from guard.protocols import Check
 from guard.registry import checks
 from guard.rules import AllOf, AnyOf, CheckSpec, Condition, Found, Policy, ScoreAtLeast
-from guard.types import Action, Check, Finding, Modality, Stage
+from guard.types import Action, Finding, Modality, Stage
 
 ANY = "*"
 """Stands for every label of a check."""

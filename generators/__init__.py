@@ -1,1 +1,1 @@
-"""Adapters that put models behind one protocol, `guard.types.Generator`: language, diffusion, GAN, echo."""
+"""Adapters that put models behind one protocol, `guard.protocols.Generator`: language, diffusion, GAN, echo."""

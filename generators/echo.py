@@ -8,8 +8,9 @@ from typing import Any
 
 from generators.base import MAX_SEED, limited, origin, parse
 from guard.errors import InputError
+from guard.protocols import Generator
 from guard.registry import generators
-from guard.types import Content, Generator, Modality, Stage
+from guard.types import Content, Modality, Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from generators.base import MAX_SEED, Once, Worker, choose_device, limited, orig
 from guard.errors import GenguardError, ModelError
 from guard.imaging import image_content
 from guard.models import BUNDLED, ModelFiles, locate
+from guard.protocols import Generator
 from guard.registry import generators
-from guard.types import Content, Generator, Modality, Stage
+from guard.types import Content, Modality, Stage
 
 if TYPE_CHECKING:
     import torch

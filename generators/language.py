@@ -16,8 +16,9 @@ from generators.sampling import Batch, Settings
 from guard.errors import GenguardError, InputError, ModelError, ParameterError, TooLargeError
 from guard.models import ModelFiles
 from guard.models.pretrained import find, quiet
+from guard.protocols import Generator, TokenMark
 from guard.registry import generators
-from guard.types import Content, Generator, Modality, Stage, TokenMark
+from guard.types import Content, Modality, Stage
 
 MAX_STOPS = 16
 _UNLIMITED = 1 << 30

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import GenerationError
-from guard.types import TokenMark
+from guard.protocols import TokenMark
 
 if TYPE_CHECKING:
     import torch

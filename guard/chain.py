@@ -17,9 +17,10 @@ from typing import cast
 from guard.decide import EARLY_STOP, blocks
 from guard.errors import PolicyError, describe
 from guard.instrument import Instrument, cancelled
+from guard.protocols import Check
 from guard.rules import CheckSpec, Policy
 from guard.taxonomy import CATEGORIES
-from guard.types import Check, CheckResult, Content, Context, Finding, Modality, Place, Region, Scan, Span, Status
+from guard.types import CheckResult, Content, Context, Finding, Modality, Place, Region, Scan, Span, Status
 from guard.workers import Overdue
 
 QUEUE_WAIT_S = 60.0

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from guard.errors import GenerationError, GenguardError
-from guard.types import Content, Generator, TokenGenerator, TokenMark
+from guard.protocols import Generator, TokenGenerator, TokenMark
+from guard.types import Content
 
 _Pair = tuple[int, Content]
 

@@ -14,9 +14,9 @@ from concurrent.futures import Future
 from time import monotonic
 
 from guard.errors import describe
+from guard.protocols import Check
 from guard.registry import checks as registry
 from guard.rules import CheckSpec
-from guard.types import Check
 from guard.workers import Worker
 
 RETRY_S = 30.0

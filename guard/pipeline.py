@@ -29,6 +29,7 @@ from guard.ids import uuid7
 from guard.instrument import Instrument
 from guard.marks import order
 from guard.marks.order import Planned
+from guard.protocols import Generator, Ledger, Marker, SamplingMarker, TokenGenerator, TokenMark
 from guard.redact import redact
 from guard.redaction_key import RedactionKey
 from guard.rules import Policy
@@ -41,10 +42,7 @@ from guard.types import (
     Content,
     Context,
     Decision,
-    Generator,
-    Ledger,
     Mark,
-    Marker,
     Marking,
     Modality,
     Operator,
@@ -53,10 +51,7 @@ from guard.types import (
     Release,
     Request,
     Reviewed,
-    SamplingMarker,
     Stage,
-    TokenGenerator,
-    TokenMark,
     Verdict,
 )
 from guard.workers import Worker

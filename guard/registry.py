@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from typing import Annotated, Any, Generic, NewType, TypeVar, get_args
 
 from guard.errors import RegistryError
-from guard.types import Check, Generator, Marker
+from guard.protocols import Check, Generator, Marker
 
 T = TypeVar("T")
 Recipe = NewType("Recipe", Mapping[str, Any])

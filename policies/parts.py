@@ -14,9 +14,10 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 
 from guard.errors import GenguardError
 from guard.marks.wording import ANY
+from guard.protocols import Check, Marker
 from guard.registry import Recipe, Registry, checks, markers
 from guard.traits import traits_of
-from guard.types import Check, Marker, Modality, Stage
+from guard.types import Modality, Stage
 from policies import schema
 from policies.conditions import Known
 from policies.document import frozen

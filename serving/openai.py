@@ -15,7 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from guard.errors import ParameterError
 from guard.ids import uuid7
 from guard.marks.aigc import envelope
-from guard.types import Generator, Modality, Release, Request
+from guard.protocols import Generator
+from guard.types import Modality, Release, Request
 from serving.gate import error_response, refusal_response
 from serving.schemas import as_base64, evidence, evidence_headers, message_of
 from serving.wiring import Wired

@@ -14,11 +14,12 @@ from guard.errors import ModelError
 from guard.marks.watermark import keyed
 from guard.matching.outbox import record_all
 from guard.pipeline import Guard
+from guard.protocols import Generator
 from guard.redact import keyed_rules
 from guard.redaction_key import RedactionKey
 from guard.registry import generators as registry
 from guard.rules import Policy
-from guard.types import Generator, Operator
+from guard.types import Operator
 from policies import load
 from policies.signing import Trust
 from serving.redaction import need_redaction_key

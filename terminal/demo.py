@@ -23,8 +23,9 @@ from guard import models
 from guard.errors import GenguardError
 from guard.ids import uuid7
 from guard.pipeline import Guard
+from guard.protocols import Generator
 from guard.registry import generators as registry
-from guard.types import Action, CheckResult, Content, Generator, Modality, Release, Request
+from guard.types import Action, CheckResult, Content, Modality, Release, Request
 from serving.wiring import open_guard
 from terminal.display import WIDE
 

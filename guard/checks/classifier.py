@@ -16,11 +16,12 @@ from guard.checks.labels import Given, Meaning, categories, meanings, refuse_unk
 from guard.errors import ModelError
 from guard.models import BUNDLED, pretrained
 from guard.models.detoxify import folder_examples
+from guard.protocols import Check
 from guard.registry import Floor, checks
 from guard.text import windows
 from guard.text.windows import Window
 from guard.traits import Places, Traits
-from guard.types import Check, Content, Examples, Modality, Scan
+from guard.types import Content, Examples, Modality, Scan
 
 _CODE_VERSION = "1"
 Problem = Literal["auto", "single", "multi"]

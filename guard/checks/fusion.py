@@ -15,9 +15,10 @@ from typing import Literal, cast
 
 from guard.errors import CheckError, GenguardError, RegistryError, describe
 from guard.models import files_digest
+from guard.protocols import Check
 from guard.registry import Recipe, checks
 from guard.traits import Traits, joined, traits_of
-from guard.types import Check, Content, Examples, Finding, Modality, Place, Region, Scan, Span
+from guard.types import Content, Examples, Finding, Modality, Place, Region, Scan, Span
 from guard.workers import Worker
 
 How = Literal["max", "mean", "weighted", "vote"]

@@ -21,8 +21,9 @@ from guard.matching.hashes import BITS
 from guard.matching.images import GLOBAL, LOCAL, Found, ImageMatcher, Settings, look
 from guard.matching.snapshot import Snapshot
 from guard.matching.works import is_territory
+from guard.protocols import Check
 from guard.registry import checks
-from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Region, Request, Scan, Stage
+from guard.types import CALLER, Content, Examples, Finding, Modality, Region, Request, Scan, Stage
 
 BUNDLED_BANK = "protected-works"
 MATCHED = "matched"
@@ -36,7 +37,7 @@ OVERLAP = 0.5
 
 
 class ImageMatch:
-    """A `guard.types.Check` over one bank, and over another of cleared works."""
+    """A `guard.protocols.Check` over one bank, and over another of cleared works."""
 
     version = "2"
     modalities = frozenset({Modality.IMAGE})

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import regex as re  # knows properties such as Extended_Pictographic, and whole ranges at once
 
 from guard.errors import RegistryError
+from guard.protocols import Check
 from guard.registry import Floor, checks
 from guard.traits import Traits
-from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
+from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 _CATEGORY = "input"
 LABELS = ("tags", "variation_selectors", "bidi", "zero_width", "stacked_marks", "control", "private_use")

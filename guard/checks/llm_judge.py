@@ -14,9 +14,10 @@ from guard.checks.judge_format import Given, Hazard, hazards, messages, read, sc
 from guard.endpoint import Endpoint, number
 from guard.errors import EndpointError, RegistryError
 from guard.models.judge import MAX_ANSWER_TOKENS, TOPS, Answer, LocalJudge
+from guard.protocols import Check
 from guard.registry import checks
 from guard.traits import Places, Traits
-from guard.types import Check, Content, Examples, Finding, Modality, Scan, Span
+from guard.types import Content, Examples, Finding, Modality, Scan, Span
 
 _CODE_VERSION = "1"
 Prompt = Literal["written", "template"]

@@ -16,11 +16,12 @@ from guard.checks.labels import Given, Meaning, categories, meanings
 from guard.endpoint import Endpoint, number
 from guard.errors import EndpointError, RegistryError
 from guard.imaging import identify
+from guard.protocols import Check
 from guard.registry import Floor, checks
 from guard.taxonomy import CATEGORIES
 from guard.text.windows import readable
 from guard.traits import Places, Traits
-from guard.types import Check, Content, Examples, Finding, Modality, Place, Region, Scan, Span
+from guard.types import Content, Examples, Finding, Modality, Place, Region, Scan, Span
 
 _CODE_VERSION = "1"
 TEXTS_A_REQUEST = 32

@@ -17,9 +17,10 @@ from guard.checks.pii_lists import Terms
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
 from guard.errors import ModelError, RegistryError
+from guard.protocols import Check
 from guard.registry import checks
 from guard.traits import Traits
-from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
+from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine

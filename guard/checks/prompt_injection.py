@@ -18,10 +18,11 @@ from typing import Any
 from guard.checks.injection_features import Features, extract
 from guard.errors import ModelError, RegistryError
 from guard.models import locate
+from guard.protocols import Check
 from guard.registry import Floor, checks
 from guard.text.normalise import readings
 from guard.traits import Places, Traits
-from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
+from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 _CODE_VERSION = "1"
 LABELS = ("injection", "jailbreak", "prompt_extraction")

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.errors import ModelError, RegistryError
+from guard.protocols import Check
 from guard.registry import Floor, checks
 from guard.text.normalise import readings
 from guard.traits import Traits
-from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
+from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 _CATEGORY = "cyber"
 LABELS = ("system_prompt", "canary")

@@ -19,9 +19,10 @@ import regex as re  # of the standard library, 3.11.2 (Debian 12) gets possessiv
 from guard.checks.secret_patterns import KNOWN_EXAMPLES, SPECS, SecretSpec
 from guard.checks.secret_values import SECRET, base62
 from guard.errors import RegistryError
+from guard.protocols import Check
 from guard.registry import checks
 from guard.traits import Traits
-from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
+from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 _CATEGORY = "cyber"
 _LABELS = tuple(dict.fromkeys(spec.label for spec in SPECS))

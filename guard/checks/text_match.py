@@ -18,8 +18,9 @@ from guard.matching import bank as banks
 from guard.matching.passages import OVERLAP, RUNS, SHORTEST_RUN, SIMILARITY, Kind, Passage, PassageMatcher
 from guard.matching.snapshot import Snapshot
 from guard.matching.works import Work, is_territory
+from guard.protocols import Check
 from guard.registry import checks
-from guard.types import CALLER, Check, Content, Examples, Finding, Match, Modality, Request, Scan, Span, Stage
+from guard.types import CALLER, Content, Examples, Finding, Match, Modality, Request, Scan, Span, Stage
 
 BUNDLED_BANK = "protected-texts"
 CATEGORY = "intellectual_property"
@@ -29,7 +30,7 @@ MAX_FINDINGS = 50
 
 
 class TextMatch:
-    """A `guard.types.Check` over one bank, and over another of cleared passages."""
+    """A `guard.protocols.Check` over one bank, and over another of cleared passages."""
 
     version = "1"
     modalities = frozenset({Modality.TEXT})

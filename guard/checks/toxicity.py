@@ -21,10 +21,11 @@ from typing import Literal
 
 from guard.checks.toxicity_reader import Reader
 from guard.models.detoxify import PUBLIC
+from guard.protocols import Check
 from guard.registry import Floor, checks
 from guard.text import windows
 from guard.traits import Places, Traits
-from guard.types import CALLER, Check, Content, Examples, Finding, Modality, Request, Scan, Stage
+from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Stage
 
 _CODE_VERSION = "4"
 BOTH = "bundled/toxicity"

@@ -16,8 +16,9 @@ from uuid import UUID
 from guard.errors import InputError, SettingsError
 from guard.marks import xmp
 from guard.marks.containers import read_xmp, write_xmp
+from guard.protocols import Marker
 from guard.registry import markers
-from guard.types import Content, Decision, Mark, Marker, Marking, Modality, Operator, Release
+from guard.types import Content, Decision, Mark, Marking, Modality, Operator, Release
 
 KIND = "aigc"
 PROPERTY = xmp.Property("http://www.tc260.org.cn/ns/AIGC/1.0/", "TC260", "AIGC")
@@ -67,7 +68,7 @@ def envelope_of(decision: Decision, operator: Operator) -> dict[str, str] | None
 
 
 class FileLabel:
-    """A `guard.types.Marker` for image files. Keeps no state between calls."""
+    """A `guard.protocols.Marker` for image files. Keeps no state between calls."""
 
     kind = KIND
     modality = Modality.IMAGE
@@ -94,7 +95,7 @@ class FileLabel:
 
 
 class AnswerLabel:
-    """A `guard.types.Marker` for texts, which have no file to carry it: answers of the API do (`envelope`)."""
+    """A `guard.protocols.Marker` for texts, which have no file to carry it: answers of the API do (`envelope`)."""
 
     kind = KIND
     modality = Modality.TEXT

@@ -17,8 +17,9 @@ from guard.imaging import identify
 from guard.marks.certificate import Signer, read_signer
 from guard.marks.iptc import GENERATED
 from guard.marks.manifest import ASSERTION, State, context, library, read_credential
+from guard.protocols import Marker
 from guard.registry import markers
-from guard.types import CALLER, Content, Mark, Marker, Marking, Modality, Operator
+from guard.types import CALLER, Content, Mark, Marking, Modality, Operator
 
 KIND = "c2pa"
 GENERATOR = "genguard"
@@ -26,7 +27,7 @@ _SOURCE = "source"
 
 
 class Manifest:
-    """A `guard.types.Marker` for image files. Keeps no state between calls."""
+    """A `guard.protocols.Marker` for image files. Keeps no state between calls."""
 
     kind = KIND
     modality = Modality.IMAGE

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from guard.marks import xmp
 from guard.marks.containers import read_xmp, write_xmp
+from guard.protocols import Marker
 from guard.registry import markers
-from guard.types import Content, Mark, Marker, Marking, Modality
+from guard.types import Content, Mark, Marking, Modality
 
 KIND = "iptc"
 PROPERTY = xmp.Property("http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "Iptc4xmpExt", "DigitalSourceType")
@@ -24,7 +25,7 @@ def read_source_type(data: bytes) -> str | None:
 
 
 class SourceType:
-    """A `guard.types.Marker` for image files. Keeps no state between calls."""
+    """A `guard.protocols.Marker` for image files. Keeps no state between calls."""
 
     kind = KIND
     modality = Modality.IMAGE

@@ -14,8 +14,9 @@ from guard.errors import RegistryError
 from guard.imaging import decode, encode_png
 from guard.marks import font, plate
 from guard.marks.wording import Wording
+from guard.protocols import Marker
 from guard.registry import markers
-from guard.types import Content, Mark, Marker, Marking, Modality
+from guard.types import Content, Mark, Marking, Modality
 
 Position = Literal["start", "end", "top-left", "top", "top-right", "bottom-left", "bottom", "bottom-right"]
 _PLACES = {"start": "top-left", "end": "bottom-right"}
@@ -23,7 +24,7 @@ KIND = "label"
 
 
 class ImageLabel:
-    """A `guard.types.Marker`. Keeps no state between calls."""
+    """A `guard.protocols.Marker`. Keeps no state between calls."""
 
     kind = KIND
     modality = Modality.IMAGE
@@ -74,7 +75,7 @@ class ImageLabel:
 
 
 class TextLabel:
-    """A `guard.types.Marker`. Keeps no state between calls."""
+    """A `guard.protocols.Marker`. Keeps no state between calls."""
 
     kind = KIND
     modality = Modality.TEXT

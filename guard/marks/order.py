@@ -14,9 +14,10 @@ from typing import Any
 
 from guard.errors import describe
 from guard.marks.wording import label_lines
+from guard.protocols import Marker
 from guard.registry import markers
 from guard.rules import MarkSpec
-from guard.types import Content, Mark, Marker, Marking, Modality, Operator, Stage
+from guard.types import Content, Mark, Marking, Modality, Operator, Stage
 
 ORDER = ("watermark", "text_watermark", "label", "aigc", "iptc", "c2pa")
 """Names of the markers, first to last. One that is not here, a third party's, comes before all of them."""

@@ -1,6 +1,6 @@
 """The watermark of texts: asked for by a policy, put in by the generator while it draws tokens, and read back here.
 
-Only a generator that draws its tokens in this process can carry it (`guard.types.TokenGenerator`): of a remote model's text, of
+Only a generator that draws its tokens in this process can carry it (`guard.protocols.TokenGenerator`): of a remote model's text, of
 an echo, or of content that was made elsewhere the mark says that it is not there. It says the same of what is too short, or
 leaves too little choice, to be told from chance. A text is never changed here. The mark tells that a text came from this
 operator's models; which decision it came from it cannot tell.
@@ -17,8 +17,9 @@ from guard.keyfile import KEY_SIZE
 from guard.marks.key import ADVICE
 from guard.marks.token_marks import LEAST_TOKENS, SURE, Method, Strength, TextReading, TokenWatermark, Verdict
 from guard.marks.wording import PROFILES, Wording
+from guard.protocols import Marker, TokenGenerator, TokenMark
 from guard.registry import markers
-from guard.types import Content, Mark, Marker, Marking, Modality, Operator, TokenGenerator, TokenMark
+from guard.types import Content, Mark, Marking, Modality, Operator
 
 KIND = "text_watermark"
 BUNDLED_MODEL = "bundled/language-service"
@@ -56,7 +57,7 @@ def without_label(text: str, labels: Collection[str] = ()) -> str:
 
 
 class TextWatermark:
-    """A `guard.types.SamplingMarker`. Keeps how each generator reads text; threads may share it."""
+    """A `guard.protocols.SamplingMarker`. Keeps how each generator reads text; threads may share it."""
 
     kind = KIND
     modality = Modality.TEXT

@@ -45,7 +45,7 @@ def read_tile(data: bytes, key: bytes, *, thorough: bool = True, budget: Budget 
 
 
 class TileWatermark:
-    """A `guard.types.Marker`. Keeps no state between calls, so threads may share it."""
+    """A `guard.protocols.Marker`. Keeps no state between calls, so threads may share it."""
 
     kind = KIND
     modality = Modality.IMAGE

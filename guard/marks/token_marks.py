@@ -78,7 +78,7 @@ class TextReading:
 
 
 class TokenWatermark:
-    """A `guard.types.TokenMark` of one method and key, which also reads itself. Keeps no state."""
+    """A `guard.protocols.TokenMark` of one method and key, which also reads itself. Keeps no state."""
 
     width = WIDTH
 

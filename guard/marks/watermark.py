@@ -23,9 +23,10 @@ from guard.imaging import decode, eight_bits, encode_png, open_picture
 from guard.keyfile import KEY_SIZE
 from guard.marks.key import ADVICE
 from guard.marks.tile_marker import TileWatermark, read_tile
+from guard.protocols import Marker
 from guard.registry import markers
 from guard.rules import MarkSpec
-from guard.types import Content, Mark, Marker, Marking, Modality, Operator
+from guard.types import Content, Mark, Marking, Modality, Operator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,7 @@ def payload_in(data: bytes, method: str, key: bytes = b"") -> str:
 
 
 class Watermark:
-    """A `guard.types.Marker`. Keeps no state between calls, so threads may share it."""
+    """A `guard.protocols.Marker`. Keeps no state between calls, so threads may share it."""
 
     kind = "watermark"
     modality = Modality.IMAGE

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from guard.protocols import TokenGenerator
 from guard.rules import MarkSpec
-from guard.types import Action, Modality, Stage, TokenGenerator
+from guard.types import Action, Modality, Stage
 from policies.lint.registry import Level, Note, lint
 from policies.lint.subject import Subject
 from policies.mistake import Position, listed

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from guard.errors import GenguardError
+from guard.protocols import Generator
 from guard.registry import generators
 from guard.rules import AllOf, AnyOf, CheckSpec, Condition, Found, Not, Policy, Rule, ScoreAtLeast, ScoreByLanguage
 from guard.traits import Traits
-from guard.types import Generator
 from policies.conditions import RESERVED, Known
 from policies.lint.comments import Allowance
 from policies.loaded import LoadedPolicy

@@ -9,10 +9,11 @@ from time import perf_counter
 
 from guard.chain import Chain
 from guard.errors import PolicyError
+from guard.protocols import Check
 from guard.registry import checks as registry
 from guard.rules import CheckSpec, Policy
 from guard.sync import run_sync
-from guard.types import Check, CheckResult, Content, Examples, Modality, Scan
+from guard.types import CheckResult, Content, Examples, Modality, Scan
 
 BATCH = 16
 """Contents measured together."""

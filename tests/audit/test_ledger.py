@@ -20,7 +20,8 @@ from audit.ledger import SqlLedger, open_ledger
 from audit.query import show
 from audit.verify import verify
 from guard.errors import LedgerError, LedgerFullError
-from guard.types import Action, Finding, Ledger
+from guard.protocols import Ledger
+from guard.types import Action, Finding
 
 
 def bodies(path) -> list[bytes]:

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from guard.errors import ModelError, RegistryError
+from guard.protocols import Check
 from guard.registry import checks
 from guard.text import windows
-from guard.types import Check, Scan
+from guard.types import Scan
 from policies import loads
 from policies.mistake import PolicyFileError
 from tests.fakes import text

@@ -12,10 +12,11 @@ import pytest
 
 from guard.chain import Chain
 from guard.conditions import covers
+from guard.protocols import Check
 from guard.registry import checks
 from guard.rules import CheckSpec, Found, Policy, Rule
 from guard.taxonomy import CATEGORIES
-from guard.types import CALLER, Action, Check, CheckResult, Content, Context, Modality, Request, Stage, Status
+from guard.types import CALLER, Action, CheckResult, Content, Context, Modality, Request, Stage, Status
 from tests.services import chat, moderation, serving
 from tests.tiny_models import MULTI, threat_classifier
 

@@ -15,10 +15,11 @@ from guard.chain import Chain
 from guard.checks.fusion import MEMBER_FAILED, Fusion, Rule
 from guard.decide import decide
 from guard.errors import CheckError, GenguardError, RegistryError
+from guard.protocols import Check
 from guard.registry import checks
 from guard.rules import CheckSpec, Found, Policy, ScoreAtLeast
 from guard.rules import Rule as PolicyRule
-from guard.types import Action, Check, CheckResult, Content, Context, Modality, Region, Scan, Span, Stage, Status
+from guard.types import Action, CheckResult, Content, Context, Modality, Region, Scan, Span, Stage, Status
 from policies import loads
 from policies.mistake import PolicyFileError
 from tests.fakes import FakeCheck, ImageCheck, UnloadableCheck, finding, text

@@ -14,8 +14,9 @@ from guard.imaging import image_content
 from guard.matching import bank as banks
 from guard.matching.images import fingerprints, hash_score
 from guard.matching.works import Work
+from guard.protocols import Check
 from guard.registry import checks
-from guard.types import CALLER, Check, Content, Modality, Region, Request, Stage
+from guard.types import CALLER, Content, Modality, Region, Request, Stage
 
 WORKS = Path(__file__).parents[2] / "training" / "diffusion" / "works"
 

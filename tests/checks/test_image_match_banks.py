@@ -11,8 +11,9 @@ from PIL import Image
 from guard.checks import image_match
 from guard.imaging import image_content
 from guard.matching.snapshot import Snapshot, snapshot_of
+from guard.protocols import Check
 from guard.registry import checks
-from guard.types import CALLER, Check, Content, Request, Scan, Stage
+from guard.types import CALLER, Content, Request, Scan, Stage
 from tests.matching.photos import bank, page, photo, work
 
 

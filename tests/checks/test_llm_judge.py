@@ -16,9 +16,10 @@ import transformers
 from guard.checks.judge_format import fence, hazards, messages, read, score
 from guard.errors import EndpointError, GenguardError, ModelError, RegistryError
 from guard.models.judge import Answer
+from guard.protocols import Check
 from guard.registry import checks
 from guard.taxonomy import CATEGORIES
-from guard.types import Check, Content, Scan, Span, Stage
+from guard.types import Content, Scan, Span, Stage
 from policies import loads
 from tests.fakes import text
 from tests.services import KEY, Service, chat, serving

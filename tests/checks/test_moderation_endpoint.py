@@ -16,10 +16,11 @@ from guard.chain import Chain
 from guard.checks.moderation_endpoint import DEFAULT_LABELS
 from guard.decide import decide
 from guard.errors import EndpointError, RegistryError
+from guard.protocols import Check
 from guard.registry import checks
 from guard.rules import CheckSpec, Policy, Rule, ScoreAtLeast
 from guard.taxonomy import CATEGORIES
-from guard.types import Action, Check, Content, Context, Modality, Region, Scan, Span, Stage, Status
+from guard.types import Action, Content, Context, Modality, Region, Scan, Span, Stage, Status
 from policies import loads
 from tests.fakes import image, png, text
 from tests.services import CATEGORIES as OPENAI

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from guard.checks import pii, pii_checksums, pii_engine, pii_spec
 from guard.errors import ModelError, RegistryError
+from guard.protocols import Check
 from guard.registry import checks
 from guard.taxonomy import CATEGORIES
-from guard.types import CALLER, Check, Content, Modality, Request, Span, Stage
+from guard.types import CALLER, Content, Modality, Request, Span, Stage
 from tests.checks import pii_negatives
 
 

@@ -17,10 +17,11 @@ from detoxify import detoxify as detoxify_module
 from guard.errors import ModelError, RegistryError
 from guard.models import BUNDLED, sha256
 from guard.models.detoxify import load_folder
+from guard.protocols import Check
 from guard.registry import checks
 from guard.taxonomy import CATEGORIES
 from guard.text import windows
-from guard.types import CALLER, Check, Content, Modality, Request, Span, Stage
+from guard.types import CALLER, Content, Modality, Request, Span, Stage
 
 FOLDER = BUNDLED / "toxicity-en"
 ROOT = Path(__file__).parents[2]

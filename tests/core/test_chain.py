@@ -18,8 +18,9 @@ import pytest
 from guard.chain import Chain, context_of
 from guard.decide import EARLY_STOP
 from guard.errors import InputError, PolicyError, RegistryError
+from guard.protocols import Check
 from guard.rules import Found
-from guard.types import Action, Check, CheckResult, Content, Finding, Region, Scan, Span, Stage, Status
+from guard.types import Action, CheckResult, Content, Finding, Region, Scan, Span, Stage, Status
 from tests.fakes import (
     IMAGE,
     AsyncCheck,

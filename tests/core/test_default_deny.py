@@ -23,8 +23,9 @@ from guard.errors import (
     TooLargeError,
 )
 from guard.pipeline import Guard
+from guard.protocols import Check
 from guard.rules import Found, MarkSpec
-from guard.types import Action, Check, Content, Mark, Marking, Modality, Region, Release, Request, Scan, Span, Stage
+from guard.types import Action, Content, Mark, Marking, Modality, Region, Release, Request, Scan, Span, Stage
 from tests.fakes import (
     IMAGE,
     AsyncCheck,

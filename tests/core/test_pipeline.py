@@ -22,9 +22,10 @@ from guard.chain import Chain
 from guard.generation import generate
 from guard.imaging import decode
 from guard.pipeline import Guard
+from guard.protocols import Check
 from guard.rules import AllOf, Attribute, Found, MarkSpec
 from guard.sync import run_sync
-from guard.types import Action, Check, Content, Mark, Marking, Modality, Receipt, Release, Request, Stage
+from guard.types import Action, Content, Mark, Marking, Modality, Receipt, Release, Request, Stage
 from tests.fakes import (
     EchoGenerator,
     FakeCheck,

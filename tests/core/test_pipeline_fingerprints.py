@@ -14,8 +14,9 @@ from guard import pipeline
 from guard.chain import Chain
 from guard.matching import likeness
 from guard.pipeline import Guard
+from guard.protocols import Check
 from guard.rules import Found
-from guard.types import Action, Check, Request, Stage
+from guard.types import Action, Request, Stage
 from tests.fakes import ImageCheck, MemoryLedger, WordCheck, png, policy, rule, spec
 
 PHOTO = (Path(__file__).parents[1] / "data" / "photos" / "kitchen.jpg").read_bytes()

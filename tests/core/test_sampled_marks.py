@@ -11,9 +11,10 @@ import pytest
 from guard.chain import Chain
 from guard.marks import order
 from guard.pipeline import Guard
+from guard.protocols import TokenGenerator, TokenMark
 from guard.registry import Registry
 from guard.rules import MarkSpec, Policy
-from guard.types import CALLER, Action, Content, Mark, Marking, Modality, Operator, Request, Stage, TokenGenerator, TokenMark
+from guard.types import CALLER, Action, Content, Mark, Marking, Modality, Operator, Request, Stage
 from tests.fakes import FakeCheck, ListGenerator, MemoryLedger, policy, spec, word_policy
 
 

@@ -9,9 +9,10 @@ import pytest
 import guard
 from guard import errors, rules, types
 from guard.errors import GenguardError, PolicyError, describe
+from guard.protocols import Check, Generator
 from guard.rules import CheckSpec
 from guard.taxonomy import CATEGORIES
-from guard.types import Action, Check, Content, Generator, Modality, Request, Stage
+from guard.types import Action, Content, Modality, Request, Stage
 from tests.fakes import FakeCheck, ListGenerator, image, png, policy, spec, text
 
 VALUES = [

@@ -12,8 +12,9 @@ import pytest
 
 from guard.errors import ParameterError, RegistryError
 from guard.imaging import identify
+from guard.protocols import Generator
 from guard.registry import generators
-from guard.types import CALLER, Content, Generator, Modality, Request, Stage
+from guard.types import CALLER, Content, Modality, Request, Stage
 
 PROMPTS = (
     "I would like to book a table for two in San Jose.",

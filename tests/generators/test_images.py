@@ -21,8 +21,9 @@ from generators.gan import DARKEST, LIGHTEST
 from guard.errors import GenerationError, ModelError, ParameterError
 from guard.imaging import decode
 from guard.models import BUNDLED, locate, write_manifest
+from guard.protocols import Generator
 from guard.registry import generators
-from guard.types import CALLER, Content, Generator, Modality, Request, Stage
+from guard.types import CALLER, Content, Modality, Request, Stage
 
 FAST = {"steps": 2}
 

@@ -19,8 +19,9 @@ from guard.marks.text_watermark import read_text_watermark
 from guard.marks.token_marks import METHODS, Method, TokenWatermark, Verdict
 from guard.models import BUNDLED
 from guard.pipeline import Guard
+from guard.protocols import TokenMark
 from guard.rules import MarkSpec
-from guard.types import CALLER, Action, Content, Modality, Operator, Request, Stage, TokenMark
+from guard.types import CALLER, Action, Content, Modality, Operator, Request, Stage
 from tests.fakes import FakeCheck, MemoryLedger, policy, spec
 
 CONTEXT = 64

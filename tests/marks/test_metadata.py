@@ -23,7 +23,8 @@ from guard.marks import order, xmp
 from guard.marks.aigc import PROPERTY, describe, parse, read_aigc
 from guard.marks.containers import read_xmp, write_xmp
 from guard.marks.iptc import GENERATED, read_source_type
-from guard.types import CALLER, Content, Marker, Modality, Operator, Request, Stage
+from guard.protocols import Marker
+from guard.types import CALLER, Content, Modality, Operator, Request, Stage
 from tests.fakes import marking, text
 
 DECISION = UUID("01900000-0000-7000-8000-0000a5c3f00f")

@@ -22,8 +22,9 @@ import train
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from guard.protocols import Generator
 from guard.registry import generators
-from guard.types import CALLER, Content, Generator, Modality, Request, Stage
+from guard.types import CALLER, Content, Modality, Request, Stage
 
 ROWS = 480
 """Rows of the development split that perplexity is taken over."""

@@ -25,8 +25,9 @@ from evaluation.labels import Labelled
 from evaluation.spans import Agreement, agreement, by_type
 from guard.checks.name_tagger import NameTagger
 from guard.checks.pii_names import MODEL_LABELS, read
+from guard.protocols import Check
 from guard.registry import checks
-from guard.types import CALLER, Check, Content, Modality, Request, Stage
+from guard.types import CALLER, Content, Modality, Request, Stage
 
 TYPES = ("PERSON", "STREET_ADDRESS", "LOCATION", "ORGANIZATION")
 ENGLISH = (

@@ -28,8 +28,9 @@ from structured_templates import CHINESE, ENGLISH, NEUTRAL, NEUTRAL_CHINESE
 from evaluation.labels import Labelled
 from evaluation.spans import agreement, by_type
 from guard.checks.pii_checksums import bech32
+from guard.protocols import Check
 from guard.registry import checks
-from guard.types import CALLER, Check, Content, Modality, Request, Stage
+from guard.types import CALLER, Content, Modality, Request, Stage
 
 _GAP = re.compile(r"\{(!?)(\w+)(?::(\w+))?\}")
 NAMES = ("PERSON", "LOCATION", "STREET_ADDRESS", "ORGANIZATION")

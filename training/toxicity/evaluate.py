@@ -20,8 +20,9 @@ import pandas as pd
 import torch
 from data import DATA, LABELS, SEED, load
 
+from guard.protocols import Check
 from guard.registry import checks
-from guard.types import CALLER, Check, Content, Modality, Request, Scan, Stage
+from guard.types import CALLER, Content, Modality, Request, Scan, Stage
 
 _KINDS = (
     ("civil_toxic_spans", "insult"),

@@ -25,8 +25,9 @@ from relabel import BETWEEN, digest, second_labels
 from scipy.stats import rankdata
 
 sys.path.insert(0, str(ROOT))
+from guard.protocols import Check
 from guard.registry import checks
-from guard.types import CALLER, Check, Content, Modality, Request, Stage
+from guard.types import CALLER, Content, Modality, Request, Stage
 
 Scorer = Callable[[Sequence[str]], np.ndarray]
 _HUNDRED = ("感谢您的来信。我们查看了订单，包裹已于星期一从仓库发出，预计明天下午送到。" * 3)[:100]
