@@ -21,7 +21,7 @@ from uuid import UUID
 
 from guard.admission import Limits, admit
 from guard.bench import Bench, Deployment, Seat, require_no_key, require_usable
-from guard.chain import Chain, context_of
+from guard.chain import Chain, context_for, context_of
 from guard.decide import REDACTION, decide, refuse, set_aside, settle
 from guard.errors import GenerationError, GenguardError, InputError, ModelError, PolicyError, describe
 from guard.generation import generate
@@ -262,7 +262,7 @@ class Guard:
         generator: str = CALLER.generator,
     ) -> Release:
         """Record an input that cannot be judged at all, and release nothing. Its payload is not kept."""
-        context = Context(stage, modality, generator, request.tenant, request.language, time=datetime.now(UTC))
+        context = context_for(request, stage, modality, generator, time=datetime.now(UTC))
         seat = self._bench.seat(context, request)
         return await self._record(seat, _decision(None, context, request, refuse(error, seat.policy if seat else None)))
 
@@ -369,7 +369,7 @@ class Guard:
             except InputError as error:
                 modality = Modality.TEXT if isinstance(data, str) else Modality.IMAGE
                 modality = data.modality if isinstance(data, Content) else modality
-                context = Context(stage, modality, made.generator, whose.tenant, whose.language, time=now)
+                context = context_for(whose, stage, modality, made.generator, time=now)
                 jobs.append(_Job(None, context, whose, parent, bench.seat(context, whose), error))
             else:
                 context = context_of(content, now)
@@ -521,7 +521,7 @@ def _sampling(bench: Bench, generator: Generator, prompt: Content) -> TokenMark 
     """The mark that goes into outputs while they are made: of the policy that will judge them."""
     if not isinstance(generator, TokenGenerator):
         return None
-    context = Context(Stage.OUTPUT, generator.modality, generator.name, prompt.request.tenant)
+    context = context_for(prompt.request, Stage.OUTPUT, generator.modality, generator.name)
     seat = bench.seat(context, prompt.request)
     markers = (one.marker for one in seat.marks) if seat else ()
     found = (one for one in markers if isinstance(one, SamplingMarker) and one.modality is generator.modality)

@@ -152,6 +152,8 @@ def _request(headers: Headers, caller: Caller | None) -> Request:
         subject=headers.get("x-genguard-subject", "")[:200],
         language=headers.get("x-genguard-language", "und")[:35],
         conversation=headers.get("x-genguard-conversation", "")[:200],
+        purpose=headers.get("x-genguard-purpose", "")[:200],
+        consent=headers.get("x-genguard-consent", "")[:200],
     )
 
 
