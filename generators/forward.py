@@ -1,4 +1,4 @@
-"""Forward passes of language models over a batch of rows: one kind reads on where it wrote, the other reads first, then writes."""
+"""Forward passes of language models over a batch of rows: of a decoder alone, or of an encoder and then a decoder."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ class LanguageModel:
                     messages or [{"role": "user", "content": prompt.text}], tokenize=False, add_generation_prompt=True
                 )
             )
-        except Exception as error:
-            # The message of a template may quote what it was given.
+        except Exception as error:  # noqa: BLE001 - a template is a program of its own
+            # What it says may quote what it was given.
             roles = ", ".join(turn.role for turn in prompt.turns[:8]) or "user"
             raise InputError(
                 f"{where}: the model's chat template takes no conversation of these turns: {roles} ({type(error).__name__})",
