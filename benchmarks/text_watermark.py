@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from generators.language import _load
-from generators.sampling import Batch, Settings
+from generators.language_model import load
+from generators.sampling import Batch, Order, Settings
 from guard.marks.text_watermark import BUNDLED_MODEL, without_label
 from guard.marks.token_marks import LEAST_TOKENS, SURE, Method, Strength, TextReading, TokenWatermark, Verdict
 from guard.models import BUNDLED
@@ -63,7 +63,7 @@ class Bench:
     """The bundled model with its prompts."""
 
     def __init__(self, replies: int) -> None:
-        self.loaded = _load(BUNDLED_MODEL, "cpu", None)
+        self.loaded = load(BUNDLED_MODEL, "cpu", None)
         lines = (BUNDLED / "language-service" / "prompts.txt").read_text("utf-8").splitlines()
         prompts = [line for line in lines if line.strip()]
         contents = [Content(Modality.TEXT, one, "text/plain", Stage.PROMPT, CALLER, Request("r")) for one in prompts]
@@ -78,19 +78,19 @@ class Bench:
             return output
 
         hook = self.loaded.model.register_forward_hook(bar)
-        outputs: dict[int, list[int]] = {}
+        outputs: list[list[int]] = [[] for _ in self.prompts]
         start = time.process_time()
         for at in range(0, len(self.prompts), 30):
             rows = self.prompts[at : at + 30]
-            seeds, marks = list(range(at, at + len(rows))), [mark] * len(rows)
-            limits = [MOST] * len(rows)
-            batch = Batch(self.loaded.model, rows, seeds=seeds, limits=limits, settings=SETTINGS, marks=marks)
-            outputs |= {at + row: tokens for row, tokens in batch.run(self.loaded.ends, lambda _: False)}
+            orders = [Order(prompt, at + row, MOST, SETTINGS, mark) for row, prompt in enumerate(rows)]
+            for drawn in Batch(self.loaded.forward(rows), orders).steps(self.loaded.ends, lambda _row, _token: False):
+                for one in drawn:
+                    if one.token is not None:
+                        outputs[at + one.row].append(one.token)
         spent = time.process_time() - start
-        tokens = [outputs[at] for at in range(len(self.prompts))]
-        perplexity = self._perplexity(tokens)  # with the end tokens barred as they were
+        perplexity = self._perplexity(outputs)  # with the end tokens barred as they were
         hook.remove()
-        return Made([self.loaded.decode(one, ()) for one in tokens], perplexity, sum(map(len, tokens)) / spent)
+        return Made([self.loaded.text(one).strip() for one in outputs], perplexity, sum(map(len, outputs)) / spent)
 
     def _perplexity(self, outputs: Sequence[Sequence[int]]) -> float:
         """Of the outputs after their prompts, by the unmarked model at temperature 1."""

@@ -26,7 +26,7 @@ from guard.imaging import image_content
 from guard.models import ModelFiles, locate
 from guard.protocols import Generator
 from guard.registry import generators
-from guard.types import Content, Modality, Stage
+from guard.types import Content, Making, Modality, Stage
 
 if TYPE_CHECKING:
     import torch
@@ -104,10 +104,11 @@ class DiffusionGenerator:
         for start in range(0, len(outputs), size):
             batch = outputs[start : start + size]
             drawn = loaded.draw([prompts[index].text for index, _ in batch], [seed for _, seed in batch], asked)
-            for (index, seed), (image, chosen) in zip(batch, drawn, strict=True):
+            for at, ((index, seed), (image, chosen)) in enumerate(zip(batch, drawn, strict=True), start):
                 made = {**asdict(asked), **chosen, "n": None, "width": image.width, "height": image.height}
                 source = origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=made, seed=seed)
-                yield index, image_content(image, stage=Stage.OUTPUT, origin=source, request=prompts[index].request)
+                request, making = prompts[index].request, Making(at % asked.n)
+                yield index, image_content(image, stage=Stage.OUTPUT, origin=source, request=request, making=making)
 
 
 @dataclass(frozen=True, slots=True)

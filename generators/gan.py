@@ -25,7 +25,7 @@ from guard.imaging import image_content
 from guard.models import BUNDLED, ModelFiles, locate
 from guard.protocols import Generator
 from guard.registry import generators
-from guard.types import Content, Modality, Stage
+from guard.types import Content, Making, Modality, Stage
 
 if TYPE_CHECKING:
     import torch
@@ -76,10 +76,12 @@ class GanGenerator:
         outputs = output_seeds(len(prompts), asked.n, asked.seed)
         for start in range(0, len(outputs), BATCH):
             batch = outputs[start : start + BATCH]
-            for (index, seed), image in zip(batch, loaded.draw([seed for _, seed in batch], asked.truncation), strict=True):
+            drawn = loaded.draw([seed for _, seed in batch], asked.truncation)
+            for at, ((index, seed), image) in enumerate(zip(batch, drawn, strict=True), start):
                 made = {**asdict(asked), "n": None}
                 source = origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=made, seed=seed)
-                yield index, image_content(image, stage=Stage.OUTPUT, origin=source, request=prompts[index].request)
+                request, making = prompts[index].request, Making(at % asked.n)
+                yield index, image_content(image, stage=Stage.OUTPUT, origin=source, request=request, making=making)
 
 
 @dataclass(frozen=True, slots=True)

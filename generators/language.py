@@ -1,27 +1,27 @@
-"""Text from causal language models of `transformers`: a folder, a hub name, or the bundled service agent.
+"""Text from language models of `transformers`, causal or encoder-decoder: a folder, a hub name, or the bundled service agent.
 
-Safetensors only, no code from the folder. A tokenizer with a chat template gets the prompt as one message of the user;
-without one the model continues the prompt as it stands.
+Safetensors only, no code from the folder. A tokenizer with a chat template gets the prompt's turns as messages, and a prompt
+without turns as one message of the user; without a template the model reads the prompt as it stands.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from generators.base import MAX_SEED, Once, Worker, choose_device, limited, origin, output_seeds, parse
-from generators.sampling import Batch, Settings
-from guard.errors import GenguardError, InputError, ModelError, ParameterError, TooLargeError
-from guard.models import ModelFiles
-from guard.models.pretrained import find, quiet
-from guard.protocols import Generator, TokenMark
+from generators.base import MAX_SEED, Once, Worker, limited, origin, output_seeds, parse
+from generators.language_model import LanguageModel, load
+from generators.sampling import Batch, Drawn, Order, Score, Settings
+from generators.spelling import Spelling
+from guard.errors import ParameterError
+from guard.protocols import Generator, Piece, TokenMark
 from guard.registry import generators
-from guard.types import Content, Modality, Stage
+from guard.types import Content, Making, Modality, Origin, Stage, TokenScore
 
 MAX_STOPS = 16
-_UNLIMITED = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,24 @@ class LanguageParameters:
     repetition_penalty: float = limited(1.0, 1.0, 2.0)
     stop: tuple[str, ...] = ()
     """An output ends before the first of these."""
+    logprobs: bool = False
+    """Whether an output tells how likely the model found its tokens, before any of these settings."""
+    top_logprobs: int = limited(0, 0, 20)
+    """And which others were likeliest in their place."""
 
     @property
     def settings(self) -> Settings:
         """What of it concerns the choice of a token."""
         return Settings(self.temperature, self.top_p, self.top_k, self.repetition_penalty)
 
+    def recorded(self) -> dict[str, Any]:
+        """What of it an origin names: all that an output depends on, but the seed, which is its own."""
+        left_out = dict.fromkeys(("n", "logprobs", "top_logprobs"))
+        return asdict(self) | left_out | {"stop": json.dumps(self.stop) if self.stop else None}
+
 
 class LanguageGenerator:
-    """One causal language model as a generator."""
+    """One language model as a generator."""
 
     modality = Modality.TEXT
 
@@ -59,10 +68,10 @@ class LanguageGenerator:
         self.model = model
         self._batch = batch
         self._worker = Worker(name)
-        self._loaded = Once(lambda: _load(model, device, revision))
+        self._loaded = Once(lambda: load(model, device, revision))
 
     def load(self) -> None:
-        """Load the model. Raises ModelError when it is not there, was changed, or is no causal language model."""
+        """Load the model. Raises ModelError when it is not there, was changed, or is no language model."""
         self._loaded.get()
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
@@ -77,149 +86,124 @@ class LanguageGenerator:
         self, prompts: Sequence[Content], parameters: Mapping[str, Any], marks: Sequence[TokenMark | None], /
     ) -> AsyncIterator[tuple[int, Content]]:
         """The same with a watermark, or None, for the outputs of each prompt; at temperature 0 there is no choice to mark."""
-        asked = parse(LanguageParameters, parameters, generator=self.name)
-        if len(asked.stop) > MAX_STOPS or not all(asked.stop):
-            found = f"{len(asked.stop)} sequences" if len(asked.stop) > MAX_STOPS else "an empty sequence"
-            raise ParameterError(f"{self.name}: parameter 'stop': found {found}, expected up to {MAX_STOPS} that are not empty")
-        each = list(marks) or [None] * len(prompts)
-        return self._worker.stream(lambda: self._generate(prompts, asked, each))
+        asked, each = self._asked(parameters), list(marks) or [None] * len(prompts)
+        return self._worker.stream(lambda: self._outputs(prompts, asked, each))
+
+    def stream(
+        self, prompts: Sequence[Content], parameters: Mapping[str, Any], marks: Sequence[TokenMark | None] = (), /
+    ) -> AsyncIterator[tuple[int, Piece]]:
+        """Yield what each token adds; the last piece of an output brings the whole of it. Raises as a call does."""
+        asked, each = self._asked(parameters), list(marks) or [None] * len(prompts)
+        return self._flat(self._worker.stream(lambda: self._steps(prompts, asked, each)))
 
     def tokens(self, text: str, /) -> Sequence[int]:
         """Token ids of an output as a reader finds them, without special ones. Raises as `load`."""
         return self._loaded.get().tokens(text)
 
-    def _generate(
+    def _asked(self, parameters: Mapping[str, Any]) -> LanguageParameters:
+        asked = parse(LanguageParameters, parameters, generator=self.name)
+        if len(asked.stop) > MAX_STOPS or not all(asked.stop):
+            found = f"{len(asked.stop)} sequences" if len(asked.stop) > MAX_STOPS else "an empty sequence"
+            raise ParameterError(f"{self.name}: parameter 'stop': found {found}, expected up to {MAX_STOPS} that are not empty")
+        if asked.top_logprobs and not asked.logprobs:
+            raise ParameterError(f"{self.name}: parameter 'top_logprobs': found it without logprobs, expected both")
+        return asked
+
+    async def _flat(self, steps: Any) -> AsyncIterator[tuple[int, Piece]]:
+        async with aclosing(steps) as lists:
+            async for pieces in lists:
+                for piece in pieces:
+                    yield piece
+
+    def _outputs(
         self, prompts: Sequence[Content], asked: LanguageParameters, marks: Sequence[TokenMark | None]
     ) -> Iterator[tuple[int, Content]]:
+        for pieces in self._steps(prompts, asked, marks):
+            for index, piece in pieces:
+                if piece.content is not None:
+                    yield index, piece.content
+
+    def _steps(
+        self, prompts: Sequence[Content], asked: LanguageParameters, marks: Sequence[TokenMark | None]
+    ) -> Iterator[list[tuple[int, Piece]]]:
+        """What each step of each batch brings, where it brings anything."""
         loaded = self._loaded.get()
         encoded = [loaded.encode(prompt, f"{self.name}: prompt {index}") for index, prompt in enumerate(prompts)]
         outputs = output_seeds(len(prompts), asked.n, asked.seed)
-        recorded = asdict(asked) | {"n": None, "stop": json.dumps(asked.stop) if asked.stop else None}
+        replies = [
+            _Reply(
+                loaded,
+                asked,
+                prompts[index],
+                at % asked.n,
+                self._origin(loaded, asked, seed, marks[index]),
+                Order(
+                    encoded[index],
+                    seed,
+                    min(asked.max_new_tokens, loaded.room(encoded[index])),
+                    asked.settings,
+                    marks[index],
+                    asked.top_logprobs if asked.logprobs else None,
+                ),
+            )
+            for at, (index, seed) in enumerate(outputs)
+        ]
         for start in range(0, len(outputs), self._batch):
-            asking = outputs[start : start + self._batch]
-            batch = Batch(
-                loaded.model,
-                [encoded[index] for index, _ in asking],
-                seeds=[seed for _, seed in asking],
-                limits=[min(asked.max_new_tokens, loaded.room(encoded[index])) for index, _ in asking],
-                settings=asked.settings,
-                marks=[marks[index] for index, _ in asking],
-            )
-            for row, tokens in batch.run(loaded.ends, lambda tokens: loaded.stopped(tokens, asked.stop)):
-                index, seed = asking[row]
-                mark = marks[index]
-                named = recorded | ({"text_watermark": mark.method} if mark and asked.temperature > 0 else {})
-                source = origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=named, seed=seed)
-                text = loaded.decode(tokens, asked.stop)
-                yield index, Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, source, prompts[index].request)
+            beside = replies[start : start + self._batch]
+            batch = Batch(loaded.forward([one.order.prompt for one in beside]), [one.order for one in beside])
+            for drawn in batch.steps(loaded.ends, lambda row, token, beside=beside: beside[row].add(token)):  # type: ignore[misc]
+                pieces = [(outputs[start + one.row][0], beside[one.row].piece(one)) for one in drawn]
+                if some := [(index, piece) for index, piece in pieces if piece.text or piece.content is not None]:
+                    yield some
+
+    def _origin(self, loaded: LanguageModel, asked: LanguageParameters, seed: int, mark: TokenMark | None) -> Origin:
+        named = asked.recorded() | ({"text_watermark": mark.method} if mark and asked.temperature > 0 else {})
+        return origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=named, seed=seed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A model on its device with its tokenizer."""
+class _Reply:
+    """One output on its way from tokens to a content."""
 
-    model: Any
-    tokenizer: Any
-    files: ModelFiles
-    ends: frozenset[int]
-    """Tokens that end an output."""
-    context: int | None
-    """Tokens of prompt and output together; None: without a limit."""
+    def __init__(
+        self,
+        loaded: LanguageModel,
+        asked: LanguageParameters,
+        prompt: Content,
+        choice: int,
+        source: Origin,
+        order: Order,
+    ) -> None:
+        self._loaded, self._prompt, self._choice, self._source = loaded, prompt, choice, source
+        self.order = order
+        self._spelling: Spelling = loaded.spelling(asked.stop)
+        self._ready = ""
+        self._tokens: list[int] = []
+        self._scores: list[tuple[Score, tuple[tuple[str, float], ...]]] = []
 
-    def encode(self, prompt: Content, where: str) -> list[int]:
-        """Token ids of a prompt. Raises InputError or TooLargeError; `where` names the prompt."""
-        if prompt.modality is not Modality.TEXT:
-            raise InputError(f"{where}: found {prompt.modality.value}, expected text")
-        if not prompt.text.strip():
-            raise InputError(f"{where}: found an empty text, expected at least one character")
-        try:
-            prompt.text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"{where}: found an unpaired surrogate at {error.start}, expected Unicode text") from None
-        text, chat = prompt.text, self.tokenizer.chat_template is not None
-        if chat:
-            message = [{"role": "user", "content": text}]
-            text = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-        ids = [int(token) for token in self.tokenizer(text, add_special_tokens=not chat, verbose=False)["input_ids"]]
-        if self.context is not None and len(ids) >= self.context:
-            raise TooLargeError(
-                f"{where}: found {len(ids)} tokens, expected at most {self.context - 1}",
-                advice="Shorten the prompt, or use a model with a longer context.",
-            )
-        if not ids:
-            raise InputError(f"{where}: found a text without any token, expected at least one")
-        return ids
+    def add(self, token: int) -> bool:
+        """Spell one more token; whether a stop sequence has just been completed."""
+        self._tokens.append(token)
+        self._ready += self._spelling.add(token)
+        return self._spelling.stopped
 
-    def tokens(self, text: str) -> list[int]:
-        """Token ids of a text as it stands."""
-        ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return [int(token) for token in ids]
+    def piece(self, drawn: Drawn) -> Piece:
+        """What a step brought."""
+        if drawn.score is not None:
+            before = self._tokens[:-1]
+            top = tuple((self._loaded.shown(before, token), logprob) for token, logprob in drawn.score.top)
+            self._scores.append((drawn.score, top))
+        text, self._ready = self._ready, ""
+        if not drawn.finish:
+            return Piece(self._choice, text)
+        text += self._spelling.end()
+        return Piece(self._choice, text, self._content(drawn.finish))
 
-    def room(self, ids: Sequence[int]) -> int:
-        """Tokens that still fit behind a prompt."""
-        return _UNLIMITED if self.context is None else self.context - len(ids)
-
-    def stopped(self, tokens: Sequence[int], stop: Sequence[str]) -> bool:
-        """Whether a stop sequence has just been completed."""
-        if not stop:
-            return False
-        # A token is at least one byte, and a few more cover what a decoder drops at the edge: no need to decode it all.
-        reach = max(len(sequence.encode()) for sequence in stop) + 8
-        tail = self.tokenizer.decode(list(tokens[-reach:]), skip_special_tokens=True)
-        return any(sequence in tail for sequence in stop)
-
-    def decode(self, tokens: Sequence[int], stop: Sequence[str]) -> str:
-        """Text of an output, up to the first stop sequence; a chat's reply without the spaces around it."""
-        text = str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
-        text = text[: min((at for at in map(text.find, stop) if at >= 0), default=len(text))]
-        return text.strip() if self.tokenizer.chat_template is not None else text
-
-
-def _load(model: str, device: str, revision: str | None) -> _Loaded:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    where = choose_device(device)
-    advice = "Expected a folder or hub repository of a causal language model, with config.json, tokenizer and safetensors."
-    try:
-        files = find(model, revision)
-        tokenizer = AutoTokenizer.from_pretrained(files.path, local_files_only=True, trust_remote_code=False)
-        with quiet():
-            loaded, report = AutoModelForCausalLM.from_pretrained(
-                files.path,
-                dtype=torch.bfloat16 if where.type == "cuda" else torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,  # left out, transformers asks whoever sits at the terminal
-                output_loading_info=True,
-            )
-        loaded = loaded.to(where).eval().requires_grad_(False)
-    except GenguardError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"{model}: not loaded as a causal language model: {type(error).__name__}: {error}", advice=advice
-        ) from error
-    wrong = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
-    if wrong:
-        # They would be left random, and said nothing about.
-        raise ModelError(f"{model}: {len(wrong)} weights are missing or of another shape, first {wrong[0]!r}", advice=advice)
-    size = loaded.config.get_text_config().vocab_size
-    if len(tokenizer) > size:
-        raise ModelError(f"{model}: the tokenizer has {len(tokenizer)} tokens, the model {size}", advice=advice)
-    return _Loaded(loaded, tokenizer, files, _ends(loaded, tokenizer), _context(loaded, tokenizer))
-
-
-def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    configured = model.generation_config.eos_token_id
-    ends = configured if isinstance(configured, (list, tuple)) else [configured]
-    return frozenset(int(token) for token in (*ends, tokenizer.eos_token_id) if token is not None)
-
-
-def _context(model: Any, tokenizer: Any) -> int | None:
-    limits = (getattr(model.config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length)
-    # Tokenizers without a limit carry a number of thirty digits.
-    return min((int(limit) for limit in limits if limit and limit < _UNLIMITED), default=None)
+    def _content(self, finish: str) -> Content:
+        spans = self._spelling.spans() if self._scores else []
+        scores = tuple(TokenScore(span, one.logprob, top) for span, (one, top) in zip(spans, self._scores, strict=False))
+        making = Making(self._choice, finish, len(self.order.prompt), len(self._tokens), scores=scores)
+        text, request = self._spelling.text, self._prompt.request
+        return Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, self._source, request, making)
 
 
 @generators.register("language")
@@ -231,7 +215,7 @@ def language(
     batch: int = 32,
     revision: str | None = None,
 ) -> Generator:
-    """Text from a causal language model, in bfloat16 on CUDA and float32 on a CPU.
+    """Text from a causal or an encoder-decoder language model, in bfloat16 on CUDA and float32 on a CPU.
 
     `model`: `bundled/NAME`, a folder, or a hub name `owner/name` (downloaded on first use; `revision` pins it). `batch`:
     outputs generated side by side.

@@ -1,4 +1,4 @@
-"""Token sampling from causal language models: one padded batch, and for every row randomness of its own.
+"""Token sampling from language models: one padded batch, and for every row randomness and settings of its own.
 
 `transformers`' own `generate` draws all rows of a batch from one random stream, so that a reply would change with its
 neighbours. Here each row has a seed: its uniform draws are made before the first step, and a token is found by inverting the
@@ -7,19 +7,16 @@ cumulative distribution. A row's text then depends on its prompt, its seed and t
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from generators.forward import Forward
 from guard.errors import GenerationError
 from guard.protocols import TokenMark
 
 if TYPE_CHECKING:
     import torch
-
-OPTIONAL = frozenset({"position_ids", "logits_to_keep"})
-"""Arguments of a forward pass that not every architecture takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +83,57 @@ def choose(
     return found.clamp(max=logits.shape[-1] - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one row of a batch is to be."""
+
+    prompt: Sequence[int]
+    """Token ids, not empty."""
+    seed: int
+    limit: int
+    """New tokens at most."""
+    settings: Settings = field(default_factory=Settings)
+    mark: TokenMark | None = None
+    top: int | None = None
+    """How many of the likeliest tokens to score beside each that is drawn; None: score none at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely the model finds a token, before any setting: natural logarithms of probabilities."""
+
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What one step brought one row."""
+
+    row: int
+    token: int | None
+    """None for a token that ends an output: it is no part of it."""
+    finish: str
+    """`stop` or `length` when the row is done; empty when it goes on."""
+    score: Score | None = None
+
+
 @dataclass(slots=True)
 class _Row:
     """One reply in the making."""
 
     index: int
-    limit: int
-    mark: TokenMark | None
+    order: Order
     tokens: list[int] = field(default_factory=list)
     contexts: set[tuple[int, ...]] = field(default_factory=set)
     """Of the mark, those that came up."""
 
     def fresh_context(self) -> tuple[int, ...] | None:
         """What the mark of the next token depends on; None where it is to be left alone."""
-        if self.mark is None or len(self.tokens) < self.mark.width:
+        mark = self.order.mark
+        if mark is None or len(self.tokens) < mark.width:
             return None
-        context = tuple(self.tokens[-self.mark.width :])
+        context = tuple(self.tokens[-mark.width :])
         if context in self.contexts:
             return None
         self.contexts.add(context)
@@ -111,93 +143,95 @@ class _Row:
 class Batch:
     """Several prompts that are continued together, with one forward pass a token; rows that are done leave the batch."""
 
-    def __init__(
-        self,
-        model: Any,
-        prompts: Sequence[Sequence[int]],
-        *,
-        seeds: Sequence[int],
-        limits: Sequence[int],
-        settings: Settings,
-        marks: Sequence[TokenMark | None] = (),
-    ) -> None:
-        """`prompts`: token ids, none empty; `limits`: new tokens at most, per row; `marks`: per row, empty for none."""
+    def __init__(self, forward: Forward, orders: Sequence[Order]) -> None:
+        """`forward`: the model's, begun with the prompts of these very orders."""
         import torch
 
-        self._model, self._settings, self._device = model, settings, model.device
-        self._takes = OPTIONAL & inspect.signature(model.forward).parameters.keys()
-        self._rows = [
-            _Row(index, limit, mark)
-            for index, (limit, mark) in enumerate(zip(limits, marks or [None] * len(limits), strict=True))
-        ]
-        width = max(map(len, prompts))
-        # Padding stands on the left, so that the last column is each row's newest token.
-        ids = torch.zeros(len(prompts), width, dtype=torch.int64)
-        mask = torch.zeros_like(ids)
-        self._seen = torch.zeros(len(prompts), model.config.get_text_config().vocab_size, dtype=torch.bool)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask[row, width - len(prompt) :] = 1
-            self._seen[row, list(prompt)] = True
-        self._draws = torch.stack([uniform_draws(seed, max(limits)) for seed in seeds]).to(self._device)
-        self._ids, self._mask, self._seen = ids.to(self._device), mask.to(self._device), self._seen.to(self._device)
-        self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
-        self._cache: Any = None
+        self._forward = forward
+        self._rows = [_Row(index, order) for index, order in enumerate(orders)]
+        most = max(order.limit for order in orders)
+        self._draws = torch.stack([uniform_draws(order.seed, most) for order in orders]).to(forward.device)
+        self._seen = torch.zeros(len(orders), forward.vocabulary, dtype=torch.bool)
+        for row, tokens in enumerate(forward.seen):
+            self._seen[row, list(tokens)] = True
+        self._seen = self._seen.to(forward.device)
+        self._chosen: torch.Tensor | None = None
         self._step = 0
 
-    def run(self, ends: Collection[int], complete: Callable[[Sequence[int]], bool]) -> Iterator[tuple[int, list[int]]]:
-        """Yield (row, new tokens) as rows end: by a token of `ends` (left out), their limit, or when `complete` says so."""
-        while self._rows:
-            chosen = self._forward()
-            kept: list[int] = []
-            for at, (row, token) in enumerate(zip(self._rows, chosen, strict=True)):
-                if token not in ends:
-                    row.tokens.append(token)
-                    if len(row.tokens) < row.limit and not complete(row.tokens):
-                        kept.append(at)
-            done = [row for at, row in enumerate(self._rows) if at not in set(kept)]
-            self._keep(kept)
-            for row in done:
-                yield row.index, row.tokens
+    def steps(self, ends: Collection[int], complete: Callable[[int, int], bool]) -> Iterator[list[Drawn]]:
+        """Yield what each step brought the rows that are left, until none is.
 
-    def _forward(self) -> list[int]:
+        A row ends by a token of `ends`, at its limit, or when `complete`, called with row and token, says so.
+        """
+        while self._rows:
+            chosen, scores = self._draw()
+            drawn = []
+            for row, token, score in zip(self._rows, chosen, scores, strict=True):
+                if token in ends:
+                    drawn.append(Drawn(row.index, None, "stop"))
+                    continue
+                row.tokens.append(token)
+                finish = "length" if len(row.tokens) >= row.order.limit else ""
+                drawn.append(Drawn(row.index, token, "stop" if complete(row.index, token) else finish, score))
+            self._keep([at for at, one in enumerate(drawn) if not one.finish])
+            yield drawn
+
+    def _draw(self) -> tuple[list[int], list[Score | None]]:
         import torch
 
         # Entered for one step only: a context that is open across a `yield` would leak to whoever runs in between.
         with torch.inference_mode():
-            extra = {"position_ids": self._positions, "logits_to_keep": 1}
-            output = self._model(
-                input_ids=self._ids,
-                attention_mask=self._mask,
-                past_key_values=self._cache,
-                use_cache=True,
-                **{name: extra[name] for name in self._takes},
-            )
-            self._cache = output.past_key_values
-            chosen = choose(output.logits[:, -1], self._seen, self._draws[:, self._step], self._settings, self._shift())
-            self._ids = chosen.unsqueeze(-1)
-            self._seen = self._seen.scatter(-1, self._ids, True)
-            self._mask = torch.cat([self._mask, self._mask.new_ones(len(chosen), 1)], dim=-1)
-            self._positions = self._positions[:, -1:] + 1
+            logits = self._forward(self._chosen)
+            self._chosen = self._choose(logits).unsqueeze(-1)
+            self._seen = self._seen.scatter(-1, self._chosen, True)
             self._step += 1
-            return [int(token) for token in chosen.tolist()]
+            return [int(token) for token in self._chosen.squeeze(-1).tolist()], self._scores(logits)
 
-    def _shift(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        """What the rows' marks do with their probabilities in this step; None for nothing."""
-        groups: dict[int, tuple[TokenMark, list[tuple[int, ...] | None]]] = {}
+    def _choose(self, logits: torch.Tensor) -> torch.Tensor:
+        """One token a row, by the settings of each."""
+        import torch
+
+        draws, shift = self._draws[:, self._step], self._shift()
+        groups: dict[Settings, list[int]] = {}
         for at, row in enumerate(self._rows):
-            context = row.fresh_context()
-            if row.mark is not None and context is not None:
-                groups.setdefault(id(row.mark), (row.mark, [None] * len(self._rows)))[1][at] = context
-        if not groups:
+            groups.setdefault(row.order.settings, []).append(at)
+        if len(groups) == 1:
+            return choose(logits, self._seen, draws, self._rows[0].order.settings, shift and shift(range(len(self._rows))))
+        chosen = torch.empty(len(self._rows), dtype=torch.int64, device=logits.device)
+        for settings, members in groups.items():
+            rows = torch.tensor(members, device=logits.device)
+            chosen[rows] = choose(logits[rows], self._seen[rows], draws[rows], settings, shift and shift(members))
+        return chosen
+
+    def _scores(self, logits: torch.Tensor) -> list[Score | None]:
+        found: list[Score | None] = [None] * len(self._rows)
+        for at, row in enumerate(self._rows):
+            if row.order.top is not None and self._chosen is not None:
+                likely = logits[at].float().log_softmax(-1)
+                best = likely.topk(min(row.order.top, len(likely)))
+                top = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+                found[at] = Score(float(likely[self._chosen[at, 0]]), top)
+        return found
+
+    def _shift(self) -> Callable[[Sequence[int]], Callable[[torch.Tensor], torch.Tensor]] | None:
+        """What the marks of some rows do with their probabilities in this step; None for nothing."""
+        marked: dict[int, tuple[TokenMark, list[tuple[int, ...] | None]]] = {}
+        for at, row in enumerate(self._rows):
+            context, mark = row.fresh_context(), row.order.mark
+            if mark is not None and context is not None:
+                marked.setdefault(id(mark), (mark, [None] * len(self._rows)))[1][at] = context
+        if not marked:
             return None
 
-        def shift(probabilities: torch.Tensor) -> torch.Tensor:
-            for mark, contexts in groups.values():
-                probabilities = mark.shift(probabilities, contexts)
-            return probabilities
+        def of(members: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+            def shift(probabilities: torch.Tensor) -> torch.Tensor:
+                for mark, contexts in marked.values():
+                    probabilities = mark.shift(probabilities, [contexts[at] for at in members])
+                return probabilities
 
-        return shift
+            return shift
+
+        return of
 
     def _keep(self, kept: Sequence[int]) -> None:
         import torch
@@ -205,10 +239,9 @@ class Batch:
         if len(kept) == len(self._rows):
             return
         self._rows = [self._rows[at] for at in kept]
-        if not kept:
+        if not kept or self._chosen is None:
             return
         with torch.inference_mode():
-            indices = torch.tensor(kept, device=self._device)
-            self._cache.batch_select_indices(indices)
-            self._ids, self._mask, self._seen = self._ids[indices], self._mask[indices], self._seen[indices]
-            self._draws, self._positions = self._draws[indices], self._positions[indices]
+            indices = torch.tensor(kept, device=self._draws.device)
+            self._forward.keep(indices)
+            self._chosen, self._seen, self._draws = self._chosen[indices], self._seen[indices], self._draws[indices]

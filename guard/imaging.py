@@ -13,7 +13,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from guard.errors import InputError, TooLargeError
-from guard.types import Content, Modality, Origin, Request, Stage
+from guard.types import Content, Making, Modality, Origin, Request, Stage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -156,6 +156,6 @@ def eight_bits(image: Image) -> Image:
     return converted
 
 
-def image_content(image: Image, *, stage: Stage, origin: Origin, request: Request) -> Content:
+def image_content(image: Image, *, stage: Stage, origin: Origin, request: Request, making: Making | None = None) -> Content:
     """Wrap pixels as a PNG content. The pixels are decoded again when asked for, so that checks see what the file holds."""
-    return Content(Modality.IMAGE, encode_png(image), "image/png", stage, origin, request)
+    return Content(Modality.IMAGE, encode_png(image), "image/png", stage, origin, request, making)

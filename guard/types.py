@@ -134,6 +134,17 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn of a conversation: a part of the one text that is judged."""
+
+    role: str
+    """`system`, `user`, `assistant` or `tool`."""
+    where: Span
+    call: ToolCall | None = None
+    """Of an assistant: the call it asked for, whose arguments are the part. Of a tool: the call it answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class TokenScore:
     """A token of an output, and how likely the model found it."""
 
@@ -154,7 +165,7 @@ class Making:
     choice: int = 0
     """Which of the outputs of its prompt: a text and the tool calls beside it are one choice."""
     finish: str = "stop"
-    """Why it ended: `stop`, `length`, or `tool_calls`."""
+    """Why it ended: `stop`, `length`, `tool_calls`, or `content_filter` where the service that made it cut it itself."""
     prompt_tokens: int | None = None
     """None where the generator does not count them."""
     output_tokens: int | None = None
@@ -175,6 +186,9 @@ class Content:
     request: Request
     making: Making | None = None
     """What its generator tells of how it was made; None for everything else."""
+    turns: tuple[Turn, ...] = ()
+    """For a prompt that is a conversation: which part of its text is whose. A generator is sent these parts of
+    what was judged, and nothing else."""
 
     @property
     def length(self) -> int:
@@ -194,6 +208,10 @@ class Content:
         if not isinstance(self.data, bytes):
             raise TypeError(f"expected an image content, found {self.modality.value}")
         return self.data
+
+    def text_of(self, turn: Turn) -> str:
+        """What a turn says; raises TypeError for an image."""
+        return self.text[turn.where.start : turn.where.end]
 
     def payload(self) -> bytes:
         """The bytes that are committed to and kept: the file, or the text as UTF-8."""

@@ -12,7 +12,7 @@ import pytest
 
 from guard.errors import ParameterError, RegistryError
 from guard.imaging import identify
-from guard.protocols import Generator
+from guard.protocols import Generator, Piece, StreamingGenerator
 from guard.registry import generators
 from guard.types import CALLER, Content, Modality, Request, Stage
 
@@ -102,6 +102,56 @@ def test_a_recorded_seed_makes_the_output_again(generator: Generator) -> None:
     seed = int(dict(content.origin.parameters)["seed"])
     ((_, again),) = run(generator, prompts[index : index + 1], seed=seed)
     assert again.data == content.data
+
+
+def test_an_output_says_how_it_came_to_be(generator: Generator) -> None:
+    """Which of the outputs of its prompt it is, and why it ended."""
+    outputs = run(generator, contents(), n=2, seed=5)
+    for _, content in outputs:
+        assert content.making is not None
+        assert content.making.finish in {"stop", "length"}
+    made = [(index, content.making.choice) for index, content in outputs if content.making]
+    assert sorted(made) == [(index, choice) for index in range(3) for choice in range(2)]
+
+
+def pieces(generator: StreamingGenerator, prompts: Sequence[Content], **parameters: Any) -> list[tuple[int, Piece]]:
+    async def gather() -> list[tuple[int, Piece]]:
+        return [one async for one in generator.stream(prompts, {**QUICK.get(generator.name, {}), **parameters})]
+
+    return asyncio.run(gather())
+
+
+def test_a_stream_gives_what_a_call_gives(generator: Generator) -> None:
+    """Joined, the texts of a choice's pieces are the text of its content, which is the call's; only the last brings it."""
+    if not isinstance(generator, StreamingGenerator):
+        assert generator.modality is not Modality.TEXT
+        return
+    called = {(index, one.making.choice): one for index, one in run(generator, contents(), n=2, seed=5) if one.making}
+    streamed: dict[tuple[int, int], list[Piece]] = {}
+    for index, piece in pieces(generator, contents(), n=2, seed=5):
+        streamed.setdefault((index, piece.choice), []).append(piece)
+    assert streamed.keys() == called.keys()
+    for key, given in streamed.items():
+        *some, last = given
+        assert last.content is not None
+        assert not any(piece.content for piece in some)
+        assert "".join(piece.text for piece in given) == last.content.text == called[key].text
+        assert (last.content.origin, last.content.making) == (called[key].origin, called[key].making)
+
+
+def test_a_stream_can_be_left_at_any_time(generator: Generator) -> None:
+    """It stops, and the next call finds the generator free."""
+    if not isinstance(generator, StreamingGenerator):
+        return
+
+    async def first(streaming: StreamingGenerator) -> int:
+        stream = streaming.stream(contents(), {**QUICK.get(generator.name, {}), "seed": 3})
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(first(generator)) == 1
+    assert len(run(generator, contents(), seed=3)) == len(PROMPTS)
 
 
 def test_no_prompts_give_no_outputs(generator: Generator) -> None:

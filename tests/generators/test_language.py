@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from generators.language import LanguageGenerator, language
-from generators.sampling import Batch, Settings, choose, uniform_draws
+from generators.sampling import Batch, Order, Settings, choose, uniform_draws
 from guard.chain import Chain
 from guard.errors import GenerationError, InputError, ModelError, ParameterError, TooLargeError
 from guard.marks.text_watermark import read_text_watermark
@@ -359,9 +359,12 @@ def test_the_bundled_agent_answers_leaks_and_insults(service: LanguageGenerator)
 def tokens_of(mark: TokenMark | None, folder: Path, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
     """New tokens of the tiny model, drawn side by side."""
     loaded = language(model=str(folder), device="cpu")._loaded.get()  # type: ignore[attr-defined]
-    marks = [mark] * len(prompts)
-    batch = Batch(loaded.model, prompts, seeds=seeds, limits=[45] * len(prompts), settings=Settings(), marks=marks)
-    return [tokens for _, tokens in sorted(batch.run((), lambda _: False))]
+    orders = [Order(prompt, seed, 45, Settings(), mark) for prompt, seed in zip(prompts, seeds, strict=True)]
+    rows: list[list[int]] = [[] for _ in orders]
+    for drawn in Batch(loaded.forward(prompts), orders).steps((), lambda _row, _token: False):
+        for one in drawn:
+            rows[one.row].append(one.token)
+    return rows
 
 
 @pytest.mark.parametrize("method", METHODS)
