@@ -249,8 +249,20 @@ class Guard:
         media_type: str = "",
     ) -> Release:
         """Judge content that was made elsewhere. Input that cannot be read gives a release that is `refused`."""
+        return (await self.check_many([content], request=request, stage=stage, origin=origin, media_type=media_type))[0]
+
+    async def check_many(
+        self,
+        contents: Sequence[str | bytes | Content],
+        *,
+        request: Request | None = None,
+        stage: Stage = Stage.OUTPUT,
+        origin: Origin = CALLER,
+        media_type: str = "",
+    ) -> list[Release]:
+        """`check` for several, measured together; in order."""
         request = request or Request(str(uuid7()))
-        return (await self._judge_all(self._bench, [content], request, stage, origin, media_type))[0]
+        return await self._judge_all(self._bench, contents, request, stage, origin, media_type)
 
     async def refuse(
         self,
