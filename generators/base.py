@@ -75,9 +75,9 @@ def one_of(default: Any, *choices: Any) -> Any:
 def parse(kind: type[P], given: Mapping[str, Any], *, generator: str) -> P:
     """Build the parameters dataclass `kind` from what a caller gave.
 
-    Fields may be int, float, bool, str, tuple[str, ...], or one of these or None. A whole number is taken for a float; nothing
-    else is converted. Raises ParameterError for an unknown name, another type, or a value out of its range. The message names
-    numbers, and of a string only its length: a stop sequence or a name may be content.
+    Fields may be int, float, bool, str, tuple[str, ...], a dict or a list of dicts of JSON, or one of these or None. A whole
+    number is taken for a float; nothing else is converted. Raises ParameterError for an unknown name, another type, or a value
+    out of its range. The message names numbers, and of a string only its length: a stop sequence or a name may be content.
     """
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, kind))}
     hints = typing.get_type_hints(kind)
@@ -113,6 +113,9 @@ def _convert(value: Any, option: Any) -> tuple[bool, Any]:
     if typing.get_origin(option) is tuple:
         fits = isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
         return fits, tuple(value) if fits else None
+    if typing.get_origin(option) in {dict, list}:
+        items = value if isinstance(value, list) and typing.get_args(option)[0] is not Any else ()
+        return isinstance(value, typing.get_origin(option)) and all(isinstance(item, dict) for item in items), value
     if option is float:
         fits = isinstance(value, (int, float)) and not isinstance(value, bool)
         # An integer too large for a float is out of any range: infinity says so without an OverflowError.
@@ -125,6 +128,8 @@ def _convert(value: Any, option: Any) -> tuple[bool, Any]:
 def _type_name(option: Any) -> str:
     if typing.get_origin(option) is tuple:
         return "a list of strings"
+    if typing.get_origin(option) in {dict, list}:
+        return "an object" if typing.get_origin(option) is dict else "a list of objects"
     return "null" if option is type(None) else str(option.__name__)
 
 

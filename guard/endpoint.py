@@ -26,9 +26,10 @@ AT_ONCE = 8
 """Requests of one batch that are under way at the same time."""
 FIRST_PAUSE_S = 0.1
 """Before the second try; doubled before each further one. A server's Retry-After is kept when it asks for more."""
-_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may be answered."""
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
-_ADVICE = {
+ADVICE = {
     401: "Look at the key in the environment variable that the policy names.",
     403: "Look at what the key may do.",
     404: "Look at base_url and at the model's name.",
@@ -41,13 +42,8 @@ class Endpoint:
 
     def __init__(self, base_url: str, path: str, *, api_key_env: str | None, timeout_ms: int, retries: int) -> None:
         """`timeout_ms`: for all tries of a batch together. Raises RegistryError for settings that cannot be meant."""
-        self.url = _address(base_url) + path
-        if api_key_env is not None and not _VARIABLE.fullmatch(api_key_env):
-            # It may be a key that was put here by mistake: it is not repeated.
-            raise RegistryError(
-                "api_key_env is no name of an environment variable, expected one such as OPENAI_API_KEY",
-                advice="Put the key into the environment, and its variable's name here. A key that stood in a file is known.",
-            )
+        self.url = address(base_url) + path
+        require_variable(api_key_env)
         if not 1 <= timeout_ms <= 60_000:
             raise RegistryError(f"timeout_ms is {timeout_ms}, expected 1 to 60000")
         if not 0 <= retries <= 10:
@@ -61,16 +57,8 @@ class Endpoint:
         import httpx
 
         self._tls = httpx.create_ssl_context()
-        if self._variable is None:
-            return
-        key = os.environ.get(self._variable, "").strip()
-        if not key or not key.isascii() or not key.isprintable():
-            found = "an empty or unset variable" if not key else "characters that no key has"
-            raise EndpointError(
-                f"{self._variable}: found {found}, expected the key for {self.url}",
-                advice="Set the variable for the process that runs the checks.",
-            )
-        self._headers = {"Authorization": f"Bearer {key}"}
+        if self._variable is not None:
+            self._headers = {"Authorization": f"Bearer {read_key(self._variable, self.url)}"}
 
     async def ask_all(self, questions: Sequence[tuple[Mapping[str, Any], Callable[[Any], T]]]) -> list[T]:
         """Send the body of each question; return what its reader makes of the answer, in order.
@@ -123,8 +111,8 @@ class Endpoint:
                 ) as response:
                     if response.status_code == 200:
                         return await self._body(response)
-                    again, why = response.status_code in _AGAIN, f"answered {response.status_code}"
-                    advice, pause = _ADVICE.get(response.status_code, ""), max(pause, _asked(response))
+                    again, why = response.status_code in AGAIN, f"answered {response.status_code}"
+                    advice, pause = ADVICE.get(response.status_code, ""), max(pause, asked_pause(response))
             except (httpx.TransportError, httpx.DecodingError) as error:
                 again, why, advice = True, f"cannot be reached ({type(error).__name__})", "Look at base_url and the service."
             if not again or tried > self._retries:
@@ -161,7 +149,29 @@ async def _gather(calls: Sequence[Awaitable[T]]) -> list[T]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _address(base_url: str) -> str:
+def require_variable(api_key_env: str | None) -> None:
+    """Raise RegistryError for what cannot be the name of a key's environment variable; None is fine."""
+    if api_key_env is not None and not _VARIABLE.fullmatch(api_key_env):
+        # It may be a key that was put here by mistake: it is not repeated.
+        raise RegistryError(
+            "api_key_env is no name of an environment variable, expected one such as OPENAI_API_KEY",
+            advice="Put the key into the environment, and its variable's name here. A key that stood in a file is known.",
+        )
+
+
+def read_key(variable: str, url: str) -> str:
+    """The key in an environment variable. Raises EndpointError when it is not set, or holds what cannot be a key."""
+    key = os.environ.get(variable, "").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        found = "an empty or unset variable" if not key else "characters that no key has"
+        raise EndpointError(
+            f"{variable}: found {found}, expected the key for {url}",
+            advice="Set the variable for the process that asks the service.",
+        )
+    return key
+
+
+def address(base_url: str) -> str:
     """The address without a slash at its end. Raises RegistryError for one that is none, or that holds a secret."""
     try:
         parts = urlsplit(base_url)
@@ -175,7 +185,7 @@ def _address(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def _asked(response: httpx.Response) -> float:
+def asked_pause(response: httpx.Response) -> float:
     """Seconds that a server asks to wait for; 0 when it asks for nothing that can be read."""
     asked = response.headers.get("retry-after", "")
     return float(asked) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", asked) else 0.0

@@ -141,6 +141,7 @@ generators: Registry[Generator] = Registry(
         "diffusion": "generators.diffusion",
         "gan": "generators.gan",
         "echo": "generators.echo",
+        "openai": "generators.openai",
     },
 )
 markers: Registry[Marker] = Registry(

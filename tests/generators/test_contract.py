@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from guard.imaging import identify
 from guard.protocols import Generator, Piece, StreamingGenerator
 from guard.registry import generators
 from guard.types import CALLER, Content, Modality, Request, Stage
+from tests.upstreams import Service, upstream
 
 PROMPTS = (
     "I would like to book a table for two in San Jose.",
@@ -33,9 +34,17 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def generator(name: str) -> Generator:
+def service() -> Iterator[Service]:
+    with upstream() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def generator(name: str, service: Service) -> Generator:
     takes = generators.signature(name).parameters
-    made = generators.make(name, {"device": "cpu"} if "device" in takes else {})
+    given = {"device": "cpu", "base_url": service.url, "model": "made-up"}
+    needed = {one for one in takes.values() if one.default is one.empty or one.name in {"device", "base_url"}}
+    made = generators.make(name, {one.name: given[one.name] for one in needed})
     made.load()
     return made
 
@@ -83,7 +92,7 @@ def test_an_origin_says_what_made_the_output(generator: Generator) -> None:
     ((_, content),) = run(generator, contents()[:1], seed=7)
     assert content.origin.generator == generator.name
     assert re.fullmatch(r"[0-9a-f]{64}|", content.origin.digest)
-    assert bool(content.origin.model) == bool(content.origin.digest)
+    assert content.origin.model or not content.origin.digest
     assert content.origin.parameters == tuple(sorted(content.origin.parameters))
     assert dict(content.origin.parameters)["seed"] == "7"
 
@@ -144,13 +153,14 @@ def test_a_stream_can_be_left_at_any_time(generator: Generator) -> None:
     if not isinstance(generator, StreamingGenerator):
         return
 
-    async def first(streaming: StreamingGenerator) -> int:
+    async def first(streaming: StreamingGenerator) -> None:
         stream = streaming.stream(contents(), {**QUICK.get(generator.name, {}), "seed": 3})
         await anext(stream)
         await stream.aclose()  # type: ignore[attr-defined]
-        return len(asyncio.all_tasks())
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
 
-    assert asyncio.run(first(generator)) == 1
+    asyncio.run(first(generator))
     assert len(run(generator, contents(), seed=3)) == len(PROMPTS)
 
 
@@ -184,4 +194,6 @@ def test_a_wrong_parameter_is_refused_by_name(generator: Generator, given: dict[
 def test_a_factory_refuses_parameters_it_does_not_take(name: str) -> None:
     """A misspelt setting is an error, not a default."""
     with pytest.raises(RegistryError, match="modle"):
-        generators.make(name, {"modle": "x"})
+        generators.make(
+            name, {"modle": "x", "model": "x"} if "model" in generators.signature(name).parameters else {"modle": "x"}
+        )
