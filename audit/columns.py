@@ -268,8 +268,8 @@ def _fast(rows: Sequence[tuple[int, bytes]]) -> Recorded:
         generator=texts(kernels.GENERATOR),
         tenant=texts(kernels.TENANT),
         language=texts(kernels.LANGUAGE),
-        purpose=_Same(NONE, len(rows)),
-        consent=_Same(NONE, len(rows)),
+        purpose=[NONE] * len(rows),
+        consent=[NONE] * len(rows),
         length=length,
         refused=columns[kernels.CONTENT] == 0,
         unmarked=columns[kernels.UNMARKED] != 0,
@@ -301,19 +301,6 @@ def _sources(columns: Any, strings: Sequence[str]) -> tuple[Any, list[Source]]:
     found, numbers = np.unique(joined, return_inverse=True)
     least = 2**20 - 1
     return numbers, [Source(strings[one >> 40], strings[(one >> 20) & least], strings[one & least]) for one in found.tolist()]
-
-
-class _Same(Sequence[str]):
-    """One text many times."""
-
-    def __init__(self, text: str, count: int) -> None:
-        self._text, self._count = text, count
-
-    def __getitem__(self, place: Any) -> Any:
-        return self._text if isinstance(place, int) else [self._text] * len(range(self._count)[place])
-
-    def __len__(self) -> int:
-        return self._count
 
 
 class _Times(Sequence[str]):

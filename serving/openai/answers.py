@@ -69,13 +69,10 @@ def calls(releases: Iterable[Release]) -> list[dict[str, Any]]:
 
 def call_fields(release: Release) -> dict[str, Any]:
     """A tool call whose arguments may be shown."""
-    making = making_of(release)
-    assert making is not None and making.call is not None and release.content is not None, "it was asked for before"
-    return {
-        "id": making.call.id,
-        "type": "function",
-        "function": {"name": making.call.name, "arguments": release.content.text},
-    }
+    making, content = making_of(release), release.content
+    if making is None or making.call is None or content is None:
+        raise ValueError(f"decision {release.decision.id} released no tool call")
+    return {"id": making.call.id, "type": "function", "function": {"name": making.call.name, "arguments": content.text}}
 
 
 def finish(releases: Sequence[Release]) -> str:

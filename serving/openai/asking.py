@@ -46,9 +46,8 @@ class Asking(BaseModel):
         """The request with what the body says of it; headers come first."""
         known: Request = http.state.request
         said = {"subject": self.user} | {name: value for name, value in self.metadata.items() if name in _SAID}
-        empty = {"language": "und"}
-        given = {name: value[:_RECORDED] for name, value in said.items() if value and getattr(known, name) == empty.get(name, "")}
-        return replace(known, **given)
+        unsaid = {name for name in _SAID if getattr(known, name) == ("und" if name == "language" else "")}
+        return replace(known, **{name: value[:_RECORDED] for name, value in said.items() if value and name in unsaid})
 
 
 _SAID = frozenset({"subject", "purpose", "consent", "conversation", "language"})
@@ -101,7 +100,5 @@ def generator_of(http: HttpRequest, name: str, modality: Modality) -> Generator 
     offered = {one.name: one for one in wired.generators.values() if one.modality is modality}
     if name in offered:
         return offered[name]
-    found = repr(name[:60])
-    return error_response(
-        404, f"found model {found}, expected one of: {', '.join(offered) or 'none is offered'}", "model_not_found", param="model"
-    )
+    told = f"found model {name[:60]!r}, expected one of: {', '.join(offered) or 'none is offered'}"
+    return error_response(404, told, "model_not_found", param="model")

@@ -29,7 +29,6 @@ class CompletionRequest(Sampling):
     """A completion of one text or several. Prompts of token ids, `echo`, `suffix` and `best_of` are refused."""
 
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=MOST_PROMPTS)]
-    max_tokens: int | None = 16  # what OpenAI's clients expect of this route
     logprobs: int | None = Field(None, ge=0, le=5)
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -128,7 +127,7 @@ class _Shape(Shape):
 
     def call(self, choice: int, number: int, release: Release) -> dict[str, Any]:
         """Nobody offered tools."""
-        raise GenerationError(f"choice {choice}: found a tool call (number {number}, decision {release.decision.id}), expected text")
+        raise GenerationError(f"choice {choice}: found tool call {number} (decision {release.decision.id}), expected text")
 
     def refusal(self, choice: int, message: str) -> None:
         """There is no place for it: `finish_reason` says so, and `genguard` why."""

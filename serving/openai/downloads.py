@@ -17,7 +17,8 @@ from fastapi import Request as HttpRequest
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
-from audit.query import QueryError, show
+from audit.grammar import QueryError
+from audit.query import show
 from guard.types import Modality
 from serving.gate import FILES, error_response
 from serving.wiring import Wired
@@ -30,7 +31,8 @@ LIVES_S = 3600
 def address(http: HttpRequest, wired: Wired, decision: UUID) -> str:
     """Where the image that this decision released can be fetched for an hour."""
     expires = int(time.time()) + LIVES_S
-    return str(http.base_url.replace(path=f"{FILES}{decision}", query=f"expires={expires}&tag={_tag(wired, decision, expires)}"))
+    query = f"expires={expires}&tag={_tag(wired, decision, expires)}"
+    return str(http.base_url.replace(path=f"{FILES}{decision}", query=query))
 
 
 @router.get("/images/files/{decision}", response_model=None)
@@ -45,7 +47,7 @@ async def file(
     if not hmac.compare_digest(tag.encode(), _tag(wired, decision, expires).encode()):
         return error_response(403, "found an address that was not given out, or was changed", "forbidden")
     if expires < time.time():
-        return error_response(410, "found an address that has expired; make the image again, or look the decision up", "expired")
+        return error_response(410, "found an address that has expired; make the image again", "expired")
     key_file = http.app.state.settings.key_file
     try:
         shown = await run_in_threadpool(partial(show, wired.ledger_url, decision, reveal=True, key_file=key_file))
@@ -63,5 +65,3 @@ async def file(
 
 def _tag(wired: Wired, decision: UUID, expires: int) -> str:
     return wired.ledger.keyring.vault.tag("download", f"{decision} {expires}".encode())
-
-

@@ -54,10 +54,14 @@ class ImageInput(BaseModel):
 Part = Annotated[TextInput | ImageInput, Field(discriminator="type")]
 
 
+Texts = Annotated[list[str], Field(min_length=1, max_length=MOST)]
+Parts = Annotated[list[Part], Field(min_length=1, max_length=32)]
+
+
 class ModerationRequest(Asking):
     """What to judge: one text, several texts (one result each), or texts and images that belong together (one result)."""
 
-    input: str | Annotated[list[str], Field(min_length=1, max_length=MOST)] | Annotated[list[Part], Field(min_length=1, max_length=32)]
+    input: str | Texts | Parts
     model: str = Field("", description="Left alone: the policy says what judges.")
 
     def groups(self) -> list[list[str | bytes]]:
@@ -83,9 +87,8 @@ async def moderations(body: ModerationRequest, http: HttpRequest) -> JSONRespons
     releases = await wired.guard.check_many(flat, request=request)
     if refused := next((one for one in releases if one.refused), None):
         return refusal_response(refused)
-    waiting, results = iter(releases), []
-    for group in groups:
-        results.append(result_of([next(waiting) for _ in group]))
+    waiting = iter(releases)
+    results = [result_of([next(waiting) for _ in group]) for group in groups]
     policies = sorted({one.verdict.policy for one in releases})
     answer = {
         "id": f"modr-{uuid7()}",

@@ -17,8 +17,8 @@ from guard.errors import GenerationError
 from guard.marks.aigc import envelope
 from guard.pipeline import Guard
 from guard.protocols import Generator
-from guard.streaming.events import Called, Delta, Ended, Event
-from guard.types import Content, Ending, Release, Request
+from guard.streaming.events import Called, Delta, Ended, Ending, Event
+from guard.types import Content, Release, Request
 from serving.gate import failure_response, refusal_response
 from serving.openai import answers
 from serving.schemas import evidence, message_of
@@ -65,13 +65,14 @@ async def stream(
     events = guard.stream(generator, prompt, request=request, **parameters)
     try:
         first = await anext(events, None)
-        if first is None:
-            raise GenerationError(f"generator {generator.name!r} made nothing")
-        if isinstance(first, Ended) and first.release.refused:
-            return refusal_response(first.release)
     except BaseException:
         await events.aclose()
         raise
+    if first is None:
+        raise GenerationError(f"generator {generator.name!r} made nothing")
+    if isinstance(first, Ended) and first.release.refused:
+        await events.aclose()
+        return refusal_response(first.release)
     return EventStream(_Telling(guard, shape).lines(first, events))
 
 
@@ -196,5 +197,3 @@ async def _left(receive: Receive) -> None:
     """Return when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-

@@ -25,7 +25,7 @@ rules:
     basis: House rules 2
     message: {en: No consent is on record.}
     tests: [{flags: Tell me about her.}]
-  - {id: secret, when: {secrets: any}, action: block, category: secrets, basis: House rules 3}
+  - {id: secret, when: {secrets: any}, action: block, category: privacy, basis: House rules 3}
 """
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "Good morning."}]}
 
