@@ -25,6 +25,7 @@ from guard.chain import Chain, context_for, context_of
 from guard.decide import REDACTION, decide, refuse, set_aside, settle
 from guard.errors import GenerationError, GenguardError, InputError, ModelError, PolicyError, describe
 from guard.generation import generate
+from guard.guarded import Guarded, decorate
 from guard.ids import uuid7
 from guard.instrument import Instrument
 from guard.marks import order
@@ -311,6 +312,18 @@ class Guard:
         """Bind a generator to this guard."""
         return Guarded(self, generator)
 
+    def guarded(self, function: Any = None, /, **options: Any) -> Any:
+        """Decorate a function that returns a text or an image: its caller gets what the policy lets out.
+
+        `@guard.guarded` or `@guard.guarded(prompt=, name=, request=, withheld=)`: the parameter that is judged as the prompt;
+        the generator's name in policies and entries (the function's own by default); a callable that makes the Request of the
+        arguments; what is returned in place of what is withheld, or a callable that makes it of the Release. WithheldError is
+        raised when that is left out. Works for functions and coroutine functions. Raises ParameterError, LedgerError.
+        """
+        if function is None:
+            return partial(self.guarded, **options)
+        return decorate(self, function, **options)
+
     def release_sync(
         self, generator: Generator, prompt: str | Content, *, request: Request | None = None, **parameters: Any
     ) -> Release:
@@ -554,19 +567,3 @@ def _decision(content: Content | None, context: Context, request: Request, verdi
 def _time(context: Context) -> datetime:
     """When a content was judged: one time for its conditions, its marks and its record."""
     return context.time or datetime.now(UTC)
-
-
-class Guarded:
-    """A generator that can only be reached through its guard."""
-
-    def __init__(self, guard: Guard, generator: Generator) -> None:
-        self._guard = guard
-        self._generator = generator
-
-    async def __call__(self, prompt: str | Content, *, request: Request | None = None, **parameters: Any) -> Release:
-        """Generate one output and take it through the policy; raises as `Guard.release` does."""
-        return await self._guard.release(self._generator, prompt, request=request, **parameters)
-
-    def sync(self, prompt: str | Content, *, request: Request | None = None, **parameters: Any) -> Release:
-        """The same for code without an event loop."""
-        return self._guard.release_sync(self._generator, prompt, request=request, **parameters)
