@@ -166,11 +166,30 @@ class NameTagger:
         spans = tokens(text)
         if not spans:
             return []
+        likely = self._likely(text, spans)
+        return list(self._names(spans, np.log(likely + 1e-9), likely))
+
+    def closed(self, text: str, reach: int) -> int:
+        """Before which code point names are the same whatever follows: where a token begins that is surely none.
+
+        0 where no such token stands `reach` before the end. `reach`: tokens behind another one that may change what it is.
+        """
+        spans = tokens(text)[:-1]  # the last one may grow
+        if len(spans) <= reach:
+            return 0
+        sure = (self._likely(text, spans)[: len(spans) - reach, 0] > _CERTAIN).nonzero()[0]
+        return spans[int(sure[-1])][0] if len(sure) else 0
+
+    def _likely(self, text: str, spans: Sequence[tuple[int, int]]) -> Floats:
+        """The probability of each tag for each token."""
+        import numpy as np
+
         logits = self._logits(np.array(self._vocabulary.numbers(text, spans)))
         logits -= logits.max(axis=1, keepdims=True)
         likely = np.exp(logits)
         likely /= likely.sum(axis=1, keepdims=True)
-        return list(self._names(spans, np.log(likely + 1e-9), likely))
+        made: Floats = likely
+        return made
 
     def _logits(self, numbers: NDArray[np.int64]) -> Floats:
         import numpy as np
