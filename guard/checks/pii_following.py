@@ -56,18 +56,20 @@ class Following:
         plain = self._check.plain(text)
         cuts = [cut for cut in self._check.cuts(plain) if cut[1] > self._settled]
         again = self._again(plain, cuts[0][0] if cuts else 0)
-        ranges = [(max(start, again), end) for start, end in cuts]
-        found = list(self._check.findings(plain, ranges, self._settled))
-        settled = len(plain) if ending else self._frontier(plain, cuts[-1][0] if cuts else 0, found)
+        ranges = [(start, max(start, again), end) for start, end in cuts]
+        found = list(self._check.findings(plain, [(start, end) for _, start, end in ranges], self._settled))
+        settled = len(plain) if ending else self._frontier(plain, ranges[-1] if ranges else (0, 0, 0), found)
         scan = Scan((*self._done, *found), Span(0, len(text)))
         self._done += [one for one in found if _start(one) < settled]
         self._settled = settled
         return Progress(scan, settled)
 
-    def _frontier(self, text: str, window: int, found: Iterable[Finding]) -> int:
+    def _frontier(self, text: str, last: tuple[int, int, int], found: Iterable[Finding]) -> int:
+        """`last`: where the last window begins, from where on it was read, and where it ends."""
+        window, start, _ = last
         self._held = self._unfinished.start(text, max(self._held, self._settled))
         # Where the next window begins is known when this one is full.
-        place = min(self._held, self._names.settled(text, window, self._settled), window + self._room)
+        place = min(self._held, self._names.settled(text, start, self._settled), window + self._room)
         for one in sorted(found, key=_start, reverse=True):
             if isinstance(one.where, Span) and one.where.end + (_NEAR if one.label in _ADDRESSES else 0) > place:
                 place = min(place, one.where.start)
@@ -91,16 +93,15 @@ class OpenNames:
         """`wanted`: the entity types that are reported."""
         self._taggers, self._wanted = taggers, frozenset(wanted)
 
-    def settled(self, text: str, window: int, since: int) -> int:
-        """Before which code point names are settled. `since`: what was settled before.
+    def settled(self, text: str, start: int, since: int) -> int:
+        """Before which code point names are settled. `start`: from where on it is read. `since`: what was settled before.
 
         Which tagger a line belongs to is known at its end. A line with Chinese and Latin words waits for that; one with words
         of one script alone is taken for what it is, but for the Latin names that the Chinese tagger would give in it.
         """
         if not self._taggers:
             return len(text)
-        start = self._tail(text, window, since)
-        tail, line = text[start:], max(0, max(text.rfind("\n") + 1, window) - start)
+        tail, line = text[start:], max(0, text.rfind("\n") + 1 - start)
         mixed = has_han(tail[line:]) and has_words(tail[line:])
         place = len(tail)
         for language, tagger in self._taggers.items():
@@ -118,15 +119,6 @@ class OpenNames:
             found = (one.start_char for one in plausible_names(undecided, tail) if one.label_ in self._wanted)
             place = min(place, *found, place)
         return max(since, start + place)
-
-    def _tail(self, text: str, window: int, since: int) -> int:
-        """From where on names have to be looked at again: whole lines where there is Chinese."""
-        place = max(window, since - BACK)
-        if has_han(text):
-            return max(window, text.rfind("\n", window, place) + 1)
-        while window < place < len(text) and not text[place - 1].isspace():
-            place -= 1
-        return place
 
 
 def _start(finding: Finding) -> int:
