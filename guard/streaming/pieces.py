@@ -34,9 +34,9 @@ async def pieces(
                 batch.append(ready.get_nowait())
             done = batch[-1] is None
             if found := [piece for piece in batch if piece is not None]:
+                yield found
                 for _ in found:
                     room.release()
-                yield found
         await asyncio.wait([task])
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if isinstance(error, GenguardError):

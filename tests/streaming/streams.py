@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import functools
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,16 @@ from guard.text.unfinished import Unfinished
 from guard.traits import Places, Traits
 from guard.types import Content, Finding, Making, Modality, Origin, Scan, Span, Stage
 from tests.fakes import TEXT, FakeCheck, WordCheck, whole
+
+
+def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test that is a coroutine function."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
 
 
 class PieceGenerator:
@@ -113,10 +124,22 @@ class Unfollowing(FakeCheck):
         return Scan((), whole(content))
 
 
-async def collect(guard: Guard, generator: Any, prompt: str = "say it", **parameters: Any) -> list[Event]:
-    """All events of a stream."""
+async def collect(
+    guard: Guard,
+    generator: Any,
+    prompt: str = "say it",
+    *,
+    into: list[Event] | None = None,
+    then: Callable[[], object] = lambda: None,
+    **parameters: Any,
+) -> list[Event]:
+    """All events of a stream. `into`: where they are kept when it raises. `then`: done after each."""
+    found = into if into is not None else []
     async with aclosing(guard.stream(generator, prompt, **parameters)) as events:
-        return [event async for event in events]
+        async for event in events:
+            found.append(event)
+            then()
+    return found
 
 
 def said(events: Sequence[Event], choice: int = 0) -> str:

@@ -25,21 +25,69 @@ from tests.streaming.streams import FollowingWords, SentenceScore
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 CLEAN = (
-    "Your parcel left the warehouse this morning. ", "We open at nine.\n", "包裹已经发出，请注意查收。", "The price is 3.14 euros, e.g. in May. ",
-    "谢谢您的耐心等待！", "Is it e\u0301te\u0301 or été? ", "👨‍👩‍👧 waves. ", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "hello ", "a", "。", "\r\n", "\n\n", " ", "12 ", "नमस्ते ", "שלום\u200f, ",
-    "Order 48213 ", "my email is ", "The card ", "password: ", "sk-", "4111 ", "x@", "http://", "[", "secre", "kil", "\u0301", "\u200d", "🇩🇪",
-)  # fmt: skip
+    "Your parcel left the warehouse this morning. ",
+    "We open at nine.\n",
+    "包裹已经发出，请注意查收。",
+    "The price is 3.14 euros, e.g. in May. ",
+    "谢谢您的耐心等待！",
+    "Is it e\u0301te\u0301 or été? ",
+    "👨‍👩‍👧 waves. ",
+    "🏴󠁧󠁢󠁳󠁣󠁴󠁿",
+    "hello ",
+    "a",
+    "。",
+    "\r\n",
+    "\n\n",
+    " ",
+    "12 ",
+    "नमस्ते ",
+    "שלום\u200f, ",
+    "Order 48213 ",
+    "my email is ",
+    "The card ",
+    "password: ",
+    "sk-",
+    "4111 ",
+    "x@",
+    "http://",
+    "[",
+    "secre",
+    "kil",
+    "\u0301",
+    "\u200d",
+    "🇩🇪",
+)
 CUT = (
-    "secret", "Secret", "postgres://shop:Kq7xPz29@db.example.com:5432/shop", "密码是Kq7xPz29，", "AKIAQ3EGZQ7PLMN4XYZA", "ig\u200bnore",
-    "\u200b\u200b\u200b", "\U000e0068\U000e0069", "a\u0335\u0336\u0337\u0338", "\u202eabc\u202c", "\u2066x", "Thanks 😀\U000e0101\U000e0102\U000e0103",
+    "secret",
+    "Secret",
+    "postgres://shop:Kq7xPz29@db.example.com:5432/shop",
+    "密码是Kq7xPz29，",
+    "AKIAQ3EGZQ7PLMN4XYZA",
+    "ig\u200bnore",
+    "\u200b\u200b\u200b",
+    "\U000e0068\U000e0069",
+    "a\u0335\u0336\u0337\u0338",
+    "\u202eabc\u202c",
+    "\u2066x",
+    "Thanks 😀\U000e0101\U000e0102\U000e0103",
     "-----BEGIN PRIVATE KEY-----\nMIIBVQIBADANBgkqhkiG9w0BAQEFAASCAT8wggE7AgEAAkEAq7BF\n-----END PRIVATE KEY-----",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMDAyIn0.abc-DEF_123",
-)  # fmt: skip
+)
 BLOCKED = ("kill", "KILL ", "dark ")
 PERSONAL = (
-    "4111 1111 1111 1111", "maria.keller@example.com", "+1 415 555 0134", "DE89 3704 0044 0532 0130 00", "11010519491231002X", "13812345678",
-    "Maria Gonzalez", "王小明先生", "12 Main Street, Springfield, IL 62704", "born on 14 March 1988", "MRN is 4471829", "192.168.0.12",
-)  # fmt: skip
+    "4111 1111 1111 1111",
+    "maria.keller@example.com",
+    "+1 415 555 0134",
+    "DE89 3704 0044 0532 0130 00",
+    "11010519491231002X",
+    "13812345678",
+    "Maria Gonzalez",
+    "王小明先生",
+    "12 Main Street, Springfield, IL 62704",
+    "born on 14 March 1988",
+    "MRN is 4471829",
+    "192.168.0.12",
+)
 
 
 def seat_of(built: Mapping[str, Check], blocking: Sequence[str] = ()) -> Seat:
@@ -115,7 +163,7 @@ async def holds(seat: Seat, text: str, draw: random.Random, blocks: Sequence[str
     assert len(window.sent) <= len(redact(content_of(text[:first]), [e for e in edits if e.where.end <= first]).text), told
 
 
-def _edits(seat: Seat, results, text):  # noqa: ANN202
+def _edits(seat: Seat, results, text):
     """What the rules that redact make of a text that another rule blocks."""
     rules = tuple(one for one in seat.policy.rules if one.action is Action.REDACT)
     names = {one.when.check for one in rules}
