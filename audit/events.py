@@ -76,7 +76,7 @@ _TURNS = {"queue": str, "opens": int, "closes": int}
 _OUTCOMES = {"step": str, "code": str, "outcome": str, "round": int, "rounds": int, **_TURNS}
 _FOUND_BY = ("step", "outcome", *_TURNS)
 
-OPENED = "decision"
+OPENED = "output"
 """The field and term of a stream's entry that names the decision to come."""
 SUBJECT, AGE, MASTER = "subject", "age", "master"
 """What the field and term `what` says of an erasure, of what retention dropped, and of a rotation of the master key."""
@@ -101,8 +101,8 @@ KINDS: dict[str, Kind] = {
     RETENTION_PRUNE: Kind("bodies and content that were dropped at their age", _PRUNE_FIELDS, ("what",)),
     STREAM: Kind(
         "an output that began to leave before its decision",
-        {"decision": str, "choice": int, "generator": str, "policy": str, "revision": str, "request": str},
-        (OPENED, "generator"),
+        {OPENED: str, "choice": int, "generator": str, "policy": str, "revision": str, "request": str},
+        (OPENED,),
         about=True,
     ),
     KEY_ROTATION: Kind("a key that took the place of another", _ROTATION_FIELDS, ("what",)),
@@ -136,7 +136,7 @@ class Event:
 def opening_event(opening: Opening) -> Event:
     """The event of an output that begins to leave. Its decision will have the id that it names."""
     request = opening.request
-    texts = {"decision": str(opening.decision), "generator": opening.generator, "policy": opening.policy}
+    texts = {OPENED: str(opening.decision), "generator": opening.generator, "policy": opening.policy}
     fields: dict[str, Value] = {**texts, "revision": opening.revision, "request": request.id, "choice": opening.choice}
     return Event(STREAM, request.actor, fields, str(opening.prompt), tenant=request.tenant, subject=request.subject)
 

@@ -412,7 +412,7 @@ class Guard:
                 one.cancel()
             return tuple(found)
 
-        return House(self.ledger, self.limits, self._redaction_key, self._activate, judge, dress, shadows)
+        return House(self.ledger, self.limits, self._redaction_key, self._activate, self._record, judge, dress, shadows)
 
     async def _judge_all(
         self,

@@ -57,6 +57,8 @@ class House:
     key: RedactionKey | None
     activate: Callable[[Policy], Awaitable[None]]
     """See that the ledger has a policy's document."""
+    record: Callable[[Seat, Decision], Awaitable[Release]]
+    """Commit a decision."""
     judge: Callable[[Content], Awaitable[Release]]
     """Judge and record a whole output."""
     dress: Callable[[Window, Verdict, UUID], Awaitable[tuple[Content | None, tuple[Mark, ...]]]]
@@ -210,8 +212,7 @@ class Stream:
         known: dict[str, Any] = {"results": window.measured.results, "parent": self._parent.decision, "stream": stream}
         context, request = window.measured.context, self._prompt.request
         decision = Decision(id=choice.decision, time=window.time, context=context, request=request, **{**known, **fields})
-        receipt = await self._house.ledger.append(decision)
-        return Release(decision.released, decision.verdict, receipt, decision)
+        return await self._house.record(window.seat, decision)
 
     async def _close(self) -> None:
         """Record what is left when nobody reads any more, even while the reader's task is being cancelled."""

@@ -121,7 +121,7 @@ async def test_what_a_rule_cuts_never_leaves() -> None:
 @awaited
 async def test_a_block_ends_the_stream_with_the_message_of_its_rule() -> None:
     guard, ledger = guard_of()
-    generator = PieceGenerator(["All is well. ", "I will ki", "ll you. ", "And more. ", "And more. "])
+    generator = PieceGenerator(["All is well. ", "I will ki", "ll you. ", *["And more. "] * 20])
     events = await collect(guard, generator)
     end = ended(events)
     assert said(events) == end.sent == "All is well. I will "
@@ -129,7 +129,7 @@ async def test_a_block_ends_the_stream_with_the_message_of_its_rule() -> None:
     assert end.release.content is None
     assert dict(end.release.verdict.message) == {"en": "Withheld."}
     assert generator.closed
-    assert generator.made < 5
+    assert generator.made < 8
     decision = ledger.decisions[-1]
     assert decision.content.text.startswith("All is well. I will kill you.")
     assert (decision.stream.ending, decision.stream.sent) == (Ending.BLOCKED, 20)
