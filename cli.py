@@ -28,6 +28,7 @@ from terminal import (
     audit_retention,
     audit_statistics,
     audit_stream,
+    audit_streams,
     policy_coverage,
     policy_diff,
     policy_explain,
@@ -80,6 +81,7 @@ add_proofs(audit_app)
 audit_export.add(audit_app)
 audit_statistics.add(audit_app)
 audit_stream.add(audit_app)
+audit_streams.add(audit_app)
 audit_forget.add(audit_app)
 audit_retention.add(audit_app)
 add_reviews(audit_app)
