@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guard.errors import InputError, TooLargeError
 from guard.types import Content, Modality, Origin, Request, Stage
@@ -35,7 +35,8 @@ def admit(
         )
         if data.modality is not ready.modality:
             raise InputError(f"found a content of modality {data.modality.value} that holds {ready.modality.value}")
-        return data if (data.stage, data.media_type) == (ready.stage, ready.media_type) else ready
+        same = (data.stage, data.media_type) == (ready.stage, ready.media_type)
+        return data if same else replace(data, stage=ready.stage, media_type=ready.media_type)
     if isinstance(data, str):
         return Content(Modality.TEXT, _text(data, limits.text), media_type or "text/plain", stage, origin, request)
     if not isinstance(data, bytes):

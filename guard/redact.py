@@ -65,20 +65,46 @@ def redact(content: Content, edits: Sequence[Edit], key: RedactionKey | None = N
     """
     if not edits:
         return content
-    if content.modality is Modality.TEXT:
-        return replace(content, data=redact_text(content.text, edits, Keyed.of(key, content.request) if key else None))
-    return _redact_image(content, edits)
+    if content.modality is not Modality.TEXT:
+        return _redact_image(content, edits)
+    changes = _changes(content.text, edits, Keyed.of(key, content.request) if key else None)
+    turns = tuple([replace(turn, where=_moved(turn.where, changes)) for turn in content.turns])
+    return replace(content, data=_changed(content.text, changes), turns=turns)
 
 
 def redact_text(text: str, edits: Sequence[Edit], keyed: Keyed | None = None) -> str:
     """Apply edits with Span places (code points) to a text."""
+    return _changed(text, _changes(text, edits, keyed))
+
+
+def _changes(text: str, edits: Sequence[Edit], keyed: Keyed | None) -> list[tuple[Span, str]]:
+    """What is put in which place, from left to right, without overlap."""
     merged = _merge(text, edits)
     apply = _Apply(text, merged, keyed)
+    return [(span, apply(span, group)) for span, group in merged]
+
+
+def _changed(text: str, changes: Sequence[tuple[Span, str]]) -> str:
     pieces, position = [], 0
-    for span, group in merged:
-        pieces += [text[position : span.start], apply(span, group)]
+    for span, put in changes:
+        pieces += [text[position : span.start], put]
         position = span.end
     return "".join([*pieces, text[position:]])
+
+
+def _moved(where: Span, changes: Sequence[tuple[Span, str]]) -> Span:
+    """Where a part of the text is afterwards. What is put in where two parts meet belongs to the first."""
+
+    def of(position: int) -> int:
+        grown = 0
+        for span, put in changes:
+            if span.end <= position:
+                grown += len(put) - (span.end - span.start)
+            elif span.start < position:
+                return span.start + grown + len(put)
+        return position + grown
+
+    return Span(of(where.start), of(where.end))
 
 
 def _merge(text: str, edits: Sequence[Edit]) -> list[tuple[Span, list[Edit]]]:
