@@ -164,6 +164,8 @@ def check(
     conversation: Annotated[
         str, typer.Option(help="Which texts belong together: within one, a person gets one stand-in. Recorded.")
     ] = "",
+    purpose: Annotated[str, typer.Option(help="What it is for; conditions of a policy can ask. Recorded.")] = "",
+    consent: Annotated[str, typer.Option(help="Reference to the consent that it rests on. Recorded.")] = "",
     key_file: KeyFile = None,
     redaction_key_file: RedactionKeyFile = None,
     as_json: Json = False,
@@ -173,7 +175,7 @@ def check(
 
     _quiet()
     data = read_input(file)
-    request = Request(str(uuid7()), conversation=conversation)
+    request = Request(str(uuid7()), conversation=conversation, purpose=purpose, consent=consent)
     keys = (key_file, redaction_key_file)
     release = _with_guard(policy, ledger, keys, lambda guard: guard.check_sync(data, request=request))
     _show(release, out, as_json=as_json)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from guard.errors import LedgerError
 from guard.types import (
+    NONE,
     Action,
     BankChange,
     CheckResult,
@@ -281,7 +282,8 @@ def _fields(value: object, names: tuple[str, ...]) -> dict[str, Any]:
 
 def _request(request: Request) -> dict[str, Any]:
     record = _fields(request, ("id", "tenant", "actor", "subject", "language"))
-    return record | ({"conversation": request.conversation} if request.conversation else {})
+    given = (("conversation", request.conversation), ("purpose", request.purpose), ("consent", request.consent))
+    return record | {name: value for name, value in given if value}
 
 
 def _context(context: Context) -> dict[str, Any]:
@@ -292,6 +294,7 @@ def _context(context: Context) -> dict[str, Any]:
         "tenant": context.tenant,
         "language": context.language,
         "length": context.length,
+        **{name: value for name in ("purpose", "consent") if (value := getattr(context, name)) != NONE},
     }
 
 

@@ -20,7 +20,7 @@ from audit.grammar import Filter
 from audit.models import REVIEWED, tables
 from guard.errors import LedgerError
 from guard.recorded import STOPPED, Findings, Recorded, Results, Source, status_of
-from guard.types import Decision
+from guard.types import NONE, Decision
 
 BATCH = 4096
 """Decisions that are decoded together."""
@@ -69,6 +69,8 @@ class _Context(msgspec.Struct, gc=False):
     tenant: str
     language: str
     length: int
+    purpose: str = NONE
+    consent: str = NONE
 
 
 class _Verdict(msgspec.Struct, gc=False):
@@ -191,6 +193,8 @@ def _plain(rows: Sequence[tuple[int, bytes]]) -> Recorded:
         generator=[context.generator for context in contexts],
         tenant=[context.tenant for context in contexts],
         language=[context.language for context in contexts],
+        purpose=[context.purpose for context in contexts],
+        consent=[context.consent for context in contexts],
         length=length,
         refused=np.array([body.content is None for body in bodies], bool),
         unmarked=np.array([any(not mark.verified for mark in body.marks) for body in bodies], bool),
@@ -222,6 +226,8 @@ def _fast(rows: Sequence[tuple[int, bytes]]) -> Recorded:
 
     bodies = [body for _, body in rows]
     joined = b"".join(bodies)
+    if b'"purpose":' in joined or b'"consent":' in joined:  # few callers name them
+        return _plain(rows)
     data = np.frombuffer(joined, np.uint8)
     starts = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(list(map(len, bodies)), out=starts[1:])
@@ -262,6 +268,8 @@ def _fast(rows: Sequence[tuple[int, bytes]]) -> Recorded:
         generator=texts(kernels.GENERATOR),
         tenant=texts(kernels.TENANT),
         language=texts(kernels.LANGUAGE),
+        purpose=[NONE] * len(rows),
+        consent=[NONE] * len(rows),
         length=length,
         refused=columns[kernels.CONTENT] == 0,
         unmarked=columns[kernels.UNMARKED] != 0,

@@ -49,7 +49,7 @@ for _name, _kind in KINDS.items():
     for _term in sorted({*_kind.terms} - {"opens", "closes"}):  # indices, for queues of reviews alone
         ABOUT[_term] = (*ABOUT.get(_term, ()), _name)
 
-TERMS = tuple(sorted({"rule", "category", "mark", "shadow", *ABOUT}))
+TERMS = tuple(sorted({"rule", "category", "mark", "shadow", "purpose", "consent", *ABOUT}))
 TIMES = ("since", "until")
 TEXT = "text"
 """Filter on reasons; what has no key is one of these."""

@@ -99,8 +99,8 @@ class Entry(Base, table=True):
 class Term(Base, table=True):
     """A fact of an entry.
 
-    `rule`, `category`, `mark`, `shadow`, `exact`, `folded`, `reviewed`, `bank`, `bank_digest`, `rollout`, `step`, and what
-    `audit.events.KINDS` names.
+    `rule`, `category`, `mark`, `shadow`, `purpose`, `consent`, `exact`, `folded`, `reviewed`, `bank`, `bank_digest`, `rollout`,
+    `step`, and what `audit.events.KINDS` names.
     """
 
     __table_args__ = (Index("ix_term_value", "name", "value", "idx"), {"sqlite_with_rowid": False})
@@ -263,6 +263,7 @@ def terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     found = {("rule", fired["rule"]) for fired in body["verdict"]["fired"]}
     found.update(("category", fired["category"]) for fired in body["verdict"]["fired"])
     found.update(("mark", mark["payload"]) for mark in body["marks"] if mark["payload"])
+    found.update((name, body["request"][name]) for name in ("purpose", "consent") if name in body["request"])
     found.update(("shadow", shadow["verdict"]["action"]) for shadow in body.get("shadows", ()))
     if REVIEWED in body:
         found.add((REVIEWED, body[REVIEWED]["held"]))

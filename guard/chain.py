@@ -20,7 +20,21 @@ from guard.instrument import Instrument, cancelled
 from guard.protocols import Check
 from guard.rules import CheckSpec, Policy
 from guard.taxonomy import CATEGORIES
-from guard.types import CheckResult, Content, Context, Finding, Modality, Place, Region, Scan, Span, Status
+from guard.types import (
+    NONE,
+    CheckResult,
+    Content,
+    Context,
+    Finding,
+    Modality,
+    Place,
+    Region,
+    Request,
+    Scan,
+    Span,
+    Stage,
+    Status,
+)
 from guard.workers import Overdue
 
 QUEUE_WAIT_S = 60.0
@@ -172,14 +186,23 @@ class Chain:
 
 def context_of(content: Content, time: datetime | None = None) -> Context:
     """What a policy's conditions may ask about a content."""
+    return context_for(content.request, content.stage, content.modality, content.origin.generator, content.length, time)
+
+
+def context_for(
+    request: Request, stage: Stage, modality: Modality, generator: str, length: int = 0, time: datetime | None = None
+) -> Context:
+    """The same of something that is not there, or not yet."""
     return Context(
-        content.stage,
-        content.modality,
-        content.origin.generator,
-        content.request.tenant,
-        content.request.language,
-        content.length,
+        stage,
+        modality,
+        generator,
+        request.tenant,
+        request.language,
+        length,
         time,
+        request.purpose or NONE,
+        request.consent or NONE,
     )
 
 

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from guard.admission import Limits, admit
 from guard.bench import Bench, Deployment, Seat, require_no_key, require_usable
-from guard.chain import Chain, context_of
+from guard.chain import Chain, context_for, context_of
 from guard.decide import REDACTION, decide, refuse, set_aside, settle
 from guard.errors import GenerationError, GenguardError, InputError, ModelError, PolicyError, describe
 from guard.generation import generate
@@ -249,8 +249,20 @@ class Guard:
         media_type: str = "",
     ) -> Release:
         """Judge content that was made elsewhere. Input that cannot be read gives a release that is `refused`."""
+        return (await self.check_many([content], request=request, stage=stage, origin=origin, media_type=media_type))[0]
+
+    async def check_many(
+        self,
+        contents: Sequence[str | bytes | Content],
+        *,
+        request: Request | None = None,
+        stage: Stage = Stage.OUTPUT,
+        origin: Origin = CALLER,
+        media_type: str = "",
+    ) -> list[Release]:
+        """`check` for several, measured together; in order."""
         request = request or Request(str(uuid7()))
-        return (await self._judge_all(self._bench, [content], request, stage, origin, media_type))[0]
+        return await self._judge_all(self._bench, contents, request, stage, origin, media_type)
 
     async def refuse(
         self,
@@ -262,7 +274,7 @@ class Guard:
         generator: str = CALLER.generator,
     ) -> Release:
         """Record an input that cannot be judged at all, and release nothing. Its payload is not kept."""
-        context = Context(stage, modality, generator, request.tenant, request.language, time=datetime.now(UTC))
+        context = context_for(request, stage, modality, generator, time=datetime.now(UTC))
         seat = self._bench.seat(context, request)
         return await self._record(seat, _decision(None, context, request, refuse(error, seat.policy if seat else None)))
 
@@ -369,7 +381,7 @@ class Guard:
             except InputError as error:
                 modality = Modality.TEXT if isinstance(data, str) else Modality.IMAGE
                 modality = data.modality if isinstance(data, Content) else modality
-                context = Context(stage, modality, made.generator, whose.tenant, whose.language, time=now)
+                context = context_for(whose, stage, modality, made.generator, time=now)
                 jobs.append(_Job(None, context, whose, parent, bench.seat(context, whose), error))
             else:
                 context = context_of(content, now)
@@ -521,7 +533,7 @@ def _sampling(bench: Bench, generator: Generator, prompt: Content) -> TokenMark 
     """The mark that goes into outputs while they are made: of the policy that will judge them."""
     if not isinstance(generator, TokenGenerator):
         return None
-    context = Context(Stage.OUTPUT, generator.modality, generator.name, prompt.request.tenant)
+    context = context_for(prompt.request, Stage.OUTPUT, generator.modality, generator.name)
     seat = bench.seat(context, prompt.request)
     markers = (one.marker for one in seat.marks) if seat else ()
     found = (one for one in markers if isinstance(one, SamplingMarker) and one.modality is generator.modality)

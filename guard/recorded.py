@@ -85,6 +85,8 @@ class Recorded:
     generator: Sequence[str]
     tenant: Sequence[str]
     language: Sequence[str]
+    purpose: Sequence[str]
+    consent: Sequence[str]
     length: NDArray[Any]
     refused: NDArray[Any]
     """Whether the input could not be read as a content at all."""

@@ -7,14 +7,14 @@ it, so a verdict derives again for those who do not hold the key.
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from guard.redaction_key import RedactionKey
 from guard.rules import Policy
-from guard.types import Content, Edit, Modality, Region, Request, Span
+from guard.types import Content, Edit, Modality, Region, Request, Span, Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pixels
@@ -65,46 +65,45 @@ def redact(content: Content, edits: Sequence[Edit], key: RedactionKey | None = N
     """
     if not edits:
         return content
-    if content.modality is not Modality.TEXT:
-        return _redact_image(content, edits)
-    changes = _changes(content.text, edits, Keyed.of(key, content.request) if key else None)
-    turns = tuple([replace(turn, where=_moved(turn.where, changes)) for turn in content.turns])
-    return replace(content, data=_changed(content.text, changes), turns=turns)
+    if content.modality is Modality.TEXT:
+        parts = _redacted(content.text, edits, Keyed.of(key, content.request) if key else None)
+        making = replace(content.making, scores=()) if content.making else None  # they spell what was edited
+        text = "".join(text for _, text in parts)
+        return replace(content, data=text, turns=tuple(_moved(content.turns, parts)), making=making)
+    return _redact_image(content, edits)
 
 
 def redact_text(text: str, edits: Sequence[Edit], keyed: Keyed | None = None) -> str:
     """Apply edits with Span places (code points) to a text."""
-    return _changed(text, _changes(text, edits, keyed))
+    return "".join(part for _, part in _redacted(text, edits, keyed))
 
 
-def _changes(text: str, edits: Sequence[Edit], keyed: Keyed | None) -> list[tuple[Span, str]]:
-    """What is put in which place, from left to right, without overlap."""
+def _redacted(text: str, edits: Sequence[Edit], keyed: Keyed | None) -> list[tuple[Span, str]]:
+    """The edited text in parts, by turns as it was and edited, each with where it stood."""
     merged = _merge(text, edits)
     apply = _Apply(text, merged, keyed)
-    return [(span, apply(span, group)) for span, group in merged]
-
-
-def _changed(text: str, changes: Sequence[tuple[Span, str]]) -> str:
-    pieces, position = [], 0
-    for span, put in changes:
-        pieces += [text[position : span.start], put]
+    parts, position = list[tuple[Span, str]](), 0
+    for span, group in merged:
+        parts += [(Span(position, span.start), text[position : span.start]), (span, apply(span, group))]
         position = span.end
-    return "".join([*pieces, text[position:]])
+    return [*parts, (Span(position, len(text)), text[position:])]
 
 
-def _moved(where: Span, changes: Sequence[tuple[Span, str]]) -> Span:
-    """Where a part of the text is afterwards. What is put in where two parts meet belongs to the first."""
+def _moved(turns: Sequence[Turn], parts: Sequence[tuple[Span, str]]) -> Iterator[Turn]:
+    """The turns of a text at their places in the edited one. What stands for a place across two turns is the first one's."""
+    starts, at = [], 0
+    for _, text in parts:
+        starts.append(at)
+        at += len(text)
 
-    def of(position: int) -> int:
-        grown = 0
-        for span, put in changes:
-            if span.end <= position:
-                grown += len(put) - (span.end - span.start)
-            elif span.start < position:
-                return span.start + grown + len(put)
-        return position + grown
+    def moved(position: int) -> int:
+        index = bisect_left(parts, position, key=lambda part: part[0].end)
+        (where, text), start = parts[min(index, len(parts) - 1)], starts[min(index, len(parts) - 1)]
+        edited = index % 2 == 1
+        return start + (len(text) * (position > where.start) if edited else position - where.start)
 
-    return Span(of(where.start), of(where.end))
+    for turn in turns:
+        yield replace(turn, where=Span(moved(turn.where.start), moved(turn.where.end)))
 
 
 def _merge(text: str, edits: Sequence[Edit]) -> list[tuple[Span, list[Edit]]]:

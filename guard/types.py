@@ -103,6 +103,10 @@ class Request:
     """BCP 47 tag of the text's language, `und` when unknown."""
     conversation: str = ""
     """Which texts belong together, as an opaque id: within one, a person gets one stand-in. Empty: the caller did not say."""
+    purpose: str = ""
+    """What it is asked for, in the caller's own terms. Empty: the caller did not say."""
+    consent: str = ""
+    """Where the consent that it rests on is on record, as an opaque reference. Empty: the caller named none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +284,10 @@ class CheckResult:
     """Why it is not `ok`, without any of the content."""
 
 
+NONE = "none"
+"""What conditions see of a purpose or a consent that the caller did not name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a policy's conditions may ask about a content, besides the findings."""
@@ -292,6 +300,8 @@ class Context:
     length: int = 0
     time: datetime | None = None
     """When it was judged; recorded as the decision's time. None: nobody said, and conditions on time are unknown."""
+    purpose: str = NONE
+    consent: str = NONE
 
 
 @dataclass(frozen=True, slots=True)

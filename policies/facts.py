@@ -12,7 +12,7 @@ from policies.mistake import Mistakes, Position, describe, listed, one_of
 from policies.source import Node
 from policies.wording import unknown_key
 
-ATTRIBUTES = ("tenant", "generator", "language", "modality", "stage")
+ATTRIBUTES = ("tenant", "generator", "language", "modality", "stage", "purpose", "consent")
 FACTS = (*ATTRIBUTES, "length", "time")
 MAX_PATTERN = 200
 

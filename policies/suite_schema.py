@@ -91,6 +91,12 @@ class Where(_Model):
     generator: Pattern | None = Field(
         default=None, description="What made it. Default: `caller`, or one that the policy applies to.", examples=["diffusion"]
     )
+    purpose: Pattern | None = Field(
+        default=None, description="What the caller says it is for. Default: nothing said.", examples=["marketing"]
+    )
+    consent: Pattern | None = Field(
+        default=None, description="The caller's reference to a consent. Default: none.", examples=["crm-4711"]
+    )
     time: Annotated[str, AfterValidator(_moment)] | None = Field(
         default=None,
         description="When it is judged. Needed where a condition on time or an exception decides.",

@@ -24,6 +24,8 @@ BODY_S = 60.0
 """How long a request's body may take to arrive, in seconds."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Paths that answer without a key: they say nothing about content."""
+FILES = "/v1/images/files/"
+"""Addresses of released images begin with this; a tag in each stands for a key."""
 VERIFY_PATHS = frozenset({"/verify", "/v1/verify"})
 """Paths of which nothing is recorded, a refusal neither; the operator may open them to callers without a key."""
 
@@ -107,7 +109,7 @@ class Gate:
             await (_late_response() if late else failure_response(error))(scope, receive, send)
 
     def _open(self, path: str) -> bool:
-        return path in OPEN_PATHS or (self.public is not None and path in VERIFY_PATHS)
+        return path in OPEN_PATHS or path.startswith(FILES) or (self.public is not None and path in VERIFY_PATHS)
 
     def _wait(self, scope: Scope) -> int:
         """Seconds that a caller without a key has to wait; 0 for none. The page itself may be fetched at will."""
@@ -152,6 +154,8 @@ def _request(headers: Headers, caller: Caller | None) -> Request:
         subject=headers.get("x-genguard-subject", "")[:200],
         language=headers.get("x-genguard-language", "und")[:35],
         conversation=headers.get("x-genguard-conversation", "")[:200],
+        purpose=headers.get("x-genguard-purpose", "")[:200],
+        consent=headers.get("x-genguard-consent", "")[:200],
     )
 
 
@@ -165,12 +169,12 @@ def _replay(body: bytes, rest: Receive) -> Receive:
     return receive
 
 
-def error_response(status: int, message: str, code: str, **more: Any) -> JSONResponse:
+def error_response(status: int, message: str, code: str, *, param: str | None = None, **more: Any) -> JSONResponse:
     """An error in OpenAI's shape, so that their client raises its own exceptions."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return JSONResponse(
-        {"error": {"message": message, "type": kind, "code": code, "param": None}, **more}, status_code=status, headers=headers
+        {"error": {"message": message, "type": kind, "code": code, "param": param}, **more}, status_code=status, headers=headers
     )
 
 

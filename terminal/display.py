@@ -229,6 +229,7 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
         ("what", what),
         ("who", who),
         ("request", request.id + (f", conversation {request.conversation}" if request.conversation else "")),
+        *[(name, value) for name in ("purpose", "consent") if (value := getattr(request, name))],
         *_before(decision),
         ("action", verdict.action.value),
         ("why", verdict.explanation),

@@ -16,7 +16,7 @@ from rich.tree import Tree
 
 from guard.errors import InputError
 from guard.trace import Step
-from guard.types import Modality, Stage
+from guard.types import Modality, Request, Stage
 from policies.explain import Explanation, RuleTrace, explain, fields
 from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
 from terminal.inputs import read_input
@@ -36,6 +36,8 @@ def explain_command(
     tenant: Annotated[str, typer.Option(help="Who asks.")] = "default",
     generator: Annotated[str, typer.Option(help="What made the content.")] = "caller",
     language: Annotated[str, typer.Option(help="Language tag, such as en.")] = "und",
+    purpose: Annotated[str, typer.Option(help="What the caller says it is for.")] = "",
+    consent: Annotated[str, typer.Option(help="The caller's reference to a consent.")] = "",
     rule: Annotated[list[str] | None, typer.Option(help="Only this rule; repeatable.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Also show rules that have nothing to say here.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
@@ -46,7 +48,8 @@ def explain_command(
     if decision:
         found, text = _recorded(decision, ledger, policy), None
     else:
-        found, text = _measured(str(file), policy or DEFAULT_POLICY, stage, tenant, generator, language)
+        asks = Request("explain", tenant, language=language, purpose=purpose, consent=consent)
+        found, text = _measured(str(file), policy or DEFAULT_POLICY, stage, generator, asks)
     if unknown := set(rule or ()) - {one.rule.id for one in found.rules}:
         raise InputError(
             f"found no rule {min(unknown)!r} in policy {found.policy.id!r}, "
@@ -59,19 +62,16 @@ def explain_command(
     print_explanation(console if console.is_terminal else Console(width=160), found, set(rule or ()), every=every, text=text)
 
 
-def _measured(
-    file: str, policy: str, stage: Stage, tenant: str, generator: str, language: str
-) -> tuple[Explanation, str | None]:
+def _measured(file: str, policy: str, stage: Stage, generator: str, request: Request) -> tuple[Explanation, str | None]:
     """Run the policy's checks over a file; nothing is recorded, so nothing is released either."""
     from guard.admission import Limits, admit
     from guard.chain import Chain, context_of
     from guard.redact import keyed_rules, redact
-    from guard.types import Origin, Request
+    from guard.types import Origin
     from policies import load
 
     loaded, now = load(policy), datetime.now(UTC)
-    request, origin = Request("explain", tenant, language=language), Origin(generator)
-    content = admit(read_input(file), request=request, stage=stage, origin=origin, media_type="", limits=Limits())
+    content = admit(read_input(file), request=request, stage=stage, origin=Origin(generator), media_type="", limits=Limits())
     (results,) = asyncio.run(Chain(loaded).run([content], now))
     found = explain(loaded, results, context_of(content, now))
     edits = found.verdict.edits

@@ -57,7 +57,14 @@ def _quoted(test: RuleTest) -> str:
 def _prepare(policy: Policy, rule: Rule, test: RuleTest) -> Example:
     modality = Modality.TEXT if test.image is None else Modality.IMAGE
     context = situate(policy, rule, test, modality, len(test.text))
-    request = Request("test", tenant=context.tenant, language=context.language, conversation=CONVERSATION)
+    request = Request(
+        "test",
+        tenant=context.tenant,
+        language=context.language,
+        conversation=CONVERSATION,
+        purpose=context.purpose,
+        consent=context.consent,
+    )
     origin, name = Origin(context.generator), title(test)
     if test.image is None:
         return Example(test, rule, name, Content(modality, test.text, "text/plain", context.stage, origin, request), context)

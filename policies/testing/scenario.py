@@ -56,7 +56,14 @@ def _prepare(policy: Policy, test: SuiteTest) -> Scenario:
     where, given = test.entry.context, test.entry.given
     tenant, generator = usual(policy)
     language = where.language or Request("").language
-    request = Request("test", tenant=where.tenant or tenant, language=language, conversation=CONVERSATION)
+    request = Request(
+        "test",
+        tenant=where.tenant or tenant,
+        language=language,
+        conversation=CONVERSATION,
+        purpose=where.purpose or "",
+        consent=where.consent or "",
+    )
     origin = Origin(where.generator or generator)
     whole = Picture(image=given.image) if given.image is not None else given.text
     asked: list[tuple[str | Picture | None, Stage]] = [

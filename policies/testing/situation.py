@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from guard.conditions import evaluate
 from guard.rules import AllOf, AnyOf, Attribute, Clock, Condition, Found, Length, Not, Policy, Rule, ScoreAtLeast, matches
 from guard.rules import ScoreByLanguage as ByLanguage
-from guard.types import CALLER, Context, Modality, Request, Stage
+from guard.types import CALLER, NONE, Context, Modality, Request, Stage
 from policies.loaded import RuleTest
 from policies.testing.scores import leaves
 
@@ -32,11 +32,12 @@ def situate(policy: Policy, rule: Rule, test: RuleTest, modality: Modality, leng
     tenants = [test.tenant] if test.tenant else _names("tenant", Request("").tenant, policy.tenants, rule.when)
     generators = [test.generator] if test.generator else _names("generator", CALLER.generator, policy.generators, rule.when)
     languages = [test.language] if test.language else _names("language", _UNKNOWN, ("*",), rule.when)
+    purposes, consents = (_names(name, NONE, ("*",), rule.when) for name in ("purpose", "consent"))
     stages = [Stage(test.stage)] if test.stage else list(_STAGES)
-    places = product(stages, tenants, generators, languages, _moments(rule.when))
+    places = product(stages, tenants, generators, languages, purposes, consents, _moments(rule.when))
     contexts = [
-        Context(stage, modality, generator, tenant, language, length, moment)
-        for stage, tenant, generator, language, moment in islice(places, _TRIES)
+        Context(stage, modality, generator, tenant, language, length, moment, purpose, consent)
+        for stage, tenant, generator, language, purpose, consent, moment in islice(places, _TRIES)
     ]
     return next((context for context in contexts if _possible(rule.when, policy, context)[0]), contexts[0])
 

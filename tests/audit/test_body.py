@@ -11,6 +11,7 @@ from ledger_examples import HIDDEN, SECRET, decision, text
 
 from audit import canonical
 from audit.body import decision_body, decision_from, origin_from, time_from, time_string
+from audit.models import terms
 from guard.errors import LedgerError
 from guard.types import Action
 
@@ -44,6 +45,19 @@ def test_a_conversation_is_recorded_where_the_caller_names_one():
     body = canonical.loads(canonical.dumps(decision_body(named, PAYLOADS)))
     assert body["request"]["conversation"] == "chat-7"
     assert decision_from(body).request == named.request
+
+
+def test_purpose_and_consent_are_recorded_as_they_were_asked_and_as_they_were_judged():
+    """Replays ask the context, officers the request."""
+    made = decision()
+    plain = decision_body(made, PAYLOADS)
+    assert {"purpose", "consent"}.isdisjoint({*plain["request"], *plain["context"]})
+    asked = replace(made.request, purpose="support", consent="crm-4711")
+    named = replace(made, request=asked, context=replace(made.context, purpose="support", consent="crm-4711"))
+    body = canonical.loads(canonical.dumps(decision_body(named, PAYLOADS)))
+    again = decision_from(body)
+    assert (again.request, again.context) == (named.request, named.context)
+    assert {("purpose", "support"), ("consent", "crm-4711")} <= terms(body)
 
 
 def test_a_body_holds_no_content_and_no_bare_hash_of_it():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from guard.imaging import decode
 from guard.redact import IMAGE_OPERATORS, TEXT_OPERATORS, Keyed, mask, redact, redact_text
 from guard.redaction_key import RedactionKey
 from guard.sealed import reveal
-from guard.types import Edit, Place, Region, Span
+from guard.types import Edit, Place, Region, Span, Turn
 from tests.fakes import image, text
 
 if TYPE_CHECKING:
@@ -370,3 +371,25 @@ def test_an_image_edit_that_does_not_fit_raises(wrong: Edit) -> None:
     """Nothing may leave half-redacted."""
     with pytest.raises(ValueError, match="expected"):
         redact(image(encoded(noise())), [edit(BOX, "fill"), wrong])
+
+
+@given(st.data())
+def test_turns_keep_what_is_theirs(data: st.DataObject) -> None:
+    """Whatever is cut, a turn holds its own text, edited as the whole is, and nothing of another's."""
+    said = data.draw(st.lists(st.text("abc", max_size=6), min_size=1, max_size=4))
+    whole, turns = "", list[Turn]()
+    for one in said:
+        whole += "\nUSER: "
+        turns.append(Turn("user", Span(len(whole), len(whole) + len(one))))
+        whole += one
+    pairs = data.draw(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(1, 8)), max_size=4))
+    edits = [Edit(Span(at, min(at + size, len(whole))), "replace", "X", "r", (("text", "<X>"),)) for at, size in pairs]
+    content = replace(text(whole), turns=tuple(turns))
+    edited = redact(content, edits)
+    cut = {place for edit in edits for place in range(edit.where.start, edit.where.end)}
+    previous = 0
+    for before, after, letters in zip(turns, edited.turns, said, strict=True):
+        assert previous <= after.where.start <= after.where.end
+        previous = after.where.end
+        kept = "".join(letter for at, letter in enumerate(letters, before.where.start) if at not in cut)
+        assert edited.text_of(after).replace("<X>", "") == kept

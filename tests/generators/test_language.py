@@ -14,7 +14,6 @@ import pytest
 from generators.language import LanguageGenerator, language
 from generators.sampling import Batch, Order, Settings, choose, uniform_draws
 from guard.chain import Chain
-from guard.conversation import conversation
 from guard.errors import GenerationError, InputError, ModelError, ParameterError, TooLargeError
 from guard.marks.text_watermark import read_text_watermark
 from guard.marks.token_marks import METHODS, Method, TokenWatermark, Verdict
@@ -22,7 +21,7 @@ from guard.models import BUNDLED
 from guard.pipeline import Guard
 from guard.protocols import TokenMark
 from guard.rules import MarkSpec
-from guard.types import CALLER, Action, Content, Modality, Operator, Request, Stage
+from guard.types import CALLER, Action, Content, Modality, Operator, Request, Span, Stage, Turn
 from tests.fakes import FakeCheck, MemoryLedger, policy, spec, word_policy
 from tests.tiny_models import CONTEXT, LANGUAGE_MODELS, save_model, save_tokenizer
 
@@ -40,6 +39,16 @@ TEMPLATE = (
 
 def prompt(text: str) -> Content:
     return Content(Modality.TEXT, text, "text/plain", Stage.PROMPT, CALLER, Request(f"r-{len(text)}"))
+
+
+def conversation(*turns: tuple[str, str]) -> Content:
+    """One judged text, with the parts that are turns."""
+    said, parts = "", []
+    for role, words in turns:
+        said += f"{role}: "
+        parts.append(Turn(role, Span(len(said), len(said) + len(words))))
+        said += f"{words}\n"
+    return replace(prompt(said), turns=tuple(parts))
 
 
 def collect(generator: Any, texts: Sequence[str], **parameters: Any) -> list[tuple[int, Content]]:
@@ -232,8 +241,7 @@ def test_a_conversation_is_rendered_turn_by_turn(tmp_path: Path) -> None:
     save_model(tmp_path, "gpt2")
     save_tokenizer(tmp_path, TEMPLATE)
     loaded = language(model=str(tmp_path), device="cpu")._loaded.get()  # type: ignore[attr-defined]
-    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Go"}]
-    asked = conversation(turns, Request("r"))
+    asked = conversation(("user", "Hi"), ("assistant", "Yes?"), ("user", "Go"))
     assert loaded.tokenizer.decode(loaded.encode(asked, "")) == "[user] Hi[assistant] Yes?[user] Go [reply]"
     loaded.tokenizer.chat_template = "{{ raise_exception('no ' + messages[0].content) }}"
     with pytest.raises(InputError, match="takes no conversation of these turns: user, assistant, user") as caught:
@@ -246,7 +254,7 @@ def test_a_model_is_sent_what_was_judged_and_redacted(tmp_path: Path) -> None:
     save_model(tmp_path, "gpt2")
     save_tokenizer(tmp_path, TEMPLATE)
     chatting: Any = language(model=str(tmp_path), device="cpu")
-    asked = conversation([{"role": "user", "content": "bad Ann"}, {"role": "assistant", "content": "bad?"}], Request("r"))
+    asked = conversation(("user", "bad Ann"), ("assistant", "bad?"))
     seen: list[str] = []
     loaded = chatting._loaded.get()
     render = loaded.tokenizer.apply_chat_template

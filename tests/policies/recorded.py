@@ -41,6 +41,8 @@ def columns(decisions: Sequence[Decision]) -> Recorded:
     findings = [(place, finding) for place, (_, result) in enumerate(results) for finding in result.findings]
     contexts, verdicts = [one.context for one in decisions], [one.verdict for one in decisions]
     return Recorded(
+        purpose=[one.context.purpose for one in decisions],
+        consent=[one.context.consent for one in decisions],
         index=list(range(len(decisions), 0, -1)),
         time=[one.time.isoformat(timespec="microseconds").replace("+00:00", "Z") for one in decisions],
         policy=[one.policy for one in verdicts],

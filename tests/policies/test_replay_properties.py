@@ -48,6 +48,7 @@ leaves: st.SearchStrategy[Condition] = st.one_of(
     st.builds(lambda name, one, two: ScoreByLanguage(name, "word", (("*", one), ("zh", two))), names, scores, scores),
     st.sampled_from([
         Attribute("tenant", ("acme", "b*")), Attribute("stage", ("output",)), Attribute("language", ("zh*",)),
+        Attribute("purpose", ("none", "test")), Attribute("consent", ("crm-*",)),
         Length(at_least=11), Length(below=11), Clock(hours=(540, 600)), Clock(since=NOW),
     ]),
 )  # fmt: skip
@@ -90,7 +91,7 @@ findings = st.builds(
 contexts = st.builds(
     Context, st.sampled_from(Stage), st.sampled_from([Modality.TEXT, Modality.TEXT, Modality.TEXT, Modality.IMAGE]),
     st.just("list"), st.sampled_from(["acme", "beta", "other"]), st.sampled_from(["en", "zh-Hans"]), st.sampled_from([10, 12]),
-    st.sampled_from([NOW, NOW + timedelta(hours=2)]),
+    st.sampled_from([NOW, NOW + timedelta(hours=2)]), st.sampled_from(["none", "test"]), st.sampled_from(["none", "crm-1"]),
 )  # fmt: skip
 marks = st.sampled_from([
     (), (), (Mark("watermark", "m", "ab", verified=True),), (Mark("watermark", "m", "", verified=False, error="no room"),),

@@ -1,0 +1,11 @@
+"""OpenAI's shapes: their client works with only its `base_url` changed."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from serving.openai import chat, completions, images, models, moderations
+
+router = APIRouter(prefix="/v1", tags=["OpenAI"])
+for _module in (models, chat, completions, images, moderations):
+    router.include_router(_module.router)
