@@ -102,6 +102,14 @@ RedactionKeyFile = Annotated[
 ]
 
 
+Generators = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--generators", help="A generator, or a YAML or JSON file that names some; repeat for more. docs/generators.md."
+    ),
+]
+
+
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Another seed, other outputs.", min=0)] = 7,
@@ -123,19 +131,23 @@ def serve(
     ledger: Annotated[str | None, typer.Option(help="Where decisions are kept: an SQLAlchemy URL.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Beyond loopback GENGUARD_API_KEYS is needed.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
+    generators: Generators = None,
 ) -> None:
     """Run the HTTP service. Options come before GENGUARD_… environment variables, these before defaults."""
     import service
     from serving.settings import Settings
 
     given: dict[str, Any] = {"policies": tuple(policy) if policy else None, "ledger": ledger, "host": host, "port": port}
+    given["generators"] = tuple(generators) if generators else None
     _quiet()
     service.serve(Settings.read(**{name: value for name, value in given.items() if value is not None}))
 
 
 @app.command()
 def generate(
-    generator: Annotated[str, typer.Argument(help="language, diffusion, gan, echo, or one that a package adds.")],
+    generator: Annotated[
+        str, typer.Argument(help="A generator: a registered name, python:module:function, or one that --generators names.")
+    ],
     prompt: Annotated[str, typer.Option(help="What to ask for.")],
     policy: Policies = None,
     ledger: LedgerUrl = DEFAULT_LEDGER,
@@ -144,13 +156,14 @@ def generate(
     out: Annotated[Path | None, typer.Option(help="Write the released output here. Images need it.")] = None,
     key_file: KeyFile = None,
     redaction_key_file: RedactionKeyFile = None,
+    generators: Generators = None,
     as_json: Json = False,
 ) -> None:
     """Generate one output and show it, if the policy lets it out."""
-    from guard.registry import generators
+    from serving.offered import find
 
     _quiet()
-    made = generators.make(generator, {"model": model} if model else {})
+    made = find(generator, generators or (), model)
     if made.modality is Modality.IMAGE and out is None:
         raise typer.BadParameter("an image needs a file: --out FILE", param_hint="--out")
     parameters = {} if seed is None else {"seed": seed}

@@ -21,7 +21,7 @@ import types
 import typing
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from guard.errors import GenerationError, GenguardError, ParameterError
 from guard.types import Origin
@@ -171,23 +171,6 @@ def _written(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-class Once(Generic[T]):
-    """A value that is made when it is first asked for, once, whichever thread asks."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        """`make` may raise: the next one to ask tries again."""
-        self._make = make
-        self._lock = threading.Lock()
-        self._made: list[T] = []
-
-    def get(self) -> T:
-        """The value; raises what making it raises."""
-        with self._lock:
-            if not self._made:
-                self._made.append(self._make())
-            return self._made[0]
-
-
 class Worker:
     """One thread that runs everything of one model, so that the model is never entered twice at once.
 
@@ -209,6 +192,10 @@ class Worker:
         except Exception as error:
             # The message of the cause may quote the prompt: only its type is ours to repeat.
             raise GenerationError(f"{self._generator}: generation failed with {type(error).__name__}") from error
+
+    def wait(self, function: Callable[[], T]) -> T:
+        """Call a blocking function on the thread, for code without an event loop. Raises what it raises."""
+        return self._thread().submit(function).result()
 
     async def stream(self, start: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
         """Run a blocking iterator on the thread and yield its items; it is closed when the caller stops early."""

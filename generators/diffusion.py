@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from generators.base import MAX_SEED, Once, Worker, choose_device, limited, origin, output_seeds, parse
+from generators.base import MAX_SEED, Worker, choose_device, limited, origin, output_seeds, parse
+from generators.residency import Slot
 from guard.errors import GenguardError, ModelError, ParameterError
 from guard.imaging import image_content
 from guard.models import ModelFiles, locate
@@ -79,17 +80,28 @@ class DiffusionGenerator:
 
     modality = Modality.IMAGE
 
-    def __init__(self, model: str, *, device: str, name: str, batch: int | None, precision: str, revision: str | None) -> None:
+    def __init__(
+        self, model: str, *, device: str, name: str, batch: int | None, precision: str, revision: str | None, warm: bool
+    ) -> None:
         """See `diffusion`."""
         self.name = name
         self.model = model
-        self._batch = batch
+        self._batch, self._warm = batch, warm
         self._worker = Worker(name)
-        self._loaded = Once(lambda: _load(model, device, precision, revision, name))
+        self._loaded = Slot(lambda: _load(model, device, precision, revision, name))
 
     def load(self) -> None:
-        """Load the pipeline. Raises ModelError when it is not there, was changed, or is no diffusers pipeline."""
-        self._loaded.get()
+        """Load the pipeline, and warm it up where that is asked for: make one step of one image.
+
+        Raises ModelError when it is not there, was changed, or is no diffusers pipeline.
+        """
+        with self._loaded.use() as loaded:
+            if self._warm:
+                self._worker.wait(lambda: loaded.draw([""], [0], DiffusionParameters(steps=1)))
+
+    def unload(self) -> None:
+        """Free the pipeline's memory, when the calls that use it are done; the next call loads it again."""
+        self._loaded.free()
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
         """Yield the images of each prompt in turn, batch by batch."""
@@ -97,7 +109,10 @@ class DiffusionGenerator:
         return self._worker.stream(lambda: self._generate(prompts, asked))
 
     def _generate(self, prompts: Sequence[Content], asked: DiffusionParameters) -> Iterator[tuple[int, Content]]:
-        loaded = self._loaded.get()
+        with self._loaded.use() as loaded:
+            yield from self._drawn(loaded, prompts, asked)
+
+    def _drawn(self, loaded: _Loaded, prompts: Sequence[Content], asked: DiffusionParameters) -> Iterator[tuple[int, Content]]:
         # On a CPU a batch saves nothing and may change the last bit of a sum, so that an output would depend on its neighbours.
         size = self._batch or (8 if loaded.device.type == "cuda" else 1)
         outputs = output_seeds(len(prompts), asked.n, asked.seed)
@@ -274,10 +289,12 @@ def diffusion(
     batch: int | None = None,
     precision: str = "float32",
     revision: str | None = None,
+    warm: bool = False,
 ) -> Generator:
     """Images from a diffusers pipeline.
 
-    `model`: `bundled/NAME`, a folder, or a hub name (downloaded on first use; `revision` pins it). `batch`: images a forward
-    pass; by default 1 on a CPU, 8 on CUDA. `precision`: float32, float16 or bfloat16.
+    `model`: `bundled/NAME`, a folder, `sha256:` and the digest of one, or a hub name (downloaded on first use; `revision` pins
+    it). `batch`: images a forward pass; by default 1 on a CPU, 8 on CUDA. `precision`: float32, float16 or bfloat16. `warm`:
+    make a step when it is loaded, so that the first caller does not wait for what is only done once.
     """
-    return DiffusionGenerator(model, device=device, name=name, batch=batch, precision=precision, revision=revision)
+    return DiffusionGenerator(model, device=device, name=name, batch=batch, precision=precision, revision=revision, warm=warm)

@@ -19,7 +19,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from generators.base import MAX_SEED, Once, Worker, choose_device, limited, origin, output_seeds, parse
+from generators.base import MAX_SEED, Worker, choose_device, limited, origin, output_seeds, parse
+from generators.residency import Slot
 from guard.errors import GenguardError, ModelError
 from guard.imaging import image_content
 from guard.models import BUNDLED, ModelFiles, locate
@@ -60,11 +61,15 @@ class GanGenerator:
         self.name = name
         self.model = model
         self._worker = Worker(name)
-        self._loaded = Once(lambda: _load(model, architecture, device))
+        self._loaded = Slot(lambda: _load(model, architecture, device))
 
     def load(self) -> None:
         """Build the network and load its weights. Raises ModelError when they are not there or do not fit."""
         self._loaded.get()
+
+    def unload(self) -> None:
+        """Free the network's memory, when the calls that use it are done; the next call loads it again."""
+        self._loaded.free()
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
         """Yield the images of each prompt in turn."""
@@ -72,7 +77,10 @@ class GanGenerator:
         return self._worker.stream(lambda: self._generate(prompts, asked))
 
     def _generate(self, prompts: Sequence[Content], asked: GanParameters) -> Iterator[tuple[int, Content]]:
-        loaded = self._loaded.get()
+        with self._loaded.use() as loaded:
+            yield from self._drawn(loaded, prompts, asked)
+
+    def _drawn(self, loaded: _Loaded, prompts: Sequence[Content], asked: GanParameters) -> Iterator[tuple[int, Content]]:
         outputs = output_seeds(len(prompts), asked.n, asked.seed)
         for start in range(0, len(outputs), BATCH):
             batch = outputs[start : start + BATCH]

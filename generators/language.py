@@ -12,8 +12,9 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from generators.base import MAX_SEED, Once, Worker, limited, origin, output_seeds, parse
+from generators.base import MAX_SEED, Worker, limited, origin, output_seeds, parse
 from generators.language_model import LanguageModel, load
+from generators.residency import Slot
 from generators.sampling import Batch, Drawn, Order, Score, Settings
 from generators.spelling import Spelling
 from guard.errors import ParameterError
@@ -60,19 +61,28 @@ class LanguageGenerator:
 
     modality = Modality.TEXT
 
-    def __init__(self, model: str, *, device: str, name: str, batch: int, revision: str | None) -> None:
+    def __init__(self, model: str, *, device: str, name: str, batch: int, revision: str | None, warm: bool) -> None:
         """See `language`."""
         if batch < 1:
             raise ParameterError(f"{name}: found batch {batch}, expected at least 1")
         self.name = name
         self.model = model
-        self._batch = batch
+        self._batch, self._warm = batch, warm
         self._worker = Worker(name)
-        self._loaded = Once(lambda: load(model, device, revision))
+        self._loaded = Slot(lambda: load(model, device, revision))
 
     def load(self) -> None:
-        """Load the model. Raises ModelError when it is not there, was changed, or is no language model."""
-        self._loaded.get()
+        """Load the model, and warm it up where that is asked for: draw one token.
+
+        Raises ModelError when it is not there, was changed, or is no language model.
+        """
+        with self._loaded.use() as loaded:
+            if self._warm:
+                self._worker.wait(lambda: _warm_up(loaded))
+
+    def unload(self) -> None:
+        """Free the model's memory, when the calls that use it are done; the next call loads it again."""
+        self._loaded.free()
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
         """Yield outputs in the order in which they end, batch by batch.
@@ -127,7 +137,16 @@ class LanguageGenerator:
         self, prompts: Sequence[Content], asked: LanguageParameters, marks: Sequence[TokenMark | None]
     ) -> Iterator[list[tuple[int, Piece]]]:
         """What each step of each batch brings, where it brings anything."""
-        loaded = self._loaded.get()
+        with self._loaded.use() as loaded:
+            yield from self._drawn(loaded, prompts, asked, marks)
+
+    def _drawn(
+        self,
+        loaded: LanguageModel,
+        prompts: Sequence[Content],
+        asked: LanguageParameters,
+        marks: Sequence[TokenMark | None],
+    ) -> Iterator[list[tuple[int, Piece]]]:
         encoded = [loaded.encode(prompt, f"{self.name}: prompt {index}") for index, prompt in enumerate(prompts)]
         outputs = output_seeds(len(prompts), asked.n, asked.seed)
         replies = [
@@ -159,6 +178,12 @@ class LanguageGenerator:
     def _origin(self, loaded: LanguageModel, asked: LanguageParameters, seed: int, mark: TokenMark | None) -> Origin:
         named = asked.recorded() | ({"text_watermark": mark.method} if mark and asked.temperature > 0 else {})
         return origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=named, seed=seed)
+
+
+def _warm_up(loaded: LanguageModel) -> None:
+    order = Order(loaded.tokens("a") or [0], 0, 1)
+    for _ in Batch(loaded.forward([order.prompt]), [order]).steps((), lambda _row, _token: False):
+        pass
 
 
 class _Reply:
@@ -214,10 +239,12 @@ def language(
     name: str = "language",
     batch: int = 32,
     revision: str | None = None,
+    warm: bool = False,
 ) -> Generator:
     """Text from a causal or an encoder-decoder language model, in bfloat16 on CUDA and float32 on a CPU.
 
-    `model`: `bundled/NAME`, a folder, or a hub name `owner/name` (downloaded on first use; `revision` pins it). `batch`:
-    outputs generated side by side.
+    `model`: `bundled/NAME`, a folder, `sha256:` and the digest of one, or a hub name `owner/name` (downloaded on first use;
+    `revision` pins it). `batch`: outputs generated side by side. `warm`: draw a token when it is loaded, so that the first
+    caller does not wait for what is only done once.
     """
-    return LanguageGenerator(model, device=device, name=name, batch=batch, revision=revision)
+    return LanguageGenerator(model, device=device, name=name, batch=batch, revision=revision, warm=warm)

@@ -13,8 +13,8 @@ from guard.ids import uuid7
 from guard.types import TokenScore, ToolCall
 
 MAX_CALLS = 128
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ID = re.compile(r"[!-~]{1,200}")
 _FINISH = {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls"}
 _FILTERED = "content_filter"
 
@@ -62,7 +62,7 @@ class Choice:
         found = []
         for _, call in sorted(self.calls.items()):
             if not _NAME.fullmatch(call.name):
-                raise EndpointError("found a tool call without a usable name, expected letters, digits, _ and -")
+                raise EndpointError("found a tool call without a usable name, expected letters, digits, _, . and -")
             named = call.id if _ID.fullmatch(call.id) else f"call_{uuid7().hex}"
             found.append((ToolCall(named, call.name), "".join(call.arguments)))
         return found

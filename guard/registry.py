@@ -142,6 +142,7 @@ generators: Registry[Generator] = Registry(
         "gan": "generators.gan",
         "echo": "generators.echo",
         "openai": "generators.openai",
+        "python": "generators.function",
     },
 )
 markers: Registry[Marker] = Registry(

@@ -44,7 +44,7 @@ def broken_check(name: str) -> CheckPart:
 def compile_check(name: str, node: Node, entry: schema.CheckEntry, mistakes: Mistakes) -> CheckPart:
     """Compile one entry of `checks`; builds the check, without loading its model, to ask what it can report."""
     given = {key: (found.at, found.node) for key, found in node.entries.items() if key not in _OWN}
-    built = _build(checks, entry.use, node.value_at(("use",)), given, _OWN, mistakes)
+    built = build(checks, entry.use, node.value_at(("use",)), given, _OWN, mistakes)
     if built is None:
         return broken_check(name)
     check: Check = built[0]
@@ -137,7 +137,7 @@ def _mark(
     given = {
         key: (one.at, _worded(one.node) if key == "text" else one.node) for key, one in node.entries.items() if key in keys
     }
-    built = _build(markers, use, at, given, ("on_unmarkable",), mistakes, {"_modality": modality})
+    built = build(markers, use, at, given, ("on_unmarkable",), mistakes, {"_modality": modality})
     if built is None:
         return {}
     marker: Marker = built[0]
@@ -151,7 +151,7 @@ def _worded(node: Node) -> Node:
     return Node(node.at, {ANY: Entry(node.at, node)}) if isinstance(node.value, str) else node
 
 
-def _build(
+def build(
     registry: Registry[Any],
     use: str,
     at: Position,
@@ -222,7 +222,7 @@ def _members(name: str, at: Position, node: Node, mistakes: Mistakes) -> dict[st
             mistakes.add(entry.at, f"{shown} under {member!r}", "a check: `use` and its parameters")
             continue
         given = {key: (one.at, one.node) for key, one in found.items() if key != "use"}
-        built = _build(checks, use, found["use"].node.at, given, ("use",), mistakes)
+        built = build(checks, use, found["use"].node.at, given, ("use",), mistakes)
         values[member] = {"use": use, **(built[1] if built else {})}
     return values
 

@@ -64,7 +64,13 @@ class Settings(BaseSettings):
         ge=183,
     )
     generators: Names = Field(
-        default=("language", "diffusion", "gan", "echo"), description="Generators that the service offers."
+        default=("language", "diffusion", "gan", "echo"),
+        description="Generators that the service offers: registered names, `python:module:function`, and files that name more.",
+    )
+    resident_models: int | None = Field(
+        default=None,
+        description="Models of generators that stay in memory; the ones used last. Without a limit when left out.",
+        ge=1,
     )
     content_producer: str = Field(
         default="", max_length=200, description="Name or 27-character code of the provider, for the mark `aigc`. Never made up."

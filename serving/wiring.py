@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from audit.ledger import SqlLedger, open_ledger
+from generators.residency import RESIDENCY
 from guard.admission import Limits
 from guard.errors import ModelError
 from guard.marks.watermark import keyed
@@ -17,11 +18,11 @@ from guard.pipeline import Guard
 from guard.protocols import Generator
 from guard.redact import keyed_rules
 from guard.redaction_key import RedactionKey
-from guard.registry import generators as registry
 from guard.rules import Policy
 from guard.types import Operator
 from policies import load
 from policies.signing import Trust
+from serving.offered import offered
 from serving.redaction import need_redaction_key
 from serving.rollout import Watcher
 from serving.settings import Settings
@@ -71,7 +72,8 @@ def wire(settings: Settings) -> Wired:
         _record_banks(ledger)
         trusted = replace(trust, known=frozenset(one.revision for one in given))
         watcher = Watcher(guard, settings.ledger, given, trust=trusted, keys=partial(_keys, settings=settings, guard=guard))
-        generators = {name: registry.make(name) for name in settings.generators}
+        generators = offered(settings.generators)
+        RESIDENCY.limit(settings.resident_models)
         return Wired(guard, ledger, settings.ledger, generators, watcher)
     except BaseException:
         ledger.close()

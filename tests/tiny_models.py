@@ -148,3 +148,51 @@ def save(model: transformers.PreTrainedModel, folder: Path) -> None:
         model.save_pretrained(folder)
     finally:
         logging.enable_progress_bar()
+
+
+CONTEXT = 64
+LANGUAGE_MODELS = ("gpt2", "llama", "qwen3", "t5", "bart")
+"""Formats that `save_model` writes."""
+
+
+def save_tokenizer(folder: Path, template: str | None = None) -> None:
+    """A tokenizer whose tokens are bytes, 0 being the end."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={"<end>": 0} | {byte: at for at, byte in enumerate(alphabet, 1)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    wrapped = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<end>", clean_up_tokenization_spaces=False, model_max_length=CONTEXT
+    )
+    wrapped.chat_template = template
+    wrapped.save_pretrained(folder)
+
+
+def save_model(folder: Path, architecture: str) -> None:
+    """A random language model of two layers and 32 units for the tokens of `save_tokenizer`."""
+    ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    llama = {"vocab_size": 257, "max_position_embeddings": CONTEXT, "initializer_range": 0.3, **sizes, **ids}
+    both = {"vocab_size": 257, "d_model": 32, "decoder_start_token_id": 0, **ids}
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model: transformers.PreTrainedModel
+        if architecture == "gpt2":
+            gpt2 = {"n_positions": CONTEXT, "n_embd": 32, "n_layer": 2, "n_head": 2, "initializer_range": 0.3}
+            model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=257, **gpt2, **ids))
+        elif architecture == "llama":
+            model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**llama))
+        elif architecture == "qwen3":
+            model = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(head_dim=16, num_key_value_heads=1, **llama))
+        elif architecture == "t5":
+            t5 = {"d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "initializer_factor": 0.6}
+            model = transformers.T5ForConditionalGeneration(transformers.T5Config(**t5, **both))
+        else:
+            layers = {f"{part}_{what}": 2 for part in ("encoder", "decoder") for what in ("layers", "attention_heads")}
+            bart = {"encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": CONTEXT, "init_std": 0.3}
+            model = transformers.BartForConditionalGeneration(
+                transformers.BartConfig(forced_bos_token_id=None, forced_eos_token_id=None, **layers, **bart, **both)
+            )
+    save(model, folder)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from guard.errors import ModelError
 
 BUNDLED = Path(__file__).parent / "bundled"
 _PREFIX = "bundled/"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _UNLISTED = ("manifest.json", "MODEL_CARD.md")
 _REINSTALL = "The model's files were changed or are incomplete: install genguard again."
 
@@ -31,12 +34,16 @@ class ModelFiles:
 
 
 def locate(name: str) -> ModelFiles:
-    """Find `bundled/NAME` or a local folder, and verify every file that its manifest names.
+    """Find `bundled/NAME`, a local folder, or `sha256:DIGEST`, and verify every file that its manifest names.
+
+    A digest is looked for among the manifests of bundled models and of the folders in those that GENGUARD_MODELS names.
 
     A local folder without a manifest is accepted (the operator's own model): its digest then covers its weights and settings
     as found. Raises ModelError for a folder that is missing, a file that is missing, of another digest or not named by the
     manifest, a manifest that cannot be read, or a bundled model that has none.
     """
+    if _DIGEST.fullmatch(name):
+        return _by_digest(name)
     path = BUNDLED / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else Path(name)
     if not path.is_dir():
         known = ", ".join(f"{_PREFIX}{entry.parent.name}" for entry in sorted(BUNDLED.glob("*/manifest.json")))
@@ -69,6 +76,22 @@ def locate(name: str) -> ModelFiles:
                 advice=_REINSTALL,
             )
     return ModelFiles(name, version, path, files_digest(files))
+
+
+def _by_digest(name: str) -> ModelFiles:
+    places = [BUNDLED, *(Path(one) for one in os.environ.get("GENGUARD_MODELS", "").split(os.pathsep) if one)]
+    for manifest in (found for place in places for found in sorted(place.glob("*/manifest.json"))):
+        try:
+            digest = files_digest(dict(json.loads(manifest.read_text("utf-8"))["files"]))
+        except (ValueError, KeyError, TypeError):
+            continue  # it is told when that model is asked for by its name
+        if f"sha256:{digest}" == name:
+            found = locate(str(manifest.parent))
+            return ModelFiles(name, found.version, found.path, found.digest)
+    raise ModelError(
+        f"no model of the digest {name}",
+        advice="GENGUARD_MODELS names folders of model folders, each with a manifest.json, as guard.models.write_manifest writes it.",
+    )
 
 
 def write_manifest(path: Path, *, name: str, version: str, licence: str, training: str) -> str:

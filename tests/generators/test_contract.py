@@ -15,7 +15,7 @@ from guard.imaging import identify
 from guard.protocols import Generator, Piece, StreamingGenerator
 from guard.registry import generators
 from guard.types import CALLER, Content, Modality, Request, Stage
-from tests.upstreams import Service, upstream
+from tests.upstreams import Service, idle, upstream
 
 PROMPTS = (
     "I would like to book a table for two in San Jose.",
@@ -157,8 +157,7 @@ def test_a_stream_can_be_left_at_any_time(generator: Generator) -> None:
         stream = streaming.stream(contents(), {**QUICK.get(generator.name, {}), "seed": 3})
         await anext(stream)
         await stream.aclose()  # type: ignore[attr-defined]
-        while len(asyncio.all_tasks()) > 1:
-            await asyncio.sleep(0)
+        await idle()
 
     asyncio.run(first(generator))
     assert len(run(generator, contents(), seed=3)) == len(PROMPTS)

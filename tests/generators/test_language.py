@@ -21,10 +21,10 @@ from guard.models import BUNDLED
 from guard.pipeline import Guard
 from guard.protocols import TokenMark
 from guard.rules import MarkSpec
-from guard.types import CALLER, Action, Content, Modality, Operator, Request, Stage
-from tests.fakes import FakeCheck, MemoryLedger, policy, spec
+from guard.types import CALLER, Action, Content, Modality, Operator, Request, Span, Stage, Turn
+from tests.fakes import FakeCheck, MemoryLedger, policy, spec, word_policy
+from tests.tiny_models import CONTEXT, LANGUAGE_MODELS, save_model, save_tokenizer
 
-CONTEXT = 64
 PROMPTS = ("a", "Hello, how are you today?", "x" * 40, "好。", "two\nlines of it")
 SERVICE = BUNDLED / "language-service"
 ABUSE = re.compile(
@@ -41,6 +41,16 @@ def prompt(text: str) -> Content:
     return Content(Modality.TEXT, text, "text/plain", Stage.PROMPT, CALLER, Request(f"r-{len(text)}"))
 
 
+def conversation(*turns: tuple[str, str]) -> Content:
+    """One judged text, with the parts that are turns."""
+    said, parts = "", []
+    for role, words in turns:
+        said += f"{role}: "
+        parts.append(Turn(role, Span(len(said), len(said) + len(words))))
+        said += f"{words}\n"
+    return replace(prompt(said), turns=tuple(parts))
+
+
 def collect(generator: Any, texts: Sequence[str], **parameters: Any) -> list[tuple[int, Content]]:
     async def gather() -> list[tuple[int, Content]]:
         return [output async for output in generator(list(map(prompt, texts)), parameters)]
@@ -52,49 +62,17 @@ def replies(generator: Any, texts: Sequence[str] = PROMPTS, **parameters: Any) -
     return [content.text for _, content in collect(generator, texts, **parameters)]
 
 
-def save_tokenizer(folder: Path, template: str | None = None) -> None:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={"<end>": 0} | {byte: at for at, byte in enumerate(alphabet, 1)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", clean_up_tokenization_spaces=False)
-    wrapped.chat_template = template
-    wrapped.save_pretrained(folder)
-
-
-def save_model(folder: Path, architecture: str) -> None:
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-
-    ids = {"bos_token_id": 0, "eos_token_id": 0}
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        if architecture == "gpt2":
-            config = GPT2Config(
-                vocab_size=257, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=2, initializer_range=0.3, **ids
-            )
-            model = GPT2LMHeadModel(config)
-        else:
-            sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-            config = LlamaConfig(vocab_size=257, max_position_embeddings=CONTEXT, initializer_range=0.3, **sizes, **ids)
-            model = LlamaForCausalLM(config)
-    model.save_pretrained(folder)
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {}
-    for architecture in ("gpt2", "llama"):
+    for architecture in LANGUAGE_MODELS:
         made[architecture] = tmp_path_factory.mktemp(architecture)
         save_model(made[architecture], architecture)
         save_tokenizer(made[architecture])
     return made
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama"])
+@pytest.fixture(scope="module", params=LANGUAGE_MODELS)
 def tiny(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Any:
     return language(model=str(folders[request.param]), device="cpu", name="tiny")
 
@@ -167,9 +145,8 @@ def test_temperature_zero_is_the_greedy_search_of_transformers(folders: dict[str
     loaded = tiny._loaded.get()
     for text in PROMPTS:
         ids = loaded.tokenizer(text, return_tensors="pt")
-        expected = loaded.model.generate(**ids, max_new_tokens=12, do_sample=False, pad_token_id=0)[
-            0, ids["input_ids"].shape[1] :
-        ]
+        made = loaded.model.generate(**ids, max_new_tokens=12, do_sample=False, pad_token_id=0)
+        expected = made[0, len(loaded.start) or ids["input_ids"].shape[1] :]
         assert replies(tiny, [text], temperature=0, max_new_tokens=12) == [
             loaded.tokenizer.decode(expected, skip_special_tokens=True)
         ]
@@ -213,14 +190,17 @@ def test_a_parameter_that_is_unknown_or_out_of_range_is_refused(tiny: LanguageGe
 
 
 def test_a_prompt_that_fills_the_context_is_refused_with_numbers(tiny: LanguageGenerator) -> None:
-    """Never cut in silence; the message does not quote it."""
-    with pytest.raises(TooLargeError, match=rf"prompt 1: found {CONTEXT} tokens, expected at most {CONTEXT - 1}") as caught:
-        collect(tiny, ["a", "q" * CONTEXT])
+    """Never cut in silence; the message does not quote it. An encoder's context holds the prompt alone."""
+    most = CONTEXT if tiny._loaded.get().start else CONTEXT - 1
+    with pytest.raises(TooLargeError, match=rf"prompt 1: found {most + 1} tokens, expected at most {most}") as caught:
+        collect(tiny, ["a", "q" * (most + 1)])
     assert "qq" not in caught.value.diagnostics()
 
 
-def test_an_output_ends_where_the_context_ends(tiny: LanguageGenerator) -> None:
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3"])
+def test_an_output_ends_where_the_context_ends(folders: dict[str, Path], architecture: str) -> None:
     """A long prompt leaves room for few tokens, and takes none from its neighbours."""
+    tiny: Any = language(model=str(folders[architecture]), device="cpu")
     long, short = collect(tiny, ["q" * (CONTEXT - 3), "a"], seed=1, max_new_tokens=40, temperature=1.5)
     ids = tiny._loaded.get().tokenizer(long[1].text)["input_ids"]
     assert len(ids) <= 9  # three tokens, of which each may be a byte that is shown as a character of three
@@ -254,6 +234,97 @@ def test_a_chat_template_renders_the_prompt(folders: dict[str, Path], tmp_path: 
     loaded = chatting._loaded.get()
     assert loaded.tokenizer.decode(loaded.encode(prompt("Hi"), "")) == "[user] Hi [reply]"
     assert all(reply == reply.strip() for reply in replies(chatting, seed=1, n=4, max_new_tokens=8))
+
+
+def test_a_conversation_is_rendered_turn_by_turn(tmp_path: Path) -> None:
+    """What a template does not take is refused without quoting it."""
+    save_model(tmp_path, "gpt2")
+    save_tokenizer(tmp_path, TEMPLATE)
+    loaded = language(model=str(tmp_path), device="cpu")._loaded.get()  # type: ignore[attr-defined]
+    asked = conversation(("user", "Hi"), ("assistant", "Yes?"), ("user", "Go"))
+    assert loaded.tokenizer.decode(loaded.encode(asked, "")) == "[user] Hi[assistant] Yes?[user] Go [reply]"
+    loaded.tokenizer.chat_template = "{{ raise_exception('no ' + messages[0].content) }}"
+    with pytest.raises(InputError, match="takes no conversation of these turns: user, assistant, user") as caught:
+        loaded.encode(asked, "prompt 0")
+    assert "Hi" not in caught.value.diagnostics()
+
+
+def test_a_model_is_sent_what_was_judged_and_redacted(tmp_path: Path) -> None:
+    """Through the guard: what a rule cuts from a turn, the model never sees in it."""
+    save_model(tmp_path, "gpt2")
+    save_tokenizer(tmp_path, TEMPLATE)
+    chatting: Any = language(model=str(tmp_path), device="cpu")
+    asked = conversation(("user", "bad Ann"), ("assistant", "bad?"))
+    seen: list[str] = []
+    loaded = chatting._loaded.get()
+    render = loaded.tokenizer.apply_chat_template
+    loaded.tokenizer.apply_chat_template = lambda messages, **given: (seen.append(messages), render(messages, **given))[1]
+    house, built = word_policy("bad", action=Action.REDACT)
+    guard = Guard(house, MemoryLedger(), chains={house.id: Chain(house, built)})
+    guard.release_sync(chatting, asked, max_new_tokens=2)
+    assert seen == [[{"role": "user", "content": "*** Ann"}, {"role": "assistant", "content": "***?"}]]
+
+
+def test_scores_tell_how_likely_the_tokens_were(tiny: LanguageGenerator) -> None:
+    """By the model alone: they spell the text, and add up to what a pass over all of it says."""
+    import torch
+
+    ((_, content),) = collect(tiny, ["abc"], seed=2, max_new_tokens=9, temperature=1.5, logprobs=True, top_logprobs=3)
+    assert content.making is not None
+    scores = content.making.scores
+    assert "".join(score.token for score in scores) == content.text
+    assert (content.making.prompt_tokens, content.making.output_tokens) == (len(tiny.tokens("abc")), len(scores))
+    assert all(len(score.top) == 3 and score.top[0][1] >= score.logprob - 1e-6 for score in scores)
+    loaded, drawn = tiny._loaded.get(), []
+    again = Batch(loaded.forward([tiny.tokens("abc")]), [Order(tiny.tokens("abc"), 2, 9, Settings(1.5, 0.95))])
+    for (one,) in again.steps(loaded.ends, lambda _row, _token: False):
+        drawn += [] if one.token is None else [one.token]
+    prompt_ids = torch.tensor([tiny.tokens("abc")])
+    with torch.inference_mode():
+        if loaded.start:
+            logits = loaded.model(input_ids=prompt_ids, decoder_input_ids=torch.tensor([[*loaded.start, *drawn]])).logits[0]
+        else:
+            logits = loaded.model(torch.cat([prompt_ids, torch.tensor([drawn])], dim=1)).logits[0, prompt_ids.shape[1] - 1 :]
+    expected = logits[: len(drawn)].log_softmax(-1)[range(len(drawn)), drawn]
+    assert torch.allclose(expected, torch.tensor([score.logprob for score in scores]), atol=1e-3)
+
+
+def test_an_output_says_why_it_ended(tiny: LanguageGenerator) -> None:
+    """Its limit, or a stop sequence."""
+    ((_, whole),) = collect(tiny, ["abc"], seed=2, max_new_tokens=30)
+    ((_, cut),) = collect(tiny, ["abc"], seed=2, max_new_tokens=30, stop=[whole.text[3:5]])
+    assert whole.making
+    assert cut.making
+    assert cut.making.finish == "stop"
+    assert whole.making.finish == ("length" if whole.making.output_tokens == 30 else "stop")
+
+
+def test_likelihoods_of_others_are_not_told_without_ones_own(tiny: LanguageGenerator) -> None:
+    """As in OpenAI's API."""
+    with pytest.raises(ParameterError, match="top_logprobs"):
+        collect(tiny, ["a"], top_logprobs=2)
+
+
+def test_rows_of_other_settings_share_a_batch(tiny: LanguageGenerator) -> None:
+    """Each row is drawn by its own settings, as if it were alone."""
+    loaded = tiny._loaded.get()
+    orders = [
+        Order(tiny.tokens(text), seed, 10, settings)
+        for text, seed, settings in [
+            ("abc", 1, Settings(0.0)),
+            ("zz", 2, Settings(1.2)),
+            ("hello", 3, Settings(0.7, 0.9, 20, 1.3)),
+        ]
+    ]
+
+    def drawn(given: Sequence[Order]) -> list[list[int | None]]:
+        rows: list[list[int | None]] = [[] for _ in given]
+        for step in Batch(loaded.forward([order.prompt for order in given]), given).steps((), lambda _row, _token: False):
+            for one in step:
+                rows[one.row].append(one.token)
+        return rows
+
+    assert drawn(orders) == [drawn([order])[0] for order in orders]
 
 
 def test_the_origin_names_the_model_and_every_parameter(tiny: LanguageGenerator) -> None:

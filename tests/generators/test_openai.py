@@ -15,7 +15,7 @@ from guard.errors import GenerationError, InputError, ParameterError, RegistryEr
 from guard.protocols import Piece
 from guard.registry import generators
 from guard.types import CALLER, Content, Making, Modality, Request, Span, Stage, ToolCall, Turn
-from tests.upstreams import KEY, SECRET, Service, Talk, chunk, message, upstream, well
+from tests.upstreams import KEY, SECRET, Service, Talk, chunk, idle, message, upstream, well
 
 
 @pytest.fixture(autouse=True)
@@ -38,12 +38,6 @@ def call(generator: Any, prompts: Sequence[Content] | None = None, **parameters:
         return [content async for _, content in generator(prompts or [prompt()], parameters)]
 
     return asyncio.run(gather())
-
-
-async def idle() -> None:
-    """Return when no other task is left: what httpx had open closes within a few turns of the loop."""
-    while len(asyncio.all_tasks()) > 1:
-        await asyncio.sleep(0)
 
 
 def stream(generator: Any, prompts: Sequence[Content] | None = None, **parameters: Any) -> list[Piece]:
