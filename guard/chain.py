@@ -1,19 +1,21 @@
 """Runs the checks of a policy over a batch of contents: groups side by side, each check under its deadline, fail closed.
 
 A check never makes the chain raise. One that crashes, times out, could not be loaded, or answers something that cannot be
-true gives a result that says so, and `guard.decide` lets the policy's `on_failure` speak.
+true gives a result that says so, and `guard.decide` lets the policy's `on_failure` speak. Only when there is no room to wait
+for a check, BusyError is raised: nothing was judged then, and the caller may come again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from time import perf_counter
-from typing import cast
+from typing import Any
 
+from guard.batching import Answer
 from guard.decide import EARLY_STOP, blocks
 from guard.errors import PolicyError, describe
 from guard.instrument import Instrument, cancelled
@@ -66,7 +68,7 @@ class Chain:
     async def run(self, contents: Sequence[Content], time: datetime | None = None) -> list[tuple[CheckResult, ...]]:
         """Measure contents; one tuple of results a content, in the policy's order of checks.
 
-        `time`: when they are judged; groups that come later are skipped when a rule blocks at that time.
+        `time`: when they are judged; groups that come later are skipped when a rule blocks at that time. Raises BusyError.
         """
         contexts = [context_of(content, time) for content in contents]
         results: list[dict[str, CheckResult]] = [{} for _ in contents]
@@ -74,7 +76,7 @@ class Chain:
             stopped = [
                 blocks(self.policy, tuple(found.values()), context) for found, context in zip(results, contexts, strict=True)
             ]
-            await asyncio.gather(*(self._run_check(spec, contents, stopped, results) for spec in group))
+            await _all([self._run_check(spec, contents, stopped, results) for spec in group])
         names = [spec.name for spec in self.policy.checks]
         return [tuple(found[name] for name in names if name in found) for found in results]
 
@@ -92,46 +94,57 @@ class Chain:
 
     async def measure(self, spec: CheckSpec, batch: Sequence[Content]) -> list[CheckResult]:
         """What one check of the policy says of contents that it applies to, whatever others say."""
-        trouble = await self.instruments[spec.name].load()
+        instrument = self.instruments[spec.name]
+        trouble = "" if instrument.loaded else await instrument.load()
         if trouble:
             return [self._result(spec, Status.FAILED, error=f"could not be loaded: {trouble}")] * len(batch)
         started = perf_counter()
+        if instrument.check.blocking:
+            answers = await instrument.batcher.run(batch, spec.deadline_ms / 1000, wait=QUEUE_WAIT_S)
+            return [self._read(spec, content, answer, started) for content, answer in zip(batch, answers, strict=True)]
         try:
-            scans = await self._call(spec, batch)
+            answers = [*await self._await(spec, batch)]
         except Overdue as late:
-            error = (
-                f"no answer within {spec.deadline_ms} ms" if late.begun else "no turn in time: too much waits for this check"
-            )
-            return [self._result(spec, Status.TIMEOUT, error=error, started=started)] * len(batch)
+            return [self._failure(spec, late, started)] * len(batch)
         except (Exception, asyncio.CancelledError) as error:
             if cancelled(error):
                 raise
             if len(batch) > 1:  # one bad content must not fail its neighbours: find out which one it is
                 return [result for content in batch for result in await self.measure(spec, [content])]
-            _log.warning("check %s failed: %s", spec.name, type(error).__name__)
-            return [self._result(spec, Status.FAILED, error=describe(error), started=started)]
-        return [self._judge(spec, content, scan, started) for content, scan in zip(batch, scans, strict=True)]
+            return [self._failure(spec, error, started)]
+        return [self._read(spec, content, answer, started) for content, answer in zip(batch, answers, strict=True)]
 
-    async def _call(self, spec: CheckSpec, batch: Sequence[Content]) -> Sequence[Scan]:
-        check, seconds = self.checks[spec.name], spec.deadline_ms / 1000
-        if check.blocking:
-            scans = await self.instruments[spec.name].worker.run(
-                lambda: cast("Sequence[Scan]", check(batch)), seconds, wait=QUEUE_WAIT_S
-            )
-        else:
-            try:
-                async with asyncio.timeout(seconds) as scope:
-                    answer = check(batch)
-                    if isinstance(answer, Sequence):
-                        raise TypeError("a check that is not blocking has to be a coroutine function")
-                    scans = await answer
-            except TimeoutError as error:
-                if not scope.expired():
-                    raise
-                raise Overdue(f"no answer within {seconds} s") from error
+    async def _await(self, spec: CheckSpec, batch: Sequence[Content]) -> Sequence[Scan]:
+        """Ask a check that is a coroutine function."""
+        seconds = spec.deadline_ms / 1000
+        try:
+            async with asyncio.timeout(seconds) as scope:
+                answer = self.checks[spec.name](batch)
+                if isinstance(answer, Sequence):
+                    raise TypeError("a check that is not blocking has to be a coroutine function")
+                scans = await answer
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise Overdue(f"no answer within {seconds} s") from error
         if len(scans) != len(batch):
             raise ValueError(f"found {len(scans)} scans, expected {len(batch)}")
         return scans
+
+    def _read(self, spec: CheckSpec, content: Content, answer: Answer, started: float) -> CheckResult:
+        return (
+            self._failure(spec, answer, started)
+            if isinstance(answer, Exception)
+            else self._judge(spec, content, answer, started)
+        )
+
+    def _failure(self, spec: CheckSpec, error: BaseException, started: float) -> CheckResult:
+        if isinstance(error, Overdue):
+            waited = "no turn in time: too much waits for this check"
+            told = f"no answer within {spec.deadline_ms} ms" if error.begun else waited
+            return self._result(spec, Status.TIMEOUT, error=told, started=started)
+        _log.warning("check %s failed: %s", spec.name, type(error).__name__)
+        return self._result(spec, Status.FAILED, error=describe(error), started=started)
 
     def _judge(self, spec: CheckSpec, content: Content, scan: Scan, started: float) -> CheckResult:
         try:
@@ -168,6 +181,19 @@ class Chain:
         findings = tuple(scan.findings) if scan else ()
         scanned = scan.scanned if scan else None
         return CheckResult(spec.name, spec.use, version, digest, status, findings, scanned, elapsed, error)
+
+
+async def _all(calls: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Await all side by side; when one raises, the others are cancelled."""
+    if len(calls) == 1:
+        return await calls[0]
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
 
 
 def context_of(content: Content, time: datetime | None = None) -> Context:

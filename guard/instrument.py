@@ -10,13 +10,18 @@ import json
 import math
 import threading
 import weakref
+from collections.abc import Sequence
 from concurrent.futures import Future
 from time import monotonic
+from typing import cast
 
+from guard.batching import Batcher
 from guard.errors import describe
 from guard.protocols import Check
 from guard.registry import checks as registry
 from guard.rules import CheckSpec
+from guard.traits import traits_of
+from guard.types import Content, Scan
 from guard.workers import Worker
 
 RETRY_S = 30.0
@@ -31,6 +36,7 @@ class Instrument:
         self._measures = _key(spec)
         self.check: Check = registry.make(spec.use, spec.parameters) if check is None else check
         self.worker = Worker(f"genguard-{spec.name}")
+        self.batcher = Batcher(self._blocking, self.worker, together=traits_of(self.check).together)
         self._future: Future[None] | None = None
         self._retry_at = math.inf
         self._lock = threading.Lock()
@@ -39,6 +45,9 @@ class Instrument:
     def measures(self, spec: CheckSpec) -> bool:
         """Whether a line of a policy's checks asks for just this."""
         return self._measures == _key(spec)
+
+    def _blocking(self, batch: Sequence[Content]) -> Sequence[Scan]:
+        return cast("Sequence[Scan]", self.check(batch))
 
     @property
     def loaded(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Reader:
         self._detoxify: Any = None
         self._screen: Screen | None = None
         self._blends: Mapping[str, Blend] = {}
-        self._integers: Callable[[Sequence[int]], list[float]] | None = None
+        self._integers: int8.Encoder | None = None
         self._tokenizing = threading.Lock()
 
     @property
@@ -117,7 +117,7 @@ class Reader:
         return [probability if name == TOXICITY else 0.0 for name in self._detoxify.class_names]
 
     def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
-        found = [self._integers(row) for row in rows] if self._integers else self._whole(rows, longest)
+        found = self._integers.many(rows) if self._integers else self._whole(rows, longest)
         if not all(map(math.isfinite, (value for row in found for value in row))):
             raise ModelError(f"{self.name} answered with something that is no number", advice="Its weights are damaged.")
         return [self._probabilities(row, logits) for row, logits in zip(rows, found, strict=True)]
