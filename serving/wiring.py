@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from audit.ledger import SqlLedger, open_ledger
+from generators.batched import batched
 from guard.admission import Limits
 from guard.errors import ModelError
 from guard.marks.watermark import keyed
@@ -71,7 +72,7 @@ def wire(settings: Settings) -> Wired:
         _record_banks(ledger)
         trusted = replace(trust, known=frozenset(one.revision for one in given))
         watcher = Watcher(guard, settings.ledger, given, trust=trusted, keys=partial(_keys, settings=settings, guard=guard))
-        generators = {name: registry.make(name) for name in settings.generators}
+        generators = {name: batched(registry.make(name)) for name in settings.generators}
         return Wired(guard, ledger, settings.ledger, generators, watcher)
     except BaseException:
         ledger.close()
