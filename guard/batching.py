@@ -41,7 +41,7 @@ _SHORT, _STEP = 7, 2
 _SLOWLY = 0.3
 
 Call = Callable[[Sequence[Content]], Sequence[Scan]]
-Answer = Scan | Exception
+Answer = Scan | BaseException
 """What the check says of one content, or why it does not: `Overdue`, or what it raised."""
 
 
@@ -74,7 +74,7 @@ class Figures:
 
 
 @dataclass(slots=True, eq=False)
-class _Caller:
+class Asking:
     """Somebody who waits on an event loop for answers about some contents."""
 
     loop: asyncio.AbstractEventLoop
@@ -85,13 +85,16 @@ class _Caller:
     tickets: list[_Ticket] = field(default_factory=list)
     open: int = 0
     timer: asyncio.TimerHandle | None = None
+    since: float = field(default_factory=monotonic)
+    took_s: float = 0.0
+    """From the question to the last answer."""
 
 
 @dataclass(slots=True, eq=False)
 class _Ticket:
     """One content that waits or is being measured."""
 
-    caller: _Caller
+    caller: Asking
     at: int
     content: Content
     tenant: str
@@ -166,28 +169,38 @@ class Batcher:
         """
         answers: list[Answer] = []
         for first in range(0, len(batch), MOST_AT_ONCE):
-            answers += await self._part(batch[first : first + MOST_AT_ONCE], seconds, seconds + wait)
+            asking = self.begin(batch[first : first + MOST_AT_ONCE], seconds, wait=wait)
+            try:
+                answers += await asking.future
+            finally:
+                self.leave(asking)
         return answers
 
-    async def _part(self, batch: Sequence[Content], seconds: float, wait: float) -> list[Answer]:
+    def begin(self, batch: Sequence[Content], seconds: float, *, wait: float = 0.0) -> Asking:
+        """Ask, as `run` does, without waiting: the answers come to `future`, on this event loop. `leave` in any case."""
         loop = asyncio.get_running_loop()
-        caller = _Caller(loop, loop.create_future(), seconds, [_MISSING] * len(batch), open=len(batch))
-        now = monotonic()
-        caller.tickets = [
-            _Ticket(caller, at, content, content.request.tenant, kind_of(content), now, now + wait)
+        asking = Asking(loop, loop.create_future(), seconds, [_MISSING] * len(batch), open=len(batch))
+        since, until = asking.since, asking.since + seconds + wait
+        asking.tickets = [
+            _Ticket(asking, at, content, content.request.tenant, kind_of(content), since, until)
             for at, content in enumerate(batch)
         ]
         with self._lock:
-            self._admit(caller.tickets)
+            self._admit(asking.tickets)
             self._schedule()
-        caller.timer = loop.call_later(seconds, self._look, caller)
-        try:
-            return await caller.future
-        except asyncio.CancelledError:
-            self._withdraw(caller)
-            raise
-        finally:
-            caller.timer.cancel()
+        asking.timer = loop.call_later(seconds, self._look, asking)
+        return asking
+
+    def leave(self, asking: Asking) -> None:
+        """Wait no longer: what waits is not begun, and what runs is watched until its deadline."""
+        if asking.timer is not None:
+            asking.timer.cancel()
+        if not asking.future.done():
+            asking.future.cancel()
+        elif not asking.future.cancelled():
+            asking.future.exception()  # somebody else's was raised first
+        if asking.open:
+            self._withdraw(asking)
 
     # --- in and out of the queue; all of it under the lock ------------------------------------------------------------
 
@@ -210,13 +223,13 @@ class Batcher:
             for caller in dict.fromkeys(ticket.caller for ticket in given_way):
                 self._turn_away(caller)
 
-    def _turn_away(self, caller: _Caller) -> None:
+    def _turn_away(self, caller: Asking) -> None:
         """One who waited gives way to another tenant."""
         self._refused += self._close(caller)
         error = self._busy()
         self._on_loop(caller.loop, lambda: _refuse(caller, error))
 
-    def _close(self, caller: _Caller) -> int:
+    def _close(self, caller: Asking) -> int:
         """Forget what a caller still waits for; how much that was. What runs goes on, unheard."""
         left = [ticket for ticket in caller.tickets if not ticket.over]
         for ticket in left:
@@ -268,12 +281,13 @@ class Batcher:
         self._again.append(ticket)
         self._repeated += 1
 
-    def _answer(self, ticket: _Ticket, answer: Answer) -> _Caller | None:
+    def _answer(self, ticket: _Ticket, answer: Answer) -> Asking | None:
         """Note an answer; the caller, when it was the last one missing."""
         caller = ticket.caller
         ticket.over = True
         caller.answers[ticket.at] = answer
         caller.open -= 1
+        caller.took_s = monotonic() - caller.since
         self._overdue += isinstance(answer, Overdue)
         return None if caller.open else caller
 
@@ -297,7 +311,7 @@ class Batcher:
         self._settle(run, scans, error)
 
     def _settle(self, run: _Run, scans: list[Scan], error: Exception | None) -> None:
-        now, served = monotonic(), list[_Caller]()
+        now, served = monotonic(), list[Asking]()
         with self._lock:
             self._running.discard(run)
             if error is None:
@@ -317,9 +331,9 @@ class Batcher:
         known = self._costs.get(kind, seconds)
         self._costs[kind] = max(seconds, known + _SLOWLY * (seconds - known))
 
-    def _tell(self, callers: Iterable[_Caller]) -> None:
+    def _tell(self, callers: Iterable[Asking]) -> None:
         """Wake callers, each loop once."""
-        loops: dict[asyncio.AbstractEventLoop, list[_Caller]] = {}
+        loops: dict[asyncio.AbstractEventLoop, list[Asking]] = {}
         for caller in callers:
             loops.setdefault(caller.loop, []).append(caller)
         for loop, mine in loops.items():
@@ -334,7 +348,7 @@ class Batcher:
 
     # --- on the caller's event loop -----------------------------------------------------------------------------------
 
-    def _look(self, caller: _Caller) -> None:
+    def _look(self, caller: Asking) -> None:
         """See what has run out of time, and look again when the next thing may."""
         now, soonest = monotonic(), float("inf")
         with self._lock:
@@ -378,8 +392,8 @@ class Batcher:
             if now >= run.began + run.limit:
                 self._give_up(run)
 
-    def _withdraw(self, caller: _Caller) -> None:
-        """The caller was cancelled: what waits does not begin, and what runs is watched until its deadline."""
+    def _withdraw(self, caller: Asking) -> None:
+        """Forget what a caller waits for, and see to it that a call which hangs does not hang for ever."""
         with self._lock:
             runs = {ticket.run for ticket in caller.tickets if ticket.run is not None and not ticket.over}
             self._withdrawn += self._close(caller)
@@ -405,12 +419,12 @@ def _called(call: Call, contents: list[Content]) -> tuple[list[Scan], Exception 
         return [], RuntimeError(f"the call raised {type(error).__name__}")
 
 
-def _refuse(caller: _Caller, error: BusyError) -> None:
+def _refuse(caller: Asking, error: BusyError) -> None:
     if not caller.future.done():
         caller.future.set_exception(error)
 
 
-def _wake(callers: Iterable[_Caller]) -> None:
+def _wake(callers: Iterable[Asking]) -> None:
     for caller in callers:
         if not caller.future.done():
             caller.future.set_result(caller.answers)

@@ -39,6 +39,7 @@ class Instrument:
         self.batcher = Batcher(self._blocking, self.worker, together=traits_of(self.check).together)
         self._future: Future[None] | None = None
         self._retry_at = math.inf
+        self._ready = False
         self._lock = threading.Lock()
         weakref.finalize(self, self.worker.close).atexit = False
 
@@ -52,8 +53,7 @@ class Instrument:
     @property
     def loaded(self) -> bool:
         """Whether it is ready."""
-        future = self._future
-        return future is not None and future.done() and not future.cancelled() and future.exception() is None
+        return self._ready
 
     async def load(self) -> str:
         """Load the check, once; a load that failed is tried again when RETRY_S have passed. Return what went wrong."""
@@ -72,6 +72,7 @@ class Instrument:
             with self._lock:
                 self._retry_at = min(self._retry_at, monotonic() + RETRY_S)
             return describe(error)
+        self._ready = True
         return ""
 
 

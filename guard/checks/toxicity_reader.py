@@ -108,7 +108,11 @@ class Reader:
         """Probability of each label for each window: the screen's where it settles one, else the encoder's."""
         settled = [self._screen.settled(window.tokens) if self._screen else None for window in found]
         rest = iter(
-            windows.score([window for window, known in zip(found, settled, strict=True) if known is None], self._forward)
+            windows.score(
+                [window for window, known in zip(found, settled, strict=True) if known is None],
+                self._forward,
+                padded=self._integers is None,
+            )
         )
         return [next(rest) if known is None else self._harmless(known) for known in settled]
 

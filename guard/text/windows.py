@@ -21,6 +21,8 @@ LEAST = 16
 """The smallest window, in tokens."""
 TOKENS_A_PASS = 32_768
 """A pass holds 512 windows of 64 tokens: the activations of a base-size model stay under about half a gigabyte."""
+_LEAST_ROWS = 8
+"""Rows of a pass that are worth their padding."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -97,11 +99,14 @@ def is_spelled_out(window: Window, texts: Sequence[str], disguised: Sequence[Win
     )
 
 
-def score(windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]]) -> list[list[float]]:
-    """What `forward` makes of each window's tokens: one pass, padded to the longest window.
+def score(
+    windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]], *, padded: bool = True
+) -> list[list[float]]:
+    """What `forward` makes of each window's tokens, in passes over windows of like length.
 
-    More tokens than TOKENS_A_PASS are split into passes of about that many, so that memory does not grow with the text.
-    `forward` is given rows of tokens and the length of the longest.
+    A pass holds about TOKENS_A_PASS tokens at most, so that memory does not grow with the text, and no window that is less than
+    half as long as its longest, unless it would be a short one: padding costs as much as words. `padded`: whether it does.
+    `forward` is given rows of tokens, the longest first, and the length of the longest.
     """
     order = sorted(range(len(windows)), key=lambda number: -len(windows[number].tokens))
     scores: list[list[float]] = [[] for _ in windows]
@@ -109,6 +114,9 @@ def score(windows: Sequence[Window], forward: Callable[[list[list[int]], int], l
     while first < len(order):
         longest = len(windows[order[first]].tokens)
         part = order[first : first + max(1, TOKENS_A_PASS // longest)]
+        if padded:
+            alike = sum(2 * len(windows[number].tokens) >= longest for number in part)
+            part = part[: max(alike, _LEAST_ROWS)]
         for number, row in zip(part, forward([windows[number].tokens for number in part], longest), strict=True):
             scores[number] = row
         first += len(part)
