@@ -161,10 +161,12 @@ class Desk:
 
     def _busy(self) -> BusyError:
         expected = self._seconds * self.waiting / (self._settings.together * self._settings.lanes)
+        seconds = min(60, max(1, ceil(expected)))
         return BusyError(
             f"found {self.waiting} prompts waiting for generator {self._generator.name!r}, "
             f"expected room within {self._settings.waiting} and a turn within {self._settings.wait_s:.0f} s",
-            retry_after_s=min(60, max(1, ceil(expected))),
+            retry_after_s=seconds,
+            advice=f"Ask again in {seconds} s.",
         )
 
     # --- calls --------------------------------------------------------------------------------------------------------

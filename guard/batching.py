@@ -246,9 +246,11 @@ class Batcher:
     def _busy(self) -> BusyError:
         costs = list(self._costs.values())
         expected = len(self._lines) * sum(costs) / len(costs) if costs else 0.0
+        seconds = min(60, max(1, ceil(expected)))
         return BusyError(
             f"found {len(self._lines)} contents waiting for this check, expected room within {self._most}",
-            retry_after_s=min(60, max(1, ceil(expected))),
+            retry_after_s=seconds,
+            advice=f"Ask again in {seconds} s.",
         )
 
     def _schedule(self) -> None:

@@ -87,9 +87,9 @@ class EndpointError(GenguardError):
 class BusyError(GenguardError):
     """Too much waits already for a check or a generator: nothing was begun, and nothing is recorded."""
 
-    def __init__(self, message: str, *, retry_after_s: int, advice: str = "") -> None:
+    def __init__(self, message: str, *, retry_after_s: int = 1, advice: str = "") -> None:
         """`retry_after_s`: after how many seconds it is worth to ask again, as far as one can tell."""
-        super().__init__(message, advice=advice or f"Ask again in {retry_after_s} s.")
+        super().__init__(message, advice=advice)
         self.retry_after_s = retry_after_s
 
 

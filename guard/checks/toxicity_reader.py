@@ -13,6 +13,7 @@ from guard.errors import ModelError
 from guard.models import int8, locate
 from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, folder_window, load_folder, load_public
 from guard.models.ngrams import TOXICITY, Blend, Screen, load_ngrams
+from guard.models.passes import Passes
 from guard.models.pretrained import find_device
 from guard.text import windows
 from guard.text.windows import Window
@@ -59,6 +60,7 @@ class Reader:
         self._screen: Screen | None = None
         self._blends: Mapping[str, Blend] = {}
         self._integers: int8.Encoder | None = None
+        self._passes: Passes | None = None
         self._tokenizing = threading.Lock()
 
     @property
@@ -89,6 +91,8 @@ class Reader:
         self._rounded = self._rounded and device == "cpu"  # an accelerator is fast enough as it is
         if self._rounded:
             self._integers = int8.quantized(self._detoxify.model)
+        else:
+            self._passes = Passes(self._detoxify.model, device, self._detoxify.tokenizer.pad_token_id)
 
     def read(self, texts: Sequence[str], report_from: int, *, normalise: bool) -> list[Scan]:
         """One Scan a text. Raises ModelError when it is not loaded, or the model answers something that is no number."""
@@ -138,16 +142,9 @@ class Reader:
 
     def _whole(self, rows: list[list[int]], longest: int) -> list[list[float]]:
         """Logits of one forward pass over all rows in single precision, padded to the longest."""
-        import torch
-
-        padding = self._detoxify.tokenizer.pad_token_id
-        tokens = torch.tensor([row + [padding] * (longest - len(row)) for row in rows], device=self._detoxify.device)
-        lengths = torch.tensor([len(row) for row in rows], device=self._detoxify.device)
-        mask = (torch.arange(longest, device=self._detoxify.device) < lengths[:, None]).long()
-        with torch.inference_mode():
-            logits = self._detoxify.model(input_ids=tokens, attention_mask=mask).logits.float()
-        rows_found: list[list[float]] = logits.cpu().tolist()
-        return rows_found
+        assert self._passes is not None
+        found: list[list[float]] = self._passes(rows, longest).tolist()
+        return found
 
 
 def _sigmoid(value: float) -> float:
