@@ -1,7 +1,8 @@
 """Runs the checks of a policy over a batch of contents: groups side by side, each check under its deadline, fail closed.
 
 A check never makes the chain raise. One that crashes, times out, could not be loaded, or answers something that cannot be
-true gives a result that says so, and `guard.decide` lets the policy's `on_failure` speak.
+true gives a result that says so, and `guard.decide` lets the policy's `on_failure` speak. Only when there is no room to wait
+for a check, BusyError is raised: nothing was judged then, and the caller may come again.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from time import perf_counter
-from typing import cast
 
+from guard.batching import MOST_AT_ONCE, Answer
 from guard.decide import EARLY_STOP, blocks
 from guard.errors import PolicyError, describe
 from guard.instrument import Instrument, cancelled
 from guard.protocols import Check
+from guard.round import QUEUE_WAIT_S, Question, ask
 from guard.rules import CheckSpec, Policy
 from guard.taxonomy import CATEGORIES
 from guard.types import (
@@ -37,8 +39,6 @@ from guard.types import (
 )
 from guard.workers import Overdue
 
-QUEUE_WAIT_S = 60.0
-"""How long a batch may wait for a check that is busy with others, on top of its deadline: load alone must not block."""
 _PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region}
 _log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Chain:
     async def run(self, contents: Sequence[Content], time: datetime | None = None) -> list[tuple[CheckResult, ...]]:
         """Measure contents; one tuple of results a content, in the policy's order of checks.
 
-        `time`: when they are judged; groups that come later are skipped when a rule blocks at that time.
+        `time`: when they are judged; groups that come later are skipped when a rule blocks at that time. Raises BusyError.
         """
         contexts = [context_of(content, time) for content in contents]
         results: list[dict[str, CheckResult]] = [{} for _ in contents]
@@ -93,83 +93,107 @@ class Chain:
             stopped = [
                 blocks(self.policy, tuple(found.values()), context) for found, context in zip(results, contexts, strict=True)
             ]
-            await asyncio.gather(*(self._run_check(spec, contents, stopped, results) for spec in group))
+            await self._run_group(group, contents, stopped, results)
         names = [spec.name for spec in self.policy.checks]
-        return [tuple(found[name] for name in names if name in found) for found in results]
+        return [tuple([found[name] for name in names if name in found]) for found in results]
 
-    async def _run_check(
-        self, spec: CheckSpec, contents: Sequence[Content], stopped: Sequence[bool], results: list[dict[str, CheckResult]]
+    async def _run_group(
+        self,
+        group: Sequence[CheckSpec],
+        contents: Sequence[Content],
+        stopped: Sequence[bool],
+        results: Sequence[dict[str, CheckResult]],
     ) -> None:
-        owed = [index for index, content in enumerate(contents) if spec.applies(content.stage, content.modality)]
-        asked = [index for index in owed if not stopped[index]]
-        for index in owed:
-            results[index][spec.name] = self._result(spec, Status.SKIPPED, error=EARLY_STOP)
-        if asked:
-            found = await self.measure(spec, [contents[index] for index in asked])
-            for index, result in zip(asked, found, strict=True):
-                results[index][spec.name] = result
+        asked: list[tuple[CheckSpec, list[int]]] = []
+        for spec in group:
+            owed = [at for at, content in enumerate(contents) if spec.applies(content.stage, content.modality)]
+            for at in owed:
+                if stopped[at]:
+                    results[at][spec.name] = self._result(spec, Status.SKIPPED, error=EARLY_STOP)
+            if some := [at for at in owed if not stopped[at]]:
+                asked.append((spec, some))
+        measured = await self._measure([(spec, [contents[at] for at in some]) for spec, some in asked])
+        for (spec, some), found in zip(asked, measured, strict=True):
+            for at, result in zip(some, found, strict=True):
+                results[at][spec.name] = result
 
     async def measure(
         self, spec: CheckSpec, batch: Sequence[Content], call: Callable[[], Sequence[Scan]] | None = None
     ) -> list[CheckResult]:
-        """What one check of the policy says of contents that it applies to, whatever others say.
+        """What one check of the policy says of contents that it applies to, whatever others say. Raises BusyError.
 
         `call`: how it is asked, if not as usual; it computes, and is run as the check would be.
         """
-        trouble = await self.instruments[spec.name].load()
-        if trouble:
-            return [self._result(spec, Status.FAILED, error=f"could not be loaded: {trouble}")] * len(batch)
-        started = perf_counter()
+        if call is not None:
+            return await self._called(spec, batch, call)
+        return (await self._measure([(spec, batch)]))[0]
+
+    async def _called(self, spec: CheckSpec, batch: Sequence[Content], call: Callable[[], Sequence[Scan]]) -> list[CheckResult]:
+        troubles = await self._troubles([spec])
+        if troubles:
+            return [self._result(spec, Status.FAILED, error=troubles[spec.name])] * len(batch)
+        began, answers = perf_counter(), list[Answer]()
         try:
-            scans = await self._call(spec, batch, call)
-        except Overdue as late:
-            error = (
-                f"no answer within {spec.deadline_ms} ms" if late.begun else "no turn in time: too much waits for this check"
-            )
-            return [self._result(spec, Status.TIMEOUT, error=error, started=started)] * len(batch)
+            answers += await self.instruments[spec.name].worker.run(call, spec.deadline_ms / 1000, wait=QUEUE_WAIT_S)
+            if len(answers) != len(batch):
+                answers = [ValueError(f"found {len(answers)} scans, expected {len(batch)}")] * len(batch)
         except (Exception, asyncio.CancelledError) as error:
             if cancelled(error):
                 raise
-            if len(batch) > 1:  # one bad content must not fail its neighbours: find out which one it is
-                return [result for content in batch for result in await self.measure(spec, [content])]
-            _log.warning("check %s failed: %s", spec.name, type(error).__name__)
-            return [self._result(spec, Status.FAILED, error=describe(error), started=started)]
-        return [self._judge(spec, content, scan, started) for content, scan in zip(batch, scans, strict=True)]
+            answers = [error] * len(batch)
+        seconds = perf_counter() - began
+        return [self._read(spec, content, answer, seconds) for content, answer in zip(batch, answers, strict=True)]
 
-    async def _call(
-        self, spec: CheckSpec, batch: Sequence[Content], call: Callable[[], Sequence[Scan]] | None
-    ) -> Sequence[Scan]:
-        check, seconds = self.checks[spec.name], spec.deadline_ms / 1000
-        if call is not None or check.blocking:
-            plain = call or (lambda: cast("Sequence[Scan]", check(batch)))
-            scans = await self.instruments[spec.name].worker.run(plain, seconds, wait=QUEUE_WAIT_S)
-        else:
-            try:
-                async with asyncio.timeout(seconds) as scope:
-                    answer = check(batch)
-                    if isinstance(answer, Sequence):
-                        raise TypeError("a check that is not blocking has to be a coroutine function")
-                    scans = await answer
-            except TimeoutError as error:
-                if not scope.expired():
-                    raise
-                raise Overdue(f"no answer within {seconds} s") from error
-        if len(scans) != len(batch):
-            raise ValueError(f"found {len(scans)} scans, expected {len(batch)}")
-        return scans
+    async def _measure(self, asked: Sequence[tuple[CheckSpec, Sequence[Content]]]) -> list[list[CheckResult]]:
+        """The same for several checks side by side, in parts that are small enough to be shared with others."""
+        troubles = await self._troubles([spec for spec, _ in asked])
+        found: list[list[CheckResult]] = [
+            [self._result(spec, Status.FAILED, error=troubles[spec.name])] * len(batch) if spec.name in troubles else []
+            for spec, batch in asked
+        ]
+        ready = [at for at, (spec, batch) in enumerate(asked) if spec.name not in troubles and batch]
+        longest = max((len(asked[at][1]) for at in ready), default=0)
+        for first in range(0, longest, MOST_AT_ONCE):
+            parts = {at: part for at in ready if (part := asked[at][1][first : first + MOST_AT_ONCE])}
+            questions = [
+                Question(self.instruments[asked[at][0].name], asked[at][0].deadline_ms / 1000, part)
+                for at, part in parts.items()
+            ]
+            for (at, part), answers in zip(parts.items(), await ask(questions), strict=True):
+                spec = asked[at][0]
+                found[at] += [self._read(spec, content, *answer) for content, answer in zip(part, answers, strict=True)]
+        return found
 
-    def _judge(self, spec: CheckSpec, content: Content, scan: Scan, started: float) -> CheckResult:
+    async def _troubles(self, specs: Sequence[CheckSpec]) -> dict[str, str]:
+        """What cannot be asked because it could not be loaded, and why."""
+        missing = [spec.name for spec in specs if not self.instruments[spec.name].loaded]
+        if not missing:
+            return {}
+        loads = await asyncio.gather(*(self.instruments[name].load() for name in missing))
+        return {name: f"could not be loaded: {trouble}" for name, trouble in zip(missing, loads, strict=True) if trouble}
+
+    def _read(self, spec: CheckSpec, content: Content, answer: Answer, seconds: float) -> CheckResult:
+        if isinstance(answer, BaseException):
+            return self._failure(spec, answer, seconds)
         try:
-            wrong = _misread(content, scan) or next(
-                (fault for finding in scan.findings if (fault := self._fault(spec, content, finding))), ""
-            )
+            wrong = _misread(content, answer)
+            for finding in answer.findings:
+                wrong = wrong or self._fault(spec, content, finding)
         except Exception as error:  # noqa: BLE001 - not even the shape of an answer
-            wrong = f"found an answer that is no Scan: {type(error).__name__}"
+            wrong = wrong or f"found an answer that is no Scan: {type(error).__name__}"
         if wrong:
-            return self._result(spec, Status.FAILED, error=wrong, started=started)
-        if scan.scanned is None:
-            return self._result(spec, Status.SKIPPED, error="it read nothing", started=started)
-        return self._result(spec, Status.OK, scan=scan, started=started)
+            return self._result(spec, Status.FAILED, error=wrong, seconds=seconds)
+        if answer.scanned is None:
+            return self._result(spec, Status.SKIPPED, error="it read nothing", seconds=seconds)
+        return self._result(spec, Status.OK, scan=answer, seconds=seconds)
+
+    def _failure(self, spec: CheckSpec, error: BaseException, seconds: float) -> CheckResult:
+        if isinstance(error, Overdue):
+            waited = "no turn in time: too much waits for this check"
+            told = f"no answer within {spec.deadline_ms} ms" if error.begun else waited
+            return self._result(spec, Status.TIMEOUT, error=told, seconds=seconds)
+        _log.warning("check %s failed: %s", spec.name, type(error).__name__)
+        return self._result(spec, Status.FAILED, error=describe(error), seconds=seconds)
 
     def _fault(self, spec: CheckSpec, content: Content, finding: Finding) -> str:
         """What is impossible about a finding, quoting none of its strings; empty when it can be true."""
@@ -185,14 +209,13 @@ class Chain:
         return _misplaced(content, finding.where) if finding.where is not None else ""
 
     def _result(
-        self, spec: CheckSpec, status: Status, *, scan: Scan | None = None, error: str = "", started: float | None = None
+        self, spec: CheckSpec, status: Status, *, scan: Scan | None = None, error: str = "", seconds: float = 0.0
     ) -> CheckResult:
         version, digest = _identity(self.checks[spec.name])
         digest = (scan.digest if scan else "") or digest
-        elapsed = 0 if started is None else round((perf_counter() - started) * 1e6)
         findings = tuple(scan.findings) if scan else ()
         scanned = scan.scanned if scan else None
-        return CheckResult(spec.name, spec.use, version, digest, status, findings, scanned, elapsed, error)
+        return CheckResult(spec.name, spec.use, version, digest, status, findings, scanned, round(seconds * 1e6), error)
 
 
 def context_of(content: Content, time: datetime | None = None) -> Context:

@@ -11,6 +11,7 @@
     ├── ModelError             weights that are missing, of another digest, or cannot be loaded
     ├── CheckError             a check made of others that could not do its work
     ├── EndpointError          a service over HTTP that cannot be asked, or whose answer cannot be used
+    ├── BusyError              too much waits already; knows when to ask again
     ├── GenerationError        a generator failed; nothing was made
     ├── WithheldError          for callers who asked for an output itself: the policy withholds it. Has the release
     └── LedgerError            a decision could not be committed; nothing is released
@@ -84,6 +85,15 @@ class CheckError(GenguardError):
 
 class EndpointError(GenguardError):
     """A service over HTTP that cannot be asked, or whose answer cannot be used."""
+
+
+class BusyError(GenguardError):
+    """Too much waits already for a check or a generator: nothing was begun, and nothing is recorded."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 1, advice: str = "") -> None:
+        """`retry_after_s`: after how many seconds it is worth to ask again, as far as one can tell."""
+        super().__init__(message, advice=advice)
+        self.retry_after_s = retry_after_s
 
 
 class GenerationError(GenguardError):

@@ -10,13 +10,18 @@ import json
 import math
 import threading
 import weakref
+from collections.abc import Sequence
 from concurrent.futures import Future
 from time import monotonic
+from typing import cast
 
+from guard.batching import Batcher
 from guard.errors import describe
 from guard.protocols import Check
 from guard.registry import checks as registry
 from guard.rules import CheckSpec
+from guard.traits import traits_of
+from guard.types import Content, Scan
 from guard.workers import Worker
 
 RETRY_S = 30.0
@@ -31,8 +36,10 @@ class Instrument:
         self._measures = _key(spec)
         self.check: Check = registry.make(spec.use, spec.parameters) if check is None else check
         self.worker = Worker(f"genguard-{spec.name}")
+        self.batcher = Batcher(self._blocking, self.worker, together=traits_of(self.check).together)
         self._future: Future[None] | None = None
         self._retry_at = math.inf
+        self._ready = False
         self._lock = threading.Lock()
         weakref.finalize(self, self.worker.close).atexit = False
 
@@ -40,11 +47,13 @@ class Instrument:
         """Whether a line of a policy's checks asks for just this."""
         return self._measures == _key(spec)
 
+    def _blocking(self, batch: Sequence[Content]) -> Sequence[Scan]:
+        return cast("Sequence[Scan]", self.check(batch))
+
     @property
     def loaded(self) -> bool:
         """Whether it is ready."""
-        future = self._future
-        return future is not None and future.done() and not future.cancelled() and future.exception() is None
+        return self._ready
 
     async def load(self) -> str:
         """Load the check, once; a load that failed is tried again when RETRY_S have passed. Return what went wrong."""
@@ -63,6 +72,7 @@ class Instrument:
             with self._lock:
                 self._retry_at = min(self._retry_at, monotonic() + RETRY_S)
             return describe(error)
+        self._ready = True
         return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -119,6 +119,29 @@ class TokenGenerator(Generator, Protocol):
 
     def tokens(self, text: str, /) -> Sequence[int]:
         """How it reads an output as tokens. Raises ModelError when its model cannot be loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One prompt with what its caller wants of it: the parameters of a call that asked for its outputs alone."""
+
+    prompt: Content
+    parameters: Mapping[str, Any]
+    mark: TokenMark | None = None
+
+
+@runtime_checkable
+class JointGenerator(Generator, Protocol):
+    """A generator that makes outputs of several callers side by side, each with parameters of their own."""
+
+    def joint(
+        self, asked: Sequence[Asked], gone: Callable[[int], bool], /, *, pieces: bool
+    ) -> AsyncIterator[tuple[int, Piece]]:
+        """Yield (index of what was asked, piece); the outputs of each are those that a call for it alone yields.
+
+        `gone`: whether nobody waits any more for the outputs of an index; asked between steps, and then they are left out.
+        `pieces`: False for outputs as a whole, each with its content in one piece. Raises as a call does, whichever is wrong.
+        """
 
 
 class Marker(Protocol):

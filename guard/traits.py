@@ -41,6 +41,8 @@ class Traits:
     """Models that a hub has to be asked for, unless a local cache holds them: name, and what pins it (empty: nothing)."""
     endpoints: tuple[str, ...] = ()
     """Addresses that contents are sent to."""
+    together: int = 64
+    """How many contents, of whoever asks, one call may hold, for a check that blocks; 1: each is measured by itself."""
 
 
 PLAIN = Traits()
@@ -68,4 +70,5 @@ def joined(parts: list[Traits]) -> Traits:
         estimates=any(one.estimates for one in parts),
         hub=tuple(dict.fromkeys(name for one in parts for name in one.hub)),
         endpoints=tuple(dict.fromkeys(name for one in parts for name in one.endpoints)),
+        together=min((one.together for one in parts), default=PLAIN.together),
     )

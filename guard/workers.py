@@ -92,16 +92,17 @@ class Worker:
         except TimeoutError:
             if not scope.expired():
                 raise
-            self._give_up(future)
+            self.give_up(future)
             awaited.cancel()
             raise Overdue(f"no answer within {timeout} s", begun=bool(began)) from None
         except asyncio.CancelledError:
             # Nobody waits any more, but until its deadline the call is not a hung one.
             if not future.cancel() and timeout is not None:
-                loop.call_at((began[0] if began else loop.time()) + timeout, self._give_up, future)
+                loop.call_at((began[0] if began else loop.time()) + timeout, self.give_up, future)
             raise
 
-    def _give_up(self, future: Future[Any]) -> None:
+    def give_up(self, future: Future[Any]) -> None:
+        """Nobody waits for a submitted call any more: it does not begin, or a spare thread works on while it hangs."""
         if future.cancel() or future.done():
             return
         with self._lock:

@@ -13,8 +13,8 @@ from llama_index.core.base.llms.types import (
     LLMMetadata,
 )
 from llama_index.core.llms import CustomLLM
-from pydantic import Field
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from pydantic import Field
 
 from guard.errors import WithheldError
 from guard.ids import uuid7

@@ -13,7 +13,16 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from guard.errors import GenerationError, GenguardError, InputError, LedgerError, ModelError, RefusedError, TooLargeError
+from guard.errors import (
+    BusyError,
+    GenerationError,
+    GenguardError,
+    InputError,
+    LedgerError,
+    ModelError,
+    RefusedError,
+    TooLargeError,
+)
 from guard.ids import uuid7
 from guard.pipeline import Guard
 from guard.types import Release, Request
@@ -187,6 +196,8 @@ def busy_response(message: str, seconds: int) -> JSONResponse:
 
 def failure_response(error: Exception) -> JSONResponse:
     """The answer to an error. What nobody foresaw is told and logged by its type and place: its message may quote content."""
+    if isinstance(error, BusyError):
+        return busy_response(str(error), error.retry_after_s)
     status, code = next(((status, code) for kind, status, code in _STATUS if isinstance(error, kind)), (500, "internal_error"))
     known = isinstance(error, GenguardError)
     if status >= 500:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from audit.ledger import SqlLedger, open_ledger
+from generators.batched import batched
 from generators.residency import RESIDENCY
 from guard.admission import Limits
 from guard.errors import ModelError
@@ -72,7 +73,7 @@ def wire(settings: Settings) -> Wired:
         _record_banks(ledger)
         trusted = replace(trust, known=frozenset(one.revision for one in given))
         watcher = Watcher(guard, settings.ledger, given, trust=trusted, keys=partial(_keys, settings=settings, guard=guard))
-        generators = offered(settings.generators)
+        generators = {name: batched(made) for name, made in offered(settings.generators).items()}
         RESIDENCY.limit(settings.resident_models)
         return Wired(guard, ledger, settings.ledger, generators, watcher)
     except BaseException:

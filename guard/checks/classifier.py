@@ -17,6 +17,7 @@ from guard.errors import ModelError
 from guard.following import BySentence, Follower
 from guard.models import BUNDLED, pretrained
 from guard.models.detoxify import folder_examples
+from guard.models.passes import Passes
 from guard.protocols import Check
 from guard.registry import Floor, checks
 from guard.text import windows
@@ -87,6 +88,7 @@ class ClassifierCheck:
         self.version = f"{revision or 'unversioned'}, code {_CODE_VERSION}"
         self.digest = ""
         self._loaded: pretrained.Pretrained | None = None
+        self._passes: Passes | None = None
         self._columns: dict[str, list[int]] = {}
         self._single = False
         self._tokenizing = threading.Lock()
@@ -122,6 +124,7 @@ class ClassifierCheck:
         for name, meaning in self._meant.items():
             self._columns[meaning.label] += [index for index, one in enumerate(own) if one == name]
         self.version = f"{loaded.files.version or 'unversioned'}, code {_CODE_VERSION}"
+        self._passes = Passes(loaded.model, loaded.device, loaded.tokenizer.pad_token_id)
         self.digest, self._loaded = loaded.files.digest, loaded
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
@@ -151,15 +154,11 @@ class ClassifierCheck:
     def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
         import torch
 
-        assert self._loaded is not None
-        padding, device = self._loaded.tokenizer.pad_token_id, self._loaded.device
-        tokens = torch.tensor([row + [padding] * (longest - len(row)) for row in rows], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-        with torch.inference_mode():
-            logits = self._loaded.model(input_ids=tokens, attention_mask=mask).logits.float()
+        assert self._passes is not None
+        logits = self._passes(rows, longest)
         if not torch.isfinite(logits).all():
             raise ModelError(f"{self._model} answered with something that is no number", advice="Its weights are damaged.")
-        scores: list[list[float]] = (logits.softmax(-1) if self._single else logits.sigmoid()).cpu().tolist()
+        scores: list[list[float]] = (logits.softmax(-1) if self._single else logits.sigmoid()).tolist()
         return scores
 
 

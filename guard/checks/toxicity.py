@@ -28,7 +28,7 @@ from guard.text import windows
 from guard.traits import Places, Traits
 from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Stage
 
-_CODE_VERSION = "4"
+_CODE_VERSION = "5"
 BOTH = "bundled/toxicity"
 _ENGLISH, _CHINESE = "bundled/toxicity-en", "bundled/toxicity-zh"
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003134f]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from guard.errors import ModelError
 from guard.models import int8, locate
 from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, folder_window, load_folder, load_public
 from guard.models.ngrams import TOXICITY, Blend, Screen, load_ngrams
+from guard.models.passes import Passes
 from guard.models.pretrained import find_device
 from guard.text import windows
 from guard.text.windows import Window
@@ -58,7 +59,8 @@ class Reader:
         self._detoxify: Any = None
         self._screen: Screen | None = None
         self._blends: Mapping[str, Blend] = {}
-        self._integers: Callable[[Sequence[int]], list[float]] | None = None
+        self._integers: int8.Encoder | None = None
+        self._passes: Passes | None = None
         self._tokenizing = threading.Lock()
 
     @property
@@ -89,6 +91,8 @@ class Reader:
         self._rounded = self._rounded and device == "cpu"  # an accelerator is fast enough as it is
         if self._rounded:
             self._integers = int8.quantized(self._detoxify.model)
+        else:
+            self._passes = Passes(self._detoxify.model, device, self._detoxify.tokenizer.pad_token_id)
 
     def read(
         self, texts: Sequence[str], report_from: int, *, normalise: bool, known: windows.Known | None = None
@@ -113,7 +117,12 @@ class Reader:
         """Probability of each label for each window: the screen's where it settles one, else the encoder's."""
         settled = [self._screen.settled(window.tokens) if self._screen else None for window in found]
         rest = iter(
-            windows.score([window for window, done in zip(found, settled, strict=True) if done is None], self._forward, known)
+            windows.score(
+                [window for window, done in zip(found, settled, strict=True) if done is None],
+                self._forward,
+                known,
+                padded=self._integers is None,
+            )
         )
         return [next(rest) if done is None else self._harmless(done) for done in settled]
 
@@ -122,7 +131,7 @@ class Reader:
         return [probability if name == TOXICITY else 0.0 for name in self._detoxify.class_names]
 
     def _forward(self, rows: list[list[int]], longest: int) -> list[list[float]]:
-        found = [self._integers(row) for row in rows] if self._integers else self._whole(rows, longest)
+        found = self._integers.many(rows) if self._integers else self._whole(rows, longest)
         if not all(map(math.isfinite, (value for row in found for value in row))):
             raise ModelError(f"{self.name} answered with something that is no number", advice="Its weights are damaged.")
         return [self._probabilities(row, logits) for row, logits in zip(rows, found, strict=True)]
@@ -139,16 +148,9 @@ class Reader:
 
     def _whole(self, rows: list[list[int]], longest: int) -> list[list[float]]:
         """Logits of one forward pass over all rows in single precision, padded to the longest."""
-        import torch
-
-        padding = self._detoxify.tokenizer.pad_token_id
-        tokens = torch.tensor([row + [padding] * (longest - len(row)) for row in rows], device=self._detoxify.device)
-        lengths = torch.tensor([len(row) for row in rows], device=self._detoxify.device)
-        mask = (torch.arange(longest, device=self._detoxify.device) < lengths[:, None]).long()
-        with torch.inference_mode():
-            logits = self._detoxify.model(input_ids=tokens, attention_mask=mask).logits.float()
-        rows_found: list[list[float]] = logits.cpu().tolist()
-        return rows_found
+        assert self._passes is not None
+        found: list[list[float]] = self._passes(rows, longest).tolist()
+        return found
 
 
 def _sigmoid(value: float) -> float:

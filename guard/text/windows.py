@@ -21,6 +21,8 @@ LEAST = 16
 """The smallest window, in tokens."""
 TOKENS_A_PASS = 32_768
 """A pass holds 512 windows of 64 tokens: the activations of a base-size model stay under about half a gigabyte."""
+_LEAST_ROWS = 8
+"""Rows of a pass that are worth their padding."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -103,22 +105,30 @@ _MOST_KNOWN = 512
 
 
 def score(
-    windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]], known: Known | None = None
+    windows: Sequence[Window],
+    forward: Callable[[list[list[int]], int], list[list[float]]],
+    known: Known | None = None,
+    *,
+    padded: bool = True,
 ) -> list[list[float]]:
-    """What `forward` makes of each window's tokens: one pass, padded to the longest window.
+    """What `forward` makes of each window's tokens, in passes over windows of like length.
 
-    More tokens than TOKENS_A_PASS are split into passes of about that many, so that memory does not grow with the text.
+    A pass holds about TOKENS_A_PASS tokens at most, so that memory does not grow with the text, and no window that is less than
+    half as long as its longest, unless it would be a short one: padding costs as much as words. `padded`: whether it does.
     `known`: windows that are in it are not scored again, and the others are added; it stays small. `forward` is given rows of
-    tokens and the length of the longest.
+    tokens, the longest first, and the length of the longest.
     """
     if known is not None:
-        return _score_new(windows, forward, known)
+        return _score_new(windows, forward, known, padded=padded)
     order = sorted(range(len(windows)), key=lambda number: -len(windows[number].tokens))
     scores: list[list[float]] = [[] for _ in windows]
     first = 0
     while first < len(order):
         longest = len(windows[order[first]].tokens)
         part = order[first : first + max(1, TOKENS_A_PASS // longest)]
+        if padded:
+            alike = sum(2 * len(windows[number].tokens) >= longest for number in part)
+            part = part[: max(alike, _LEAST_ROWS)]
         for number, row in zip(part, forward([windows[number].tokens for number in part], longest), strict=True):
             scores[number] = row
         first += len(part)
@@ -126,10 +136,10 @@ def score(
 
 
 def _score_new(
-    windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]], known: Known
+    windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]], known: Known, *, padded: bool
 ) -> list[list[float]]:
     new = {tuple(window.tokens): window for window in windows if tuple(window.tokens) not in known}
-    found = dict(zip(new, score(list(new.values()), forward), strict=True))
+    found = dict(zip(new, score(list(new.values()), forward, padded=padded), strict=True))
     scores = [found.get(key) or known[key] for key in (tuple(window.tokens) for window in windows)]
     known |= found
     for old in list(known)[: max(0, len(known) - _MOST_KNOWN)]:

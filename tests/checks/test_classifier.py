@@ -114,7 +114,7 @@ def test_disguised_text_is_read_as_it_is_meant(single: Path) -> None:
     assert "disguise" not in str(loaded(single, report_from=0, normalise=False)([text(hidden)]))
 
 
-def test_a_batch_is_one_forward_pass_with_the_scores_of_each_alone(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_a_pass_for_each_length_with_the_scores_of_each_alone(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And more tokens than fit are split without changing them."""
     check = loaded(single, report_from=0)
     batch = [text(one) for one in (*THREATS, *HARMLESS, "", LONG * 9)]
@@ -122,7 +122,7 @@ def test_a_batch_is_one_forward_pass_with_the_scores_of_each_alone(single: Path,
     passes: list[int] = []
     check._loaded.model.register_forward_hook(lambda *_: passes.append(1))
     assert _near(alone, check(batch))
-    assert len(passes) == 1
+    assert len(passes) == 2  # the long windows, and the short ones
     monkeypatch.setattr(windows, "TOKENS_A_PASS", 64)
     assert _near(alone, check(batch))
     assert len(passes) > 2
