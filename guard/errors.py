@@ -103,12 +103,17 @@ class GenerationError(GenguardError):
 class WithheldError(GenguardError):
     """The policy withholds what a function made, or was asked; raised where only the output itself could be returned."""
 
-    def __init__(self, release: Any) -> None:
+    def __init__(self, message: str, *, release: Any = None, advice: str = "") -> None:
         """`release`: the `guard.types.Release` without content; its `verdict` says why."""
-        verdict = release.verdict
-        rules = ", ".join(one.rule for one in verdict.fired)
-        super().__init__(f"withheld by {rules or verdict.policy} ({verdict.action.value}), decision {release.decision.id}")
+        super().__init__(message, advice=advice)
         self.release = release
+
+    @classmethod
+    def of(cls, release: Any) -> WithheldError:
+        """The error about a release without content."""
+        verdict = release.verdict
+        rules = ", ".join(one.rule for one in verdict.fired) or verdict.policy
+        return cls(f"withheld by {rules} ({verdict.action.value}), decision {release.decision.id}", release=release)
 
 
 class LedgerError(GenguardError):

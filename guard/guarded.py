@@ -121,5 +121,5 @@ def _picture(data: bytes) -> Any:
 
 def _withheld(release: Release, wanted: Any) -> Any:
     if wanted is RAISE:
-        raise WithheldError(release)
+        raise WithheldError.of(release)
     return wanted(release) if callable(wanted) else wanted

@@ -140,7 +140,7 @@ def _back(given: Any, text: str) -> Any:
 
 def _text(release: Release) -> str:
     if release.content is None:
-        raise WithheldError(release)
+        raise WithheldError.of(release)
     return release.content.text
 
 

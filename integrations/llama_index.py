@@ -101,7 +101,7 @@ def _conversation(messages: Sequence[ChatMessage]) -> Content:
 
 def _text(release: Release) -> str:
     if release.content is None:
-        raise WithheldError(release)
+        raise WithheldError.of(release)
     return release.content.text
 
 
