@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from guard.checks.name_tagger import NameTagger
+from guard.checks.name_tagger import DILATIONS, NameTagger
 from guard.checks.pii_names import blanked, has_han, has_words, latin_names, plausible_names
 from guard.following import Progress
 from guard.text.unfinished import Unfinished
@@ -19,8 +19,8 @@ from guard.types import Finding, Scan, Span
 
 BACK = 240
 """Code points before what is settled that are read again, at least."""
-REACH = 16
-"""Tokens behind a name on which it may depend: convolutions reach 11, features of Chinese characters 2, a form of address 3."""
+REACH, REACH_ZH = sum(DILATIONS), sum(DILATIONS) + 5
+"""Tokens behind a name on which it may depend: the convolutions'; in Chinese also features, 2, and a form of address, 3."""
 _NEAR = 64
 """Code points behind an address within which another part of it may stand."""
 _ADDRESSES = frozenset({"STREET_ADDRESS", "LOCATION"})
@@ -106,7 +106,7 @@ class OpenNames:
         place = len(tail)
         for language, tagger in self._taggers.items():
             if language == "zh":
-                place = min(place, tagger.closed(tail, REACH))
+                place = min(place, tagger.closed(tail, REACH_ZH))
                 undecided = [
                     one for one in tagger(tail) if one.end_char > line and not has_han(tail[one.start_char : one.end_char])
                 ]

@@ -38,6 +38,8 @@ MODEL_LABELS = {
 NAME_SCORE = 0.85
 """Score of every name that a spaCy pipeline finds: its entity recognizer has no confidence of its own."""
 _MOST = 0.99  # names of a tagger score their probability, but never like a number with a right checksum
+_OF_WORDS = frozenset({"tokens", "tokens_indices", "lemmas", "keywords"})
+"""What Presidio asks of the words of a text."""
 _IS_HAN = re.compile(f"[{HAN}]")
 _WORD = re.compile(rf"[^\W\d_{HAN}]+")
 _TITLE = re.compile("先生|女士|小姐|老师|医生|大夫|经理|律师|教授|主任|太太|师傅|同学|阿姨|叔叔")
@@ -121,6 +123,22 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
     import spacy
     from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
 
+    class _Lazy(NlpArtifacts):  # type: ignore[misc]
+        """Words of a text, told apart when a pattern asks for those before its match: most texts hold none."""
+
+        def __init__(self, engine: Any, text: str, names: list[Name], language: str) -> None:
+            self.entities, self.scores = names, [one.score for one in names]
+            self.nlp_engine, self.language = engine, language
+            self._text = text
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in _OF_WORDS:
+                raise AttributeError(name)
+            doc = self.nlp_engine.nlp[self.language].make_doc(self._text)
+            made = self.nlp_engine._artifacts(doc, self.entities, self.scores, self.language)  # noqa: SLF001 - its engine
+            self.__dict__.update({one: getattr(made, one) for one in _OF_WORDS})
+            return self.__dict__[name]
+
     class LoadedEngine(SpacyNlpEngine):  # type: ignore[misc]
         """Never downloads; gives words as lemmas where the pipeline has none; drops names that cannot be any."""
 
@@ -129,10 +147,7 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
             if isinstance(model, NameTagger):
                 for text in texts:
                     names = plausible_names(read(model, text), text)
-                    yield (
-                        text,
-                        self._artifacts(self.nlp[language].make_doc(text), names, [one.score for one in names], language),
-                    )
+                    yield text, _Lazy(self, text, names, language)
             else:
                 for doc in self.nlp[language].pipe(texts, batch_size=batch_size):
                     names = [Name(one.start_char, one.end_char, one.label_, NAME_SCORE) for one in doc.ents]
