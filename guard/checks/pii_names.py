@@ -1,9 +1,9 @@
 """Names of people, places and organisations for the `pii` check: which model reads what, as Presidio's NLP engine.
 
 Bundled models are `guard.checks.name_tagger`s; any spaCy pipeline can take a bundled one's place. Each line of a text belongs
-to Chinese when it has at least as many Chinese characters as Latin words, otherwise to the others: the Chinese tagger reads
-texts with a Chinese character in them, the others read texts with letters outside Chinese lines, so that neither is paid for
-in vain.
+to Chinese when its beginning has at least as many Chinese characters as Latin words, otherwise to the others: the Chinese
+tagger reads texts with a Chinese character in them, the others read texts with letters outside Chinese lines, so that neither
+is paid for in vain.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ MODEL_LABELS = {
 NAME_SCORE = 0.85
 """Score of every name that a spaCy pipeline finds: its entity recognizer has no confidence of its own."""
 _MOST = 0.99  # names of a tagger score their probability, but never like a number with a right checksum
+BEGINNING = 80
+"""Code points of a line that say whose it is: whoever follows a text then knows soon."""
 _OF_WORDS = frozenset({"tokens", "tokens_indices", "lemmas", "keywords"})
 """What Presidio asks of the words of a text."""
 _IS_HAN = re.compile(f"[{HAN}]")
@@ -212,8 +214,8 @@ def latin_names(tagger: NameTagger, text: str) -> list[Name]:
     return [one for found in tagger(text) if (one := _bare(found, text)).start_char < one.end_char]
 
 
-def blanked(text: str, end: int) -> str:
-    """The text with spaces for the Chinese lines before `end`."""
+def blanked(text: str, end: int | None = None) -> str:
+    """The text with spaces for the Chinese lines, or for those before `end` alone."""
     return _without(text, _chinese_lines(text[:end]))
 
 
@@ -262,7 +264,7 @@ def _chinese_lines(text: str) -> list[tuple[int, int]]:
     return [
         line.span()
         for line in _LINE.finditer(text)
-        if 0 < len(_IS_HAN.findall(line.group())) >= len(_WORD.findall(line.group()))
+        if 0 < len(_IS_HAN.findall(line.group()[:BEGINNING])) >= len(_WORD.findall(line.group()[:BEGINNING]))
     ]
 
 
