@@ -38,7 +38,7 @@ from guard.rules import Policy
 from guard.shadowing import WAIT_S, Shadowing
 from guard.streaming.engine import House, Stream, ended_by, whole
 from guard.streaming.events import Ended, Event
-from guard.streaming.plan import Plan, plan
+from guard.streaming.plan import Plan, plan_of
 from guard.streaming.window import Window
 from guard.sync import run_sync
 from guard.types import (
@@ -278,7 +278,7 @@ class Guard:
     def streams(self, generator: Generator, request: Request) -> Plan | None:
         """How a request's outputs would leave, and why; None where no policy covers them."""
         seat = self._bench.seat(context_for(request, Stage.OUTPUT, Modality.TEXT, generator.name), request)
-        return plan(seat.policy, seat.chain.checks) if seat else None
+        return plan_of(seat.policy, seat.chain.checks) if seat else None
 
     async def check(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
+from guard.following import SILENT
 from guard.rules import (
     AllOf,
     AnyOf,
@@ -49,6 +50,8 @@ class Known:
     modalities: frozenset[Modality]
     stages: frozenset[Stage]
     traits: Traits = PLAIN
+    whole: str = SILENT
+    """Why it has to see all of a text at once; empty when it can follow one that is being made."""
 
     def runs(self, stage: Stage, modality: Modality) -> bool:
         """Whether it measures such a content."""

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from guard.errors import GenguardError
+from guard.following import why_whole
 from guard.marks.wording import ANY
 from guard.protocols import Check, Marker
 from guard.registry import Recipe, Registry, checks, markers
@@ -58,7 +59,7 @@ def compile_check(name: str, node: Node, entry: schema.CheckEntry, mistakes: Mis
         "stages": sorted(stages),
         "modalities": sorted(check.modalities),
     }
-    return CheckPart(document, Known(name, dict(check.labels), check.modalities, stages, traits_of(check)))
+    return CheckPart(document, Known(name, dict(check.labels), check.modalities, stages, traits_of(check), why_whole(check)))
 
 
 def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from guard.errors import InputError
+from guard.errors import GenguardError, InputError
+from guard.streaming.plan import Plan, plan_of
 from guard.trace import Step
 from guard.types import Modality, Request, Stage
 from policies.explain import Explanation, RuleTrace, explain, fields
@@ -55,11 +56,27 @@ def explain_command(
             f"found no rule {min(unknown)!r} in policy {found.policy.id!r}, "
             f"expected one of: {', '.join(one.rule.id for one in found.rules)}"
         )
+    streams = _streams(found) if found.context.modality is Modality.TEXT else None
     if as_json:
-        typer.echo(json.dumps(fields(found) | ({} if text is None else {"edited": text}), ensure_ascii=False, indent=2))
+        made = fields(found) | ({} if text is None else {"edited": text})
+        made |= {} if streams is None else {"stream": {"mode": streams.mode.value, "reasons": list(streams.reasons)}}
+        typer.echo(json.dumps(made, ensure_ascii=False, indent=2))
         return
     console = Console()
-    print_explanation(console if console.is_terminal else Console(width=160), found, set(rule or ()), every=every, text=text)
+    console = console if console.is_terminal else Console(width=160)
+    print_explanation(console, found, set(rule or ()), every=every, text=text)
+    if streams is not None:
+        console.print(f"[dim]streamed, {escape(streams.words)}[/]", highlight=False)
+
+
+def _streams(found: Explanation) -> Plan | None:
+    """How texts leave under the policy while they are made; None where a check of it is not installed any more."""
+    from guard.chain import Chain
+
+    try:
+        return plan_of(found.policy, Chain(found.policy).checks)
+    except GenguardError:
+        return None
 
 
 def _measured(file: str, policy: str, stage: Stage, generator: str, request: Request) -> tuple[Explanation, str | None]:

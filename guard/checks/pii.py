@@ -94,7 +94,7 @@ class PiiCheck:
     @property
     def version(self) -> str:
         libraries = ("presidio-analyzer", "spacy", "phonenumbers")
-        return " ".join(("2.0", *(f"{library} {version(library)}" for library in libraries)))
+        return " ".join(("2.1", *(f"{library} {version(library)}" for library in libraries)))
 
     @property
     def digest(self) -> str:

@@ -11,16 +11,16 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from guard.checks.name_tagger import NameTagger
-from guard.checks.pii_names import blanked, has_han, has_words, latin_names, plausible_names
+from guard.checks.name_tagger import DILATIONS, NameTagger
+from guard.checks.pii_names import BEGINNING, blanked, has_han, has_words, latin_names, plausible_names
 from guard.following import Progress
 from guard.text.unfinished import Unfinished
 from guard.types import Finding, Scan, Span
 
 BACK = 240
 """Code points before what is settled that are read again, at least."""
-REACH = 16
-"""Tokens behind a name on which it may depend: convolutions reach 11, features of Chinese characters 2, a form of address 3."""
+REACH, REACH_ZH = sum(DILATIONS), sum(DILATIONS) + 5
+"""Tokens behind a name on which it may depend: the convolutions'; in Chinese also features, 2, and a form of address, 3."""
 _NEAR = 64
 """Code points behind an address within which another part of it may stand."""
 _ADDRESSES = frozenset({"STREET_ADDRESS", "LOCATION"})
@@ -69,7 +69,7 @@ class Following:
         window, start, _ = last
         self._held = self._unfinished.start(text, max(self._held, self._settled))
         # Where the next window begins is known when this one is full.
-        place = min(self._held, self._names.settled(text, start, self._settled), window + self._room)
+        place = min(self._held, self._names.settled(text, window, start, self._settled), window + self._room)
         for one in sorted(found, key=_start, reverse=True):
             if isinstance(one.where, Span) and one.where.end + (_NEAR if one.label in _ADDRESSES else 0) > place:
                 place = min(place, one.where.start)
@@ -93,32 +93,37 @@ class OpenNames:
         """`wanted`: the entity types that are reported."""
         self._taggers, self._wanted = taggers, frozenset(wanted)
 
-    def settled(self, text: str, start: int, since: int) -> int:
-        """Before which code point names are settled. `start`: from where on it is read. `since`: what was settled before.
+    def settled(self, text: str, window: int, start: int, since: int) -> int:
+        """Before which code point names are settled.
 
-        Which tagger a line belongs to is known at its end. A line with Chinese and Latin words waits for that; one with words
-        of one script alone is taken for what it is, but for the Latin names that the Chinese tagger would give in it.
+        `window`: where the window begins, `start`: from where on it was read, `since`: what was settled before. Which tagger a
+        line belongs to is known after its beginning; until then, names that only one of both answers gives have to wait.
         """
         if not self._taggers:
             return len(text)
-        tail, line = text[start:], max(0, text.rfind("\n") + 1 - start)
-        mixed = has_han(tail[line:]) and has_words(tail[line:])
-        place = len(tail)
+        tail, line = text[start:], max(text.rfind("\n") + 1, window)
+        place, known = len(tail), len(text) - line >= BEGINNING
+        line = max(0, line - start)
         for language, tagger in self._taggers.items():
             if language == "zh":
-                place = min(place, tagger.closed(tail, REACH))
-                undecided = [
-                    one for one in tagger(tail) if one.end_char > line and not has_han(tail[one.start_char : one.end_char])
-                ]
+                place = min(place, tagger.closed(tail, REACH_ZH if has_han(tail) else REACH))
+                undecided = [] if known else [one for one in tagger(tail) if one.end_char > line]
+                undecided = [one for one in undecided if not has_han(tail[one.start_char : one.end_char])]
+            elif known:
+                place, undecided = min(place, tagger.closed(blanked(tail), REACH)), []
             else:
-                latin, chinese = blanked(tail, line), blanked(tail, line)[:line] + " " * (len(tail) - line)
-                as_it_is = latin if mixed or not has_han(tail[line:]) else chinese
-                place = min(place, tagger.closed(as_it_is, REACH), tagger.closed(chinese, REACH) if mixed else place)
-                either = set(latin_names(tagger, latin)).symmetric_difference(latin_names(tagger, chinese))
-                undecided = [one for one in either if mixed or one.start_char < line]
+                latin = blanked(tail, line)
+                chinese = latin[:line] + " " * (len(tail) - line)
+                place = min(place, tagger.closed(latin, REACH), self._before(tagger, chinese, line))
+                undecided = [*set(latin_names(tagger, latin)).symmetric_difference(latin_names(tagger, chinese))]
             found = (one.start_char for one in plausible_names(undecided, tail) if one.label_ in self._wanted)
-            place = min(place, *found, place)
+            place = min([place, *found])
         return max(since, start + place)
+
+    @staticmethod
+    def _before(tagger: NameTagger, chinese: str, line: int) -> int:
+        """The same if the last line is Chinese, and so not there for a tagger: the next one follows the lines before it."""
+        return tagger.closed(chinese, REACH) if has_words(chinese[:line]) else len(chinese)
 
 
 def _start(finding: Finding) -> int:

@@ -1,9 +1,9 @@
 """Names of people, places and organisations for the `pii` check: which model reads what, as Presidio's NLP engine.
 
 Bundled models are `guard.checks.name_tagger`s; any spaCy pipeline can take a bundled one's place. Each line of a text belongs
-to Chinese when it has at least as many Chinese characters as Latin words, otherwise to the others: the Chinese tagger reads
-texts with a Chinese character in them, the others read texts with letters outside Chinese lines, so that neither is paid for
-in vain.
+to Chinese when its beginning has at least as many Chinese characters as Latin words, otherwise to the others: the Chinese
+tagger reads texts with a Chinese character in them, the others read texts with letters outside Chinese lines, so that neither
+is paid for in vain.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ MODEL_LABELS = {
 NAME_SCORE = 0.85
 """Score of every name that a spaCy pipeline finds: its entity recognizer has no confidence of its own."""
 _MOST = 0.99  # names of a tagger score their probability, but never like a number with a right checksum
+BEGINNING = 80
+"""Code points of a line that say whose it is: whoever follows a text then knows soon."""
+_OF_WORDS = frozenset({"tokens", "tokens_indices", "lemmas", "keywords"})
+"""What Presidio asks of the words of a text."""
 _IS_HAN = re.compile(f"[{HAN}]")
 _WORD = re.compile(rf"[^\W\d_{HAN}]+")
 _TITLE = re.compile("先生|女士|小姐|老师|医生|大夫|经理|律师|教授|主任|太太|师傅|同学|阿姨|叔叔")
@@ -121,6 +125,22 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
     import spacy
     from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
 
+    class _Lazy(NlpArtifacts):  # type: ignore[misc]
+        """Words of a text, told apart when a pattern asks for those before its match: most texts hold none."""
+
+        def __init__(self, engine: Any, text: str, names: list[Name], language: str) -> None:
+            self.entities, self.scores = names, [one.score for one in names]
+            self.nlp_engine, self.language = engine, language
+            self._text = text
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in _OF_WORDS:
+                raise AttributeError(name)
+            doc = self.nlp_engine.nlp[self.language].make_doc(self._text)
+            made = self.nlp_engine._artifacts(doc, self.entities, self.scores, self.language)  # noqa: SLF001 - its engine
+            self.__dict__.update({one: getattr(made, one) for one in _OF_WORDS})
+            return self.__dict__[name]
+
     class LoadedEngine(SpacyNlpEngine):  # type: ignore[misc]
         """Never downloads; gives words as lemmas where the pipeline has none; drops names that cannot be any."""
 
@@ -129,10 +149,7 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
             if isinstance(model, NameTagger):
                 for text in texts:
                     names = plausible_names(read(model, text), text)
-                    yield (
-                        text,
-                        self._artifacts(self.nlp[language].make_doc(text), names, [one.score for one in names], language),
-                    )
+                    yield text, _Lazy(self, text, names, language)
             else:
                 for doc in self.nlp[language].pipe(texts, batch_size=batch_size):
                     names = [Name(one.start_char, one.end_char, one.label_, NAME_SCORE) for one in doc.ents]
@@ -197,8 +214,8 @@ def latin_names(tagger: NameTagger, text: str) -> list[Name]:
     return [one for found in tagger(text) if (one := _bare(found, text)).start_char < one.end_char]
 
 
-def blanked(text: str, end: int) -> str:
-    """The text with spaces for the Chinese lines before `end`."""
+def blanked(text: str, end: int | None = None) -> str:
+    """The text with spaces for the Chinese lines, or for those before `end` alone."""
     return _without(text, _chinese_lines(text[:end]))
 
 
@@ -247,7 +264,7 @@ def _chinese_lines(text: str) -> list[tuple[int, int]]:
     return [
         line.span()
         for line in _LINE.finditer(text)
-        if 0 < len(_IS_HAN.findall(line.group())) >= len(_WORD.findall(line.group()))
+        if 0 < len(_IS_HAN.findall(line.group()[:BEGINNING])) >= len(_WORD.findall(line.group()[:BEGINNING]))
     ]
 
 

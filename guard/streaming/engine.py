@@ -21,7 +21,7 @@ from guard.redaction_key import RedactionKey
 from guard.rules import Policy
 from guard.streaming.events import Called, Delta, Ended, Event
 from guard.streaming.pieces import pieces
-from guard.streaming.plan import plan
+from guard.streaming.plan import plan_of
 from guard.streaming.window import Window
 from guard.types import (
     Action,
@@ -85,7 +85,7 @@ class Stream:
         """`seat`: who judges the outputs; None where no policy covers them. `parent`: of the prompt's decision."""
         self._house, self._seat, self._generator = house, seat, generator
         self._prompt, self._parent = prompt, parent
-        self._mode = plan(seat.policy, seat.chain.checks).mode if seat else StreamMode.BUFFER
+        self._mode = plan_of(seat.policy, seat.chain.checks).mode if seat else StreamMode.BUFFER
         self._choices: dict[int, _Choice] = {}
 
     async def run(

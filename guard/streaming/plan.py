@@ -25,8 +25,8 @@ from guard.rules import (
 from guard.traits import Places, traits_of
 from guard.types import Action, Modality, Stage, StreamMode
 
-_NEVER_FAILS = frozenset({"label"})
-"""Marks on texts that are never missing."""
+_NEVER_FAILS = frozenset({"label", "aigc"})
+"""Marks on texts that are never missing: a line of its own, and what goes beside the text."""
 _PERSON = "PERSON"
 
 
@@ -39,22 +39,49 @@ class Plan:
     """Why a text has to be whole, each with what it is about in front; empty where the policy asked for it, or nothing speaks
     against it."""
 
+    @property
+    def words(self) -> str:
+        """All of it in one line."""
+        if self.mode is StreamMode.WINDOW:
+            return "texts leave while they are made"
+        return "texts leave at their end" + (f": {'; '.join(self.reasons)}" if self.reasons else ", as the policy asks")
 
-def plan(policy: Policy, checks: Mapping[str, Check]) -> Plan:
-    """`checks`: built ones by their name in the policy; they need not be loaded."""
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What counts of a check here."""
+
+    whole: str
+    """Why it has to see all of a text at once; empty when it can follow one."""
+    places: Places
+    labels: frozenset[str]
+
+    @classmethod
+    def of(cls, check: Check) -> Seen:
+        """A built check; it need not be loaded."""
+        return cls(why_whole(check), traits_of(check).places, frozenset(check.labels))
+
+
+def plan_of(policy: Policy, checks: Mapping[str, Check]) -> Plan:
+    """The plan of a policy whose checks are built."""
+    return plan(policy, {name: Seen.of(check) for name, check in checks.items()})
+
+
+def plan(policy: Policy, checks: Mapping[str, Seen]) -> Plan:
+    """`checks`: by their name in the policy."""
     if policy.stream is StreamMode.BUFFER:
         return Plan(StreamMode.BUFFER)
     reasons = tuple(why for part in (_checks(policy, checks), _rules(policy, checks), _marks(policy)) for why in part)
     return Plan(StreamMode.BUFFER if reasons else StreamMode.WINDOW, reasons)
 
 
-def _checks(policy: Policy, checks: Mapping[str, Check]) -> Iterator[str]:
+def _checks(policy: Policy, checks: Mapping[str, Seen]) -> Iterator[str]:
     for spec in policy.checks:
-        if spec.applies(Stage.OUTPUT, Modality.TEXT) and (why := why_whole(checks[spec.name])):
+        if spec.applies(Stage.OUTPUT, Modality.TEXT) and (why := checks[spec.name].whole):
             yield f"check {spec.name!r}: {why}"
 
 
-def _rules(policy: Policy, checks: Mapping[str, Check]) -> Iterator[str]:
+def _rules(policy: Policy, checks: Mapping[str, Seen]) -> Iterator[str]:
     for rule in policy.rules:
         asked = [one for one in _measures(rule.when) if _reads_text(policy, one)]
         if not asked or _never(rule.when):
@@ -86,10 +113,10 @@ def _changes(condition: Condition) -> str:
     return ""
 
 
-def _cut(rule: Rule, asked: list[Measure], checks: Mapping[str, Check]) -> str:
+def _cut(rule: Rule, asked: list[Measure], checks: Mapping[str, Seen]) -> str:
     """Why what a rule redacts is not known at once; empty when it is."""
     for one in asked:
-        if traits_of(checks[one.check]).places is not Places.EACH:
+        if checks[one.check].places is not Places.EACH:
             return f"what it cuts is where {one.check!r} scores highest, which is known at the end"
     if rule.operator == "pseudonymise" and any(_PERSON in _labels(one, checks[one.check]) for one in asked):
         return "a full name may follow and change what a given name before it becomes"
@@ -140,6 +167,6 @@ def _asks_length(condition: Condition) -> bool:
     return any(isinstance(one, Length) for one in _parts(condition))
 
 
-def _labels(measure: Measure, check: Check) -> frozenset[str]:
+def _labels(measure: Measure, check: Seen) -> frozenset[str]:
     named = measure.labels if isinstance(measure, Found) else frozenset({measure.label} - {"*"})
-    return named or frozenset(check.labels)
+    return named or check.labels

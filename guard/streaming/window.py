@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from time import perf_counter
 
 from guard.admission import Limits
 from guard.bench import Seat
@@ -21,6 +22,8 @@ from guard.types import Action, Content, Verdict
 
 STRIDE = 48
 """Code points after which the checks are asked anew where none of them waits for the end of a sentence."""
+SLOW_S = 0.005
+"""Checks that take longer are asked at the ends of sentences alone."""
 
 
 class Window:
@@ -44,6 +47,7 @@ class Window:
         self._redactor = Redactor(Keyed.of(key, empty.request) if key else None)
         self._limits = limits
         self._asked = self._ended = 0
+        self._took = 0.0
         asked = [spec for spec in seat.policy.checks if spec.applies(empty.stage, empty.modality)]
         self._waits = any(traits_of(seat.chain.checks[spec.name]).places is not Places.EACH for spec in asked)
         labels = [one.marker for one in seat.marks if isinstance(one.marker, TextLabel) and one.marker.first]
@@ -71,12 +75,14 @@ class Window:
         if self.held:
             return False
         over = sentence_end(self.text, self._ended) > self._ended
-        return over or (not self._waits and self.content.length >= self._asked + STRIDE)
+        return over or (not self._waits and self._took < SLOW_S and self.content.length >= self._asked + STRIDE)
 
     async def step(self, *, ending: bool = False) -> Verdict:
         """Judge what is settled. Where the verdict releases, `edited` grows; `review` holds what follows."""
         self._asked, self._ended = self.content.length, sentence_end(self.text, self._ended)
+        begun = perf_counter()
         measured = await self._measuring(self.content, ending=ending)
+        self._took = perf_counter() - begun
         verdict = decide(self.seat.policy, measured.results, measured.context)
         self.steps += 1
         self.held = self.held or verdict.action is Action.REVIEW

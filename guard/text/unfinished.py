@@ -1,8 +1,8 @@
 """Where patterns could still begin a match in a text that goes on.
 
-`regex` finds partial matches, but gives a whole one first where there is any, and lets look-aheads see the end of the text as
-an end. So each pattern is followed here by something that no text has: no match is ever whole, every way to read a pattern is
-tried, and a match counts as unfinished when it reaches the end, or comes so near to it that a look-ahead may yet see more.
+`regex` finds partial matches, but gives a whole one first where there is any. So each pattern is followed here by something
+that no text has: no match is ever whole, every way to read a pattern is tried, and a match counts as unfinished when it, or
+what it looks ahead at, reaches the end, or when it ends so near to it that what follows may yet matter.
 What is answered errs on one side: a match may be held that cannot grow, and none that can grow is let go.
 """
 
@@ -15,10 +15,9 @@ import regex
 
 AHEAD = 16
 """Code points behind a match on which it may depend: look-aheads, and words that raise a score."""
-_SEEN_AHEAD = 320
-"""No look-ahead of a pattern is longer: it passes where so little text is left."""
 _NOTHING = "\U0010fffe"
 _TIMEOUT_S = 2.0
+_LOOKBEHIND = regex.compile(r"\(\?<[!=]")
 
 
 class Unfinished:
@@ -43,5 +42,33 @@ class Unfinished:
 
 
 def _open(pattern: str, ahead: int) -> str:
-    seen = pattern.replace("(?=", rf"(?=(?s:.){{0,{_SEEN_AHEAD}}}\Z|")
-    return rf"(?:{seen})(?s:.){{0,{ahead}}}?{_NOTHING}(?!)"
+    return rf"(?:{_without_long_lookbehinds(pattern)})(?s:.){{0,{ahead}}}?{_NOTHING}(?!)"
+
+
+def _without_long_lookbehinds(pattern: str) -> str:
+    """The pattern without look-behinds of several lengths, which `regex` takes for unfinished: it may begin in more places."""
+    kept, place = "", 0
+    for opening in _LOOKBEHIND.finditer(pattern):
+        if opening.start() < place:
+            continue
+        end = _closing(pattern, opening.end())
+        if "{" in pattern[opening.end() : end]:
+            kept, place = kept + pattern[place : opening.start()], end
+    return kept + pattern[place:]
+
+
+def _closing(pattern: str, place: int) -> int:
+    """Behind the parenthesis that closes a group whose inside begins here."""
+    depth, in_class = 1, False
+    while depth:
+        sign = pattern[place]
+        if sign == "\\":
+            place += 1
+        elif in_class:
+            in_class = sign != "]"
+        elif sign == "[":
+            in_class = True
+        else:
+            depth += (sign == "(") - (sign == ")")
+        place += 1
+    return place

@@ -11,6 +11,7 @@ from policies.lint.registry import LINTS, Level, Note, lint
 from policies.lint.subject import Subject, written
 from policies.mistake import listed
 from policies.source import Node
+from policies.streams import stream_plan
 
 _ACTIVE = ("shadow", "live")
 _WILD = frozenset("*?[")
@@ -140,3 +141,21 @@ def _bare_allowance(subject: Subject) -> Iterator[Note]:
 )
 def _unused_allowance(_: Subject) -> Iterator[Note]:
     yield from ()  # known only when all others are done: `policies.lint.run` says it
+
+
+@lint(
+    "streams-buffered",
+    Level.WARNING,
+    "A policy asks for texts that leave while they are made, and they cannot.",
+    why="""Nothing may leave that a run over the whole text would have cut. Some checks say of the beginning of a text what may
+    change with every word that follows, and some rules ask for what is known at the end alone; then a text leaves when it is
+    whole, whatever `stream` says. Ask with other checks or rules, or write `stream: buffer`.""",
+)
+def _streams_buffered(subject: Subject) -> Iterator[Note]:
+    if "stream" in subject.loaded.root.entries:
+        for why in stream_plan(subject.loaded).reasons:
+            yield Note(
+                subject.head("stream"),
+                f"stream 'window', and {why}",
+                "`stream: buffer`, or checks and rules that need not wait",
+            )

@@ -388,6 +388,8 @@ CASES: list[Case] = [
         ),
     ),
     ("no-owner", house(head={"owner": ""}), PLAIN),
+    ("streams-buffered", house(head={"stream": "window"}), house(head={"stream": "buffer"})),
+    ("streams-buffered", house(head={"stream": "window"}), house()),
     ("no-description", house(head={"description": ""}), PLAIN),
     (
         "not-activatable",

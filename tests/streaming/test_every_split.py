@@ -17,7 +17,7 @@ from guard.protocols import Check
 from guard.redact import redact
 from guard.registry import checks
 from guard.rules import CheckSpec, Found, Policy
-from guard.streaming.plan import plan
+from guard.streaming.plan import plan_of
 from guard.streaming.window import Window
 from guard.types import CALLER, Action, Content, Modality, Operator, Request, Span, Stage, StreamMode, Verdict
 from tests.fakes import policy, rule
@@ -102,7 +102,7 @@ def seat_of(built: Mapping[str, Check], blocking: Sequence[str] = ()) -> Seat:
     made: Policy = policy(
         [CheckSpec(name, name, modalities=one.modalities, deadline_ms=60_000) for name, one in built.items()], rules
     )
-    assert plan(made, built).mode is StreamMode.WINDOW
+    assert plan_of(made, built).mode is StreamMode.WINDOW
     return Seat.build(made, Operator(), chain=Chain(made, built))
 
 
