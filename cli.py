@@ -28,6 +28,7 @@ from terminal import (
     audit_retention,
     audit_statistics,
     audit_stream,
+    audit_streams,
     policy_coverage,
     policy_diff,
     policy_explain,
@@ -41,6 +42,7 @@ from terminal.actor import Author, Reason, actor
 from terminal.audit_query import add as add_queries
 from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
+from terminal.bulk import app as bulk_app
 from terminal.inputs import read_input
 from terminal.policy import policy_app
 from terminal.printing import FAILURE, USAGE, Json, print_json
@@ -79,11 +81,13 @@ add_proofs(audit_app)
 audit_export.add(audit_app)
 audit_statistics.add(audit_app)
 audit_stream.add(audit_app)
+audit_streams.add(audit_app)
 audit_forget.add(audit_app)
 audit_retention.add(audit_app)
 add_reviews(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
+app.add_typer(bulk_app, name="bulk")
 
 Policies = Annotated[list[str] | None, typer.Option("--policy", help=f"Policy file or pack name. Default: {DEFAULT_POLICY}.")]
 LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]

@@ -23,6 +23,7 @@ from guard.types import (
     Context,
     Decision,
     Edit,
+    Ending,
     Finding,
     FiredRule,
     Mark,
@@ -39,6 +40,8 @@ from guard.types import (
     Stage,
     Status,
     Step,
+    Streamed,
+    StreamMode,
     Verdict,
 )
 
@@ -84,6 +87,8 @@ def decision_body(
         body["parent"] = str(decision.parent)
     if decision.reviewed is not None:
         body["reviewed"] = _reviewed(decision.reviewed)
+    if decision.stream is not None:
+        body["stream"] = _streamed(decision.stream)
     if decision.shadows:
         body["shadows"] = [
             {"verdict": _verdict(one.verdict), "results": [_result(result) for result in one.results]}
@@ -239,6 +244,7 @@ def decision_from(body: Mapping[str, Any]) -> Decision:
             parent=UUID(body["parent"]) if "parent" in body else None,
             shadows=tuple(_shadow_from(shadow) for shadow in body.get("shadows", ())),
             reviewed=reviewed,
+            stream=_streamed_from(body["stream"]) if "stream" in body else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"found a decision's body that cannot be read ({type(error).__name__}), expected schema 1") from None
@@ -371,6 +377,15 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 def _reviewed(reviewed: Reviewed) -> dict[str, Any]:
     known = _fields(reviewed, ("actor", "code", "entry"))
     return {"held": str(reviewed.held), "judged": time_string(reviewed.judged), "rules": list(reviewed.rules), **known}
+
+
+def _streamed(stream: Streamed) -> dict[str, Any]:
+    counts = _fields(stream, ("judged", "sent", "steps"))
+    return {"mode": stream.mode.value, "ending": stream.ending.value, **counts}
+
+
+def _streamed_from(record: Mapping[str, Any]) -> Streamed:
+    return Streamed(**{**record, "mode": StreamMode(record["mode"]), "ending": Ending(record["ending"])})
 
 
 def _reviewed_from(record: Mapping[str, Any]) -> Reviewed:

@@ -14,6 +14,7 @@ from typing import Any
 
 from audit.body import BODY_VERSION, time_from, time_string
 from guard.errors import LedgerError
+from guard.types import Opening
 
 Value = str | int | bool | tuple[str, ...]
 """What a field may hold."""
@@ -41,6 +42,7 @@ class Kind:
 REVIEW, APPEAL, OVERRIDE, FEEDBACK = "review", "appeal", "override", "feedback"
 ACCESS, EXPORT, ERASURE, HOLD = "access", "export", "erasure", "hold"
 RETENTION_PRUNE, KEY_ROTATION = "retention_prune", "key_rotation"
+STREAM = "stream"
 
 _REVIEW_FIELDS = {
     "step": str,
@@ -74,6 +76,8 @@ _TURNS = {"queue": str, "opens": int, "closes": int}
 _OUTCOMES = {"step": str, "code": str, "outcome": str, "round": int, "rounds": int, **_TURNS}
 _FOUND_BY = ("step", "outcome", *_TURNS)
 
+OPENED = "output"
+"""The field and term of a stream's entry that names the decision to come."""
 SUBJECT, AGE, MASTER = "subject", "age", "master"
 """What the field and term `what` says of an erasure, of what retention dropped, and of a rotation of the master key."""
 
@@ -95,6 +99,12 @@ KINDS: dict[str, Kind] = {
     ERASURE: Kind("a subject's content that was made unreadable", _ERASURE_FIELDS, ("what",), reason=True),
     HOLD: Kind("a legal hold, set or lifted", {"step": str, "hold": str, "query": str}, ("step", "hold"), reason=True),
     RETENTION_PRUNE: Kind("bodies and content that were dropped at their age", _PRUNE_FIELDS, ("what",)),
+    STREAM: Kind(
+        "an output that began to leave before its decision",
+        {OPENED: str, "choice": int, "generator": str, "policy": str, "revision": str, "request": str},
+        (OPENED,),
+        about=True,
+    ),
     KEY_ROTATION: Kind("a key that took the place of another", _ROTATION_FIELDS, ("what",)),
 }
 """Every kind of event by the name that its entries bear."""
@@ -121,6 +131,14 @@ class Event:
         """Check it against its kind."""
         if fault := _fault(self):
             raise LedgerError(f"found an event of kind {self.kind!r} that cannot be: {fault}")
+
+
+def opening_event(opening: Opening) -> Event:
+    """The event of an output that begins to leave. Its decision will have the id that it names."""
+    request = opening.request
+    texts = {OPENED: str(opening.decision), "generator": opening.generator, "policy": opening.policy}
+    fields: dict[str, Value] = {**texts, "revision": opening.revision, "request": request.id, "choice": opening.choice}
+    return Event(STREAM, request.actor, fields, str(opening.prompt), tenant=request.tenant, subject=request.subject)
 
 
 def event_body(event: Event) -> dict[str, Any]:

@@ -28,13 +28,13 @@ from audit.body import ACTIVATION, activation_body, bank_change_body, decision_b
 from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
-from audit.events import Event, event_body
+from audit.events import Event, event_body, opening_event
 from audit.keyring import Keyring
 from audit.models import BANK_DIGEST, tables
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
-from guard.types import BankChange, Decision, Receipt, Rollout
+from guard.types import BankChange, Decision, Opening, Receipt, Rollout
 
 GROUP = 256
 LINGER_MS = 20
@@ -144,6 +144,10 @@ class SqlLedger:
     def roll_out_sync(self, rollout: Rollout, /) -> int:
         """`roll_out` for callers without an event loop."""
         return _receipt(self._mine().submit(_step(rollout)).result()).index
+
+    async def begin_stream(self, opening: Opening, /) -> int:
+        """Record that an output begins to leave, before its decision; return the entry's index. Raises LedgerError."""
+        return await self.record(opening_event(opening))
 
     async def record(self, event: Event, /, unless: Check | None = None, effect: Effect | None = None) -> int:
         """Record an event; return the entry's index.

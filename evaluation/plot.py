@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.metrics import reliability, roc_curve
-from evaluation.reader import NEEDS_EXTRA
 from evaluation.run import Report
+from evaluation.tables import NEEDS_EXTRA
 from guard.errors import InputError
 
 _DOTS_PER_INCH = 120

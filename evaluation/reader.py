@@ -1,35 +1,14 @@
-"""Reads labelled files: CSV and JSONL with the standard library, Parquet with pyarrow (extra `eval`).
-
-Messages name rows, columns and types. They never quote a field, for fields are content.
-"""
+"""Reads labelled tables: a column of texts and a column of labels."""
 
 from __future__ import annotations
 
-import csv
-import json
-import re
-import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from evaluation.tables import records
 from guard.errors import InputError
-
-SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-"""Which reader takes which file, by the end of its name."""
-NEEDS_EXTRA = "Install it with: pip install 'genguard[eval]'."
-_FIELD_LIMIT = 16_000_000
-_BATCH_ROWS = 1024
-_PLAIN_NAME = re.compile(r"\w[\w.-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +28,14 @@ def read(file: Path, text: str, label: str, limit: int | None = None) -> list[Ro
     """
     if text == label:
         raise InputError("found one column named for both texts and labels, expected two different ones")
-    kind = SUFFIXES.get(file.suffix.lower())
-    if kind is None:
-        raise InputError(f"{file}: found no known ending of the name, expected one of: {', '.join(SUFFIXES)}")
-    try:
-        records = _parquet(file, text, label) if kind == "parquet" else _lines(file, kind, text, label)
-        rows = [_row(file, number, pair, text) for number, pair in enumerate(islice(records, limit), start=1)]
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or type(error).__name__}") from None
+    pairs = records(file, (text, label))
+    rows = [_row(file, number, pair, text) for number, pair in enumerate(islice(pairs, limit), start=1)]
     if not rows:
         raise InputError(f"{file}: found no rows, expected at least one")
     return rows
 
 
-def _row(file: Path, number: int, pair: tuple[Any, Any], column: str) -> Row:
+def _row(file: Path, number: int, pair: tuple[Any, ...], column: str) -> Row:
     text, label = pair
     if text is not None and not isinstance(text, str):
         raise InputError(
@@ -74,103 +47,3 @@ def _row(file: Path, number: int, pair: tuple[Any, Any], column: str) -> Row:
 
 def _missing(label: Any) -> bool:
     return label is None or (isinstance(label, str) and not label.strip()) or (isinstance(label, float) and label != label)  # noqa: PLR0124 - only NaN differs from itself
-
-
-def _lines(file: Path, kind: str, text: str, label: str) -> Iterator[tuple[Any, Any]]:
-    """Pairs of (text, label) of a file of lines. Raises InputError where it is no UTF-8."""
-    with file.open(encoding="utf-8-sig", newline="" if kind != "jsonl" else None) as stream:
-        try:
-            yield from _jsonl(file, stream, text, label) if kind == "jsonl" else _csv(file, stream, kind, text, label)
-        except UnicodeDecodeError:
-            raise InputError(
-                f"{file}: found bytes that are no UTF-8, expected a text file in UTF-8",
-                advice="Save the file as UTF-8; a Parquet file needs the ending .parquet.",
-            ) from None
-
-
-def _csv(file: Path, stream: Iterable[str], kind: str, text: str, label: str) -> Iterator[tuple[str, str]]:
-    before = csv.field_size_limit(min(_FIELD_LIMIT, sys.maxsize))
-    reader = csv.reader(stream, delimiter="\t" if kind == "tsv" else ",", strict=True)
-    try:
-        header = next(reader, None)
-        if header is None:
-            raise InputError(f"{file}: found an empty file, expected a header line and rows")
-        places = [_place(file, header, column) for column in (text, label)]
-        for values in reader:
-            if not values:
-                continue  # a blank line
-            if len(values) != len(header):
-                raise InputError(f"{file}: line {reader.line_num}: found {len(values)} fields, expected {len(header)}")
-            yield values[places[0]], values[places[1]]
-    except csv.Error as error:
-        raise InputError(
-            f"{file}: line {reader.line_num}: found no {kind.upper()} ({_kind_of(error)})",
-            advice="Fields with quotation marks, commas or line breaks have to be quoted, quotation marks inside doubled.",
-        ) from None
-    finally:
-        csv.field_size_limit(before)
-
-
-def _kind_of(error: csv.Error) -> str:
-    """What the csv module complains of, without the field it might name."""
-    known = ("field larger than field limit", "line contains NUL", "unexpected end of data", "new-line character seen")
-    return next((words for words in known if words in str(error)), "wrong quotation marks")
-
-
-def _jsonl(file: Path, stream: Iterable[str], text: str, label: str) -> Iterator[tuple[Any, Any]]:
-    for number, line in enumerate(stream, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{file}: line {number}: found no JSON (character {error.pos}), expected one object a line"
-            ) from None
-        except (ValueError, RecursionError):
-            raise InputError(f"{file}: line {number}: found JSON that cannot be read, expected one object a line") from None
-        if not isinstance(record, dict):
-            raise InputError(f"{file}: line {number}: found {type(record).__name__}, expected one object a line")
-        for column in (text, label):
-            if column not in record:
-                raise _no_column(f"{file}: line {number}", record, column)
-        yield record[text], record[label]
-
-
-def _parquet(file: Path, text: str, label: str) -> Iterator[tuple[Any, Any]]:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError(f"{file}: reading Parquet needs pyarrow, found none", advice=NEEDS_EXTRA) from None
-    with file.open("rb") as stream:
-        try:
-            source = parquet.ParquetFile(stream)
-            names = list(source.schema_arrow.names)
-            for column in (text, label):
-                _place(file, names, column)
-            for batch in source.iter_batches(batch_size=_BATCH_ROWS, columns=[text, label]):
-                # By place, for a name with a dot reads as a path to Parquet.
-                columns = {name: batch.column(number).to_pylist() for number, name in enumerate(batch.schema.names)}
-                yield from zip(columns[text], columns[label], strict=True)
-        except (pa.ArrowException, KeyError) as error:
-            raise InputError(f"{file}: found no Parquet file that can be read ({type(error).__name__})") from None
-
-
-def _place(file: Path, names: list[str], column: str) -> int:
-    if names.count(column) > 1:
-        raise InputError(f"{file}: found {names.count(column)} columns named {column!r}, expected one")
-    if column not in names:
-        raise _no_column(str(file), names, column)
-    return names.index(column)
-
-
-def _no_column(place: str, names: Iterable[str], column: str) -> InputError:
-    # Without a header line the first row stands where names should: only what looks like a name is shown.
-    found = list(names)
-    plain = [name for name in found if _PLAIN_NAME.fullmatch(name)]
-    listed = ", ".join([*plain, *([f"{len(found) - len(plain)} other"] if len(plain) < len(found) else [])])
-    return InputError(
-        f"{place}: found no column {column!r}, expected one of: {listed or 'none'}",
-        advice="Name the columns with --text and --label; a CSV file needs a header line.",
-    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from time import perf_counter
@@ -72,6 +72,11 @@ class Chain:
         ordered = sorted(policy.checks, key=lambda spec: spec.group)
         self._groups = [list(group) for _, group in groupby(ordered, key=lambda spec: spec.group)]
 
+    @property
+    def groups(self) -> Sequence[Sequence[CheckSpec]]:
+        """What runs side by side, in the order of the groups."""
+        return self._groups
+
     async def load(self) -> dict[str, str]:
         """Load every check, once; return what went wrong by check, empty when all are ready."""
         troubles = await asyncio.gather(*(one.load() for one in self.instruments.values()))
@@ -104,14 +109,19 @@ class Chain:
             for index, result in zip(asked, found, strict=True):
                 results[index][spec.name] = result
 
-    async def measure(self, spec: CheckSpec, batch: Sequence[Content]) -> list[CheckResult]:
-        """What one check of the policy says of contents that it applies to, whatever others say."""
+    async def measure(
+        self, spec: CheckSpec, batch: Sequence[Content], call: Callable[[], Sequence[Scan]] | None = None
+    ) -> list[CheckResult]:
+        """What one check of the policy says of contents that it applies to, whatever others say.
+
+        `call`: how it is asked, if not as usual; it computes, and is run as the check would be.
+        """
         trouble = await self.instruments[spec.name].load()
         if trouble:
             return [self._result(spec, Status.FAILED, error=f"could not be loaded: {trouble}")] * len(batch)
         started = perf_counter()
         try:
-            scans = await self._call(spec, batch)
+            scans = await self._call(spec, batch, call)
         except Overdue as late:
             error = (
                 f"no answer within {spec.deadline_ms} ms" if late.begun else "no turn in time: too much waits for this check"
@@ -126,12 +136,13 @@ class Chain:
             return [self._result(spec, Status.FAILED, error=describe(error), started=started)]
         return [self._judge(spec, content, scan, started) for content, scan in zip(batch, scans, strict=True)]
 
-    async def _call(self, spec: CheckSpec, batch: Sequence[Content]) -> Sequence[Scan]:
+    async def _call(
+        self, spec: CheckSpec, batch: Sequence[Content], call: Callable[[], Sequence[Scan]] | None
+    ) -> Sequence[Scan]:
         check, seconds = self.checks[spec.name], spec.deadline_ms / 1000
-        if check.blocking:
-            scans = await self.instruments[spec.name].worker.run(
-                lambda: cast("Sequence[Scan]", check(batch)), seconds, wait=QUEUE_WAIT_S
-            )
+        if call is not None or check.blocking:
+            plain = call or (lambda: cast("Sequence[Scan]", check(batch)))
+            scans = await self.instruments[spec.name].worker.run(plain, seconds, wait=QUEUE_WAIT_S)
         else:
             try:
                 async with asyncio.timeout(seconds) as scope:

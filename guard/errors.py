@@ -12,6 +12,7 @@
     ├── CheckError             a check made of others that could not do its work
     ├── EndpointError          a service over HTTP that cannot be asked, or whose answer cannot be used
     ├── GenerationError        a generator failed; nothing was made
+    ├── WithheldError          for callers who asked for an output itself: the policy withholds it. Has the release
     └── LedgerError            a decision could not be committed; nothing is released
         ├── LedgerFullError    the queue of decisions waiting for their commit is full
         └── RefusedError       a step that may not be recorded any more, such as a claim on what somebody has
@@ -21,6 +22,8 @@ to do about it. Neither ever quotes content.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class GenguardError(Exception):
@@ -85,6 +88,17 @@ class EndpointError(GenguardError):
 
 class GenerationError(GenguardError):
     """A generator failed; nothing was made."""
+
+
+class WithheldError(GenguardError):
+    """The policy withholds what a function made, or was asked; raised where only the output itself could be returned."""
+
+    def __init__(self, release: Any) -> None:
+        """`release`: the `guard.types.Release` without content; its `verdict` says why."""
+        verdict = release.verdict
+        rules = ", ".join(one.rule for one in verdict.fired)
+        super().__init__(f"withheld by {rules or verdict.policy} ({verdict.action.value}), decision {release.decision.id}")
+        self.release = release
 
 
 class LedgerError(GenguardError):

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -25,20 +25,25 @@ from guard.chain import Chain, context_for, context_of
 from guard.decide import REDACTION, decide, refuse, set_aside, settle
 from guard.errors import GenerationError, GenguardError, InputError, ModelError, PolicyError, describe
 from guard.generation import generate
+from guard.guarded import Guarded, decorate
 from guard.ids import uuid7
 from guard.instrument import Instrument
+from guard.jobs import Job, begin, sampling
 from guard.marks import order
 from guard.marks.order import Planned
-from guard.protocols import Generator, Ledger, Marker, SamplingMarker, TokenGenerator, TokenMark
+from guard.protocols import Generator, Ledger, Marker, StreamingGenerator
 from guard.redact import redact
 from guard.redaction_key import RedactionKey
 from guard.rules import Policy
 from guard.shadowing import WAIT_S, Shadowing
+from guard.streaming.engine import House, Stream, ended_by, whole
+from guard.streaming.events import Ended, Event
+from guard.streaming.plan import Plan, plan
+from guard.streaming.window import Window
 from guard.sync import run_sync
 from guard.types import (
     CALLER,
     Action,
-    CheckResult,
     Content,
     Context,
     Decision,
@@ -51,6 +56,7 @@ from guard.types import (
     Release,
     Request,
     Reviewed,
+    Shadow,
     Stage,
     Verdict,
 )
@@ -239,6 +245,41 @@ class Guard:
                 async for position, release in releases:
                     yield passed[position][0], release
 
+    async def stream(
+        self, generator: Generator, prompt: str | Content, *, request: Request | None = None, **parameters: Any
+    ) -> AsyncGenerator[Event]:
+        """Yield what may leave of a prompt's outputs while they are made (`guard.streaming.events`). Close it when done.
+
+        Raises as `release` does; outputs that fail have ended with that before.
+        """
+        request, bench = request or Request(str(uuid7())), self._bench
+        origin = Origin(generator.name)
+        asked = replace(prompt, origin=origin) if isinstance(prompt, Content) else prompt
+        (judged,) = await self._judge_all(bench, [asked], request, Stage.PROMPT, origin)
+        if judged.content is None:
+            yield Ended(0, judged, ended_by(judged.verdict), "")
+            return
+        passed = judged.content
+        if not isinstance(generator, StreamingGenerator):
+            async with aclosing(self._generate(bench, generator, [(0, passed, judged.receipt)], parameters)) as releases:
+                number = 0
+                async for _, release in releases:
+                    for event in whole(number, release):
+                        yield event
+                    number += 1
+            return
+        await self._load_generator(generator)
+        seat = bench.seat(context_for(passed.request, Stage.OUTPUT, Modality.TEXT, generator.name), passed.request)
+        stream = Stream(self._house(bench, judged.receipt), seat, generator, passed, judged.receipt)
+        async with aclosing(stream.run(generator, parameters, sampling(bench, generator, passed))) as events:
+            async for event in events:
+                yield event
+
+    def streams(self, generator: Generator, request: Request) -> Plan | None:
+        """How a request's outputs would leave, and why; None where no policy covers them."""
+        seat = self._bench.seat(context_for(request, Stage.OUTPUT, Modality.TEXT, generator.name), request)
+        return plan(seat.policy, seat.chain.checks) if seat else None
+
     async def check(
         self,
         content: str | bytes | Content,
@@ -311,6 +352,18 @@ class Guard:
         """Bind a generator to this guard."""
         return Guarded(self, generator)
 
+    def guarded(self, function: Any = None, /, **options: Any) -> Any:
+        """Decorate a function that returns a text or an image: its caller gets what the policy lets out.
+
+        `@guard.guarded` or `@guard.guarded(prompt=, name=, request=, withheld=)`: the parameter that is judged as the prompt;
+        the generator's name in policies and entries (the function's own by default); a callable that makes the Request of the
+        arguments; what is returned in place of what is withheld, or a callable that makes it of the Release. WithheldError is
+        raised when that is left out. Works for functions and coroutine functions. Raises ParameterError, LedgerError.
+        """
+        if function is None:
+            return partial(self.guarded, **options)
+        return decorate(self, function, **options)
+
     def release_sync(
         self, generator: Generator, prompt: str | Content, *, request: Request | None = None, **parameters: Any
     ) -> Release:
@@ -350,7 +403,7 @@ class Guard:
     ) -> AsyncGenerator[tuple[int, Release]]:
         await self._load_generator(generator)
         prompts = [prompt for _, prompt, _ in passed]
-        marks = [_sampling(bench, generator, prompt) for prompt in prompts]
+        marks = [sampling(bench, generator, prompt) for prompt in prompts]
         async with aclosing(generate(generator, prompts, parameters, self.limits.outputs, marks)) as batches:
             async for batch in batches:
                 parents = [passed[position][2] for position, _ in batch]
@@ -359,6 +412,31 @@ class Guard:
                 releases = await self._judge_all(bench, contents, request, Stage.OUTPUT, origin, parents=parents)
                 for (position, _), release in zip(batch, releases, strict=True):
                     yield position, release
+
+    def _house(self, bench: Bench, parent: Receipt) -> House:
+        """What this guard does for a stream."""
+
+        async def judge(content: Content) -> Release:
+            told = (content.request, Stage.OUTPUT, content.origin)
+            return (await self._judge_all(bench, [content], *told, parents=[parent]))[0]
+
+        async def dress(window: Window, verdict: Verdict, decision: UUID) -> tuple[Content | None, tuple[Mark, ...]]:
+            content, context = window.content, window.measured.context
+            marking = self._marking(window.seat.policy, content, verdict, context, decision, parent)
+            edited = replace(content, data=window.edited)
+            return await self._dress(window.seat.marks, edited, replace(verdict, edits=()), marking)
+
+        async def shadows(window: Window) -> tuple[Shadow, ...]:
+            job = Job(window.content, window.measured.context, window.content.request, parent, window.seat)
+            job.results = window.measured.results
+            for one in (begun := begin(bench, window.seat, [job])).values():
+                one.judged(asyncio.get_running_loop().time() + WAIT_S)
+            found = [shadow for one in begun.values() if (shadow := await one.shadow(job))]
+            for one in begun.values():
+                one.cancel()
+            return tuple(found)
+
+        return House(self.ledger, self.limits, self._redaction_key, self._activate, self._record, judge, dress, shadows)
 
     async def _judge_all(
         self,
@@ -371,7 +449,7 @@ class Guard:
         parents: Sequence[Receipt] | None = None,
     ) -> list[Release]:
         """Admit, measure in one batch a policy, decide, edit, mark and record; one release a content, in order."""
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         now = datetime.now(UTC)
         known: Sequence[Receipt | None] = parents or [None] * len(contents)
         for data, parent in zip(contents, known, strict=True):
@@ -382,10 +460,10 @@ class Guard:
                 modality = Modality.TEXT if isinstance(data, str) else Modality.IMAGE
                 modality = data.modality if isinstance(data, Content) else modality
                 context = context_for(whose, stage, modality, made.generator, time=now)
-                jobs.append(_Job(None, context, whose, parent, bench.seat(context, whose), error))
+                jobs.append(Job(None, context, whose, parent, bench.seat(context, whose), error))
             else:
                 context = context_of(content, now)
-                jobs.append(_Job(content, context, whose, parent, bench.seat(context, whose)))
+                jobs.append(Job(content, context, whose, parent, bench.seat(context, whose)))
         beside = await self._measure(bench, jobs, now)
         try:
             return list(await asyncio.gather(*(self._finish(job) for job in jobs)))
@@ -393,12 +471,12 @@ class Guard:
             for one in beside:
                 one.cancel()
 
-    async def _measure(self, bench: Bench, jobs: Sequence[_Job], now: datetime) -> list[Shadowing]:
+    async def _measure(self, bench: Bench, jobs: Sequence[Job], now: datetime) -> list[Shadowing]:
         """Measure for the policies that judge; return what is still being measured for those in shadow."""
         beside: list[Shadowing] = []
         for seat in dict.fromkeys(job.seat for job in jobs if job.seat is not None and job.content is not None):
             mine = [job for job in jobs if job.seat is seat and job.content is not None]
-            begun = _begin(bench, seat, mine)
+            begun = begin(bench, seat, mine)
             beside += begun.values()
             try:
                 measured = await seat.chain.run([job.content for job in mine if job.content is not None], now)
@@ -413,7 +491,7 @@ class Guard:
                 one.judged(until)
         return beside
 
-    async def _finish(self, job: _Job) -> Release:
+    async def _finish(self, job: Job) -> Release:
         content, seat = job.content, job.seat
         fields: dict[str, Any] = {"parent": job.parent.decision if job.parent else None}
         if content is None or seat is None:
@@ -502,44 +580,6 @@ class Guard:
             self._ready.append(marker)
 
 
-@dataclass(slots=True)
-class _Job:
-    """One content on its way from admission to its decision."""
-
-    content: Content | None
-    context: Context
-    request: Request
-    parent: Receipt | None
-    """Of the prompt's decision."""
-    seat: Seat | None
-    error: InputError | None = None
-    results: tuple[CheckResult, ...] = ()
-    beside: list[Shadowing] = field(default_factory=list)
-
-
-def _begin(bench: Bench, judge: Seat, jobs: Sequence[_Job]) -> dict[Seat, Shadowing]:
-    """Let those in shadow measure, beside the judge, what they would judge of these."""
-    begun: dict[Seat, Shadowing] = {}
-    for job in jobs:
-        for seat in bench.shadows(job.context, job.request):
-            job.beside.append(begun.setdefault(seat, Shadowing(seat, judge.chain)))
-            job.beside[-1].add(job)
-    for one in begun.values():
-        one.begin()
-    return begun
-
-
-def _sampling(bench: Bench, generator: Generator, prompt: Content) -> TokenMark | None:
-    """The mark that goes into outputs while they are made: of the policy that will judge them."""
-    if not isinstance(generator, TokenGenerator):
-        return None
-    context = context_for(prompt.request, Stage.OUTPUT, generator.modality, generator.name)
-    seat = bench.seat(context, prompt.request)
-    markers = (one.marker for one in seat.marks) if seat else ()
-    found = (one for one in markers if isinstance(one, SamplingMarker) and one.modality is generator.modality)
-    return next((one.sampling(generator) for one in found), None)
-
-
 def _fingerprint_of(image: Content) -> bytes:
     from guard.matching.likeness import fingerprint
 
@@ -554,19 +594,3 @@ def _decision(content: Content | None, context: Context, request: Request, verdi
 def _time(context: Context) -> datetime:
     """When a content was judged: one time for its conditions, its marks and its record."""
     return context.time or datetime.now(UTC)
-
-
-class Guarded:
-    """A generator that can only be reached through its guard."""
-
-    def __init__(self, guard: Guard, generator: Generator) -> None:
-        self._guard = guard
-        self._generator = generator
-
-    async def __call__(self, prompt: str | Content, *, request: Request | None = None, **parameters: Any) -> Release:
-        """Generate one output and take it through the policy; raises as `Guard.release` does."""
-        return await self._guard.release(self._generator, prompt, request=request, **parameters)
-
-    def sync(self, prompt: str | Content, *, request: Request | None = None, **parameters: Any) -> Release:
-        """The same for code without an event loop."""
-        return self._guard.release_sync(self._generator, prompt, request=request, **parameters)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from guard.types import BankChange, Content, Decision, Examples, Mark, Marking, Modality, Receipt, Rollout, Scan
+from guard.types import BankChange, Content, Decision, Examples, Mark, Marking, Modality, Opening, Receipt, Rollout, Scan
 
 
 @runtime_checkable
@@ -185,6 +185,12 @@ class Ledger(Protocol):
         """Commit a decision.
 
         MUST NOT return before the commit is durable. MUST raise LedgerError rather than drop or delay without bound.
+        """
+
+    async def begin_stream(self, opening: Opening, /) -> int:
+        """Record that an output begins to leave, before its decision; return the entry's index.
+
+        MUST NOT return before the commit is durable. MUST raise LedgerError on failure.
         """
 
     async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:

@@ -132,15 +132,51 @@ def _span(edit: Edit, length: int) -> Span:
     return where
 
 
+class Redactor:
+    """Edits one text from left to right while it grows: what `redact_text` makes of all of it, piece by piece.
+
+    Only stand-ins for Chinese people may differ: which part of a name is which can depend on what follows.
+    """
+
+    def __init__(self, keyed: Keyed | None) -> None:
+        self._keyed = keyed
+        self._done = 0
+        self._stand_ins: StandIns | None = None
+
+    def upto(self, text: str, edits: Sequence[Edit], end: int) -> str:
+        """What follows, edited, up to `end`, across which no edit lies. `text` and `edits`: all so far. Raises as `redact`."""
+        merged = [one for one in _merge(text, [edit for edit in edits if _begins(edit) < end]) if one[0].start >= self._done]
+        apply = _Apply(text, merged, self._keyed, self._stand_ins)
+        self._stand_ins = apply.stand_ins
+        pieces = []
+        for span, group in merged:
+            pieces += [text[self._done : span.start], apply(span, group)]
+            self._done = span.end
+        pieces.append(text[self._done : end])
+        self._done = end
+        return "".join(pieces)
+
+
+def _begins(edit: Edit) -> int:
+    return edit.where.start if isinstance(edit.where, Span) else 0
+
+
 class _Apply:
     """Edits the merged places of one text, from left to right."""
 
-    def __init__(self, text: str, merged: Sequence[tuple[Span, Sequence[Edit]]], keyed: Keyed | None) -> None:
+    def __init__(
+        self,
+        text: str,
+        merged: Sequence[tuple[Span, Sequence[Edit]]],
+        keyed: Keyed | None,
+        stand_ins: StandIns | None = None,
+    ) -> None:
+        """`stand_ins`: those that an earlier part of the text got."""
         self._text = text
         self._keyed = keyed
         self._sealed = _Places(())  # what holders of the key can read, and nobody else: there is nothing in it to cut
         self._standing = _Places(())  # stand-ins that an earlier text of the conversation got
-        self._stand_ins: StandIns | None = None
+        self.stand_ins = stand_ins
         if keyed is None:
             return
         from guard.sealed import tokens
@@ -153,8 +189,8 @@ class _Apply:
             if _strictest(group).operator == "pseudonymise"
         ]
         if values:
-            self._stand_ins = StandIns(keyed.key, keyed.tenant, keyed.conversation, values)
-            self._standing = _Places(self._stand_ins.places(text))
+            self.stand_ins = stand_ins or StandIns(keyed.key, keyed.tenant, keyed.conversation, values)
+            self._standing = _Places(self.stand_ins.places(text))
 
     def __call__(self, span: Span, group: Sequence[Edit]) -> str:
         original = self._text[span.start : span.end]
@@ -176,8 +212,8 @@ class _Apply:
         if self._keyed is None:
             raise ValueError(f"rule {rule!r}: found operator {operator!r} and no redaction key, expected one")
         original = self._text[span.start : span.end]
-        if operator == "pseudonymise" and self._stand_ins is not None:
-            return original if span in self._standing else self._stand_ins.of(label, original)
+        if operator == "pseudonymise" and self.stand_ins is not None:
+            return original if span in self._standing else self.stand_ins.of(label, original)
         if operator == "hash":
             return hashed(self._keyed.key, self._keyed.tenant, label, original)
         from guard.sealed import seal

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-from guard.types import Action, Modality, Stage
+from guard.types import Action, Modality, Stage, StreamMode
 
 _WILD = re.compile(r"\[[^]]+\]|[*?]")
 """The parts of a pattern that stand for other characters."""
@@ -201,6 +201,8 @@ class Policy:
     owner: str = ""
     description: str = ""
     exceptions: tuple[Exemption, ...] = ()
+    stream: StreamMode = StreamMode.WINDOW
+    """How outputs leave that are made piece by piece, where `guard.streaming.plan` finds nothing against it."""
 
     def covers(self, generator: str, tenant: str) -> bool:
         """Whether the policy speaks for this generator and tenant."""

@@ -386,6 +386,57 @@ class Reviewed:
     """Index of the entry in which the person decided."""
 
 
+class Ending(StrEnum):
+    """How a stream ended."""
+
+    COMPLETE = "complete"
+    BLOCKED = "blocked"
+    HELD = "held"
+    """A person decides on the whole text."""
+    FAILED = "failed"
+    """Whatever made it failed."""
+    CANCELLED = "cancelled"
+    """Nobody was there to read on."""
+
+
+class StreamMode(StrEnum):
+    """How an output that is made piece by piece leaves."""
+
+    WINDOW = "window"
+    """What cannot change any more leaves."""
+    BUFFER = "buffer"
+    """All of it at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """How an output left piece by piece: recorded with its decision."""
+
+    mode: StreamMode
+    ending: Ending
+    judged: int
+    """Code points of the text, from its beginning, that were judged; more never left."""
+    sent: int
+    """Characters that left: of the text after edits."""
+    steps: int
+    """How often the checks were asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An output begins to leave before its decision can be made."""
+
+    decision: UUID
+    """The id that the decision will have."""
+    prompt: UUID
+    """The decision on the prompt it answers."""
+    request: Request
+    generator: str
+    choice: int
+    policy: str
+    revision: str
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """All that is recorded of one content: its inputs, the verdict, and what became of it."""
@@ -409,6 +460,8 @@ class Decision:
     content: a ledger keeps it as it keeps the content, and never in what is hashed."""
     reviewed: Reviewed | None = None
     """By whose decision it leaves after it was held; None for one that rules alone made."""
+    stream: Streamed | None = None
+    """How it left piece by piece; None for what left as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

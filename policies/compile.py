@@ -65,8 +65,9 @@ def compile_policy(source: Node, mistakes: Mistakes, folder: Path | None = None)
         "rules": compiled,
         "exceptions": exceptions,
         "marks": marks,
+        "stream": "" if file.stream == "window" else file.stream,
     }
-    policy = from_document(canonical(_slim(document, "owner", "description", "exceptions", "marks")))
+    policy = from_document(canonical(_slim(document, "owner", "description", "exceptions", "marks", "stream")))
     return LoadedPolicy(policy, tuple(rules.tests), known, root, mistakes.file, composed.unused)
 
 

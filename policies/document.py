@@ -16,7 +16,7 @@ from typing import Any
 
 from guard.errors import PolicyError
 from guard.rules import CheckSpec, Exemption, MarkSpec, Policy, Rule
-from guard.types import Action, Modality, Stage
+from guard.types import Action, Modality, Stage, StreamMode
 from policies.encoding import decode
 
 FORMAT = 1
@@ -68,6 +68,7 @@ def _policy(found: dict[str, Any], document: str) -> Policy:
         owner=found.get("owner", ""),
         description=found.get("description", ""),
         exceptions=tuple(_exemption(entry) for entry in found.get("exceptions", ())),
+        stream=StreamMode(found.get("stream", StreamMode.WINDOW)),
     )
 
 

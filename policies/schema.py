@@ -424,6 +424,12 @@ class PolicyFile(Model):
             ]
         ],
     )
+    stream: Literal["window", "buffer"] = Field(
+        default="window",
+        description="How outputs leave that a caller reads while they are made. window: what no later word can change leaves. "
+        "buffer: all of it at the end.",
+        examples=["buffer"],
+    )
     marks: Marks | None = Field(
         default=None, description="What every released output carries.", examples=[{"watermark": {"image": True}}]
     )

@@ -29,6 +29,7 @@ from guard.types import (
     Finding,
     Marking,
     Modality,
+    Opening,
     Origin,
     Receipt,
     Region,
@@ -330,6 +331,7 @@ class MemoryLedger:
         self.policies: dict[str, str] = {}
         self.changes: dict[str, BankChange] = {}
         self.rollouts: list[Rollout] = []
+        self.openings: list[Opening] = []
 
     async def append(self, decision: Decision, /) -> Receipt:
         await asyncio.sleep(self.pause)
@@ -337,6 +339,12 @@ class MemoryLedger:
             raise LedgerError("the disk is full")
         self.decisions.append(decision)
         return Receipt(decision.id, len(self.decisions) - 1, b"\0" * 32, len(self.decisions))
+
+    async def begin_stream(self, opening: Opening, /) -> int:
+        if self.unrecordable:
+            raise LedgerError("the disk is full")
+        self.openings.append(opening)
+        return len(self.openings) - 1
 
     async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
         if self.unrecordable:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from guard.checks import samples
 from guard.checks.labels import Given, Meaning, categories, meanings, refuse_unknown
 from guard.errors import ModelError
+from guard.following import BySentence, Follower
 from guard.models import BUNDLED, pretrained
 from guard.models.detoxify import folder_examples
 from guard.protocols import Check
@@ -64,6 +65,7 @@ class ClassifierCheck:
 
     modalities = frozenset({Modality.TEXT})
     blocking = True
+    whole = ""
 
     def __init__(
         self,
@@ -126,9 +128,17 @@ class ClassifierCheck:
         """One Scan a text. Raises ModelError when it is not loaded, or the model answers something that is no number."""
         if self._loaded is None:
             raise ModelError(f"{self._model} is not loaded", advice="Call load() before the first batch.")
-        texts = [content.text for content in batch]
+        return self._scans([content.text for content in batch], None)
+
+    def follow(self) -> Follower:
+        """Sentence by sentence; a window is scored once."""
+        known: windows.Known = {}
+        return BySentence(lambda text: self._scans([text], known)[0])
+
+    def _scans(self, texts: list[str], known: windows.Known | None) -> list[Scan]:
+        assert self._loaded is not None
         cut = self._windows(texts) + (windows.cut_disguised(texts, self._windows) if self._normalise else [])
-        rows = windows.score(cut, self._forward)
+        rows = windows.score(cut, self._forward, known)
         # From here on a column is a label of ours: the highest of the model's labels that mean it.
         scores = [[max(row[column] for column in columns) for columns in self._columns.values()] for row in rows]
         return windows.scans(texts, cut, scores, list(enumerate(self._columns)), self.labels, self._report_from)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import regex as re  # knows properties such as Extended_Pictographic, and whole ranges at once
 
 from guard.errors import RegistryError
+from guard.following import Follower, Progress
 from guard.protocols import Check
 from guard.registry import Floor, checks
 from guard.traits import Traits
@@ -42,6 +43,9 @@ _FOUND = re.compile(
     "|".join(f"(?P<{label}>[{characters}]+)" for label, characters in _RUNS.items())
     + rf"|(?P<stacked_marks>[{_LATIN_MARKS}]{{4,}}|\p{{M}}{{7,}})"
 )
+_RUNNING = re.compile(rf"[{''.join(_RUNS.values())}\p{{M}}\U0001f3f4]|.[{''.join(_RUNS.values())}\p{{M}}]", re.DOTALL)
+"""What belongs, or may yet belong, to a run: one character or the one behind it."""
+_BIDI = re.compile(f"[{_RUNS['bidi']}]")
 _RTL = re.compile(r"[\p{bc=R}\p{bc=AL}]")
 _JOINING = re.compile(
     r"[\p{Arabic}\p{Syriac}\p{Nko}\p{Mongolian}\p{Devanagari}\p{Bengali}\p{Gurmukhi}\p{Gujarati}\p{Oriya}\p{Tamil}\p{Telugu}"
@@ -77,6 +81,7 @@ class InvisibleCharactersCheck:
     modalities = frozenset({Modality.TEXT})
     version = "1.0"
     digest = ""
+    whole = ""
 
     def __init__(self, kinds: frozenset[str], min_score: int) -> None:
         self._kinds = kinds
@@ -98,6 +103,14 @@ class InvisibleCharactersCheck:
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
         """One Scan a text, each read whole."""
         return [Scan(self._findings(content.text), Span(0, len(content.text))) for content in batch]
+
+    def follow(self) -> Follower:
+        """It remembers nothing of a text."""
+        return self._progress
+
+    def _progress(self, text: str, *, ending: bool) -> Progress:
+        """As `guard.following.Follower`."""
+        return Progress(Scan(self._findings(text), Span(0, len(text))), len(text) if ending else settled(text))
 
     def _findings(self, text: str) -> tuple[Finding, ...]:
         return tuple(one for one in find(text) if one.label in self._kinds and one.score >= self._min_score)
@@ -126,6 +139,23 @@ def find(text: str) -> Iterator[Finding]:
             score = {"stacked_marks": _LIKELY, "control": _MAYBE, "private_use": _SOME}[label]
         if score:
             yield Finding(_CATEGORY, label, score, Span(start, end), reason=_reason(label, text[start:end]))
+
+
+def settled(text: str) -> int:
+    """Before which code point findings are the same whatever follows.
+
+    A run at the end may grow, and the two characters before the end may yet be judged by their neighbours. Whether directional
+    controls are in place is known at the end of their paragraph, and at the end of the text where nothing runs right to left.
+    """
+    place = max(0, len(text) - 3)
+    while place and _RUNNING.match(text[place - 1 : place + 1]):
+        place -= 1
+    if _RTL.search(text):
+        paragraph = max(text.rfind("\n"), text.rfind("\u2029")) + 1
+        found = _BIDI.search(text, paragraph)
+    else:
+        found = _BIDI.search(text)
+    return min(place, found.start()) if found else place
 
 
 def _zero_width(text: str, start: int, end: int) -> int:

@@ -130,6 +130,7 @@ class NameTagger:
         allowed = np.array([[may_follow(one, other) for other in TAGS] for one in TAGS])
         self._steps = np.where(allowed, 0.0, -1e4).astype(np.float32)
         self._ends = np.array([0.0 if tag[0] in "OES" else -1e4 for tag in TAGS], np.float32)
+        self._last: tuple[str, Floats] = "", np.zeros((0, len(TAGS)), np.float32)
         self._begins = np.array([0.0 if tag[0] in "OBS" else -1e4 for tag in TAGS], np.float32)
 
     @classmethod
@@ -166,11 +167,33 @@ class NameTagger:
         spans = tokens(text)
         if not spans:
             return []
+        likely = self._likely(text, spans)
+        return list(self._names(spans, np.log(likely + 1e-9), likely))
+
+    def closed(self, text: str, reach: int) -> int:
+        """Before which code point names are the same whatever follows: where a token begins that is surely none.
+
+        0 where no such token stands `reach` before the end. `reach`: tokens behind another one that may change what it is.
+        """
+        spans = tokens(text)
+        if len(spans) <= reach + 1:  # the last one may grow
+            return 0
+        sure = (self._likely(text, spans)[: len(spans) - reach - 1, 0] > _CERTAIN).nonzero()[0]
+        return spans[int(sure[-1])][0] if len(sure) else 0
+
+    def _likely(self, text: str, spans: Sequence[tuple[int, int]]) -> Floats:
+        """The probability of each tag for each token."""
+        import numpy as np
+
+        known, last = self._last
+        if known == text:  # whoever follows a text asks twice of the same one
+            return last
         logits = self._logits(np.array(self._vocabulary.numbers(text, spans)))
         logits -= logits.max(axis=1, keepdims=True)
         likely = np.exp(logits)
         likely /= likely.sum(axis=1, keepdims=True)
-        return list(self._names(spans, np.log(likely + 1e-9), likely))
+        self._last = text, likely
+        return likely
 
     def _logits(self, numbers: NDArray[np.int64]) -> Floats:
         import numpy as np

@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from guard.checks.name_tagger import NameTagger
+from guard.checks.pii_following import Following, OpenNames
 from guard.checks.pii_lists import Terms
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
 from guard.errors import ModelError, RegistryError
 from guard.protocols import Check
 from guard.registry import checks
+from guard.text.unfinished import Unfinished
 from guard.traits import Traits
 from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
@@ -84,6 +87,7 @@ class PiiCheck:
         self._engine: AnalyzerEngine | None = None
         self._digest = ""
         self._wanted: dict[str, Prefilter] = {}
+        self._open: tuple[Unfinished, OpenNames] | None = None
         # A pipeline's vocabulary is written to while it reads; one batch at a time keeps that safe and bounded.
         self._lock = threading.Lock()
 
@@ -113,7 +117,7 @@ class PiiCheck:
 
         Raises ModelError for a model that is missing, altered, or made for a language that is not listed.
         """
-        from guard.checks.pii_engine import build, prefilter
+        from guard.checks.pii_engine import build, prefilter, unfinished
         from guard.checks.pii_names import load_names
 
         models, digest = load_names(self._languages, self._model)
@@ -124,18 +128,59 @@ class PiiCheck:
             )
             for place, language in enumerate(self._languages)
         }
+        if not self.whole:
+            self._open = (
+                unfinished(self._languages, self._entities, models, (*self._deny.values(), self._allow)),
+                OpenNames({language: one for language, one in models.items() if isinstance(one, NameTagger)}, self._entities),
+            )
         self._digest = digest
         self._engine = engine
+
+    @property
+    def whole(self) -> str:
+        """Why it cannot follow a text: what is not ours may look as far ahead as it likes."""
+        if self._model is not None and not self._model.startswith("bundled/"):
+            return "its model for names reads all of a text"
+        if any(terms.has_expressions for terms in (*self._deny.values(), self._allow)):
+            return "its `deny` or `allow` has a regular expression, which may reach as far as it likes"
+        return ""
+
+    def follow(self) -> Following:
+        """Holds a text from where a pattern, or a name, could still go on. Raises ModelError before `load`."""
+        if self._open is None:
+            raise ModelError("pii: used before it was loaded", advice="Call `load` first.")
+        return Following(self, *self._open, _WINDOW, _OVERLAP)
+
+    def plain(self, text: str) -> str:
+        """As of `guard.checks.pii_following.Reading`."""
+        return text.translate(_PLAIN)
+
+    def cuts(self, text: str) -> list[tuple[int, int]]:
+        """As of `guard.checks.pii_following.Reading`."""
+        return list(cut(text))
+
+    def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> list[Finding]:
+        """As of `guard.checks.pii_following.Reading`."""
+        with self._lock:
+            hits = [
+                hit
+                for language, possible in self._wanted.items()
+                for _, hit in self._hits([(0, start, text[start:end]) for start, end in ranges], language, possible)
+                if hit.start >= since
+            ]
+        denied = (hit for hit in self._listed(text, hits) if hit.start >= since)
+        return [_finding(hit) for hit in join_addresses(text, merge(denied))]
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
         """One Scan a text. Raises ModelError before `load`, or when a pattern runs out of time."""
         if self._engine is None:
             raise ModelError("pii: used before it was loaded", advice="Call `load` first.")
-        texts = [content.text.translate(_PLAIN) for content in batch]
+        texts = [self.plain(content.text) for content in batch]
         hits: list[list[_Hit]] = [[] for _ in texts]
+        cuts = [(index, start, text[start:end]) for index, text in enumerate(texts) for start, end in cut(text)]
         with self._lock:
             for language, possible in self._wanted.items():
-                for index, hit in self._hits(texts, language, possible):
+                for index, hit in self._hits(cuts, language, possible):
                     hits[index].append(hit)
         return [
             Scan(tuple(_finding(hit) for hit in join_addresses(text, merge(self._listed(text, found)))), Span(0, len(text)))
@@ -151,9 +196,9 @@ class PiiCheck:
         for label, terms in self._deny.items():
             yield from (_Hit(start, end, label, 1.0, _DENIED) for start, end in terms.found_in(text))
 
-    def _hits(self, texts: Sequence[str], language: str, prefilter: Prefilter) -> Iterator[tuple[int, _Hit]]:
+    def _hits(self, cuts: Sequence[tuple[int, int, str]], language: str, prefilter: Prefilter) -> Iterator[tuple[int, _Hit]]:
+        """`cuts`: the number of a text, where a part of it begins, and the part."""
         assert self._engine is not None
-        cuts = [(index, start, text[start:end]) for index, text in enumerate(texts) for start, end in cut(text)]
         windows = [(*one, possible) for one in cuts if (possible := prefilter.possible(one[2]))]
         if not windows:
             return

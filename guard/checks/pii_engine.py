@@ -12,16 +12,18 @@ What differs from Presidio's defaults, and why:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from guard.checks.name_tagger import NameTagger
+from guard.checks.pii_lists import Terms
 from guard.checks.pii_names import MODEL_LABELS, nlp_engine
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_CONTEXT, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
 from guard.checks.pii_spec import Needs, PatternSpec
 from guard.errors import ModelError
+from guard.text.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerResult
@@ -141,6 +143,26 @@ def prefilter(language: str, main: bool, entities: Iterable[str], models: Mappin
     named = sorted(set(MODEL_LABELS.values())) if language in models else []
     needs = [(spec.entity, spec.needs) for spec in specs] + [(entity, Needs()) for entity in named]
     return Prefilter([*needs, ("PHONE_NUMBER", _NATIONAL_NEEDS)], entities)
+
+
+def unfinished(
+    languages: Sequence[str], entities: Collection[str], models: Mapping[str, Language | NameTagger], terms: Iterable[Terms]
+) -> Unfinished:
+    """Where any pattern of these languages and entities, or a term, may still begin a match."""
+    import regex
+
+    specs = [
+        *GENERIC,
+        *(spec for one in languages for spec in BY_LANGUAGE.get(one, ()) if not _is_found_by(models.get(one), spec)),
+    ]
+    found = {
+        (pattern, regex.IGNORECASE if spec.ignore_case else 0)
+        for spec in specs
+        if spec.entity in entities
+        for pattern, _ in spec.patterns
+    }
+    found |= {(_PHONE.pattern, 0)} if "PHONE_NUMBER" in entities else set()
+    return Unfinished([*sorted(found), *((one.pattern, regex.IGNORECASE) for one in terms if one.pattern)])
 
 
 def _phone_recognizer(language: str, regions: tuple[str, ...]) -> EntityRecognizer:

@@ -43,6 +43,16 @@ class Terms:
     def __bool__(self) -> bool:
         return self._texts is not None or bool(self._expressions)
 
+    @property
+    def has_expressions(self) -> bool:
+        """Whether any term is a regular expression."""
+        return bool(self._expressions)
+
+    @property
+    def pattern(self) -> str:
+        """One pattern for all terms that are texts; empty without any."""
+        return str(self._texts.pattern) if self._texts else ""
+
     def texts_in(self, text: str) -> Iterator[tuple[int, int]]:
         """Where the terms that are texts stand."""
         for match in self._texts.finditer(text) if self._texts else ():

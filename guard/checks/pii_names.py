@@ -128,7 +128,7 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
             model = models.get(language)
             if isinstance(model, NameTagger):
                 for text in texts:
-                    names = _plausible(read(model, text), text)
+                    names = plausible_names(read(model, text), text)
                     yield (
                         text,
                         self._artifacts(self.nlp[language].make_doc(text), names, [one.score for one in names], language),
@@ -136,7 +136,7 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
             else:
                 for doc in self.nlp[language].pipe(texts, batch_size=batch_size):
                     names = [Name(one.start_char, one.end_char, one.label_, NAME_SCORE) for one in doc.ents]
-                    names = _plausible(names, doc.text)
+                    names = plausible_names(names, doc.text)
                     yield doc.text, self._artifacts(doc, names, [NAME_SCORE] * len(names), language)
 
         def process_text(self, text: str, language: str) -> NlpArtifacts:
@@ -169,7 +169,7 @@ def _tokenizer(spacy: Any, language: str, model: Language | NameTagger | None) -
     return bare
 
 
-def _plausible(names: Iterable[Name], text: str) -> list[Name]:
+def plausible_names(names: Iterable[Name], text: str) -> list[Name]:
     """Those that can be such a name, under Presidio's types."""
     found = []
     for name in names:
@@ -187,11 +187,35 @@ def read(tagger: NameTagger, text: str) -> list[Name]:
             return []
         names = [_without_title(one, text) for one in tagger(text)]
         return [one for one in names if _IS_HAN.search(text, one.start_char, one.end_char) or _within(one, chinese)]
-    for start, end in chinese:
-        text = text[:start] + " " * (end - start) + text[end:]
+    return latin_names(tagger, _without(text, chinese))
+
+
+def latin_names(tagger: NameTagger, text: str) -> list[Name]:
+    """Those of a tagger for Latin scripts in a text without Chinese lines."""
     if not _WORD.search(text):
         return []
     return [one for found in tagger(text) if (one := _bare(found, text)).start_char < one.end_char]
+
+
+def blanked(text: str, end: int) -> str:
+    """The text with spaces for the Chinese lines before `end`."""
+    return _without(text, _chinese_lines(text[:end]))
+
+
+def has_han(text: str) -> bool:
+    """Whether a text has a Chinese character."""
+    return _IS_HAN.search(text) is not None
+
+
+def has_words(text: str) -> bool:
+    """Whether a text has a word of another script."""
+    return _WORD.search(text) is not None
+
+
+def _without(text: str, ranges: Iterable[tuple[int, int]]) -> str:
+    for start, end in ranges:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
 
 
 def _without_title(name: Name, text: str) -> Name:

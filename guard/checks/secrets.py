@@ -19,8 +19,10 @@ import regex as re  # of the standard library, 3.11.2 (Debian 12) gets possessiv
 from guard.checks.secret_patterns import KNOWN_EXAMPLES, SPECS, SecretSpec
 from guard.checks.secret_values import SECRET, base62
 from guard.errors import RegistryError
+from guard.following import Progress
 from guard.protocols import Check
 from guard.registry import checks
+from guard.text.unfinished import Unfinished
 from guard.traits import Traits
 from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
@@ -50,6 +52,7 @@ class SecretsCheck:
     modalities = frozenset({Modality.TEXT})
     version = "1.0"
     digest = ""
+    whole = ""
 
     def __init__(self, kinds: frozenset[str], min_score: int, allow: frozenset[str]) -> None:
         self._kinds = kinds
@@ -75,9 +78,15 @@ class SecretsCheck:
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
         """One Scan a text, each read whole."""
-        return [
-            Scan(tuple(_finding(hit) for hit in self._found(content.text)), Span(0, len(content.text))) for content in batch
-        ]
+        return [self.scan(content.text) for content in batch]
+
+    def follow(self) -> _Follower:
+        """Holds a text from where a format could still begin."""
+        return _Follower(self, _unfinished(self._kinds))
+
+    def scan(self, text: str) -> Scan:
+        """What is found in one text."""
+        return Scan(tuple(_finding(hit) for hit in self._found(text)), Span(0, len(text)))
 
     def _found(self, text: str) -> list[_Hit]:
         hits = [
@@ -88,6 +97,25 @@ class SecretsCheck:
             if hit.score >= self._min_score
         ]
         return [hit for hit in settle(hits) if _digest(text[hit.start : hit.end]) not in self._allow]
+
+
+class _Follower:
+    """Reads a text anew each time, which takes a hundredth of a millisecond a sentence, and remembers what is settled."""
+
+    def __init__(self, check: SecretsCheck, unfinished: Unfinished) -> None:
+        self._check, self._unfinished = check, unfinished
+        self._settled = 0
+
+    def __call__(self, text: str, *, ending: bool) -> Progress:
+        """As `guard.following.Follower`."""
+        self._settled = len(text) if ending else self._unfinished.start(text, self._settled)
+        return Progress(self._check.scan(text), self._settled)
+
+
+@cache
+def _unfinished(kinds: frozenset[str]) -> Unfinished:
+    wanted = (spec for spec in SPECS if spec.label in kinds)
+    return Unfinished((spec.pattern, re.ASCII | (re.IGNORECASE if spec.ignore_case else 0)) for spec in wanted)
 
 
 def _candidates(text: str) -> set[int]:

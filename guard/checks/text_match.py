@@ -8,14 +8,15 @@ counts, rising to 1000.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 
 from guard.checks.licence_headers import headers
 from guard.errors import ModelError, RegistryError
+from guard.following import Progress
 from guard.matching import bank as banks
-from guard.matching.passages import OVERLAP, RUNS, SHORTEST_RUN, SIMILARITY, Kind, Passage, PassageMatcher
+from guard.matching.passages import OVERLAP, RUNS, SHORTEST_RUN, SIMILARITY, Follower, Kind, Passage, PassageMatcher
 from guard.matching.snapshot import Snapshot
 from guard.matching.works import Work, is_territory
 from guard.protocols import Check
@@ -93,13 +94,36 @@ class TextMatch:
         digest, today = " ".join(snapshot.digest for snapshot in snapshots), datetime.now(UTC).date()
         return [self._scan(content.text, snapshots[0], matchers, digest, today) for content in batch]
 
+    @property
+    def whole(self) -> str:
+        """Why it cannot follow a text: what is asked of all passages together."""
+        if len(self._names) > 1:
+            return "which part of a passage is cleared is known when the passage has ended"
+        return "licence headers are looked for in all of a text" if self._licence_headers else ""
+
+    def follow(self) -> _Following:
+        """Passage by passage. Raises ModelError before `load`."""
+        if not self._banks:
+            raise ModelError("the bank is not loaded", advice="Call load() before the first text.")
+        snapshot = self._banks[0].snapshot()
+        follower = Follower(PassageMatcher(snapshot, self._min_run, self._similarity))
+        today = datetime.now(UTC).date()
+        return _Following(follower, lambda text, found: self._report(text, found, snapshot, [], snapshot.digest, today))
+
     def _scan(self, text: str, snapshot: Snapshot, matchers: Sequence[PassageMatcher], digest: str, today: date) -> Scan:
-        found = [
-            (one, work)
-            for one in matchers[0].match(text)
-            if (work := snapshot.works[one.number]).counts(today, self._territory)
-        ]
-        cleared = [one.span for one in matchers[1].match(text)] if found and matchers[1:] else []
+        return self._report(text, matchers[0].match(text), snapshot, matchers[1:], digest, today)
+
+    def _report(
+        self,
+        text: str,
+        passages: Iterable[Passage],
+        snapshot: Snapshot,
+        cleared_by: Sequence[PassageMatcher],
+        digest: str,
+        today: date,
+    ) -> Scan:
+        found = [(one, work) for one in passages if (work := snapshot.works[one.number]).counts(today, self._territory)]
+        cleared = [one.span for one in cleared_by[0].match(text)] if found and cleared_by else []
         longest = sorted(found, key=lambda pair: (-pair[0].length, pair[0].span.start))[:MAX_FINDINGS]
         findings = [self._finding(text, snapshot.bank, one, work, cleared) for one, work in longest]
         findings += list(_licences(text))[:MAX_FINDINGS] if self._licence_headers else []
@@ -120,6 +144,23 @@ class TextMatch:
         if _left(text, one.span, cleared) < self._min_run:
             label, score, reason = CLEARED, 0, f"{reason}, and of a cleared passage"
         return Finding(CATEGORY, label, score, one.span, match, reason)
+
+
+class _Following:
+    """One text's passages so far."""
+
+    def __init__(self, follower: Follower, report: Callable[[str, list[Passage]], Scan]) -> None:
+        self._follower, self._report = follower, report
+        self._found: list[Passage] = []
+        self._read = 0
+
+    def __call__(self, text: str, *, ending: bool) -> Progress:
+        """As `guard.following.Follower`: holds what may belong to a passage that goes on."""
+        self._found += self._follower.feed(text[self._read :])
+        self._read = len(text)
+        self._found += self._follower.finish() if ending else []
+        scan = self._report(text, self._found)
+        return Progress(scan, len(text) if ending else min(len(text), self._follower.settled))
 
 
 def _left(text: str, span: Span, cleared: Sequence[Span]) -> int:

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from guard.checks.toxicity_reader import Reader
+from guard.following import BySentence, Follower
 from guard.models.detoxify import PUBLIC
 from guard.protocols import Check
 from guard.registry import Floor, checks
@@ -70,6 +71,7 @@ class ToxicityCheck:
 
     modalities = frozenset({Modality.TEXT})
     blocking = True
+    whole = ""
 
     def __init__(self, readers: Sequence[Reader], report_from: int, *, normalise: bool = True) -> None:
         """`readers`: one for all texts, or one for Latin and one for Chinese writing, in this order."""
@@ -115,17 +117,25 @@ class ToxicityCheck:
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
         """One Scan a text. Raises ModelError when it is not loaded, or the model answers something that is no number."""
-        texts = [content.text for content in batch]
+        return self._scans([content.text for content in batch], [None] * len(self._readers))
+
+    def follow(self) -> Follower:
+        """Sentence by sentence; a window is scored once."""
+        known: list[windows.Known | None] = [{} for _ in self._readers]
+        return BySentence(lambda text: self._scans([text], known)[0])
+
+    def _scans(self, texts: Sequence[str], known: Sequence[windows.Known | None]) -> list[Scan]:
+        """`known`: of each reader, what it scored before."""
         if len(self._readers) == 1:
-            return self._readers[0].read(texts, self._report_from, normalise=self._normalise)
+            return self._readers[0].read(texts, self._report_from, normalise=self._normalise, known=known[0])
         latin, chinese = self._readers
         scans: list[list[Scan]] = [[] for _ in texts]
         # The other script's characters are not the reader's: it sees spaces in their place, so that positions hold.
-        for reader, mine in (
-            (latin, {n: _CHINESE_WRITING.sub(" ", t) for n, t in enumerate(texts) if _is_latin(t)}),
-            (chinese, _chinese(texts)),
+        for reader, mine, before in (
+            (latin, {n: _CHINESE_WRITING.sub(" ", t) for n, t in enumerate(texts) if _is_latin(t)}, known[0]),
+            (chinese, _chinese(texts), known[1]),
         ):
-            found = reader.read(list(mine.values()), self._report_from, normalise=self._normalise)
+            found = reader.read(list(mine.values()), self._report_from, normalise=self._normalise, known=before)
             for number, scan in zip(mine, found, strict=True):
                 scans[number].append(scan)
         return [_merged(of_text) for of_text in scans]

@@ -90,27 +90,32 @@ class Reader:
         if self._rounded:
             self._integers = int8.quantized(self._detoxify.model)
 
-    def read(self, texts: Sequence[str], report_from: int, *, normalise: bool) -> list[Scan]:
-        """One Scan a text. Raises ModelError when it is not loaded, or the model answers something that is no number."""
+    def read(
+        self, texts: Sequence[str], report_from: int, *, normalise: bool, known: windows.Known | None = None
+    ) -> list[Scan]:
+        """One Scan a text; `known` as of `guard.text.windows.score`.
+
+        Raises ModelError when it is not loaded, or the model answers something that is no number.
+        """
         if self._detoxify is None:
             raise ModelError(f"{self.name} is not loaded", advice="Call load() before the first batch.")
         found = self._cut(texts)
         if normalise and (disguised := windows.cut_disguised(texts, self._cut)):
             found = [window for window in found if not windows.is_spelled_out(window, texts, disguised)] + disguised
         columns = list(enumerate(self._detoxify.class_names))
-        return windows.scans(texts, found, self._scores(found), columns, self.labels, report_from)
+        return windows.scans(texts, found, self._scores(found, known), columns, self.labels, report_from)
 
     def _cut(self, texts: Sequence[str]) -> list[Window]:
         with self._tokenizing:  # the tokenizer refuses to be shared while it truncates
             return windows.cut(self._detoxify.tokenizer, texts, self.window, self._overlap)
 
-    def _scores(self, found: Sequence[Window]) -> list[list[float]]:
+    def _scores(self, found: Sequence[Window], known: windows.Known | None) -> list[list[float]]:
         """Probability of each label for each window: the screen's where it settles one, else the encoder's."""
         settled = [self._screen.settled(window.tokens) if self._screen else None for window in found]
         rest = iter(
-            windows.score([window for window, known in zip(found, settled, strict=True) if known is None], self._forward)
+            windows.score([window for window, done in zip(found, settled, strict=True) if done is None], self._forward, known)
         )
-        return [next(rest) if known is None else self._harmless(known) for known in settled]
+        return [next(rest) if done is None else self._harmless(done) for done in settled]
 
     def _harmless(self, probability: float) -> list[float]:
         """Scores of a settled window: the screen speaks of toxicity alone."""

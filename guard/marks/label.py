@@ -98,6 +98,17 @@ class TextLabel:
         parts = (line, text) if self.first else (text.rstrip("\n"), line)
         return replace(content, data="\n\n".join(part for part in parts if part)), mark
 
+    @property
+    def longest(self) -> int:
+        """Characters of the longest line that it puts in."""
+        return max(map(len, self.wording.text.values()))
+
+    def lead(self, text: str, language: str) -> str:
+        """What it puts in front of a text that begins like this; empty for a label at the end, or one that is there."""
+        line = self.wording.text[self.wording.language(language)]
+        there = text.strip().split("\n")[0].strip() == line
+        return "" if there or not self.first else f"{line}\n\n"
+
     def reread(self, content: Content, _mark: Mark, /) -> str:
         """Look at the first or last line that is not empty."""
         line = self.wording.text[self.wording.language(content.request.language)]

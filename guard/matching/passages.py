@@ -134,6 +134,11 @@ class Follower:
         return self._settled(NOTHING)
 
     @property
+    def settled(self) -> int:
+        """No passage that is not yet returned begins before this code point."""
+        return min([self._runs.settled, self._overlaps.settled, *(one.span.start for one in self._held)])
+
+    @property
     def growing(self) -> list[Passage]:
         """Passages that are long enough already and go on, or may still be joined with what follows, as they are by now."""
         return _joined([*self._held, *self._long_enough(self._runs.growing(), self._overlaps.growing())])

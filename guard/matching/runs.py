@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from guard.matching import text_kernels as kernels
 from guard.matching.letters import Letters, letters
 from guard.matching.postings import NOTHING, Document, PostingIndex, Segment, mixing, pack, unpack
-from guard.matching.text_kernels import BEHIND, FIELDS, GRAM, OPEN, WINDOW, compiled
+from guard.matching.text_kernels import BEHIND, FIELDS, GRAM, OPEN, PERIOD, WINDOW, compiled
 from guard.types import Span
 
 if TYPE_CHECKING:
@@ -61,6 +61,18 @@ def _selected(codes: Array, base: int, windows: Array) -> tuple[Array, Array]:
     values, places, hashes = (np.empty(len(codes), kind) for kind in (np.uint64, np.int64, np.uint64))
     made = compiled(kernels.winnow)(codes, base, windows, mixing(), values, places, hashes)
     return places[:made], hashes[:made].copy()
+
+
+def _repeats(codes: Array) -> bool:
+    """Whether any GRAM letters in a row repeat with a period up to PERIOD."""
+    import numpy as np
+
+    for period in range(1, PERIOD + 1):
+        other = np.flatnonzero(codes[period:] != codes[:-period])
+        breaks = np.diff(other, prepend=-1, append=len(codes) - period)
+        if len(codes) > period and int(breaks.max()) > GRAM - period:
+            return True
+    return False
 
 
 def _decode(data: bytes) -> Document:
@@ -161,7 +173,17 @@ class RunSearch:
         if not self._parts:
             return NOTHING
         before = [int(part.runs[row, kernels.PLACE_START]) for part in self._parts for row in range(part.opened)]
-        return min([*before, int(self._places[0])] if len(self._places) else [0])
+        return min([*before, int(self._places[self._unseen()])] if len(self._places) else [0])
+
+    def _unseen(self) -> int:
+        """The first letter at hand that may belong to a run which no kept hash has shown yet.
+
+        Of a run that begins more than a window before the next one, a hash was kept: unless its letters repeat, and have no
+        hashes, or so many runs were open that none was begun. Then all letters are counted that a run is followed back for.
+        """
+        if any(part.opened >= OPEN for part in self._parts) or _repeats(self._codes):
+            return 0
+        return max(0, int(self._windows[0]) - WINDOW - 1 - self._base)
 
     def _follow(self, part: _Followed, seeds: Array, hashes: Array, ending: int) -> Iterator[Run]:
         import numpy as np

@@ -97,12 +97,22 @@ def is_spelled_out(window: Window, texts: Sequence[str], disguised: Sequence[Win
     )
 
 
-def score(windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]]) -> list[list[float]]:
+Known = dict[tuple[int, ...], list[float]]
+"""Scores of windows by their tokens: of one text that is read again and again while it grows."""
+_MOST_KNOWN = 512
+
+
+def score(
+    windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]], known: Known | None = None
+) -> list[list[float]]:
     """What `forward` makes of each window's tokens: one pass, padded to the longest window.
 
     More tokens than TOKENS_A_PASS are split into passes of about that many, so that memory does not grow with the text.
-    `forward` is given rows of tokens and the length of the longest.
+    `known`: windows that are in it are not scored again, and the others are added; it stays small. `forward` is given rows of
+    tokens and the length of the longest.
     """
+    if known is not None:
+        return _score_new(windows, forward, known)
     order = sorted(range(len(windows)), key=lambda number: -len(windows[number].tokens))
     scores: list[list[float]] = [[] for _ in windows]
     first = 0
@@ -112,6 +122,18 @@ def score(windows: Sequence[Window], forward: Callable[[list[list[int]], int], l
         for number, row in zip(part, forward([windows[number].tokens for number in part], longest), strict=True):
             scores[number] = row
         first += len(part)
+    return scores
+
+
+def _score_new(
+    windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]], known: Known
+) -> list[list[float]]:
+    new = {tuple(window.tokens): window for window in windows if tuple(window.tokens) not in known}
+    found = dict(zip(new, score(list(new.values()), forward), strict=True))
+    scores = [found.get(key) or known[key] for key in (tuple(window.tokens) for window in windows)]
+    known |= found
+    for old in list(known)[: max(0, len(known) - _MOST_KNOWN)]:
+        del known[old]
     return scores
 
 

@@ -105,7 +105,7 @@ async def chat(body: ChatRequest, http: HttpRequest) -> Response:
     if counts := answers.usage(choices, body.n):
         answer["usage"] = counts
     _label(answer, choices, wired)
-    return JSONResponse(answer, headers=evidence_headers(releases[0][1]))
+    return JSONResponse(answer, headers=evidence_headers(next(iter(choices.values()))[0]))
 
 
 def _choice(number: int, releases: Sequence[Release], language: str) -> dict[str, Any]:

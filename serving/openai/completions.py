@@ -87,7 +87,7 @@ async def completions(body: CompletionRequest, http: HttpRequest) -> Response:
         if found := answers.label(parts, wired.guard.operator):
             choice["AIGC"] = found
             answer.setdefault("AIGC", found)
-    return JSONResponse(answer, headers=evidence_headers(releases[0][1]))
+    return JSONResponse(answer, headers=evidence_headers(next(iter(choices.values()))[0]))
 
 
 def _choice(number: int, releases: Sequence[Release], language: str) -> dict[str, Any]:

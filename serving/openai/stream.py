@@ -17,8 +17,8 @@ from guard.errors import GenerationError
 from guard.marks.aigc import envelope
 from guard.pipeline import Guard
 from guard.protocols import Generator
-from guard.streaming.events import Called, Delta, Ended, Ending, Event
-from guard.types import Content, Release, Request
+from guard.streaming.events import Called, Delta, Ended, Event
+from guard.types import Content, Ending, Making, Release, Request
 from serving.gate import failure_response, refusal_response
 from serving.openai import answers
 from serving.schemas import evidence, message_of
@@ -84,6 +84,8 @@ class _Telling:
         self._opened: set[int] = set()
         self._calls: Counter[int] = Counter()
         self._withheld: set[int] = set()
+        self._evidence: dict[int, list[dict[str, Any]]] = {}
+        self._closed: set[int] = set()
         self._asked: list[int | None] = []
         self._answered: list[int | None] = []
 
@@ -101,6 +103,8 @@ class _Telling:
                     if not waiting.done():
                         yield b": still here\n\n"
                 event = waiting.result()
+            for choice in sorted(self._opened - self._closed):  # calls alone, without a text that could end
+                yield _line(self._closing(choice, "stop", None))
             if self._shape.usage and (counts := self._usage()):
                 yield _line(self._shape.head | {"choices": [], "usage": counts})
             yield b"data: [DONE]\n\n"
@@ -124,9 +128,11 @@ class _Telling:
             case Delta(choice, text):
                 return [shape.text(choice, text)]
             case Called(choice, release) if release.content is not None:
+                self._proves(choice, release)
                 self._calls[choice] += 1
                 return [shape.call(choice, self._calls[choice] - 1, release)]
             case Called(choice, release):
+                self._proves(choice, release)
                 self._withheld.add(choice)
                 return [shape.refusal(choice, message_of(release, shape.language))]
             case Ended():
@@ -136,19 +142,26 @@ class _Telling:
         shape, choice, making = self._shape, event.choice, event.making
         self._asked.append(making.prompt_tokens if making else None)
         self._answered.append(making.output_tokens if making else None)
+        self._closed.add(choice)
+        self._proves(choice, event.release)
         if event.ending is Ending.FAILED:  # the error follows
             return []
-        stopped = event.ending in _STOPPED
-        refusal = shape.refusal(choice, message_of(event.release, shape.language)) if stopped else None
-        if stopped or choice in self._withheld:
-            finish = answers.FILTERED
-        else:
-            finish = "tool_calls" if self._calls[choice] else making.finish if making else "stop"
-        scores = answers.scored(making) if making and making.scores and finish != answers.FILTERED else None
-        closing = shape.closing(choice, finish, scores) | {"genguard": [evidence(event.release) | {"choice": choice}]}
+        refusal = None
+        if event.ending in _STOPPED:
+            self._withheld.add(choice)
+            refusal = shape.refusal(choice, message_of(event.release, shape.language))
+        closing = self._closing(choice, making.finish if making else "stop", making)
         if label := envelope(event.release, self._guard.operator):
             closing["AIGC"] = label
         return [refusal, closing]
+
+    def _closing(self, choice: int, finish: str, making: Making | None) -> dict[str, Any]:
+        told = answers.FILTERED if choice in self._withheld else "tool_calls" if self._calls[choice] else finish
+        scores = answers.scored(making) if making and making.scores and told != answers.FILTERED else None
+        return self._shape.closing(choice, told, scores) | {"genguard": self._evidence.get(choice, [])}
+
+    def _proves(self, choice: int, release: Release) -> None:
+        self._evidence.setdefault(choice, []).append(evidence(release) | {"choice": choice})
 
     def _usage(self) -> dict[str, int] | None:
         asked, answered = self._asked, [one for one in self._answered if one is not None]

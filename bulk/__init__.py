@@ -1,0 +1,1 @@
+"""Takes whole files and folders through a policy: what `genguard bulk check` runs."""

@@ -1,0 +1,69 @@
+"""Checks that follow a text while it is being made: what they can say of its beginning, and what it still depends on.
+
+A check that says nothing of this has to see a whole text at once, and a policy with it is buffered (`guard.streaming.plan`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from guard.text.sentences import sentence_end
+from guard.types import Scan, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a check says of the beginning of a text."""
+
+    scan: Scan
+    """As of a text that ends where `scan.scanned` does; what it finds behind `settled` may still change."""
+    settled: int
+    """Findings that begin before this code point are those of every text that goes on from here, and none later ends there."""
+
+
+class Follower(Protocol):
+    """Follows one text. Plain functions that compute; calls come one after another."""
+
+    def __call__(self, text: str, *, ending: bool) -> Progress:
+        """`text`: all of it so far, the beginning as in the last call. `ending`: nothing follows, the scan is of all of it."""
+
+
+@runtime_checkable
+class Followable(Protocol):
+    """A check that may follow a text."""
+
+    @property
+    def whole(self) -> str:
+        """Why it has to see all of a text at once; empty: it can follow one. Known before `load`."""
+
+    def follow(self) -> Follower:
+        """Begin with a text. Called after `load`, where `whole` is empty."""
+
+
+SILENT = "what it says of the beginning of a text may change with every word that follows"
+"""Why a check that says nothing has to see all of a text."""
+
+
+def why_whole(check: Any) -> str:
+    """Why a check has to see all of a text at once; empty when it can follow one."""
+    return str(check.whole) if isinstance(check, Followable) else SILENT
+
+
+class BySentence:
+    """Asks at the end of each sentence about all of the text up to there."""
+
+    def __init__(self, read: Callable[[str], Scan]) -> None:
+        """`read`: what the check says of a text."""
+        self._read = read
+        self._last: Progress | None = None
+
+    def __call__(self, text: str, *, ending: bool) -> Progress:
+        """The text up to the end of its last whole sentence."""
+        before = self._last.settled if self._last else 0
+        end = len(text) if ending else sentence_end(text, before)
+        if self._last is None or end > before or ending:
+            scan = self._read(text[:end]) if end else Scan((), Span(0, 0))
+            self._last = Progress(scan, end)
+        return self._last

@@ -1,0 +1,104 @@
+"""One output that is being made: takes its pieces, and says which text may leave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from guard.admission import Limits
+from guard.bench import Seat
+from guard.chain import context_of
+from guard.decide import decide
+from guard.errors import InputError, TooLargeError
+from guard.marks.label import TextLabel
+from guard.redact import Keyed, Redactor
+from guard.redaction_key import RedactionKey
+from guard.streaming.frontier import Frontier
+from guard.streaming.measuring import Measured, Measuring
+from guard.text.sentences import sentence_end
+from guard.traits import Places, traits_of
+from guard.types import Action, Content, Verdict
+
+STRIDE = 48
+"""Code points after which the checks are asked anew where none of them waits for the end of a sentence."""
+
+
+class Window:
+    """One choice. Calls come one after another."""
+
+    def __init__(self, seat: Seat, empty: Content, time: datetime, key: RedactionKey | None, limits: Limits) -> None:
+        """`empty`: the output before it has any text. `time`: when it is judged, from beginning to end."""
+        self.seat = seat
+        self.content = empty
+        self.time = time
+        frontier = Frontier(seat.chain.checks, time, keyed=key is not None)
+        self.measured = Measured(0, (), context_of(empty, time))
+        self.verdict: Verdict | None = None
+        self.steps = 0
+        self.held = False
+        """Whether a person will have to decide: nothing leaves until the whole text is judged."""
+        self.sent = ""
+        self.edited = ""
+        """The judged text with its edits."""
+        self._frontier, self._measuring = frontier, Measuring(seat.chain, frontier)
+        self._redactor = Redactor(Keyed.of(key, empty.request) if key else None)
+        self._limits = limits
+        self._asked = self._ended = 0
+        asked = [spec for spec in seat.policy.checks if spec.applies(empty.stage, empty.modality)]
+        self._waits = any(traits_of(seat.chain.checks[spec.name]).places is not Places.EACH for spec in asked)
+        labels = [one.marker for one in seat.marks if isinstance(one.marker, TextLabel) and one.marker.first]
+        self._label = labels[0] if labels else None
+
+    @property
+    def text(self) -> str:
+        """All of it so far."""
+        return self.content.text
+
+    def add(self, piece: str) -> None:
+        """Read on. Raises TooLargeError over the limit for texts, InputError for what is no Unicode text."""
+        length = self.content.length + len(piece)
+        if length > self._limits.text:
+            raise TooLargeError(f"found an output of more than {self._limits.text} characters, expected at most so many")
+        try:
+            piece.encode()
+        except UnicodeEncodeError:
+            raise InputError("found an unpaired surrogate in an output, expected Unicode text") from None
+        self.content = replace(self.content, data=self.text + piece)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is worth asking the checks."""
+        if self.held:
+            return False
+        over = sentence_end(self.text, self._ended) > self._ended
+        return over or (not self._waits and self.content.length >= self._asked + STRIDE)
+
+    async def step(self, *, ending: bool = False) -> Verdict:
+        """Judge what is settled. Where the verdict releases, `edited` grows; `review` holds what follows."""
+        self._asked, self._ended = self.content.length, sentence_end(self.text, self._ended)
+        measured = await self._measuring(self.content, ending=ending)
+        verdict = decide(self.seat.policy, measured.results, measured.context)
+        self.steps += 1
+        self.held = self.held or verdict.action is Action.REVIEW
+        if verdict.action.releases and (ending or not self.held):
+            self.edited += self._redactor.upto(self.text, verdict.edits, measured.judged)
+        if ending or verdict.action is Action.BLOCK or not self.held:
+            self.measured, self.verdict = measured, verdict
+            self._frontier.reach(measured.judged)
+        return verdict
+
+    def leaving(self) -> str:
+        """What may leave of the text judged so far and has not; counts as sent."""
+        ready = self._labelled()
+        text = ready[len(self.sent) :] if ready.startswith(self.sent) else ""
+        self.sent += text
+        return text
+
+    def _labelled(self) -> str:
+        """With the label in front, once it is clear that the text does not begin with one."""
+        if self._label is None:
+            return self.edited
+        line = self.edited.lstrip()
+        if not line or ("\n" not in line and len(line) <= self._label.longest):
+            return ""
+        return self._label.lead(self.edited, self.content.request.language) + self.edited

@@ -1,0 +1,40 @@
+"""Where sentences end, and where a text may be cut so that nobody reads the two parts otherwise than the whole."""
+
+from __future__ import annotations
+
+import regex as re  # knows grapheme clusters
+
+LONGEST = 400
+"""Code points after which a sentence that does not end is cut at a space, or at any character where there is none."""
+_END = re.compile(
+    r"(?:[.!?\u2026]+[\"'\u2019\u201d)\]*_]*(?=\s)|[\u3002\uff01\uff1f\uff1b]+[\u201d\u2019\u300d\u300f\uff09\"']*|\n+)"
+)
+_CLOSES = "\u3002\uff01\uff1f\uff1b\u201d\u2019\u300d\u300f\uff09\"'\n"
+_SPACE = re.compile(r"\s")
+_CLUSTER = re.compile(r"\X")
+_NEAR = 64
+
+
+def sentence_end(text: str, start: int) -> int:
+    """The end of the last sentence that is over, or `start` where none has ended since then.
+
+    A mark that more of its kind may follow is no end yet. Where LONGEST code points hold no end, the last space is one.
+    """
+    last = start
+    for match in _END.finditer(text, start):
+        if match.end() < len(text) or text[-1] not in _CLOSES:
+            last = match.end()
+    if len(text) - last > LONGEST:
+        spaces = [match.end() for match in _SPACE.finditer(text, len(text) - LONGEST)]
+        last = max(last, spaces[-1] if spaces else len(text) - 1)
+    return last
+
+
+def cut_before(text: str, place: int) -> int:
+    """The last boundary between clusters (UAX #29: letter with its marks, emoji, CR LF) at or before `place`.
+
+    The end of `text` is none: a mark that belongs to its last letter may still follow.
+    """
+    start = max(0, place - _NEAR)
+    begins = [start + match.start() for match in _CLUSTER.finditer(text[start : place + _NEAR])]
+    return max((one for one in begins if one <= place), default=0)
