@@ -12,22 +12,24 @@ pipeline is decides how it is asked:
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from generators.base import MAX_SEED, Worker, choose_device, limited, origin, output_seeds, parse
+from generators.prompting import Prompting
 from generators.residency import Slot
 from guard.errors import GenguardError, ModelError, ParameterError
-from guard.imaging import image_content
+from guard.imaging import decode, image_content
 from guard.models import ModelFiles, locate
 from guard.protocols import Generator
 from guard.registry import generators
-from guard.types import Content, Making, Modality, Stage
+from guard.types import Content, Making, Modality, Release, Stage
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +39,8 @@ SMALLEST_SIDE = 256
 """Outputs are enlarged to this many pixels a side unless a size is asked for: smaller ones cannot carry a watermark."""
 DEFAULT_STEPS = 25
 """Steps of the reverse process run here; a pipeline that is called has its own default."""
+PREVIEW_EVERY = 5
+"""Steps between two previews."""
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _PRECISIONS = ("float32", "float16", "bfloat16")
 
@@ -52,27 +56,16 @@ class DiffusionParameters:
     guidance_scale: float | None = limited(None, 0, 50)
     width: int | None = limited(None, 64, 2048)
     height: int | None = limited(None, 64, 2048)
+    image: Release | None = None
+    """A picture to begin with, as the release that judged it: where the pipeline can. What is drawn has its size."""
+    strength: float | None = limited(None, 0.0, 1.0)
+    """How far from that picture to go; 1: as if there were none."""
 
-
-@dataclass(frozen=True, slots=True)
-class Prompting:
-    """How words choose the class of a class-conditional model."""
-
-    classes: dict[str, tuple[str, ...]]
-    patch: int = 1
-
-    def choose(self, prompt: str) -> int | None:
-        """Index of the class whose word comes first in the prompt; None when it names no class.
-
-        Words of ASCII letters are compared whole, with or without a plural s; others wherever they stand.
-        """
-        text, found = prompt.lower(), []
-        for index, words in enumerate(self.classes.values()):
-            for word in words:
-                pattern = rf"\b{re.escape(word)}(?:e?s)?\b" if word.isascii() else re.escape(word)
-                if match := re.search(pattern, text):
-                    found.append((match.start(), index))
-        return min(found)[1] if found else None
+    def recorded(self) -> dict[str, Any]:
+        """What of it an origin names; of the picture, the SHA-256."""
+        found = {name: getattr(self, name) for name in ("steps", "guidance_scale", "width", "height", "strength")}
+        began = self.image.content if self.image else None
+        return found | {"image": "sha256:" + hashlib.sha256(began.file).hexdigest() if began else None}
 
 
 class DiffusionGenerator:
@@ -105,12 +98,57 @@ class DiffusionGenerator:
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
         """Yield the images of each prompt in turn, batch by batch."""
-        asked = parse(DiffusionParameters, parameters, generator=self.name)
-        return self._worker.stream(lambda: self._generate(prompts, asked))
+        asked = self._asked(parameters)
+        return self._worker.stream(lambda: self._generate(prompts, asked, None))
 
-    def _generate(self, prompts: Sequence[Content], asked: DiffusionParameters) -> Iterator[tuple[int, Content]]:
+    def previewed(
+        self, prompts: Sequence[Content], parameters: Mapping[str, Any], early: Callable[[int, Content], bool], /
+    ) -> AsyncIterator[tuple[int, Content]]:
+        """The same, one image after another, with a look at each while it is made: see `PreviewingGenerator`.
+
+        A pipeline that tells nothing of its steps, or has no decoder for its latents, gives no previews.
+        """
+        asked = self._asked(parameters)
+        return self._worker.stream(lambda: self._generate(prompts, asked, early))
+
+    def _asked(self, parameters: Mapping[str, Any]) -> DiffusionParameters:
+        asked = parse(DiffusionParameters, parameters, generator=self.name)
+        if asked.image is not None and (asked.image.content is None or asked.image.content.modality is not Modality.IMAGE):
+            raise ParameterError(
+                f"{self.name}: parameter 'image': found a release of no image, expected one that let an image out"
+            )
+        if asked.strength is not None and asked.image is None:
+            raise ParameterError(f"{self.name}: parameter 'strength': found it without image, expected both")
+        return asked
+
+    def _generate(
+        self, prompts: Sequence[Content], asked: DiffusionParameters, early: Callable[[int, Content], bool] | None
+    ) -> Iterator[tuple[int, Content]]:
         with self._loaded.use() as loaded:
-            yield from self._drawn(loaded, prompts, asked)
+            if early is None:
+                yield from self._drawn(loaded, prompts, asked)
+            else:
+                yield from self._watched(loaded, prompts, asked, early)
+
+    def _watched(
+        self,
+        loaded: _Loaded,
+        prompts: Sequence[Content],
+        asked: DiffusionParameters,
+        early: Callable[[int, Content], bool],
+    ) -> Iterator[tuple[int, Content]]:
+        for at, (index, seed) in enumerate(output_seeds(len(prompts), asked.n, asked.seed)):
+            prompt = prompts[index]
+            shown: list[Image] = []
+
+            def look(image: Image, index: int = index, seed: int = seed, shown: list[Image] = shown) -> bool:
+                shown.append(fit(image, None, None))
+                return early(index, self._content(loaded, asked, shown[-1], {}, prompts[index], seed, Making(), Stage.CHUNK))
+
+            ((image, chosen),) = loaded.draw([prompt.text], [seed], asked, look)
+            stopped = image is None
+            making = Making(at % asked.n, "stopped" if stopped else "stop")
+            yield index, self._content(loaded, asked, image or shown[-1], chosen, prompt, seed, making)
 
     def _drawn(self, loaded: _Loaded, prompts: Sequence[Content], asked: DiffusionParameters) -> Iterator[tuple[int, Content]]:
         # On a CPU a batch saves nothing and may change the last bit of a sum, so that an output would depend on its neighbours.
@@ -120,10 +158,23 @@ class DiffusionGenerator:
             batch = outputs[start : start + size]
             drawn = loaded.draw([prompts[index].text for index, _ in batch], [seed for _, seed in batch], asked)
             for at, ((index, seed), (image, chosen)) in enumerate(zip(batch, drawn, strict=True), start):
-                made = {**asdict(asked), **chosen, "n": None, "width": image.width, "height": image.height}
-                source = origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=made, seed=seed)
-                request, making = prompts[index].request, Making(at % asked.n)
-                yield index, image_content(image, stage=Stage.OUTPUT, origin=source, request=request, making=making)
+                assert image is not None
+                yield index, self._content(loaded, asked, image, chosen, prompts[index], seed, Making(at % asked.n))
+
+    def _content(
+        self,
+        loaded: _Loaded,
+        asked: DiffusionParameters,
+        image: Image,
+        chosen: Mapping[str, Any],
+        prompt: Content,
+        seed: int,
+        making: Making,
+        stage: Stage = Stage.OUTPUT,
+    ) -> Content:
+        made = {**asked.recorded(), **chosen, "width": image.width, "height": image.height}
+        source = origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=made, seed=seed)
+        return image_content(image, stage=stage, origin=source, request=prompt.request, making=making)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,23 +189,48 @@ class _Loaded:
     takes: frozenset[str]
 
     def draw(
-        self, prompts: Sequence[str], seeds: Sequence[int], asked: DiffusionParameters
-    ) -> list[tuple[Image, dict[str, Any]]]:
-        """One image a prompt, with the parameters that were chosen for it."""
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        asked: DiffusionParameters,
+        look: Callable[[Image], bool] | None = None,
+    ) -> list[tuple[Image | None, dict[str, Any]]]:
+        """One image a prompt, with the parameters that were chosen for it.
+
+        `look`: for one prompt alone; sees previews and says whether to go on. None for an image that it stopped.
+        """
         import torch
 
         # Noise is drawn on the CPU whatever the device, so that a seed means the same everywhere.
         sources = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         with torch.inference_mode():
             if self.prompting is not None:
-                images, chosen = self._denoise(self.prompting, prompts, sources, asked)
+                self._refuse_unless(asked.image is None, "image")
+                images, chosen = self._denoise(self.prompting, prompts, sources, asked, look)
             else:
-                images, chosen = self._call(prompts, sources, asked), [{} for _ in prompts]
+                images, chosen = self._call(prompts, sources, asked, look), [{} for _ in prompts]
+        if not images:
+            return [(None, facts) for facts in chosen]
         return [(fit(image, asked.width, asked.height), facts) for image, facts in zip(images, chosen, strict=True)]
 
-    def _call(self, prompts: Sequence[str], sources: list[torch.Generator], asked: DiffusionParameters) -> list[Image]:
+    def _call(
+        self,
+        prompts: Sequence[str],
+        sources: list[torch.Generator],
+        asked: DiffusionParameters,
+        look: Callable[[Image], bool] | None,
+    ) -> list[Image]:
+        """The images that the pipeline makes; none when `look` stopped it."""
+        pipeline, takes = self.pipeline, self.takes
         given: dict[str, Any] = {"generator": sources, "output_type": "pil"}
-        given |= {"prompt": list(prompts)} if "prompt" in self.takes else {"batch_size": len(prompts)}
+        if asked.image is not None and asked.image.content is not None:
+            pipeline, takes = self._from_image()
+            given |= {"image": decode(asked.image.content)}
+            given |= {} if asked.strength is None else {"strength": asked.strength}
+        stopped: list[bool] = []
+        if look is not None and "callback_on_step_end" in takes and hasattr(pipeline, "vae"):
+            given["callback_on_step_end"] = _watch(look, stopped)
+        given |= {"prompt": list(prompts)} if "prompt" in takes else {"batch_size": len(prompts)}
         if asked.steps is not None:
             given["num_inference_steps"] = asked.steps
         if asked.guidance_scale is not None:
@@ -162,14 +238,33 @@ class _Loaded:
             given["guidance_scale"] = asked.guidance_scale
         for side in ("width", "height"):
             wanted = getattr(asked, side)
-            if wanted is not None and side in self.takes:
+            if wanted is not None and side in takes and "image" not in given:
                 # Latents are a fraction of the picture: ask for the next size that has whole ones, and resample.
                 unit = 2 * int(getattr(self.pipeline, "vae_scale_factor", 8))
                 given[side] = -(-wanted // unit) * unit
-        return [image.convert("RGB") for image in self.pipeline(**given).images]
+        made = pipeline(**given).images
+        return [] if stopped else [image.convert("RGB") for image in made]
+
+    def _from_image(self) -> tuple[Any, frozenset[str]]:
+        """The pipeline of the same parts that begins with an image."""
+        import diffusers
+
+        found = self.pipeline
+        if "image" not in self.takes:
+            # By its name: to ask diffusers which one it is would import them all.
+            kind = getattr(diffusers, type(found).__name__.removesuffix("Pipeline") + "Img2ImgPipeline", None)
+            self._refuse_unless(kind is not None, "image")
+            found = kind.from_pipe(found)  # type: ignore[union-attr]
+        found.set_progress_bar_config(disable=True)
+        return found, frozenset(inspect.signature(type(found).__call__).parameters)
 
     def _denoise(
-        self, prompting: Prompting, prompts: Sequence[str], sources: list[torch.Generator], asked: DiffusionParameters
+        self,
+        prompting: Prompting,
+        prompts: Sequence[str],
+        sources: list[torch.Generator],
+        asked: DiffusionParameters,
+        look: Callable[[Image], bool] | None,
     ) -> tuple[list[Image], list[dict[str, Any]]]:
         """Reverse diffusion conditioned on classes (DDIM, Song et al. 2021, or whatever scheduler the folder names)."""
         import torch
@@ -191,11 +286,19 @@ class _Loaded:
         sample = noise.to(self.device, unet.dtype) * scheduler.init_noise_sigma
         random_steps = "generator" in inspect.signature(scheduler.step).parameters
         extra = {"generator": sources} if random_steps else {}
-        for time in scheduler.timesteps:
+        facts = [{"class": names[index], "steps": steps} for index in classes]
+        for at, time in enumerate(scheduler.timesteps, 1):
             predicted = unet(scheduler.scale_model_input(sample, time), time, class_labels=labels).sample
-            sample = scheduler.step(predicted, time, sample, **extra).prev_sample
+            stepped = scheduler.step(predicted, time, sample, **extra)
+            sample = stepped.prev_sample
+            if look is not None and at % PREVIEW_EVERY == 0 and at < len(scheduler.timesteps):
+                # What the model expects the end to look like, where the scheduler tells it.
+                expected = getattr(stepped, "pred_original_sample", None)
+                shown = sample if expected is None else expected
+                if not look(_to_images(torch.nn.functional.pixel_shuffle(shown.float(), prompting.patch))[0]):
+                    return [], facts
         images = _to_images(torch.nn.functional.pixel_shuffle(sample.float(), prompting.patch))
-        return images, [{"class": names[index], "steps": steps} for index in classes]
+        return images, facts
 
     def _refuse_unless(self, taken: bool, parameter: str) -> None:
         if not taken:
@@ -203,6 +306,20 @@ class _Loaded:
                 f"{self.name}: parameter {parameter!r} is not taken by {type(self.pipeline).__name__} of {self.files.name!r}",
                 advice="Leave it out, or use a model that takes it.",
             )
+
+
+def _watch(look: Callable[[Image], bool], stopped: list[bool]) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+    """A callback for a pipeline's steps that shows its latents, decoded, and notes when it was told to stop."""
+
+    def step(pipeline: Any, at: int, _time: Any, given: dict[str, Any]) -> dict[str, Any]:
+        if not stopped and (at + 1) % PREVIEW_EVERY == 0 and at + 1 < pipeline.num_timesteps:
+            decoded = pipeline.vae.decode(given["latents"] / pipeline.vae.config.scaling_factor, return_dict=False)[0]
+            if not look(_to_images(decoded.float())[0].convert("RGB")):
+                stopped.append(True)
+                pipeline._interrupt = True  # noqa: SLF001 - how diffusers lets a callback stop its loop
+        return given
+
+    return step
 
 
 def fit(image: Image, width: int | None, height: int | None) -> Image:

@@ -5,8 +5,8 @@
     async def reply(prompt: str, *, seed: int = 0, tone: str = "kind") -> AsyncIterator[str]: ...
 
 The function gets the text of the prompt, or the Content where its first parameter says so; its keyword parameters are those
-that a caller may set. With a parameter `seed` it gets one of its own for each output. What it yields streams as it comes. A plain
-function runs on a thread of its own; one that is running cannot be stopped, and keeps the next call waiting.
+that a caller may set. With a parameter `seed` it gets one of its own for each output. What it yields streams as it comes.
+A plain function runs on a thread of its own; one that is running cannot be stopped, and keeps the next call waiting.
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ class Piece:
     choice: int
     text: str = field(repr=False)
     content: Content | None = None
-    """With the last piece: the whole output, as a call would have yielded it. A tool call comes whole, without text."""
+    """With the last piece: the whole output, as a call would have yielded it. A tool call comes whole, without text, and before
+    the last piece of the text beside it; a choice of calls alone has no other pieces."""
 
 
 @runtime_checkable
@@ -87,6 +88,21 @@ class StreamingGenerator(Generator, Protocol):
 
         `marks`: as for `TokenGenerator.marked`, which a generator without tokens of its own gets none of. It has stopped, and
         whatever it asked elsewhere is cancelled, when the iterator is closed. Raises as a call does.
+        """
+
+
+@runtime_checkable
+class PreviewingGenerator(Generator, Protocol):
+    """A generator of images that shows them while they are made, so that a doomed one need not be finished."""
+
+    def previewed(
+        self, prompts: Sequence[Content], parameters: Mapping[str, Any], early: Callable[[int, Content], bool], /
+    ) -> AsyncIterator[tuple[int, Content]]:
+        """As a call; `early` gets (index of the prompt, preview) every few steps, and says whether to go on.
+
+        It is called on the generator's own thread, which waits for it; a preview has the stage CHUNK. An image that is not to
+        go on is yielded as its last preview with `making.finish` `stopped`: it is evidence and no output, and MUST NOT be
+        released. Raises as a call does, and what `early` raises.
         """
 
 

@@ -140,6 +140,7 @@ generators: Registry[Generator] = Registry(
         "language": "generators.language",
         "diffusion": "generators.diffusion",
         "gan": "generators.gan",
+        "vae": "generators.vae",
         "echo": "generators.echo",
         "openai": "generators.openai",
         "python": "generators.function",

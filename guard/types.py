@@ -165,7 +165,8 @@ class Making:
     choice: int = 0
     """Which of the outputs of its prompt: a text and the tool calls beside it are one choice."""
     finish: str = "stop"
-    """Why it ended: `stop`, `length`, `tool_calls`, or `content_filter` where the service that made it cut it itself."""
+    """Why it ended: `stop`, `length`, `tool_calls`, or `content_filter` where the service that made it cut it itself; `stopped`
+    for an image that was not made to its end."""
     prompt_tokens: int | None = None
     """None where the generator does not count them."""
     output_tokens: int | None = None

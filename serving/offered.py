@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 from guard.errors import PolicyError, SettingsError
 from guard.protocols import Generator
@@ -112,4 +113,4 @@ def _one(name: str, entry: Entry, mistakes: Mistakes) -> Generator | None:
         given["function"] = (at, Node(at, use.removeprefix(_PYTHON)))
         use = "python"
     built = build(registry, use, at, {**given, "name": (entry.at, Node(entry.at, name))}, ("use",), mistakes)
-    return built[0] if built else None
+    return cast("Generator", built[0]) if built else None

@@ -25,6 +25,7 @@ HEAVY = {
 HEAVY_AT_HOME = {
     "guard/compiled.py",
     "generators/mlp_gan.py",
+    "generators/vq_vae.py",
     "guard/marks/tile_kernels.py",
     "guard/matching/kernels.py",
     "guard/matching/local_kernels.py",

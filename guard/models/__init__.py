@@ -90,7 +90,7 @@ def _by_digest(name: str) -> ModelFiles:
             return ModelFiles(name, found.version, found.path, found.digest)
     raise ModelError(
         f"no model of the digest {name}",
-        advice="GENGUARD_MODELS names folders of model folders, each with a manifest.json, as guard.models.write_manifest writes it.",
+        advice="GENGUARD_MODELS names folders of model folders; guard.models.write_manifest writes their manifest.json.",
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def service() -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def generator(name: str, service: Service) -> Generator:
     takes = generators.signature(name).parameters
-    given = {"device": "cpu", "base_url": service.url, "model": "made-up"}
+    given = {"device": "cpu", "base_url": service.url, "model": "made-up", "function": "tests.generators.functions:reply"}
     needed = {one for one in takes.values() if one.default is one.empty or one.name in {"device", "base_url"}}
     made = generators.make(name, {one.name: given[one.name] for one in needed})
     made.load()
@@ -190,9 +191,28 @@ def test_a_wrong_parameter_is_refused_by_name(generator: Generator, given: dict[
         run(generator, contents(), **given)
 
 
+def test_a_model_can_be_freed(generator: Generator) -> None:
+    """Whatever has weights can give their memory back; the next call makes what it made before."""
+    before = data(run(generator, contents()[:1], seed=5))
+    ((_, content),) = run(generator, contents()[:1], seed=5)
+    slot = getattr(generator, "_loaded", None)
+    assert (slot is not None) == bool(content.origin.digest)
+    if slot is not None:
+        generator.unload()  # type: ignore[attr-defined]
+        assert not slot.held
+    assert data(run(generator, contents()[:1], seed=5)) == before
+
+
+def test_no_generator_runs_code_from_data() -> None:
+    """Nothing in them unpickles, trusts a repository's code, or evaluates."""
+    for file in sorted((Path(__file__).parents[2] / "generators").glob("*.py")):
+        source = file.read_text("utf-8")
+        assert "trust_remote_code=True" not in source
+        assert not re.search(r"\b(pickle|eval\(|exec\(|torch\.load|joblib)\b", source), file.name
+
+
 def test_a_factory_refuses_parameters_it_does_not_take(name: str) -> None:
     """A misspelt setting is an error, not a default."""
+    needed = {one.name: "x" for one in generators.signature(name).parameters.values() if one.default is one.empty}
     with pytest.raises(RegistryError, match="modle"):
-        generators.make(
-            name, {"modle": "x", "model": "x"} if "model" in generators.signature(name).parameters else {"modle": "x"}
-        )
+        generators.make(name, {**needed, "modle": "x"})

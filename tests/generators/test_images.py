@@ -15,15 +15,20 @@ import pytest
 # Before torch starts its threads: waiting threads that spin slow tiny models down on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from generators import diffusion as diffusion_module
 from generators.base import MAX_SEED, choose_device, limited, output_seeds, parse
-from generators.diffusion import DiffusionParameters, Prompting, fit
-from generators.gan import DARKEST, LIGHTEST
+from generators.diffusion import DiffusionParameters, fit
+from generators.latent import DARKEST, LIGHTEST
+from generators.prompting import Prompting
+from guard.chain import Chain
 from guard.errors import GenerationError, ModelError, ParameterError
 from guard.imaging import decode
 from guard.models import BUNDLED, locate, write_manifest
-from guard.protocols import Generator
+from guard.pipeline import Guard
+from guard.protocols import Generator, PreviewingGenerator
 from guard.registry import generators
-from guard.types import CALLER, Content, Modality, Request, Stage
+from guard.types import CALLER, Content, Making, Modality, Request, Stage
+from tests.fakes import ImageCheck, MemoryLedger, png, policy, spec
 
 FAST = {"steps": 2}
 
@@ -503,3 +508,66 @@ def test_bundled_image_models_are_small_and_have_cards() -> None:
         assert sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file()) < 8_000_000
         assert "python training/" in (folder / "MODEL_CARD.md").read_text("utf-8")
         assert len(hashlib.sha256().hexdigest()) == len(locate(f"bundled/{name}").digest)
+
+
+# Pictures that are looked at while they are made, and pictures to begin with.
+
+
+def watched(generator: Any, stop_at: int | None, **parameters: Any) -> tuple[list[Content], list[Content]]:
+    """The previews that were shown, and what was made."""
+    shown: list[Content] = []
+
+    def early(_index: int, preview: Content) -> bool:
+        shown.append(preview)
+        return len(shown) != stop_at
+
+    async def collect() -> list[Content]:
+        return [content async for _, content in generator.previewed([prompt("a star")], parameters, early)]
+
+    return shown, asyncio.run(collect())
+
+
+@pytest.mark.parametrize("kind", ["bundled", "stable"])
+def test_an_image_is_shown_while_it_is_made(
+    diffusion: Generator, stable_diffusion_folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every few steps; looking changes nothing, and a picture that is stopped is its last preview, and says so."""
+    monkeypatch.setattr(diffusion_module, "PREVIEW_EVERY", 2)
+    generator: Any = diffusion
+    if kind == "stable":
+        generator = generators.make("diffusion", {"model": str(stable_diffusion_folder), "device": "cpu"})
+    assert isinstance(generator, PreviewingGenerator)
+    asked = {"steps": 5, "seed": 4}
+    shown, (whole,) = watched(generator, None, **asked)
+    assert [preview.stage for preview in shown] == [Stage.CHUNK] * 2
+    assert {min(decode(preview).size) >= 256 for preview in shown} == {True}
+    assert [whole.data] == [content.data for _, content in generate(generator, ["a star"], asked)]
+    assert whole.making == Making(0, "stop")
+    shown, (stopped,) = watched(generator, 1, **asked)
+    assert len(shown) == 1
+    assert (stopped.data, stopped.making) == (shown[0].data, Making(0, "stopped"))
+    assert stopped.origin.parameters
+
+
+def released(picture: bytes) -> Any:
+    """The release of a picture that was judged, as a guard hands it out."""
+    house = policy([spec("images", ImageCheck())])
+    guard = Guard(house, MemoryLedger(), chains={house.id: Chain(house, {"images": ImageCheck()})}, fingerprints=False)
+    return guard.check_sync(picture)
+
+
+def test_a_picture_to_begin_with_is_one_that_was_judged(stable_diffusion_folder: Path, diffusion: Generator) -> None:
+    """It comes as its release; the nearer to it, the more like it. Its digest is recorded."""
+    generator: Any = generators.make("diffusion", {"model": str(stable_diffusion_folder), "device": "cpu"})
+    begin = released(png(64, 64, (250, 10, 10)))
+    (_, near), (_, far) = (
+        generate(generator, ["a star"], {"seed": 1, "steps": 4, "image": begin, "strength": strength})[0]
+        for strength in (0.25, 1.0)
+    )
+    assert near.file != far.file
+    assert dict(near.origin.parameters)["image"] == "sha256:" + hashlib.sha256(begin.content.file).hexdigest()
+    for given in ({"image": begin.content}, {"image": begin.content.file}, {"strength": 0.5}):
+        with pytest.raises(ParameterError, match=next(iter(given))):
+            generate(generator, ["a star"], given)
+    with pytest.raises(ParameterError, match="'image' is not taken"):
+        generate(diffusion, ["a star"], {"steps": 1, "image": begin})
