@@ -208,11 +208,12 @@ class Desk:
     async def _call(self, batch: list[Order]) -> None:
         began = monotonic()
         owners = [(order, place) for order in batch for place in order.places]
-        source = self._source(batch)
+        asked = [one for order in batch for one in order.asked]
         try:
+            source = self._source(batch)
             try:
                 async for index, piece in source:
-                    order, place = self._owner(owners, index, piece, [one for order in batch for one in order.asked])
+                    order, place = self._owner(owners, index, piece, asked)
                     if not order.over:
                         order.served = True
                         order.caller.items.put_nowait((place, piece))

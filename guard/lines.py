@@ -1,5 +1,8 @@
 """A bounded queue that is fair: a line for each tenant, served in turns, and like taken with like.
 
+Every second batch begins with the tenant whose turn it is, and every second one with whatever has waited longest: so neither a
+flood nor a kind that few ask for makes anybody wait for ever. Within a batch each tenant is served once a round.
+
 Whoever floods it fills a line of their own. When there is no room, the longest line gives way: its newest entries make place
 for those of others, so that nobody is refused for what somebody else sends.
 """
@@ -42,6 +45,10 @@ class _Line(Generic[W]):
         self.kinds.setdefault(entry.kind, deque()).append((number, entry))
         self.size += 1
 
+    def age(self) -> int:
+        """The number of the entry that came first."""
+        return min(entries[0][0] for entries in self.kinds.values())
+
     def oldest(self) -> Hashable:
         """The kind of the entry that came first."""
         return min(self.kinds, key=lambda kind: self.kinds[kind][0][0])
@@ -75,8 +82,10 @@ class Lines(Generic[W]):
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line[W]] = {}  # in the order of their turns
+        self._rounds: dict[str, None] = {}  # the same tenants, in the order in which a batch takes from them
         self._count = 0
         self._number = 0
+        self._by_age = False
 
     def __len__(self) -> int:
         """Entries that wait."""
@@ -94,6 +103,7 @@ class Lines(Generic[W]):
         tenant = entries[0].tenant
         given_way = self._make_room(tenant, len(entries), most)
         line = self._lines.setdefault(tenant, _Line())
+        self._rounds.setdefault(tenant)
         for entry in entries:
             self._number += 1
             line.add(self._number, entry)
@@ -116,13 +126,19 @@ class Lines(Generic[W]):
         return [self._pop(name, self._lines[name].newest(), last=True) for name, n in taken.items() for _ in range(n)]
 
     def first(self) -> W | None:
-        """Take the oldest entry of the tenant whose turn it is; None when nothing waits."""
-        tenant = next(iter(self._lines), None)
-        return None if tenant is None else self._serve(tenant, self._lines[tenant].oldest())
+        """Take the oldest entry of all, or of the tenant whose turn it is, by turns; None when nothing waits."""
+        if not self._lines:
+            return None
+        by_age, self._by_age = self._by_age, not self._by_age
+        tenant = min(self._lines, key=lambda name: self._lines[name].age()) if by_age else next(iter(self._lines))
+        entry = self._serve(tenant, self._lines[tenant].oldest())
+        if tenant in self._lines:
+            self._lines[tenant] = self._lines.pop(tenant)
+        return entry
 
     def like(self, kind: Hashable) -> W | None:
         """Take the oldest entry of a kind from the next tenant that has one; None when nobody does."""
-        tenant = next((name for name, line in self._lines.items() if kind in line.kinds), None)
+        tenant = next((name for name in self._rounds if kind in self._lines[name].kinds), None)
         return None if tenant is None else self._serve(tenant, kind)
 
     def remove(self, entry: W) -> None:
@@ -132,8 +148,7 @@ class Lines(Generic[W]):
             raise ValueError("it does not wait here")
         line.remove(entry)
         self._count -= 1
-        if not line.size:
-            del self._lines[entry.tenant]
+        self._drop_empty(entry.tenant)
 
     def discard(self, entries: Collection[W]) -> None:
         """Take out those of the entries that are there."""
@@ -144,16 +159,19 @@ class Lines(Generic[W]):
                 continue
 
     def _serve(self, tenant: str, kind: Hashable) -> W:
-        """Take from a line, which then stands behind all others."""
+        """Take from a line, which is then the last of its round."""
         entry = self._pop(tenant, kind)
         if tenant in self._lines:
-            self._lines[tenant] = self._lines.pop(tenant)
+            self._rounds[tenant] = self._rounds.pop(tenant)
         return entry
 
     def _pop(self, tenant: str, kind: Hashable, *, last: bool = False) -> W:
         line = self._lines[tenant]
         entry = line.pop(kind, last=last)
         self._count -= 1
-        if not line.size:
-            del self._lines[tenant]
+        self._drop_empty(tenant)
         return entry
+
+    def _drop_empty(self, tenant: str) -> None:
+        if not self._lines[tenant].size:
+            del self._lines[tenant], self._rounds[tenant]

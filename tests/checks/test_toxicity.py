@@ -180,12 +180,12 @@ def test_windows_overlap_and_cover_every_word(tiny):
     assert all(after.start < before.end for before, after in pairwise(spans))
 
 
-def test_a_batch_is_one_forward_pass(tiny):
-    """All windows of all its texts together."""
+def test_a_batch_is_a_forward_pass_for_each_length(tiny):
+    """The full windows of all its texts together, and the short ones."""
     check, passes = loaded(tiny), []
     check._readers[0]._detoxify.model.register_forward_hook(lambda *_: passes.append(1))
     scans = check([content(text) for text in (HARMLESS * 30, THREAT, "", HARMLESS)])
-    assert len(passes) == 1
+    assert len(passes) == 2
     assert [scan.scanned.end for scan in scans] == [len(HARMLESS) * 30, len(THREAT), 0, len(HARMLESS)]
 
 

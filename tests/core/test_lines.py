@@ -38,10 +38,21 @@ def served(lines: Lines[Entry]) -> list[Entry]:
     return found
 
 
-def test_tenants_are_served_in_turns() -> None:
-    """Whoever sends most waits for the others between any two of theirs."""
-    lines = waiting(*(Entry("many") for _ in range(5)), Entry("one"), Entry("two"), Entry("two"))
-    assert [entry.tenant for entry in served(lines)] == ["many", "one", "two", "many", "two", "many", "many", "many"]
+def test_every_second_batch_is_of_the_tenant_whose_turn_it_is() -> None:
+    """Whoever sends most has the other half, as long as theirs is the oldest."""
+    lines = waiting(*(Entry("many") for _ in range(6)), Entry("one"), Entry("two"), Entry("two"))
+    tenants = [entry.tenant for entry in served(lines)]
+    assert tenants == ["many", "many", "one", "many", "two", "many", "two", "many", "many"]
+
+
+def test_a_rare_kind_is_begun_when_it_is_the_oldest() -> None:
+    """However often its tenant, and all others, are served with what is common."""
+    lines = waiting(*(Entry(name) for name in "ab"), Entry("a", 7), *(Entry(name) for name in "abababab"))
+    lines.first()  # the turn of a
+    assert [lines.like(0) is not None for _ in range(6)] == [True] * 6
+    second = lines.first()
+    assert second is not None
+    assert second.kind == 7
 
 
 def test_a_tenants_own_entries_keep_their_order() -> None:

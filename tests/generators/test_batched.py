@@ -278,6 +278,28 @@ def test_a_wrong_parameter_is_its_own_callers() -> None:
     assert isinstance(bad, ParameterError)
 
 
+def test_an_error_that_is_raised_at_once_reaches_its_caller() -> None:
+    """Generators refuse parameters before there is anything to iterate over."""
+
+    class Strict(Tokens):
+        def marked(self, prompts: Any, parameters: Any, marks: Any = (), /) -> Any:
+            raise ParameterError("found 9.0, expected 0.0 to 2.0")
+
+        __call__ = stream = marked
+
+    async def script() -> None:
+        generator: Any = batched(Strict())
+        for source in (
+            generator([prompt("a")], {}),
+            generator.stream([prompt("a")], {}),
+            generator.marked([prompt("a")], {}, []),
+        ):
+            with pytest.raises(ParameterError, match=r"found 9\.0"):
+                await asyncio.wait_for(collect(source), 30)
+
+    asyncio.run(script())
+
+
 @BOTH
 def test_a_call_that_breaks_half_way_fails_those_who_have_a_part_and_repeats_the_others(kind: type[Tokens]) -> None:
     """What was handed out cannot be taken back; nothing of the error is told to strangers."""
