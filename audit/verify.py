@@ -15,7 +15,6 @@ order of the log, so that the report is the same however many worked on it.
 from __future__ import annotations
 
 import pickle
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,26 +23,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from audit import merkle
 from audit.anchor import FileAnchor
 from audit.canonical import loads
-from audit.database import DEFAULT_URL, database_path
 from audit.events import KEY_ROTATION, MASTER, event_from
 from audit.gaps import READ as GAPS
 from audit.gaps import WHAT, Gaps
 from audit.keys import find_master_key
+from audit.stores import DEFAULT_URL, Store, open_store
 from audit.vault import Vault
 from audit.verifier.course import Course
 from audit.verifier.fingerprints import Fits
 from audit.verifier.heads import Heads, read_heads
 from audit.verifier.pool import Pool, processors
 from audit.verifier.report import EXPLAINED, OK, ROLLED_BACK, TAMPERED, UNSIGNED, Findings, Problem, Report
-from audit.verifier.source import Source, SqliteSource, sqlite_source
+from audit.verifier.source import Source, SourceError, open_source, state
 from audit.verifier.stretch import Known, Stretch, StretchChecker
-from audit.verifier.structure import broken, compare_schema
-from audit.verifier.worker import Check, Integrity
+from audit.verifier.structure import compare_schema
+from audit.verifier.worker import Begin, Check, Integrity
 from guard.errors import LedgerError
 from guard.note import PublicKey
 
@@ -75,22 +72,20 @@ def verify(
     none is. `jobs`: processes that work on it (default: one a core); below `MANY` entries, it is one. Raises LedgerError when
     there is no file or an unusable key.
     """
-    path = database_path(url)
-    if not path.is_file():
-        raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
+    store = open_store(url)
+    store.need()
     file = Path(key_file) if key_file else None
-    master = find_master_key(path, file)
+    master = find_master_key(store, file)
     heads = read_heads(anchors, log_keys)
-    run = _Run(
-        path, heads, partial(find_master_key, path, file), master, progress, fits, processors() if jobs is None else jobs
-    )
+    number = processors() if jobs is None else jobs
+    run = _Run(store, url, heads, partial(find_master_key, store, file), master, progress, fits, number)
     started = time.monotonic()
     try:
         with run.states:
             run.all()
-    except (sqlite3.Error, SQLAlchemyError) as error:
-        text = str(getattr(error, "orig", None) or error)
-        run.found.problem(None, "file", f"a file that SQLite cannot read ({text})", "a ledger's database")
+    except SourceError as error:
+        name = "a file that SQLite" if store.path else "a database that PostgreSQL"
+        run.found.problem(None, "file", f"{name} cannot read ({error})", "a ledger's database")
     return run.report(time.monotonic() - started)
 
 
@@ -98,7 +93,8 @@ def verify(
 class _Run:
     """One verification in progress."""
 
-    path: Path
+    store: Store
+    url: str
     heads: Heads
     find_key: Callable[[str], bytes | None]
     """The master key of an id, where it is here."""
@@ -140,60 +136,59 @@ class _Run:
     def all(self) -> None:
         """Every part; a part that the database cannot read is a problem, and the others go on."""
         source, pool = self.begin()
-        head = self.attempt(source, "head", lambda: self.head(source))
-        ledger = self.attempt(source, "ledger", lambda: self.ledger(source))
-        self.attempt(source, "schema", lambda: compare_schema(source, self.found.problem))
-        self.attempt(source, "rotations of keys", lambda: self.choose_key(source, ledger))
-        self.gaps = self.attempt(source, "entries that explain gaps", lambda: Gaps(source.rows(GAPS, WHAT)))
-        fingerprints = bool(self.attempt(source, "fingerprint", lambda: source.has("fingerprint")))
-        last = self.attempt(source, "entry", lambda: source.rows("SELECT max(idx) FROM entry")[0][0])
+        head = self.attempt("head", lambda: self.head(source))
+        ledger = self.attempt("ledger", lambda: self.ledger(source))
+        tables = self.attempt("schema", lambda: compare_schema(source, self.found.problem))
+        self.attempt("rotations of keys", lambda: self.choose_key(source, ledger))
+        self.gaps = self.attempt("entries that explain gaps", lambda: Gaps(source.rows(GAPS, WHAT)))
+        fingerprints = tables is None or "fingerprint" in tables
+        last = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry")[0][0])
         size = head[0] if head is not None else (last + 1 if isinstance(last, int) else 0)
         known = Known(ledger, self.gaps, self.master, fingerprints, self.fits)
         integrity = self.entries(source, pool, size, known)
-        self.attempt(source, "extra rows", lambda: self.beyond_head(source, size, fingerprints=fingerprints))
+        self.attempt("extra rows", lambda: self.beyond_head(source, size, fingerprints=fingerprints))
         self.compare_head(head)
         if self.gaps is not None:
             self.gaps.compare(self.found.problem)
         keys = StretchChecker(source, known).payloads.keys
-        self.attempt(source, "subject_key", lambda: keys(self.found.problem, self.found.tally))
-        self.attempt(source, "structure", lambda: self.structure(integrity if pool else broken(source)))
+        self.attempt("subject_key", lambda: keys(self.found.problem, self.found.tally))
+        self.attempt("structure", lambda: self.structure(source, integrity))
 
-    def begin(self) -> tuple[SqliteSource, Pool | None]:
+    def begin(self) -> tuple[Source, Pool | None]:
         """A state of the database, and helpers that see it, when there is enough to do for them."""
         now = ExitStack()
-        source = now.enter_context(sqlite_source(self.path))
+        source = now.enter_context(open_source(self.store))
         pool = self.pool(source) if self.jobs > 1 else None
         if pool is not None:
             self.states.callback(pool.end)
 
-            def again() -> str:
+            def again() -> tuple[Begin, str]:
                 nonlocal source
                 now.close()
-                source = now.enter_context(sqlite_source(self.path))
-                return source.state()
+                source = now.enter_context(open_source(self.store))
+                return Begin(self.url, source.share()), state(source)
 
-            pool.join(self.path, again)
+            pool.join(again)
             self.processes, pool = max(1, len(pool)), pool if len(pool) else None
         self.states.push(now)
         return source, pool
 
-    def pool(self, source: SqliteSource) -> Pool | None:
+    def pool(self, source: Source) -> Pool | None:
         """Processes, unless the ledger is small, damaged in its head, or what they would have to know cannot be told."""
-        errors: tuple[type[Exception], ...] = (*source.errors, IndexError, OSError, pickle.PicklingError, AttributeError)
         try:
             size = source.rows("SELECT size FROM head")[0][0]
             if not isinstance(size, int) or min(size, source.capacity()) < MANY:
                 return None
             pickle.dumps(self.fits)
             return Pool(self.jobs)
-        except errors:
+        except (SourceError, IndexError, OSError, pickle.PicklingError, AttributeError):
             return None
 
-    def attempt(self, source: Source, part: str, check: Callable[[], Any]) -> Any:
+    def attempt(self, part: str, check: Callable[[], Any]) -> Any:
         """Run a check; None when the database could not."""
         try:
             return check()
-        except source.errors as error:
+        except SourceError as error:
             self.found.problem(None, "file", f"{part} cannot be read ({error})", "a readable database")
             return None
 
@@ -247,11 +242,11 @@ class _Run:
             first = fields.get("after")
         return first
 
-    def entries(self, source: SqliteSource, pool: Pool | None, size: int, known: Known) -> Sequence[str] | Exception:
-        """Every entry from 0 to the head's size. Returns what the database's own check came to, when helpers did it."""
+    def entries(self, source: Source, pool: Pool | None, size: int, known: Known) -> list[str] | Exception | None:
+        """Every entry from 0 to the head's size. Returns what the database's own check came to, where a helper made it."""
         reach = min(size, source.capacity())  # a false head must not keep the verifier busy for ever
         spans = [(start, min(start + STRETCH, reach)) for start in range(0, reach, STRETCH)]
-        integrity: Sequence[str] | Exception = ()
+        integrity: list[str] | Exception | None = None
         done: Iterator[Any]
         if pool is None:
             done = self.alone(source, spans, size, known)
@@ -327,9 +322,10 @@ class _Run:
                 stated = f"that of a whole frontier ({error})"
             self.found.problem(None, "head", f"a tree with root {root}", f"root {stated}, as the head says")
 
-    def structure(self, lines: Iterator[str] | Sequence[str] | Exception) -> None:
+    def structure(self, source: Source, lines: list[str] | Exception | None) -> None:
         """The database's own check."""
         if isinstance(lines, Exception):
             raise lines
-        for line in lines:
+        for line in source.broken() if lines is None else lines:
             self.found.problem(None, "file", line, "a sound database")
+        self.unchecked += source.unchecked()

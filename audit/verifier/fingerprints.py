@@ -9,7 +9,7 @@ from uuid import UUID
 from audit.vault import SealError, open_fingerprint
 from audit.verifier.payloads import Bodies, PayloadChecker, Released
 from audit.verifier.report import Problems, Tally
-from audit.verifier.source import Source
+from audit.verifier.source import Source, SourceError
 
 Fits = Callable[[bytes, bytes], bool]
 """Whether a fingerprint (the second) is one of this image file; what knows how to make them says so."""
@@ -33,7 +33,7 @@ class FingerprintChecker:
                     self._row(idx, row, bodies.named[idx], bodies.images.get(idx), problem, tally)
                 elif idx not in present:
                     problem(idx, "fingerprint", "a fingerprint without its entry", "none")
-        except self._source.errors as error:
+        except SourceError as error:
             found = f"fingerprints of entries {start} to {stop - 1} cannot all be read ({error})"
             problem(None, "fingerprint", found, "readable rows")
 

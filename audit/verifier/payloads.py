@@ -13,7 +13,7 @@ from audit.body import commitments
 from audit.gaps import Gaps
 from audit.vault import SealError, Vault, open_payload, sealed_digest
 from audit.verifier.report import Problems, Tally
-from audit.verifier.source import Source
+from audit.verifier.source import Source, SourceError
 
 _KEYS_KEPT = 20_000
 _READ = "SELECT idx, part, key, nonce, wrapped, ciphertext FROM payload WHERE idx >= ? AND idx < ? ORDER BY idx, part"
@@ -80,7 +80,7 @@ class PayloadChecker:
         expected, seen, opened, gaps = bodies.payloads, 0, 0, self._gaps
         erasures = gaps is not None and gaps.erases
         try:
-            for row in self._source.strict(_READ, (start, stop)):
+            for row in self._source.each(_READ, (start, stop)):
                 idx, part, key, nonce, wrapped, ciphertext = row
                 says = expected.pop((idx, part), None)
                 if says is None:
@@ -95,7 +95,7 @@ class PayloadChecker:
                     continue
                 seen += 1
                 opened += self._row(idx, part, (key, nonce, wrapped, ciphertext), says, problem)
-        except self._source.errors as error:
+        except SourceError as error:
             found = f"payloads of entries {start} to {stop - 1} cannot all be read ({error})"
             problem(None, "payload", found, "readable rows")
         if seen:

@@ -1,9 +1,9 @@
 """Several processes that verify one state of a ledger together, each with a read-only transaction of its own.
 
-All see the same: each begins its transaction and says what the head is, and unless all heads are the same, size and frontier,
-all begin again. The head moves with every entry, and nothing is pruned, erased or sealed anew without an entry of its own in
-the same transaction: an equal head is an equal ledger. On one that is written all the time there are short moments between two
-commits; should none be met, those that see what the first process sees do the work.
+All see the same. PostgreSQL hands a snapshot on; of a file, each process begins its transaction and says what the head is, and
+unless all heads are the same, size and frontier, all begin again. The head moves with every entry, and nothing is pruned or
+erased without an entry of its own in the same transaction: an equal head is an equal ledger. On one that is written all the
+time there are short moments between two commits; should none be met, those that see what the first process sees do the work.
 """
 
 from __future__ import annotations
@@ -88,11 +88,14 @@ class Pool:
     def __len__(self) -> int:
         return len(self._helpers)
 
-    def join(self, path: Path, begin: Callable[[], str]) -> None:
-        """Let all see what `begin` makes this process see, and says; those that cannot are ended."""
+    def join(self, begin: Callable[[], tuple[Begin, str]]) -> None:
+        """Let all see what this process sees; those that cannot are ended.
+
+        `begin`: begins anew here; gives what to tell the others, and the state that is seen here.
+        """
         for _ in range(_TRIES):
-            mine = begin()
-            theirs = self._ask(Begin(path))
+            message, mine = begin()
+            theirs = self._ask(message)
             if all(one == mine for one in theirs):
                 return
         for helper, one in zip(list(self._helpers), theirs, strict=True):

@@ -24,7 +24,7 @@ from audit.verifier.course import Let, Notes, Step
 from audit.verifier.fingerprints import FingerprintChecker, Fits
 from audit.verifier.payloads import Bodies, Expected, PayloadChecker, Released
 from audit.verifier.report import Findings
-from audit.verifier.source import Row, Source
+from audit.verifier.source import Row, Source, SourceError
 from audit.verifier.typed import columns, read, terms
 
 CHUNK = 256
@@ -164,14 +164,14 @@ class StretchChecker:
         """Whether nothing follows, so that the rest is one gap and not one problem for each index."""
         try:
             return not self._source.rows("SELECT 1 FROM entry WHERE idx >= ? LIMIT 1", (min(start, 2**62),))
-        except self._source.errors:
+        except SourceError:
             return False
 
     def _rows(self, start: int, stop: int, found: Findings) -> Collection[Row]:
         """Rows in order. Damage makes a whole range unreadable: then one by one, to name the entries."""
         try:
-            rows = list(self._source.strict(_READ, (start, stop)))
-        except self._source.errors:
+            rows = self._source.all(_READ, (start, stop))
+        except SourceError:
             rows = []
         if len(rows) == stop - start or (not rows and self._ends(start)):
             return rows
@@ -179,7 +179,7 @@ class StretchChecker:
         for idx in range(start, stop):
             try:
                 one = self._source.rows(_READ_ONE, (idx,))
-            except self._source.errors as error:
+            except SourceError as error:
                 found.problem(idx, "body", f"an entry that cannot be read ({error})", "the entry that was committed")
                 continue
             if not one:
@@ -190,12 +190,12 @@ class StretchChecker:
     def _facts(self, start: int, stop: int, found: Findings) -> list[Row]:
         """Terms in the order of indices."""
         try:
-            return list(self._source.strict(_TERMS, (start, stop)))
-        except self._source.errors:
+            return self._source.all(_TERMS, (start, stop))
+        except SourceError:
             pass
         try:
             return self._source.rows(_TERMS, (start, stop))
-        except self._source.errors as error:
+        except SourceError as error:
             found.problem(None, "term", f"terms of entries {start} to {stop - 1} cannot be read ({error})", "readable terms")
             return []
 

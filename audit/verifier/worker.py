@@ -13,19 +13,19 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from audit.verifier.source import SqliteSource, sqlite_source
+from audit.stores import open_store
+from audit.verifier.source import Source, SourceError, open_source, state
 from audit.verifier.stretch import Known, StretchChecker
-from audit.verifier.structure import broken
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """See the database as it is now. Answer: what `Source.state` says of it."""
+    """See the database as it is now, or at a snapshot. Answer: what `state` says of it, or why it cannot be read."""
 
-    path: Path
+    url: str
+    snapshot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """Let the database check itself. Answer: what is wrong, as a tuple of lines, or an error of the database."""
+    """Let the database check itself. Answer: what is wrong, in lines, or a SourceError."""
 
 
 Task = Check | Integrity
@@ -57,23 +57,26 @@ class Worker:
     def __init__(self) -> None:
         """Nothing is open yet."""
         self._open = ExitStack()
-        self._source: SqliteSource | None = None
+        self._source: Source | None = None
         self._checker: StretchChecker | None = None
 
     def answer(self, message: Any) -> Any:
         """What a message asks for."""
         if isinstance(message, Begin):
             self._open.close()
-            self._source = self._open.enter_context(sqlite_source(message.path))
-            return self._source.state()
+            try:
+                self._source = self._open.enter_context(open_source(open_store(message.url), message.snapshot))
+                return state(self._source)
+            except SourceError as error:
+                return error
         assert self._source is not None, "it has to begin first"
         if isinstance(message, Learn):
             self._checker = StretchChecker(self._source, message.known)
             return None
         if isinstance(message, Integrity):
             try:
-                return tuple(broken(self._source))
-            except self._source.errors as error:
+                return self._source.broken()
+            except SourceError as error:
                 return error
         assert self._checker is not None, "it has to know the ledger first"
         return self._checker.check(message.start, message.stop)
