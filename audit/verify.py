@@ -30,6 +30,7 @@ from audit.events import KEY_ROTATION, MASTER, event_from
 from audit.gaps import READ as GAPS
 from audit.gaps import WHAT, Gaps
 from audit.keys import find_master_key
+from audit.models import metadata
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.vault import Vault
 from audit.verifier.course import Course
@@ -73,7 +74,8 @@ def verify(
     there is no file or an unusable key.
     """
     store = open_store(url)
-    store.need()
+    if store.path is not None:
+        store.need()
     file = Path(key_file) if key_file else None
     master = find_master_key(store, file)
     heads = read_heads(anchors, log_keys)
@@ -108,13 +110,15 @@ class _Run:
     unchecked: list[str] = field(default_factory=list)
     peaks: list[bytes] = field(default_factory=list)
     size: int = 0
+    extent: int = 0
+    """Where the log ends, whatever is missing before."""
     gaps: Gaps | None = None
     processes: int = 1
 
     def report(self, seconds: float) -> Report:
         """The result; problems of entries come first, in order."""
         heads = Findings()
-        for what, found, expected in self.heads.compare(self.size):
+        for what, found, expected in self.heads.compare(self.extent):
             heads.problem(None, what, found, expected)
         checked = self.found.checked | ({"checkpoints": len(self.heads.sound)} if self.heads.sound else {})
         self.unchecked += self.heads.unchecked
@@ -136,9 +140,11 @@ class _Run:
     def all(self) -> None:
         """Every part; a part that the database cannot read is a problem, and the others go on."""
         source, pool = self.begin()
+        tables = self.attempt("schema", lambda: compare_schema(source, self.found.problem))
+        if self.store.path is None and tables is not None and not tables & metadata.tables.keys():
+            raise LedgerError(f"there is no ledger in {self.store.name}", advice="Name another with --ledger.")
         head = self.attempt("head", lambda: self.head(source))
         ledger = self.attempt("ledger", lambda: self.ledger(source))
-        tables = self.attempt("schema", lambda: compare_schema(source, self.found.problem))
         self.attempt("rotations of keys", lambda: self.choose_key(source, ledger))
         self.gaps = self.attempt("entries that explain gaps", lambda: Gaps(source.rows(GAPS, WHAT)))
         fingerprints = tables is None or "fingerprint" in tables
@@ -148,6 +154,8 @@ class _Run:
         integrity = self.entries(source, pool, size, known)
         self.attempt("extra rows", lambda: self.beyond_head(source, size, fingerprints=fingerprints))
         self.compare_head(head)
+        end = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry WHERE idx < ?", (min(size, 2**62),))[0][0])
+        self.extent = end + 1 if isinstance(end, int) else self.size
         if self.gaps is not None:
             self.gaps.compare(self.found.problem)
         keys = StretchChecker(source, known).payloads.keys

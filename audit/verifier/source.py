@@ -175,12 +175,13 @@ class PostgresSource:
 
     def broken(self) -> list[str]:
         """Indexes against tables, where the server has `amcheck`."""
-        if not self._amcheck():
+        where = self._amcheck()
+        if not where:
             return []
         lines = []
         for (name,) in self.rows(_CHECKABLE):
             try:
-                self.rows("SELECT bt_index_check(?::text::regclass, true)", (name,))
+                self.rows(f"SELECT {where}.bt_index_check(?::text::regclass, true)", (name,))
             except SourceError as error:
                 lines.append(f"index {name}: {error}")
         return lines
@@ -191,12 +192,21 @@ class PostgresSource:
             return []
         return ["indexes were not compared with their tables: the server's extension amcheck is not installed in this database"]
 
-    def _amcheck(self) -> bool:
-        return bool(self.rows("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'"))
+    def _amcheck(self) -> str:
+        """The schema that the extension is in; empty where it is not."""
+        found = self.rows(
+            "SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+            "WHERE e.extname = 'amcheck'"
+        )
+        return str(found[0][0]) if found else ""
 
     def share(self) -> str:
-        """A snapshot that lives as long as this transaction."""
-        return str(self.rows("SELECT pg_export_snapshot()")[0][0])
+        """A snapshot that lives as long as this transaction. Inside a savepoint none can be had."""
+        self._run("RELEASE SAVEPOINT verifier")
+        with self._errors(recover=False):
+            found = self._driver.execute("SELECT pg_export_snapshot()").fetchone()[0]
+        self._run("SAVEPOINT verifier")
+        return str(found)
 
     @contextmanager
     def _errors(self, *, recover: bool = True) -> Iterator[None]:
