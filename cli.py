@@ -88,7 +88,9 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 
 Policies = Annotated[list[str] | None, typer.Option("--policy", help=f"Policy file or pack name. Default: {DEFAULT_POLICY}.")]
-LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]
+LedgerUrl = Annotated[
+    str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
+]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
 RedactionKeyFile = Annotated[
     Path | None,

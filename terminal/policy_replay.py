@@ -62,7 +62,9 @@ def policy_replay(
     filters: Annotated[
         list[str] | None, typer.Argument(help="tenant:acme stage:output action:allow …, as for `audit query`.")
     ] = None,
-    ledger: Annotated[str, typer.Option("--ledger", help="Whose decisions: an SQLAlchemy URL.")] = DEFAULT_LEDGER,
+    ledger: Annotated[
+        str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Whose decisions: an SQLAlchemy URL.")
+    ] = DEFAULT_LEDGER,
     since: Annotated[str | None, typer.Option(help="7d, 12h, 2w, a day or a time.")] = None,
     until: Annotated[str | None, typer.Option(help="A day, which counts, or a time.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the newest decisions.")] = None,

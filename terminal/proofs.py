@@ -17,7 +17,9 @@ PROVEN, NOT_PROVEN, WRONG_SIGNATURE = 0, 2, 4
 """What `verify` of a proof file ends with."""
 _MAX_KEYS = 100_000
 
-LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]
+LedgerUrl = Annotated[
+    str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
+]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
 LogKeyFile = Annotated[
     Path | None, typer.Option("--log-key-file", help="Key that checkpoints are signed with; beside the ledger by default.")

@@ -42,8 +42,8 @@ _ORDINARY = {
 }
 _NO_TABLE = "42P01"
 _KEPT = (
-    "the table of keys was written anew, but PostgreSQL keeps what was deleted in its write-ahead log, in replicas and in backups "
-    "until those are recycled"
+    "the table of keys was written anew, but PostgreSQL keeps what was deleted in its write-ahead log, in replicas and in "
+    "backups until those are recycled"
 )
 _GONE = ("08", "57P")
 """What the server says when it goes, comes, or was away."""
