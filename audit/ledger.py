@@ -20,18 +20,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
-from audit.body import ACTIVATION, activation_body, bank_change_body, decision_body, rollout_body, rollout_fault
+from audit.body import ACTIVATION, activation_body, bank_change_body, rollout_body, rollout_fault
 from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
 from audit.events import Event, event_body
 from audit.keyring import Keyring
 from audit.models import BANK_DIGEST, tables
-from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
+from audit.transaction import Draft, decision_draft, draft_of, insert_entries, open_database, read_head, swap_head
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
 from guard.types import BankChange, Decision, Receipt, Rollout
@@ -108,16 +108,18 @@ class SqlLedger:
 
         `unless`: as in `record`.
         """
+        committer = self._mine()
         if _payload_size(decision) > _LARGE:
             draft = await asyncio.to_thread(self._draft, decision)
         else:
             draft = self._draft(decision)
         draft.unless = unless
-        return _receipt(await self._mine().submit_async(draft))
+        return _receipt(await committer.submit_async(draft))
 
     def append_sync(self, decision: Decision, /) -> Receipt:
         """`append` for callers without an event loop."""
-        return _receipt(self._mine().submit(self._draft(decision)).result())
+        committer = self._mine()
+        return _receipt(committer.submit(self._draft(decision)).result())
 
     async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
         """Record a policy document, once a revision. Raises LedgerError, also when `revision` is not its SHA-256."""
@@ -225,7 +227,7 @@ class SqlLedger:
             else:
                 sealed.append(vault.seal(decision.id.bytes, "released", key, released.payload()))
                 payloads["released"] = sealed[-1].commitment
-        draft = draft_of(decision_body(decision, payloads, copy_tags(vault, decision)))
+        draft = decision_draft(decision, payloads, copy_tags(vault, decision))
         draft.sealed, draft.decision, draft.master = tuple(sealed), decision.id, vault.key_id
         if decision.fingerprint and released is not None:
             hidden = vault.seal_fingerprint(decision.id.bytes, key, decision.fingerprint)
@@ -272,28 +274,15 @@ class SqlLedger:
         connection = self._connect()
         with connection.begin():
             self._check_file()
-            size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()
-            peaks = peaks_of(connection, size, frontier)
+            size, frontier = read_head(connection)
             known = self._known_revisions(connection, drafts)
-            registered = _known_changes(connection, drafts)
-            answers: list[LedgerError | Draft | None] = []
-            accepted: list[Draft] = []
-            for draft in drafts:
-                if (draft.activates and draft.activates in known) or (draft.registers and draft.registers in registered):
-                    answers.append(None)
-                    continue
-                answers.append(_objection(connection, draft, known, accepted) or draft)
-                if answers[-1] is draft:
-                    known |= {draft.activates} - {""}
-                    registered |= {draft.registers} - {""}
-                    accepted.append(draft)
-                    if draft.effect is not None:
-                        draft.effect(connection)
+            answers = _answers(connection, drafts, known)
+            accepted = [answer for answer in answers if isinstance(answer, Draft)]
             if size != self._followed:  # another process wrote, which may have changed the key
                 self.keyring.follow(connection)
             self._seal_anew(connection, accepted)
             if accepted:
-                peaks, new_size = merkle.extend(peaks, size, [draft.leaf for draft in accepted])
+                peaks, new_size = merkle.extend(merkle.unpack(frontier, size), size, [draft.leaf for draft in accepted])
                 insert_entries(connection, accepted, size)
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
         self._check_file(log=True)
@@ -303,15 +292,15 @@ class SqlLedger:
         for draft in accepted:
             for sealed in draft.sealed:
                 sealed.key.stored = True
-        indices = iter(range(size, size + len(accepted)))
+        indices, new_size = iter(range(size, size + len(accepted))), size + len(accepted)
         return [
-            Receipt(answer.decision, next(indices), answer.leaf, size + len(accepted)) if isinstance(answer, Draft) else answer
+            Receipt(answer.decision, next(indices), answer.leaf, new_size) if isinstance(answer, Draft) else answer
             for answer in answers
         ]
 
     def _known_revisions(self, connection: Connection, drafts: Sequence[Draft]) -> set[str]:
         """Those revisions of the group that the ledger already has."""
-        asked = {draft.activates or draft.revision for draft in drafts if not draft.registers}
+        asked = {draft.activates or draft.revision for draft in drafts if not draft.registers} - {NO_POLICY}
         known = asked & self._activated
         if unknown := asked - known:
             found = select(_ENTRY.c.revision).where(_ENTRY.c.kind == ACTIVATION, _ENTRY.c.revision.in_(unknown))
@@ -321,10 +310,9 @@ class SqlLedger:
     def _seal_anew(self, connection: Connection, drafts: list[Draft]) -> None:
         """Seal anew what nobody could ever open: under a key, or a master key, that another process has replaced since."""
         vault = self.keyring.vault
-        stored = {sealed.key.id for draft in drafts for sealed in draft.sealed if sealed.key.stored}
-        alive = set(connection.execute(select(_KEY.c.id).where(_KEY.c.id.in_(stored))).scalars()) if stored else set()
+        gone = _destroyed(connection, {sealed.key.id for draft in drafts for sealed in draft.sealed if sealed.key.stored})
         for place, draft in enumerate(drafts):
-            lost = [sealed.key for sealed in draft.sealed if sealed.key.stored and sealed.key.id not in alive]
+            lost = [sealed.key for sealed in draft.sealed if sealed.key.id in gone] if gone else []
             if draft.again is not None and (lost or (draft.sealed and draft.master != vault.key_id)):
                 for key in lost:
                     vault.forget(key)
@@ -353,11 +341,41 @@ class SqlLedger:
             )
 
 
+def _destroyed(connection: Connection, keys: set[str]) -> set[str]:
+    """Those of some subject keys that the ledger has no more."""
+    there = _KEY.c.id.in_(keys)
+    if not keys or connection.execute(select(func.count()).where(there)).scalar_one() == len(keys):
+        return set()
+    return keys - set(connection.execute(select(_KEY.c.id).where(there)).scalars())
+
+
 def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
     """A group cut so that a draft that looks at the log, or changes more than it, is alone in its transaction."""
     for alone, group in groupby(drafts, key=lambda draft: draft.alone):
         part = list(group)
         yield from ([draft] for draft in part) if alone else (part,)
+
+
+def _answers(connection: Connection, drafts: Sequence[Draft], known: set[str]) -> list[LedgerError | Draft | None]:
+    """Each draft that is recorded, why it is not, or None for what is there already; `known` gains what they activate."""
+    registered = _known_changes(connection, drafts)
+    answers: list[LedgerError | Draft | None] = []
+    accepted: list[Draft] = []
+    for draft in drafts:
+        if draft.plain and draft.revision in known:
+            answer: LedgerError | Draft | None = draft
+        elif (draft.activates and draft.activates in known) or (draft.registers and draft.registers in registered):
+            answer = None
+        else:
+            answer = _objection(connection, draft, known, accepted) or draft
+        answers.append(answer)
+        if answer is draft:
+            accepted.append(draft)
+            known |= {draft.activates} - {""}
+            registered |= {draft.registers} - {""}
+            if draft.effect is not None:
+                draft.effect(connection)
+    return answers
 
 
 def _objection(connection: Connection, draft: Draft, known: set[str], accepted: Sequence[Draft]) -> LedgerError | None:

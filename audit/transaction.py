@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from audit import merkle
 from audit.body import config_body
 from audit.canonical import dumps
 from audit.database import clear_errors
+from audit.insert import insert_rows
 from audit.keyring import NEVER, Keyring, key_in_force, settle
 from audit.keys import make_master_key, need_master_key
-from audit.models import FINGERPRINT, LATER, LATER_INDEXES, SCHEMA_VERSION, TRIGGERS, metadata, project, tables, terms
-from audit.vault import Key, Sealed, Vault
+from audit.models import (
+    ENTRY_COLUMNS,
+    FINGERPRINT,
+    LATER,
+    LATER_INDEXES,
+    SCHEMA_VERSION,
+    TRIGGERS,
+    metadata,
+    project,
+    tables,
+    terms,
+)
+from audit.vault import Sealed, Vault
+from audit.written import decision_entry, decision_terms
 from guard.errors import LedgerError
 from guard.keyfile import sync_folder
-from guard.types import Rollout
+from guard.types import Decision, Rollout
 
 NIL = UUID(int=0)
 
@@ -34,7 +47,7 @@ class Draft:
 
     leaf: bytes
     columns: dict[str, Any]
-    """Those of `entry` but `idx`."""
+    """Those of `entry` but `idx`, in the table's order."""
     terms: set[tuple[str, str]]
     sealed: tuple[Sealed, ...] = ()
     revision: str = ""
@@ -55,6 +68,11 @@ class Draft:
     """The row of `fingerprint` but its `idx`; empty for none. Sealed under the key of `sealed`."""
     again: Callable[[], Draft] | None = field(default=None, repr=False)
     """Makes it anew, should its subject key have been destroyed meanwhile."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but its revision has to be looked at: so with nearly every decision."""
+        return not (self.activates or self.registers or self.rolls_out or self.unless or self.effect)
 
     @property
     def alone(self) -> bool:
@@ -94,7 +112,7 @@ def open_database(engine: Engine, path: Path, key_file: Path | None) -> Keyring:
             )
         vault.remember(known.old_tags)
         settle(path, key_file, known.key_id)
-        peaks_of(connection, *connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one())
+        read_head(connection)
         _add_tables(connection, missing)
         _add_indexes(connection, LATER_INDEXES - names)
         return Keyring(path, key_file, vault, known.since)
@@ -135,19 +153,29 @@ def draft_of(body: dict[str, Any]) -> Draft:
     """Everything that follows from a body."""
     data = dumps(body)
     leaf = merkle.leaf_hash(data)
-    return Draft(leaf, {**project(body), "leaf": leaf, "body": data}, terms(body))
+    columns = {**project(body), "leaf": leaf, "body": data}
+    return Draft(leaf, {name: columns[name] for name in ENTRY_COLUMNS[1:]}, terms(body))
 
 
-def peaks_of(connection: Connection, size: int, frontier: bytes) -> list[bytes]:
-    """The frontier, after a look at whether it can be right. Raises LedgerError: nothing is built on a damaged ledger."""
-    last = connection.exec_driver_sql("SELECT max(idx) FROM entry").scalar()
+def decision_draft(decision: Decision, payloads: Mapping[str, Mapping[str, Any]], copies: Mapping[str, str]) -> Draft:
+    """`draft_of` the decision's body, in half the time. Raises LedgerError for a value that a body cannot hold."""
+    leaf, columns = decision_entry(decision, payloads, copies)
+    return Draft(leaf, columns, decision_terms(decision, copies))
+
+
+_READ = select(_HEAD.c.size, _HEAD.c.frontier, select(func.max(_ENTRY.c.idx)).scalar_subquery())
+
+
+def read_head(connection: Connection) -> tuple[int, bytes]:
+    """Size and frontier, after a look at whether they can be right. Raises LedgerError: nothing is built on damage."""
+    size, frontier, last = connection.execute(_READ).one()
     try:
-        peaks = merkle.unpack(frontier, size)
+        merkle.unpack(frontier, size)
     except (ValueError, TypeError) as error:
         raise _damaged(str(error)) from None
     if last is None or last + 1 != size:
         raise _damaged(f"the head says {size} entries, and the last index is {last}")
-    return peaks
+    return size, frontier
 
 
 def _damaged(why: str) -> LedgerError:
@@ -156,34 +184,29 @@ def _damaged(why: str) -> LedgerError:
 
 def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) -> None:
     """Add entries with their terms, payloads, fingerprints and new subject keys, numbered from `start`."""
-    numbered = list(enumerate(drafts, start))
-    connection.execute(insert(_ENTRY), [{"idx": idx, **draft.columns} for idx, draft in numbered])
-    rows = [{"idx": idx, "name": name, "value": value} for idx, draft in numbered for name, value in sorted(draft.terms)]
-    if rows:
-        connection.execute(insert(_TERM), rows)
-    keys: dict[str, Key] = {}
-    payloads = []
-    for idx, draft in numbered:
+    entries: list[tuple[Any, ...]] = []
+    facts: list[tuple[Any, ...]] = []
+    payloads: list[tuple[Any, ...]] = []
+    prints: list[tuple[Any, ...]] = []
+    keys: dict[str, tuple[Any, ...]] = {}
+    for idx, draft in enumerate(drafts, start):
+        entries.append((idx, *draft.columns.values()))
+        facts += [(idx, name, value) for name, value in sorted(draft.terms)]
         for sealed in draft.sealed:
-            if not sealed.key.stored:
-                keys[sealed.key.id] = sealed.key
-            payloads.append(
-                {
-                    "idx": idx,
-                    "part": sealed.part,
-                    "key": sealed.key.id,
-                    "nonce": sealed.nonce,
-                    "wrapped": sealed.wrapped,
-                    "ciphertext": sealed.ciphertext,
-                }
-            )
-    if keys:
-        rows = [{"id": key.id, "tenant": key.tenant, "subject": key.subject, "wrapped": key.wrapped} for key in keys.values()]
-        connection.execute(insert(_KEY), rows)
-    if payloads:
-        connection.execute(insert(_PAYLOAD), payloads)
-    if prints := [{"idx": idx, **draft.fingerprint} for idx, draft in numbered if draft.fingerprint]:
-        connection.execute(insert(FINGERPRINT), prints)
+            key = sealed.key
+            if not key.stored:
+                keys[key.id] = (key.id, key.tenant, key.subject, key.wrapped)
+            payloads.append((idx, sealed.part, key.id, sealed.nonce, sealed.wrapped, sealed.ciphertext))
+        if draft.fingerprint:
+            prints.append((idx, *(draft.fingerprint[name] for name in ("decision", "key", "sealed"))))
+    for table, rows in (
+        (_ENTRY, entries),
+        (_TERM, facts),
+        (_KEY, tuple(keys.values())),
+        (_PAYLOAD, payloads),
+        (FINGERPRINT, prints),
+    ):
+        insert_rows(connection, table, rows)
 
 
 def swap_head(connection: Connection, size: int, frontier: bytes, new_size: int, new_frontier: bytes) -> None:
