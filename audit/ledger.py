@@ -10,6 +10,7 @@ Several processes may write to one ledger.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
@@ -28,7 +29,9 @@ from audit.body import ACTIVATION, activation_body, bank_change_body, rollout_bo
 from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.events import Event, event_body
+from audit.findable import findable
 from audit.keyring import Keyring
+from audit.line import Line
 from audit.models import BANK_DIGEST, tables
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.transaction import Draft, decision_draft, draft_of, insert_entries, open_database, read_head, swap_head
@@ -43,6 +46,8 @@ BUSY_MS = 5000
 NO_POLICY = "none"
 """Stands for the revision of a refusal that was made without a policy."""
 STALL_S = 5.0
+RECONNECT_S = 15.0
+"""Seconds that the writer tries to find out what became of a commit whose answer was lost."""
 _LARGE = 65_536
 """Bytes of payload from which encrypting leaves the event loop."""
 
@@ -83,6 +88,18 @@ def open_ledger(
     return SqlLedger(engine, store, keyring, queue_size, group_size, linger_ms / 1000)
 
 
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A commit that was asked for."""
+
+    size: int
+    """Of the tree before."""
+    accepted: list[Draft]
+    answers: list[LedgerError | Draft | None]
+    known: set[str]
+    """Revisions whose documents are there then."""
+
+
 class SqlLedger:
     """A ledger in a database; satisfies `guard.protocols.Ledger`. Safe to use from several threads and event loops."""
 
@@ -95,12 +112,15 @@ class SqlLedger:
         """The size up to which the log is known to hold no newer master key; -1: look."""
         self._process = os.getpid()
         self._activated: set[str] = set()
-        self._connection: Connection | None = None
+        self._line = Line(engine, store)
+        self._seen = 0
+        """The largest size that a commit here led to."""
+        self._unanswered: _Commit | None = None
         self._identity = ""
         self._mark = store.mark()
         self._reader = store.reader()
         self._committer: Committer[Draft, Receipt | None] = Committer(
-            self._commit, capacity=queue_size, group=group_size, linger=linger
+            self._commit, self._probe, capacity=queue_size, group=group_size, linger=linger
         )
 
     async def append(self, decision: Decision, /, unless: Check | None = None) -> Receipt:
@@ -203,7 +223,7 @@ class SqlLedger:
     def close(self, timeout: float = 30.0) -> None:
         """Commit what waits and let go of the file. `timeout`: seconds."""
         self._committer.close(timeout)
-        self._disconnect()
+        self._line.drop()
 
     def __enter__(self) -> Self:
         return self
@@ -221,7 +241,7 @@ class SqlLedger:
         """Everything of an entry that does not depend on its index."""
         content, released = decision.content, decision.released
         vault = self.keyring.vault
-        key = vault.key(decision.request.tenant, decision.request.subject)
+        key = vault.key(findable(decision.request.tenant), findable(decision.request.subject))
         sealed: list[Sealed] = []
         payloads: dict[str, dict[str, Any]] = {}
         plaintext = content.payload() if content is not None else None
@@ -261,12 +281,12 @@ class SqlLedger:
         try:
             with self.store.clear_errors("write to the ledger"):
                 try:
-                    return self._transaction(drafts)
+                    return self._lasting(drafts)
                 except IntegrityError as error:
                     if len(drafts) == 1:
                         return [LedgerError(f"the ledger refused an entry: {error.orig}")]
         except LedgerError:
-            self._disconnect()  # whatever state it was in, the next group begins with a new one
+            self._line.drop()  # whatever state it was in, the next group begins with a new one
             raise
         return [answer for draft in drafts for answer in self._commit([draft])]
 
@@ -277,13 +297,64 @@ class SqlLedger:
         except LedgerError as error:
             return [error] * len(drafts)
 
-    def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
-        connection = self._connect()
+    def _lasting(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
+        """A transaction that outlasts a lost connection: done again, unless its commit turns out to have been done."""
+        try:
+            return self._transaction(drafts)
+        except Exception as error:
+            if not self.store.lost(error):
+                raise
+            unanswered, self._unanswered = self._unanswered, None
+            with contextlib.suppress(LedgerError):
+                self._line.drop()
+        if unanswered is not None and self._was_done(unanswered):
+            return self._answers(unanswered)
+        return self._transaction(drafts)
+
+    def _was_done(self, commit: _Commit) -> bool:
+        """Whether a commit whose answer was lost was done: once the write lock is ours, it was or never will be.
+
+        Raises LedgerError when that cannot be found out: then nothing of it is acknowledged, and it may be in the log.
+        """
+        connection = self._line.patiently(RECONNECT_S)
+        mine = _ENTRY.c.idx >= commit.size, _ENTRY.c.idx < commit.size + len(commit.accepted)
         with connection.begin():
+            found = connection.execute(select(_ENTRY.c.leaf).where(*mine).order_by(_ENTRY.c.idx)).scalars()
+            return bool(commit.accepted) and [bytes(leaf) for leaf in found] == [draft.leaf for draft in commit.accepted]
+
+    def _probe(self) -> None:
+        """A commit without an entry, after one that failed: it writes, so that it succeeds when the next one will."""
+        try:
+            with self.store.clear_errors("write to the ledger"):
+                connection = self._line.connection()
+                with connection.begin():
+                    self._check_file()
+                    self._head(connection)
+                    connection.execute(update(_HEAD).values(size=_HEAD.c.size))
+        except LedgerError:
+            with contextlib.suppress(LedgerError):
+                self._line.drop()
+            raise
+
+    def _head(self, connection: Connection) -> tuple[int, bytes]:
+        """Size and frontier. Raises LedgerError for a head that cannot be, or is older than what was acknowledged."""
+        size, frontier = read_head(connection)
+        if size < self._seen:
+            raise LedgerError(
+                f"{self.store.name} has {size} entries, expected at least the {self._seen} that were acknowledged: it was "
+                "restored from an older copy, or a replica took over that lags behind",
+                advice="Run `genguard audit verify --anchor FILE`; nothing is written. To go on all the same, open it again.",
+            )
+        return size, frontier
+
+    def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
+        connection = self._line.connection()
+        transaction = connection.begin()
+        try:
             self._check_file()
-            size, frontier = read_head(connection)
+            size, frontier = self._head(connection)
             known = self._known_revisions(connection, drafts)
-            answers = _answers(connection, drafts, known)
+            answers = _judged(connection, drafts, known)
             accepted = [answer for answer in answers if isinstance(answer, Draft)]
             if size != self._followed:  # another process wrote, which may have changed the key
                 self.keyring.follow(connection)
@@ -292,17 +363,28 @@ class SqlLedger:
                 peaks, new_size = merkle.extend(merkle.unpack(frontier, size), size, [draft.leaf for draft in accepted])
                 insert_entries(connection, accepted, size)
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
+        except BaseException:
+            transaction.rollback()
+            raise
+        self._unanswered = _Commit(size, accepted, answers, known)
+        transaction.commit()
+        done, self._unanswered = self._unanswered, None
         self._check_file(log=True)
-        self._activated |= known
-        own_change = any(draft.effect is not None for draft in accepted)
-        self._followed = -1 if own_change else size + len(accepted)
-        for draft in accepted:
+        return self._answers(done)
+
+    def _answers(self, done: _Commit) -> Sequence[Receipt | LedgerError | None]:
+        """What each draft of a commit that was done is answered."""
+        self._activated |= done.known
+        own_change = any(draft.effect is not None for draft in done.accepted)
+        self._seen = done.size + len(done.accepted)
+        self._followed = -1 if own_change else self._seen
+        for draft in done.accepted:
             for sealed in draft.sealed:
                 sealed.key.stored = True
-        indices, new_size = iter(range(size, size + len(accepted))), size + len(accepted)
+        indices = iter(range(done.size, self._seen))
         return [
-            Receipt(answer.decision, next(indices), answer.leaf, new_size) if isinstance(answer, Draft) else answer
-            for answer in answers
+            Receipt(answer.decision, next(indices), answer.leaf, self._seen) if isinstance(answer, Draft) else answer
+            for answer in done.answers
         ]
 
     def _known_revisions(self, connection: Connection, drafts: Sequence[Draft]) -> set[str]:
@@ -328,17 +410,6 @@ class SqlLedger:
                 draft.fingerprint = fresh.fingerprint
                 drafts[place] = draft
 
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        return self._connection
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with self.store.clear_errors("close the ledger"):
-                connection.close()
-
     def _check_file(self, *, log: bool = False) -> None:
         """Raise LedgerError when the open file is no longer the one of that name: SQLite would write into the void."""
         if self.store.replaced(self._mark, log=log):
@@ -363,7 +434,7 @@ def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
         yield from ([draft] for draft in part) if alone else (part,)
 
 
-def _answers(connection: Connection, drafts: Sequence[Draft], known: set[str]) -> list[LedgerError | Draft | None]:
+def _judged(connection: Connection, drafts: Sequence[Draft], known: set[str]) -> list[LedgerError | Draft | None]:
     """Each draft that is recorded, why it is not, or None for what is there already; `known` gains what they activate."""
     registered = _known_changes(connection, drafts)
     answers: list[LedgerError | Draft | None] = []

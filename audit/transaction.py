@@ -155,7 +155,7 @@ def read_head(connection: Connection) -> tuple[int, bytes]:
         raise _damaged(str(error)) from None
     if last is None or last + 1 != size:
         raise _damaged(f"the head says {size} entries, and the last index is {last}")
-    return size, frontier
+    return size, bytes(frontier)
 
 
 def _damaged(why: str) -> LedgerError:

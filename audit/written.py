@@ -13,6 +13,7 @@ from typing import Any
 
 from audit.body import BODY_VERSION, DECISION, decision_body, time_string
 from audit.canonical import MAX_INTEGER, dumps
+from audit.findable import MOST, findable
 from audit.merkle import leaf_hash
 from audit.models import COPY_TAGS, REVIEWED
 from guard.types import (
@@ -33,6 +34,9 @@ from guard.types import (
     Span,
     Verdict,
 )
+
+_SHORT = MOST // 4
+"""Characters of a text that cannot be too long, whatever they are."""
 
 
 def decision_entry(
@@ -55,32 +59,37 @@ def decision_entry(
         "body": data,
         "time": time,
         "decision": name,
-        "request": request.id,
-        "tenant": request.tenant,
-        "actor": request.actor,
-        "subject": request.subject,
+        "request": _findable(request.id),
+        "tenant": _findable(request.tenant),
+        "actor": _findable(request.actor),
+        "subject": _findable(request.subject),
         "stage": str(context.stage),
         "modality": str(context.modality),
-        "generator": context.generator,
-        "model": decision.content.origin.model if decision.content is not None else "",
+        "generator": _findable(context.generator),
+        "model": _findable(decision.content.origin.model) if decision.content is not None else "",
         "action": str(verdict.action),
-        "policy": verdict.policy,
+        "policy": _findable(verdict.policy),
         "version": verdict.version,
-        "revision": verdict.revision,
+        "revision": _findable(verdict.revision),
         "parent": str(decision.parent) if decision.parent is not None else None,
     }
 
 
 def decision_terms(decision: Decision, copies: Mapping[str, str]) -> set[tuple[str, str]]:
     """`terms(decision_body(...))`."""
-    found = {("rule", fired.rule) for fired in decision.verdict.fired}
-    found.update([("category", fired.category) for fired in decision.verdict.fired])
-    found.update([("mark", mark.payload) for mark in decision.marks if mark.payload])
+    found = {("rule", _findable(fired.rule)) for fired in decision.verdict.fired}
+    found.update([("category", _findable(fired.category)) for fired in decision.verdict.fired])
+    found.update([("mark", _findable(mark.payload)) for mark in decision.marks if mark.payload])
     found.update([("shadow", shadow.verdict.action.value) for shadow in decision.shadows])
-    found.update([(name, tag) for name, tag in copies.items() if name in COPY_TAGS])
+    found.update([(name, _findable(tag)) for name, tag in copies.items() if name in COPY_TAGS])
     if decision.reviewed is not None:
         found.add((REVIEWED, str(decision.reviewed.held)))
     return found
+
+
+def _findable(text: str) -> str:
+    """`findable`, which nearly every text is as it is. Other types that a body may hold stay as they are, too."""
+    return text if type(text) is not str or (len(text) <= _SHORT and "\x00" not in text) else findable(text)
 
 
 def _decision(one: Decision, name: str, time: str, payloads: Mapping[str, Mapping[str, Any]], copies: Mapping[str, str]) -> str:

@@ -45,7 +45,7 @@ from guard.types import (
     Verdict,
 )
 
-TRICKY = ("", '"', "\\", "/", "\x00\x1f\x7f", "\u2028\u2029", "é", "e\u0301", "\ufeff", "\uffff", "\U0001f600", "\b\f\n\r\t")
+TRICKY = ("", '"', "\\", "/", "\x00\x1f\x7f", "\u2028\u2029", "é", "e\u0301", "\ufeff", "\uffff", "\U0001f600", "\b\f\n\r\t", "n" * 300, "é" * 600)
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12) | st.sampled_from(TRICKY)
 NUMBER = st.integers(-MAX_INTEGER, MAX_INTEGER) | st.integers(0, 1000)
 ZONES = st.sampled_from([UTC, timezone(timedelta(0)), timezone(timedelta(hours=5, minutes=45)), timezone(-timedelta(hours=8))])
