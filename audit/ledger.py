@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -39,7 +40,7 @@ from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
 from guard.types import BankChange, Decision, Receipt, Rollout
 
-GROUP = 256
+GROUP = 512
 LINGER_MS = 20
 QUEUE = 4096
 BUSY_MS = 5000
@@ -260,7 +261,7 @@ class SqlLedger:
             hidden = vault.seal_fingerprint(decision.id.bytes, key, decision.fingerprint)
             draft.fingerprint = {"decision": str(decision.id), "key": key.id, "sealed": hidden}
         draft.revision = decision.verdict.revision or _no_revision(decision)
-        draft.again = lambda: self._draft(decision)
+        draft.again = partial(self._draft, decision)
         return draft
 
     def _activation(self, policy: str, version: int, revision: str, document: str) -> Draft:
