@@ -179,20 +179,25 @@ async def closed(ledger: SqlLedger, load: Load, decisions: Iterator[Decision]) -
 async def opened(ledger: SqlLedger, load: Load, decisions: Iterator[Decision]) -> Run:
     """Appends arrive by the clock."""
     taken: list[float] = []
+    total, sent, done = int(load.offered * load.seconds), 0, asyncio.Event()
 
     async def one(decision: Decision, due: float) -> None:
         await ledger.append(decision)
         taken.append(time.perf_counter() - due)
+        if len(taken) == total:
+            done.set()
 
-    started, used, sent, tasks = time.perf_counter(), time.process_time(), 0, []
-    total = int(load.offered * load.seconds)
+    started, used = time.perf_counter(), time.process_time()
+    running: set[asyncio.Task[None]] = set()
     while sent < total:
         due = min(total, int((time.perf_counter() - started) * load.offered))
         for decision in islice(decisions, due - sent):
-            tasks.append(asyncio.create_task(one(decision, started + sent / load.offered)))
+            task = asyncio.create_task(one(decision, started + sent / load.offered))
+            running.add(task)
+            task.add_done_callback(running.discard)
             sent += 1
-        await asyncio.sleep(0.001)
-    await asyncio.gather(*tasks)
+        await asyncio.sleep(0.002)
+    await asyncio.wait_for(done.wait(), 60)
     return _run(taken, started, used)
 
 
