@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 
@@ -45,7 +45,22 @@ from guard.types import (
     Verdict,
 )
 
-TRICKY = ("", '"', "\\", "/", "\x00\x1f\x7f", "\u2028\u2029", "é", "e\u0301", "\ufeff", "\uffff", "\U0001f600", "\b\f\n\r\t", "n" * 300, "é" * 600)
+TRICKY = (
+    "",
+    '"',
+    "\\",
+    "/",
+    "\x00\x1f\x7f",
+    "\u2028\u2029",
+    "é",
+    "e\u0301",
+    "\ufeff",
+    "\uffff",
+    "\U0001f600",
+    "\b\f\n\r\t",
+    "n" * 300,
+    "é" * 600,
+)
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12) | st.sampled_from(TRICKY)
 NUMBER = st.integers(-MAX_INTEGER, MAX_INTEGER) | st.integers(0, 1000)
 ZONES = st.sampled_from([UTC, timezone(timedelta(0)), timezone(timedelta(hours=5, minutes=45)), timezone(-timedelta(hours=8))])
@@ -124,6 +139,32 @@ def test_the_examples_get_the_same_entry(action):
     made = decision(action)
     draft, slow = decision_draft(made, PAYLOADS, {}), draft_of(decision_body(made, PAYLOADS))
     assert (draft.leaf, draft.columns, draft.terms) == (slow.leaf, slow.columns, slow.terms)
+
+
+NOT_RECORDED = {"Content": {"making", "turns"}, "Context": {"time"}, "Decision": {"fingerprint"}}
+KNOWN = {
+    Match: 9,
+    Finding: 6,
+    CheckResult: 9,
+    FiredRule: 7,
+    Edit: 5,
+    Verdict: 8,
+    Request: 6,
+    Origin: 4,
+    Context: 6,
+    Mark: 5,
+    Shadow: 2,
+    Reviewed: 6,
+    Content: 6,
+    Decision: 12,
+}
+
+
+@pytest.mark.parametrize("made", list(KNOWN), ids=lambda made: made.__name__)
+def test_a_new_field_is_written_both_ways(made):
+    """Whoever records another field adds it to `audit.body`, to `audit.written`, to the strategies above, and here."""
+    recorded = {one.name for one in fields(made)} - NOT_RECORDED.get(made.__name__, set())
+    assert len(recorded) == KNOWN[made]
 
 
 def broken(made: Decision, **change: object) -> Decision:
