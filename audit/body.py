@@ -268,7 +268,7 @@ def time_string(time: datetime) -> str:
     if time.tzinfo is None:
         raise LedgerError("found a time without a zone, expected UTC")
     moment = time if time.tzinfo is UTC else time.astimezone(UTC)
-    return f"{moment.isoformat(timespec='microseconds')[:-6]}Z"
+    return moment.isoformat("T", "microseconds")[:-6] + "Z"
 
 
 def time_from(text: str) -> datetime:

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, Text, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
@@ -56,6 +56,8 @@ Check = Callable[[Connection], str]
 Effect = Callable[[Connection], None]
 
 _ENTRY, _TERM, _HEAD, _LEDGER, _, _KEY = tables()
+_THERE = select(_KEY.c.id).where(_KEY.c.id.in_(bindparam("keys", expanding=True, type_=Text())))
+_COUNTED = _THERE.with_only_columns(func.count())
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,10 +435,10 @@ class SqlLedger:
 
 def _destroyed(connection: Connection, keys: set[str]) -> set[str]:
     """Those of some subject keys that the ledger has no more."""
-    there = _KEY.c.id.in_(keys)
-    if not keys or connection.execute(select(func.count()).where(there)).scalar_one() == len(keys):
+    asked = {"keys": list(keys)}
+    if not keys or connection.execute(_COUNTED, asked).scalar_one() == len(keys):
         return set()
-    return keys - set(connection.execute(select(_KEY.c.id).where(there)).scalars())
+    return keys - set(connection.execute(_THERE, asked).scalars())
 
 
 def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
@@ -543,4 +545,5 @@ def _not_activated(draft: Draft) -> LedgerError:
 
 
 def _payload_size(decision: Decision) -> int:
-    return sum(content.length for content in (decision.content, decision.released) if content is not None)
+    content, released = decision.content, decision.released
+    return (content.length if content is not None else 0) + (released.length if released is not None else 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 
 from audit import merkle
 from audit.body import config_body
@@ -178,8 +178,17 @@ def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) 
         store.insert(connection, table, rows)
 
 
+_SWAP = (
+    update(_HEAD)
+    .where(_HEAD.c.id == 1, _HEAD.c.size == bindparam("old_size"), _HEAD.c.frontier == bindparam("old_frontier"))
+    .values(size=bindparam("new_size"), frontier=bindparam("new_frontier"))
+)
+
+
 def swap_head(connection: Connection, size: int, frontier: bytes, new_size: int, new_frontier: bytes) -> None:
     """Compare-and-swap the head. Raises LedgerError when it is not what was read."""
-    swap = update(_HEAD).where(_HEAD.c.id == 1, _HEAD.c.size == size, _HEAD.c.frontier == frontier)
-    if connection.execute(swap.values(size=new_size, frontier=new_frontier)).rowcount != 1:
+    swapped = connection.execute(
+        _SWAP, {"old_size": size, "old_frontier": frontier, "new_size": new_size, "new_frontier": new_frontier}
+    )
+    if swapped.rowcount != 1:
         raise LedgerError("the head changed under the write lock: another program writes to this database")

@@ -128,8 +128,9 @@ class Vault:
         salt, record_key = random[:SALT_SIZE], random[SALT_SIZE : SALT_SIZE + KEY_SIZE]
         nonce, wrap_nonce = random[-2 * NONCE_SIZE : -NONCE_SIZE], random[-NONCE_SIZE:]
         salted = salt + plaintext
-        ciphertext = AESGCM(record_key).encrypt(nonce, salted, _about(_PAYLOAD, decision, part))
-        wrapped = wrap_nonce + key.cipher.encrypt(wrap_nonce, record_key, _about(_RECORD, decision, part))
+        named = decision + part.encode()
+        ciphertext = AESGCM(record_key).encrypt(nonce, salted, _PAYLOAD + named)
+        wrapped = wrap_nonce + key.cipher.encrypt(wrap_nonce, record_key, _RECORD + named)
         return Sealed(part, key, nonce, wrapped, ciphertext, len(plaintext), sha256(_COMMIT + salted).digest())
 
     def seal_fingerprint(self, decision: bytes, key: Key, fingerprint: bytes) -> bytes:

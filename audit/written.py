@@ -8,6 +8,7 @@ should not be there (a float, an integer beyond 2**53, a text that is not Unicod
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from json.encoder import encode_basestring as _quoted
 from typing import Any
 
@@ -155,11 +156,22 @@ def _request(request: Request) -> str:
 
 def _result(result: CheckResult) -> str:
     scanned = f'"scanned":{_place(result.scanned)},' if result.scanned is not None else ""
+    findings = ",".join(map(_finding, result.findings)) if result.findings else ""
     return (
-        f'{{"check":{_quoted(result.check)},"digest":{_quoted(result.digest)},"error":{_quoted(result.error)},'
-        f'"findings":[{",".join(map(_finding, result.findings))}],"latency_us":{_number(result.latency_us)},{scanned}'
-        f'"status":{_quoted(result.status)},"use":{_quoted(result.use)},"version":{_quoted(result.version)}}}'
+        f"{_begun(result.check, result.digest, result.error)}{findings}"
+        f'],"latency_us":{_number(result.latency_us)},{scanned}{_ended(result.status, result.use, result.version)}'
     )
+
+
+@lru_cache(2048)
+def _begun(check: str, digest: str, error: str) -> str:
+    """What results of one check have in common, up to their findings."""
+    return f'{{"check":{_quoted(check)},"digest":{_quoted(digest)},"error":{_quoted(error)},"findings":['
+
+
+@lru_cache(2048)
+def _ended(status: str, use: str, version: str) -> str:
+    return f'"status":{_quoted(status)},"use":{_quoted(use)},"version":{_quoted(version)}}}'
 
 
 def _finding(finding: Finding) -> str:
@@ -224,7 +236,7 @@ def _place(place: Place) -> str:
 
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
-    return f"[{','.join([f'[{_quoted(name)},{_quoted(value)}]' for name, value in pairs])}]"
+    return f"[{','.join([f'[{_quoted(name)},{_quoted(value)}]' for name, value in pairs])}]" if pairs else "[]"
 
 
 def _number(value: int) -> int:
