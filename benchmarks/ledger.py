@@ -391,7 +391,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
     print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version} (WAL, synchronous=FULL), groups of {GROUP}")
-    with tempfile.TemporaryDirectory(dir=options.folder) as name, places(Path(name), options.postgres) as place:
+    with tempfile.TemporaryDirectory(dir=Path(options.folder).resolve()) as name, places(Path(name), options.postgres) as place:
         print(f"fdatasync of {flushes(Path(name))}")
         for kind in ("small", "typical", "large"):
             prices(*place(), kind)

@@ -113,6 +113,7 @@ class PostgresStore:
         @event.listens_for(engine, "connect")
         def _(connection: Any, _record: object) -> None:
             _insist_on_durability(connection)
+            _compress_quickly(connection)
 
         @event.listens_for(engine, "begin")
         def _(connection: Connection) -> None:
@@ -275,6 +276,16 @@ def _insist_on_durability(connection: Any) -> None:
             )
         if commit == "off":
             cursor.execute("SET synchronous_commit = on")
+    connection.commit()
+
+
+def _compress_quickly(connection: Any) -> None:
+    """Bodies by LZ4 where the server has it: as small as by its own method, which takes a quarter of its time for an entry."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config(name, 'lz4', false) FROM pg_settings "
+            "WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)"
+        )
     connection.commit()
 
 
