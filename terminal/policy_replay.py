@@ -202,11 +202,11 @@ def _rescore(replay: Replay, run: _Run, key_file: Path | None, *, quiet: bool) -
 def _record_access(draft: Policy, run: _Run, key_file: Path | None) -> None:
     """Content that checks read is content that was opened: the ledger says so first. Without a key nothing will be."""
     from audit.access import record_access
-    from audit.database import database_path
     from audit.keys import find_master_key
     from audit.ledger import open_ledger
+    from audit.stores import open_store
 
-    if find_master_key(database_path(run.ledger), key_file) is None:
+    if find_master_key(open_store(run.ledger), key_file) is None:
         return
     asked = " ".join(f"{'-' if one.excluded else ''}{one.key}:{','.join(map(str, one.values))}" for one in run.filters)
     why = f"replay of policy {draft.id} version {draft.version}: its checks read the content again, and nobody sees it"

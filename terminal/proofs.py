@@ -206,9 +206,9 @@ def signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tup
 
     path, whose = database_path(ledger), own_log_key(ledger, log_key_file)
     anchors = [FileAnchor(one) for one in paths]
-    note = Notary(reader_engine(path), path, whose, anchors).sign()
+    note = Notary(reader_engine(ledger), path, whose, anchors).sign()
     if note is None:  # nothing was added since the newest one
-        note = Notary(reader_engine(path), path, whose).sign()
+        note = Notary(reader_engine(ledger), path, whose).sign()
     assert note is not None, "a ledger has at least its first entry"
     return note, whose
 
