@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -186,12 +186,14 @@ class Committer(Generic[Item, Answer]):
 
 def _deliver(answered: Iterable[tuple[Waiting[Item, Answer], Answer | LedgerError]]) -> None:
     """Answer all; each event loop is woken once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Waiting[Item, Answer], Answer | LedgerError]]] = {}
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[Waiting[Item, Answer], Answer | LedgerError]]] = defaultdict(
+        list
+    )
     for waiting, answer in answered:
         if waiting.loop is None:
             waiting.settle(answer)
         else:
-            by_loop.setdefault(waiting.loop, []).append((waiting, answer))
+            by_loop[waiting.loop].append((waiting, answer))
     for loop, pairs in by_loop.items():
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
             loop.call_soon_threadsafe(_settle, pairs)

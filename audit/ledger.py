@@ -15,17 +15,18 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, Text, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
-from audit.body import ACTIVATION, activation_body, bank_change_body, decision_body, rollout_body, rollout_fault
+from audit.body import ACTIVATION, activation_body, bank_change_body, rollout_body, rollout_fault
 from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.events import Event, event_body
@@ -34,12 +35,12 @@ from audit.keyring import Keyring
 from audit.line import Line
 from audit.models import BANK_DIGEST, tables
 from audit.stores import DEFAULT_URL, Store, open_store
-from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
+from audit.transaction import Draft, decision_draft, draft_of, insert_entries, open_database, read_head, swap_head
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
 from guard.types import BankChange, Decision, Receipt, Rollout
 
-GROUP = 256
+GROUP = 512
 LINGER_MS = 20
 QUEUE = 4096
 BUSY_MS = 5000
@@ -55,6 +56,8 @@ Check = Callable[[Connection], str]
 Effect = Callable[[Connection], None]
 
 _ENTRY, _TERM, _HEAD, _LEDGER, _, _KEY = tables()
+_THERE = select(_KEY.c.id).where(_KEY.c.id.in_(bindparam("keys", expanding=True, type_=Text())))
+_COUNTED = _THERE.with_only_columns(func.count())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +131,18 @@ class SqlLedger:
 
         `unless`: as in `record`.
         """
+        committer = self._mine()
         if _payload_size(decision) > _LARGE:
             draft = await asyncio.to_thread(self._draft, decision)
         else:
             draft = self._draft(decision)
         draft.unless = unless
-        return _receipt(await self._mine().submit_async(draft))
+        return _receipt(await committer.submit_async(draft))
 
     def append_sync(self, decision: Decision, /) -> Receipt:
         """`append` for callers without an event loop."""
-        return _receipt(self._mine().submit(self._draft(decision)).result())
+        committer = self._mine()
+        return _receipt(committer.submit(self._draft(decision)).result())
 
     async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
         """Record a policy document, once a revision. Raises LedgerError, also when `revision` is not its SHA-256."""
@@ -252,13 +257,13 @@ class SqlLedger:
             else:
                 sealed.append(vault.seal(decision.id.bytes, "released", key, released.payload()))
                 payloads["released"] = sealed[-1].commitment
-        draft = draft_of(decision_body(decision, payloads, copy_tags(vault, decision)))
+        draft = decision_draft(decision, payloads, copy_tags(vault, decision))
         draft.sealed, draft.decision, draft.master = tuple(sealed), decision.id, vault.key_id
         if decision.fingerprint and released is not None:
             hidden = vault.seal_fingerprint(decision.id.bytes, key, decision.fingerprint)
             draft.fingerprint = {"decision": str(decision.id), "key": key.id, "sealed": hidden}
         draft.revision = decision.verdict.revision or _no_revision(decision)
-        draft.again = lambda: self._draft(decision)
+        draft.again = partial(self._draft, decision)
         return draft
 
     def _activation(self, policy: str, version: int, revision: str, document: str) -> Draft:
@@ -334,18 +339,18 @@ class SqlLedger:
                 self._line.drop()
             raise
 
-    def _head(self, connection: Connection) -> tuple[int, bytes, list[bytes]]:
-        """Size, frontier and peaks. Raises LedgerError for a head that cannot be, or is older than what was acknowledged."""
+    def _head(self, connection: Connection) -> tuple[int, bytes]:
+        """Size and frontier. Raises LedgerError for a head that cannot be, or is older than what was acknowledged."""
         if self._line.fresh:  # what was there for the connection before may be elsewhere now
             self._check_identity(connection)
-        size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()
+        size, frontier = read_head(connection)
         if size < self._seen:
             raise LedgerError(
                 f"{self.store.name} has {size} entries, expected at least the {self._seen} that were acknowledged: it was "
                 "restored from an older copy, or a replica took over that lags behind",
                 advice="Run `genguard audit verify --anchor FILE`; nothing is written. To go on all the same, open it again.",
             )
-        return size, bytes(frontier), peaks_of(connection, size, frontier)
+        return size, frontier
 
     def _check_identity(self, connection: Connection) -> None:
         found = str(connection.execute(select(_LEDGER.c.ledger)).scalar_one())
@@ -361,27 +366,15 @@ class SqlLedger:
         transaction = connection.begin()
         try:
             self._check_file()
-            size, frontier, peaks = self._head(connection)
+            size, frontier = self._head(connection)
             known = self._known_revisions(connection, drafts)
-            registered = _known_changes(connection, drafts)
-            answers: list[LedgerError | Draft | None] = []
-            accepted: list[Draft] = []
-            for draft in drafts:
-                if (draft.activates and draft.activates in known) or (draft.registers and draft.registers in registered):
-                    answers.append(None)
-                    continue
-                answers.append(_objection(connection, draft, known, accepted) or draft)
-                if answers[-1] is draft:
-                    known |= {draft.activates} - {""}
-                    registered |= {draft.registers} - {""}
-                    accepted.append(draft)
-                    if draft.effect is not None:
-                        draft.effect(connection)
+            answers = _judged(connection, drafts, known)
+            accepted = [answer for answer in answers if isinstance(answer, Draft)]
             if size != self._followed:  # another process wrote, which may have changed the key
                 self.keyring.follow(connection)
             self._seal_anew(connection, accepted)
             if accepted:
-                peaks, new_size = merkle.extend(peaks, size, [draft.leaf for draft in accepted])
+                peaks, new_size = merkle.extend(merkle.unpack(frontier, size), size, [draft.leaf for draft in accepted])
                 insert_entries(connection, accepted, size)
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
         except BaseException:
@@ -410,7 +403,7 @@ class SqlLedger:
 
     def _known_revisions(self, connection: Connection, drafts: Sequence[Draft]) -> set[str]:
         """Those revisions of the group that the ledger already has."""
-        asked = {draft.activates or draft.revision for draft in drafts if not draft.registers}
+        asked = {draft.activates or draft.revision for draft in drafts if not draft.registers} - {NO_POLICY}
         known = asked & self._activated
         if unknown := asked - known:
             found = select(_ENTRY.c.revision).where(_ENTRY.c.kind == ACTIVATION, _ENTRY.c.revision.in_(unknown))
@@ -420,10 +413,9 @@ class SqlLedger:
     def _seal_anew(self, connection: Connection, drafts: list[Draft]) -> None:
         """Seal anew what nobody could ever open: under a key, or a master key, that another process has replaced since."""
         vault = self.keyring.vault
-        stored = {sealed.key.id for draft in drafts for sealed in draft.sealed if sealed.key.stored}
-        alive = set(connection.execute(select(_KEY.c.id).where(_KEY.c.id.in_(stored))).scalars()) if stored else set()
+        gone = _destroyed(connection, {sealed.key.id for draft in drafts for sealed in draft.sealed if sealed.key.stored})
         for place, draft in enumerate(drafts):
-            lost = [sealed.key for sealed in draft.sealed if sealed.key.stored and sealed.key.id not in alive]
+            lost = [sealed.key for sealed in draft.sealed if sealed.key.id in gone] if gone else []
             if draft.again is not None and (lost or (draft.sealed and draft.master != vault.key_id)):
                 for key in lost:
                     vault.forget(key)
@@ -441,11 +433,41 @@ class SqlLedger:
             )
 
 
+def _destroyed(connection: Connection, keys: set[str]) -> set[str]:
+    """Those of some subject keys that the ledger has no more."""
+    asked = {"keys": list(keys)}
+    if not keys or connection.execute(_COUNTED, asked).scalar_one() == len(keys):
+        return set()
+    return keys - set(connection.execute(_THERE, asked).scalars())
+
+
 def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
     """A group cut so that a draft that looks at the log, or changes more than it, is alone in its transaction."""
     for alone, group in groupby(drafts, key=lambda draft: draft.alone):
         part = list(group)
         yield from ([draft] for draft in part) if alone else (part,)
+
+
+def _judged(connection: Connection, drafts: Sequence[Draft], known: set[str]) -> list[LedgerError | Draft | None]:
+    """Each draft that is recorded, why it is not, or None for what is there already; `known` gains what they activate."""
+    registered = _known_changes(connection, drafts)
+    answers: list[LedgerError | Draft | None] = []
+    accepted: list[Draft] = []
+    for draft in drafts:
+        if draft.plain and draft.revision in known:
+            answer: LedgerError | Draft | None = draft
+        elif (draft.activates and draft.activates in known) or (draft.registers and draft.registers in registered):
+            answer = None
+        else:
+            answer = _objection(connection, draft, known, accepted) or draft
+        answers.append(answer)
+        if answer is draft:
+            accepted.append(draft)
+            known |= {draft.activates} - {""}
+            registered |= {draft.registers} - {""}
+            if draft.effect is not None:
+                draft.effect(connection)
+    return answers
 
 
 def _objection(connection: Connection, draft: Draft, known: set[str], accepted: Sequence[Draft]) -> LedgerError | None:
@@ -523,4 +545,5 @@ def _not_activated(draft: Draft) -> LedgerError:
 
 
 def _payload_size(decision: Decision) -> int:
-    return sum(content.length for content in (decision.content, decision.released) if content is not None)
+    content, released = decision.content, decision.released
+    return (content.length if content is not None else 0) + (released.length if released is not None else 0)

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, Table
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Sequence[Any]]
+"""Each with the values of a table's columns, in their order."""
 
 
 class Store(Protocol):
@@ -78,7 +79,7 @@ class Store(Protocol):
         """Make triggers, each of `triggers`."""
 
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
-        """Add rows, which all have the same keys, the fastest way."""
+        """Add rows, of which there may be none, the fastest way."""
 
     def mark(self) -> object:
         """What tells this file from another that takes its place; hand it to `replaced`. Does no more I/O than that takes."""

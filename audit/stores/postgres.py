@@ -120,6 +120,7 @@ class PostgresStore:
         @event.listens_for(engine, "connect")
         def _(connection: Any, _record: object) -> None:
             _insist_on_durability(connection)
+            _compress_quickly(connection)
 
         @event.listens_for(engine, "begin")
         def _(connection: Connection) -> None:
@@ -222,7 +223,9 @@ class PostgresStore:
         """See `Store`: by COPY. Raises what SQLAlchemy makes of the driver's errors."""
         import psycopg
 
-        names = list(rows[0])
+        if not rows:
+            return
+        names = [column.name for column in table.columns]
         statement = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
         kinds = [catalog.type_name(table.c[name]) for name in names]
         driver: Any = connection.connection.driver_connection
@@ -230,7 +233,7 @@ class PostgresStore:
             with driver.cursor() as cursor, cursor.copy(statement) as copy:
                 copy.set_types(kinds)
                 for row in rows:
-                    copy.write_row([row[name] for name in names])
+                    copy.write_row(row)
         except psycopg.Error as error:
             raise DBAPIError.instance(
                 statement,
@@ -286,6 +289,16 @@ def _insist_on_durability(connection: Any) -> None:
             )
         if commit == "off":
             cursor.execute("SET synchronous_commit = on")
+    connection.commit()
+
+
+def _compress_quickly(connection: Any) -> None:
+    """Bodies by LZ4 where the server has it: as small as by its own method, which takes a quarter of its time for an entry."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config(name, 'lz4', false) FROM pg_settings "
+            "WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)"
+        )
     connection.commit()
 
 

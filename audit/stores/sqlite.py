@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from audit.insert import insert_rows
 from audit.models import TRIGGERS, metadata
 from audit.stores.base import Rows
 from guard.errors import LedgerError
@@ -24,6 +25,8 @@ from guard.keyfile import sync_folder
 _PAGE_SIZE = 8192
 """Bytes. An entry is 2 to 3 kB: pages of 4096 would hold one each."""
 _MISSING = (-1, -1)
+_TURN_S = 0.0005
+"""Between looks whether another process is done: shorter than what it does between two of its transactions."""
 _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 
 
@@ -97,9 +100,10 @@ class SqliteStore:
                 "trusted_schema=OFF",
             ):
                 _persist(connection, f"PRAGMA {pragma}", wait_ms / 1000)
+            connection.execute("PRAGMA busy_timeout=0")  # `_take_turn` waits: SQLite sleeps longer each time, and starves
             return connection
 
-        return self._engine(connect, "BEGIN IMMEDIATE")
+        return self._engine(connect, partial(_take_turn, wait_s=wait_ms / 1000))
 
     def reader(self, wait_ms: int = 5000) -> Engine:
         """See `Store`. Text that is not UTF-8 comes back with surrogates: the verifier has to be able to look at it."""
@@ -118,9 +122,9 @@ class SqliteStore:
             connection.execute("PRAGMA trusted_schema=OFF")
             return connection
 
-        return self._engine(connect, "BEGIN")
+        return self._engine(connect, lambda connection: connection.execute("BEGIN"))
 
-    def _engine(self, connect: Callable[[], sqlite3.Connection], begin: str) -> Engine:
+    def _engine(self, connect: Callable[[], sqlite3.Connection], begin: Callable[[sqlite3.Connection], object]) -> Engine:
         engine = create_engine(
             "sqlite://",
             creator=connect,
@@ -131,7 +135,7 @@ class SqliteStore:
 
         @event.listens_for(engine, "begin")
         def _(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
+            begin(raw(connection))
 
         return engine
 
@@ -180,9 +184,7 @@ class SqliteStore:
 
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
         """See `Store`."""
-        names = list(rows[0])
-        statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - our names
-        connection.exec_driver_sql(statement, [tuple(row[name] for name in names) for row in rows])
+        insert_rows(connection, table, rows)
 
     def mark(self) -> object:
         """Device and inode."""
@@ -212,6 +214,20 @@ def raw(connection: Connection) -> sqlite3.Connection:
     found: Any = connection.connection.driver_connection
     assert isinstance(found, sqlite3.Connection)
     return found
+
+
+def _take_turn(connection: sqlite3.Connection, wait_s: float) -> None:
+    """Begin a transaction that writes, once no other process does. Raises sqlite3.OperationalError after `wait_s` seconds."""
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(_TURN_S)
+        else:
+            return
 
 
 def _connect(name: str, wait_ms: int) -> sqlite3.Connection:
