@@ -274,7 +274,8 @@ def time_string(time: datetime) -> str:
     """RFC 3339 in UTC with microseconds. Raises LedgerError for a time without a zone."""
     if time.tzinfo is None:
         raise LedgerError("found a time without a zone, expected UTC")
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    moment = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return moment.isoformat("T", "microseconds")[:-6] + "Z"
 
 
 def time_from(text: str) -> datetime:

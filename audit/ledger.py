@@ -1,48 +1,54 @@
-"""The writer: `open_ledger(url)` gives a `guard.protocols.Ledger` on SQLite.
+"""The writer: `open_ledger(url)` gives a `guard.protocols.Ledger` on SQLite or PostgreSQL.
 
     append ─> body, leaf hash, sealed payloads (in the caller's thread) ─> queue ─> one transaction a group ─> Receipt
 
 A transaction takes the write lock, reads the head, numbers its entries from there, adds leaves to the frontier and changes the
 head by compare-and-swap: `idx` has no gaps and the head is never behind. A receipt is made after the commit, or never.
-Several processes may write to one file.
+Several processes may write to one ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Text, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
-from audit.body import ACTIVATION, activation_body, bank_change_body, decision_body, rollout_body, rollout_fault
+from audit.body import ACTIVATION, activation_body, bank_change_body, rollout_body, rollout_fault
 from audit.committer import Committer
 from audit.copies import copy_tags
-from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
 from audit.events import Event, event_body, opening_event
+from audit.findable import findable
 from audit.keyring import Keyring
+from audit.line import Line
 from audit.models import BANK_DIGEST, tables
-from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
+from audit.stores import DEFAULT_URL, Store, open_store
+from audit.transaction import Draft, decision_draft, draft_of, insert_entries, open_database, read_head, swap_head
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
 from guard.types import BankChange, Decision, Opening, Receipt, Rollout
 
-GROUP = 256
+GROUP = 512
 LINGER_MS = 20
 QUEUE = 4096
 BUSY_MS = 5000
 NO_POLICY = "none"
 """Stands for the revision of a refusal that was made without a policy."""
 STALL_S = 5.0
+RECONNECT_S = 15.0
+"""Seconds that the writer tries to find out what became of a commit whose answer was lost."""
 _LARGE = 65_536
 """Bytes of payload from which encrypting leaves the event loop."""
 
@@ -50,7 +56,8 @@ Check = Callable[[Connection], str]
 Effect = Callable[[Connection], None]
 
 _ENTRY, _TERM, _HEAD, _LEDGER, _, _KEY = tables()
-_MISSING = (-1, -1)
+_THERE = select(_KEY.c.id).where(_KEY.c.id.in_(bindparam("keys", expanding=True, type_=Text())))
+_COUNTED = _THERE.with_only_columns(func.count())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +80,50 @@ def open_ledger(
 ) -> SqlLedger:
     """Open the ledger, beginning it when there is none.
 
-    `key_file`: the master key (default: GENGUARD_MASTER_KEY, else `<database>.key`, made for a ledger that begins).
+    `url`: sqlite:///PATH or postgresql://USER@HOST/DATABASE. `key_file`: the master key (default: GENGUARD_MASTER_KEY, else,
+    of a file, `<database>.key`, made for a ledger that begins).
     `queue_size`: entries that may wait. `group_size`, `linger_ms`: bounds of one commit. `busy_timeout_ms`: how long to wait
     for another process's commit. Raises LedgerError for a URL, file, folder or key that cannot be used.
     """
-    path = database_path(url)
-    engine = writer_engine(path, busy_timeout_ms)
-    keyring = open_database(engine, path, Path(key_file) if key_file else None)
-    return SqlLedger(engine, path, keyring, queue_size, group_size, linger_ms / 1000)
+    store = open_store(url)
+    engine = store.writer(busy_timeout_ms)
+    keyring = open_database(engine, store, Path(key_file) if key_file else None)
+    return SqlLedger(engine, store, keyring, queue_size, group_size, linger_ms / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A commit that was asked for."""
+
+    size: int
+    """Of the tree before."""
+    accepted: list[Draft]
+    answers: list[LedgerError | Draft | None]
+    known: set[str]
+    """Revisions whose documents are there then."""
 
 
 class SqlLedger:
-    """A ledger in a SQLite database; satisfies `guard.protocols.Ledger`. Safe to use from several threads and event loops."""
+    """A ledger in a database; satisfies `guard.protocols.Ledger`. Safe to use from several threads and event loops."""
 
-    def __init__(self, engine: Engine, path: Path, keyring: Keyring, queue_size: int, group_size: int, linger: float) -> None:
+    def __init__(self, engine: Engine, store: Store, keyring: Keyring, queue_size: int, group_size: int, linger: float) -> None:
         """Use `open_ledger`."""
-        self.path = path
+        self.store = store
         self._engine = engine
         self.keyring = keyring
         self._followed = -1
         """The size up to which the log is known to hold no newer master key; -1: look."""
         self._process = os.getpid()
         self._activated: set[str] = set()
-        self._connection: Connection | None = None
+        self._line = Line(engine, store)
+        self._seen = 0
+        """The largest size that a commit here led to."""
+        self._unanswered: _Commit | None = None
         self._identity = ""
-        self._inode = _inode(path)
-        self._reader = reader_engine(path)
+        self._mark = store.mark()
+        self._reader = store.reader()
         self._committer: Committer[Draft, Receipt | None] = Committer(
-            self._commit, capacity=queue_size, group=group_size, linger=linger
+            self._commit, self._probe, capacity=queue_size, group=group_size, linger=linger
         )
 
     async def append(self, decision: Decision, /, unless: Check | None = None) -> Receipt:
@@ -108,16 +131,18 @@ class SqlLedger:
 
         `unless`: as in `record`.
         """
+        committer = self._mine()
         if _payload_size(decision) > _LARGE:
             draft = await asyncio.to_thread(self._draft, decision)
         else:
             draft = self._draft(decision)
         draft.unless = unless
-        return _receipt(await self._mine().submit_async(draft))
+        return _receipt(await committer.submit_async(draft))
 
     def append_sync(self, decision: Decision, /) -> Receipt:
         """`append` for callers without an event loop."""
-        return _receipt(self._mine().submit(self._draft(decision)).result())
+        committer = self._mine()
+        return _receipt(committer.submit(self._draft(decision)).result())
 
     async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
         """Record a policy document, once a revision. Raises LedgerError, also when `revision` is not its SHA-256."""
@@ -163,10 +188,17 @@ class SqlLedger:
         return _receipt(self._mine().submit(_happening(event, unless, effect)).result()).index
 
     @property
+    def path(self) -> Path:
+        """The file of a ledger in SQLite. Raises LedgerError for another."""
+        if self.store.path is None:
+            raise LedgerError(f"found a ledger in {self.store.name}, expected a file: this needs a ledger in SQLite")
+        return self.store.path
+
+    @property
     def identity(self) -> str:
         """The id that this ledger began with; entry 0 holds it too. Raises LedgerError when the database cannot be read."""
         if not self._identity:
-            with clear_errors("read the ledger", self.path), self._reader.connect() as connection:
+            with self.store.clear_errors("read the ledger"), self._reader.connect() as connection:
                 self._identity = str(connection.execute(select(_LEDGER.c.ledger)).scalar_one())
         return self._identity
 
@@ -178,7 +210,7 @@ class SqlLedger:
     @property
     def size(self) -> int:
         """Entries committed, by any process. Raises LedgerError when the database cannot be read."""
-        with clear_errors("read the ledger", self.path), self._reader.connect() as connection:
+        with self.store.clear_errors("read the ledger"), self._reader.connect() as connection:
             found: int = connection.execute(select(_HEAD.c.size)).scalar_one()
             return found
 
@@ -191,14 +223,14 @@ class SqlLedger:
             return Health(False, f"the latest commit failed: {error}", pending)
         if stalled > STALL_S:
             return Health(False, f"a commit has been waiting for {stalled:.0f} s", pending)
-        if _inode(self.path) != self._inode:
-            return Health(False, f"{self.path} was removed or replaced", pending)
+        if self.store.replaced(self._mark):
+            return Health(False, f"{self.store.name} was removed or replaced", pending)
         return Health(True, "ok", pending)
 
     def close(self, timeout: float = 30.0) -> None:
         """Commit what waits and let go of the file. `timeout`: seconds."""
         self._committer.close(timeout)
-        self._disconnect()
+        self._line.drop()
 
     def __enter__(self) -> Self:
         return self
@@ -216,7 +248,7 @@ class SqlLedger:
         """Everything of an entry that does not depend on its index."""
         content, released = decision.content, decision.released
         vault = self.keyring.vault
-        key = vault.key(decision.request.tenant, decision.request.subject)
+        key = vault.key(findable(decision.request.tenant), findable(decision.request.subject))
         sealed: list[Sealed] = []
         payloads: dict[str, dict[str, Any]] = {}
         plaintext = content.payload() if content is not None else None
@@ -229,13 +261,13 @@ class SqlLedger:
             else:
                 sealed.append(vault.seal(decision.id.bytes, "released", key, released.payload()))
                 payloads["released"] = sealed[-1].commitment
-        draft = draft_of(decision_body(decision, payloads, copy_tags(vault, decision)))
+        draft = decision_draft(decision, payloads, copy_tags(vault, decision))
         draft.sealed, draft.decision, draft.master = tuple(sealed), decision.id, vault.key_id
         if decision.fingerprint and released is not None:
             hidden = vault.seal_fingerprint(decision.id.bytes, key, decision.fingerprint)
             draft.fingerprint = {"decision": str(decision.id), "key": key.id, "sealed": hidden}
         draft.revision = decision.verdict.revision or _no_revision(decision)
-        draft.again = lambda: self._draft(decision)
+        draft.again = partial(self._draft, decision)
         return draft
 
     def _activation(self, policy: str, version: int, revision: str, document: str) -> Draft:
@@ -254,14 +286,14 @@ class SqlLedger:
         if len(drafts) > 1 and any(draft.alone for draft in drafts):
             return [answer for part in _parts(drafts) for answer in self._commit_part(part)]
         try:
-            with clear_errors("write to the ledger", self.path):
+            with self.store.clear_errors("write to the ledger"):
                 try:
-                    return self._transaction(drafts)
+                    return self._lasting(drafts)
                 except IntegrityError as error:
                     if len(drafts) == 1:
                         return [LedgerError(f"the ledger refused an entry: {error.orig}")]
         except LedgerError:
-            self._disconnect()  # whatever state it was in, the next group begins with a new one
+            self._line.drop()  # whatever state it was in, the next group begins with a new one
             raise
         return [answer for draft in drafts for answer in self._commit([draft])]
 
@@ -272,50 +304,110 @@ class SqlLedger:
         except LedgerError as error:
             return [error] * len(drafts)
 
-    def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
-        connection = self._connect()
+    def _lasting(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
+        """A transaction that outlasts a lost connection: done again, unless its commit turns out to have been done."""
+        try:
+            return self._transaction(drafts)
+        except Exception as error:
+            if not self.store.lost(error):
+                raise
+            unanswered, self._unanswered = self._unanswered, None
+            with contextlib.suppress(LedgerError):
+                self._line.drop()
+        if unanswered is not None and self._was_done(unanswered):
+            return self._answers(unanswered)
+        return self._transaction(drafts)
+
+    def _was_done(self, commit: _Commit) -> bool:
+        """Whether a commit whose answer was lost was done: once the write lock is ours, it was or never will be.
+
+        Raises LedgerError when that cannot be found out: then nothing of it is acknowledged, and it may be in the log.
+        """
+        connection = self._line.patiently(RECONNECT_S)
+        mine = _ENTRY.c.idx >= commit.size, _ENTRY.c.idx < commit.size + len(commit.accepted)
         with connection.begin():
+            found = connection.execute(select(_ENTRY.c.leaf).where(*mine).order_by(_ENTRY.c.idx)).scalars()
+            return bool(commit.accepted) and [bytes(leaf) for leaf in found] == [draft.leaf for draft in commit.accepted]
+
+    def _probe(self) -> None:
+        """A commit without an entry, after one that failed: it writes, so that it succeeds when the next one will."""
+        try:
+            with self.store.clear_errors("write to the ledger"):
+                connection = self._line.connection()
+                with connection.begin():
+                    self._check_file()
+                    self._head(connection)
+                    connection.execute(update(_HEAD).values(size=_HEAD.c.size))
+        except LedgerError:
+            with contextlib.suppress(LedgerError):
+                self._line.drop()
+            raise
+
+    def _head(self, connection: Connection) -> tuple[int, bytes]:
+        """Size and frontier. Raises LedgerError for a head that cannot be, or is older than what was acknowledged."""
+        if self._line.fresh:  # what was there for the connection before may be elsewhere now
+            self._check_identity(connection)
+        size, frontier = read_head(connection)
+        if size < self._seen:
+            raise LedgerError(
+                f"{self.store.name} has {size} entries, expected at least the {self._seen} that were acknowledged: it was "
+                "restored from an older copy, or a replica took over that lags behind",
+                advice="Run `genguard audit verify --anchor FILE`; nothing is written. To go on all the same, open it again.",
+            )
+        return size, frontier
+
+    def _check_identity(self, connection: Connection) -> None:
+        found = str(connection.execute(select(_LEDGER.c.ledger)).scalar_one())
+        if self._identity and found != self._identity:
+            raise LedgerError(
+                f"{self.store.name} holds another ledger than when it was opened",
+                advice="Put it back, or open the ledger again.",
+            )
+        self._identity, self._line.fresh = found, False
+
+    def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
+        connection = self._line.connection()
+        transaction = connection.begin()
+        try:
             self._check_file()
-            size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()
-            peaks = peaks_of(connection, size, frontier)
+            size, frontier = self._head(connection)
             known = self._known_revisions(connection, drafts)
-            registered = _known_changes(connection, drafts)
-            answers: list[LedgerError | Draft | None] = []
-            accepted: list[Draft] = []
-            for draft in drafts:
-                if (draft.activates and draft.activates in known) or (draft.registers and draft.registers in registered):
-                    answers.append(None)
-                    continue
-                answers.append(_objection(connection, draft, known, accepted) or draft)
-                if answers[-1] is draft:
-                    known |= {draft.activates} - {""}
-                    registered |= {draft.registers} - {""}
-                    accepted.append(draft)
-                    if draft.effect is not None:
-                        draft.effect(connection)
+            answers = _judged(connection, drafts, known)
+            accepted = [answer for answer in answers if isinstance(answer, Draft)]
             if size != self._followed:  # another process wrote, which may have changed the key
                 self.keyring.follow(connection)
             self._seal_anew(connection, accepted)
             if accepted:
-                peaks, new_size = merkle.extend(peaks, size, [draft.leaf for draft in accepted])
+                peaks, new_size = merkle.extend(merkle.unpack(frontier, size), size, [draft.leaf for draft in accepted])
                 insert_entries(connection, accepted, size)
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
+        except BaseException:
+            transaction.rollback()
+            raise
+        self._unanswered = _Commit(size, accepted, answers, known)
+        transaction.commit()
+        done, self._unanswered = self._unanswered, None
         self._check_file(log=True)
-        self._activated |= known
-        own_change = any(draft.effect is not None for draft in accepted)
-        self._followed = -1 if own_change else size + len(accepted)
-        for draft in accepted:
+        return self._answers(done)
+
+    def _answers(self, done: _Commit) -> Sequence[Receipt | LedgerError | None]:
+        """What each draft of a commit that was done is answered."""
+        self._activated |= done.known
+        own_change = any(draft.effect is not None for draft in done.accepted)
+        self._seen = done.size + len(done.accepted)
+        self._followed = -1 if own_change else self._seen
+        for draft in done.accepted:
             for sealed in draft.sealed:
                 sealed.key.stored = True
-        indices = iter(range(size, size + len(accepted)))
+        indices = iter(range(done.size, self._seen))
         return [
-            Receipt(answer.decision, next(indices), answer.leaf, size + len(accepted)) if isinstance(answer, Draft) else answer
-            for answer in answers
+            Receipt(answer.decision, next(indices), answer.leaf, self._seen) if isinstance(answer, Draft) else answer
+            for answer in done.answers
         ]
 
     def _known_revisions(self, connection: Connection, drafts: Sequence[Draft]) -> set[str]:
         """Those revisions of the group that the ledger already has."""
-        asked = {draft.activates or draft.revision for draft in drafts if not draft.registers}
+        asked = {draft.activates or draft.revision for draft in drafts if not draft.registers} - {NO_POLICY}
         known = asked & self._activated
         if unknown := asked - known:
             found = select(_ENTRY.c.revision).where(_ENTRY.c.kind == ACTIVATION, _ENTRY.c.revision.in_(unknown))
@@ -325,10 +417,9 @@ class SqlLedger:
     def _seal_anew(self, connection: Connection, drafts: list[Draft]) -> None:
         """Seal anew what nobody could ever open: under a key, or a master key, that another process has replaced since."""
         vault = self.keyring.vault
-        stored = {sealed.key.id for draft in drafts for sealed in draft.sealed if sealed.key.stored}
-        alive = set(connection.execute(select(_KEY.c.id).where(_KEY.c.id.in_(stored))).scalars()) if stored else set()
+        gone = _destroyed(connection, {sealed.key.id for draft in drafts for sealed in draft.sealed if sealed.key.stored})
         for place, draft in enumerate(drafts):
-            lost = [sealed.key for sealed in draft.sealed if sealed.key.stored and sealed.key.id not in alive]
+            lost = [sealed.key for sealed in draft.sealed if sealed.key.id in gone] if gone else []
             if draft.again is not None and (lost or (draft.sealed and draft.master != vault.key_id)):
                 for key in lost:
                     vault.forget(key)
@@ -337,24 +428,21 @@ class SqlLedger:
                 draft.fingerprint = fresh.fingerprint
                 drafts[place] = draft
 
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        return self._connection
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with clear_errors("close the ledger", self.path):
-                connection.close()
-
     def _check_file(self, *, log: bool = False) -> None:
         """Raise LedgerError when the open file is no longer the one of that name: SQLite would write into the void."""
-        if _inode(self.path) != self._inode or (log and _inode(self.path.with_name(self.path.name + "-wal")) == _MISSING):
+        if self.store.replaced(self._mark, log=log):
             raise LedgerError(
-                f"{self.path} was removed or replaced while the ledger was open",
+                f"{self.store.name} was removed or replaced while the ledger was open",
                 advice="Put it back, or open the ledger again.",
             )
+
+
+def _destroyed(connection: Connection, keys: set[str]) -> set[str]:
+    """Those of some subject keys that the ledger has no more."""
+    asked = {"keys": list(keys)}
+    if not keys or connection.execute(_COUNTED, asked).scalar_one() == len(keys):
+        return set()
+    return keys - set(connection.execute(_THERE, asked).scalars())
 
 
 def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
@@ -362,6 +450,28 @@ def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
     for alone, group in groupby(drafts, key=lambda draft: draft.alone):
         part = list(group)
         yield from ([draft] for draft in part) if alone else (part,)
+
+
+def _judged(connection: Connection, drafts: Sequence[Draft], known: set[str]) -> list[LedgerError | Draft | None]:
+    """Each draft that is recorded, why it is not, or None for what is there already; `known` gains what they activate."""
+    registered = _known_changes(connection, drafts)
+    answers: list[LedgerError | Draft | None] = []
+    accepted: list[Draft] = []
+    for draft in drafts:
+        if draft.plain and draft.revision in known:
+            answer: LedgerError | Draft | None = draft
+        elif (draft.activates and draft.activates in known) or (draft.registers and draft.registers in registered):
+            answer = None
+        else:
+            answer = _objection(connection, draft, known, accepted) or draft
+        answers.append(answer)
+        if answer is draft:
+            accepted.append(draft)
+            known |= {draft.activates} - {""}
+            registered |= {draft.registers} - {""}
+            if draft.effect is not None:
+                draft.effect(connection)
+    return answers
 
 
 def _objection(connection: Connection, draft: Draft, known: set[str], accepted: Sequence[Draft]) -> LedgerError | None:
@@ -439,12 +549,5 @@ def _not_activated(draft: Draft) -> LedgerError:
 
 
 def _payload_size(decision: Decision) -> int:
-    return sum(content.length for content in (decision.content, decision.released) if content is not None)
-
-
-def _inode(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return _MISSING
-    return (found.st_dev, found.st_ino)
+    content, released = decision.content, decision.released
+    return (content.length if content is not None else 0) + (released.length if released is not None else 0)

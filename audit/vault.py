@@ -18,7 +18,6 @@ subject may have several keys (each process makes its own): erasing a subject me
 
 from __future__ import annotations
 
-import hmac
 import os
 import threading
 from collections import OrderedDict
@@ -33,6 +32,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from audit.randomness import Random
 from guard.errors import LedgerError
 
 KEY_SIZE = 32
@@ -40,6 +40,9 @@ SALT_SIZE = 32
 NONCE_SIZE = 12
 TAG_SIZE = 16
 
+_SEAL = SALT_SIZE + KEY_SIZE + 2 * NONCE_SIZE
+_BLOCK = 64
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _COMMIT = b"genguard/v1/payload-commit\x00"
 _SEALED = b"genguard/v1/payload-sealed\x00"
 _PAYLOAD = b"genguard/v1/payload\x00"
@@ -67,7 +70,7 @@ class Key:
     """Whether a committed transaction holds it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sealed:
     """One encrypted payload, and what the body says of it."""
 
@@ -94,10 +97,12 @@ class Vault:
         self.key_id = _derive(master, b"genguard/v1/key-id")[:16].hex()
         self._master = AESGCM(_derive(master, b"genguard/v1/wrap"))
         self._tags = _derive(master, b"genguard/v1/tag")
+        self._macs: dict[str, tuple[Any, Any]] = {}
         self._old_tags: tuple[bytes, ...] = ()
         self._keys: OrderedDict[tuple[str, str], Key] = OrderedDict()
         self._keys_kept = keys_kept
         self._lock = threading.Lock()
+        self._random = Random()
 
     def key(self, tenant: str, subject: str) -> Key:
         """The key that this vault uses for a subject; a new one the first time."""
@@ -119,12 +124,13 @@ class Vault:
 
     def seal(self, decision: bytes, part: str, key: Key, plaintext: bytes) -> Sealed:
         """Encrypt a payload of the decision with these 16 id bytes."""
-        random = os.urandom(SALT_SIZE + KEY_SIZE + 2 * NONCE_SIZE)
+        random = self._random.take(_SEAL)
         salt, record_key = random[:SALT_SIZE], random[SALT_SIZE : SALT_SIZE + KEY_SIZE]
         nonce, wrap_nonce = random[-2 * NONCE_SIZE : -NONCE_SIZE], random[-NONCE_SIZE:]
         salted = salt + plaintext
-        ciphertext = AESGCM(record_key).encrypt(nonce, salted, _about(_PAYLOAD, decision, part))
-        wrapped = wrap_nonce + key.cipher.encrypt(wrap_nonce, record_key, _about(_RECORD, decision, part))
+        named = decision + part.encode()
+        ciphertext = AESGCM(record_key).encrypt(nonce, salted, _PAYLOAD + named)
+        wrapped = wrap_nonce + key.cipher.encrypt(wrap_nonce, record_key, _RECORD + named)
         return Sealed(part, key, nonce, wrapped, ciphertext, len(plaintext), sha256(_COMMIT + salted).digest())
 
     def seal_fingerprint(self, decision: bytes, key: Key, fingerprint: bytes) -> bytes:
@@ -134,11 +140,14 @@ class Vault:
 
     def tag(self, name: str, plaintext: bytes) -> str:
         """What the ledger finds copies of a released output by, hexadecimal; the same for the same bytes under one `name`."""
-        return _tag(self._tags, name, plaintext)
+        started = self._macs.get(name)
+        if started is None:
+            started = self._macs[name] = _started(self._tags, name)
+        return _finished(*started, plaintext)
 
     def old_tags(self, name: str, plaintext: bytes) -> list[str]:
         """`tag` as it was under master keys of before."""
-        return [_tag(key, name, plaintext) for key in self._old_tags]
+        return [_finished(*_started(key, name), plaintext) for key in self._old_tags]
 
     def sealed_tags(self, old: Vault) -> tuple[str, ...]:
         """The keys of another vault's tags, sealed under this one's master key, hexadecimal: for `remember`."""
@@ -187,15 +196,21 @@ def open_fingerprint(cipher: AESGCM, decision: bytes, sealed: bytes) -> bytes:
 
 def sealed_digest(key_id: str, wrapped: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
     """Hash over a payload row as it is stored. All parts but the last have a fixed length."""
-    digest = sha256(_SEALED + key_id.encode("utf-8", "surrogateescape") + wrapped + nonce)
-    digest.update(ciphertext)
-    return digest.digest()
+    return sha256(b"".join((_SEALED, key_id.encode("utf-8", "surrogateescape"), wrapped, nonce, ciphertext))).digest()
 
 
-def _tag(key: bytes, name: str, plaintext: bytes) -> str:
-    mac = hmac.new(key, _TAG + name.encode() + b"\x00", sha256)
-    mac.update(plaintext)
-    return mac.digest()[:TAG_SIZE].hex()
+def _started(key: bytes, name: str) -> tuple[Any, Any]:
+    """HMAC-SHA-256 (RFC 2104) up to the plaintext, as the states of its inner and outer hash: the same each time."""
+    block = key.ljust(_BLOCK, b"\x00")
+    inner = sha256(block.translate(_INNER) + _TAG + name.encode() + b"\x00")
+    return inner, sha256(block.translate(_OUTER))
+
+
+def _finished(inner: Any, outer: Any, plaintext: bytes) -> str:
+    inside, outside = inner.copy(), outer.copy()
+    inside.update(plaintext)
+    outside.update(inside.digest())
+    return str(outside.hexdigest()[: 2 * TAG_SIZE])
 
 
 def _decrypt(cipher: AESGCM, data: bytes, about: bytes, what: str) -> bytes:

@@ -24,7 +24,6 @@ from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sqlalchemy import text as sql
 
 from audit import merkle
 from audit.body import decision_body
@@ -32,7 +31,7 @@ from audit.columns import history
 from audit.database import writer_engine
 from audit.history import documents
 from audit.ledger import open_ledger
-from audit.transaction import draft_of, insert_entries, peaks_of, swap_head
+from audit.transaction import draft_of, insert_entries, read_head, swap_head
 from guard.decide import decide, settle
 from guard.ids import uuid7
 from guard.rules import Policy
@@ -198,8 +197,8 @@ def fill(url: str, path: Path, policy: Policy, count: int) -> float:
     payloads = {"original": commitment, "released": {**commitment, "part": "released"}}
     total, engine, drafts = 0, writer_engine(path, 5000), []
     with engine.connect() as connection, connection.begin():
-        size, frontier = connection.execute(sql("SELECT size, frontier FROM head")).one()
-        peaks, old = peaks_of(connection, size, frontier), (size, frontier)
+        size, frontier = old = read_head(connection)
+        peaks = merkle.unpack(frontier, size)
         for number, decision in enumerate(traffic(policy, count), 1):
             drafts.append(draft_of(decision_body(decision, payloads, {"exact": f"{number:032x}"})))
             total += len(drafts[-1].columns["body"])

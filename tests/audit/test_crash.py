@@ -136,7 +136,7 @@ def in_child(work) -> str:
     return text
 
 
-def test_a_full_disk_is_an_error_and_passes(url):
+def test_a_full_disk_is_an_error_and_passes(url, path):
     """Files may not grow any more: appends fail with LedgerError; when they may, the same ledger goes on."""
 
     def work() -> str:

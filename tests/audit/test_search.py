@@ -32,10 +32,9 @@ class Bodies(dict):
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory):
+def ledger(shared_url):
     """Sixty decisions, their times a little out of order, with reviews and reveals between: (URL, body by index)."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('search') / 'ledger.db'}"
-    with open_ledger(url) as opened:
+    with open_ledger(shared_url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         for number in range(60):
             action = list(Action)[number % 5]
@@ -55,7 +54,7 @@ def ledger(tmp_path_factory):
                 )
             if number % 10 == 5:
                 opened.record_sync(Event("hold", "bob", {"step": "set"}, reason="Case 7/26, asked by court", time=moment))
-    return url, Bodies({idx: show(url, idx).body for idx in range(query(url).size)})
+    return shared_url, Bodies({idx: show(shared_url, idx).body for idx in range(query(shared_url).size)})
 
 
 def naive(bodies, text) -> list[int]:
@@ -131,7 +130,7 @@ def _fixed(text: str) -> str:
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(QUERIES), min_size=1, max_size=3), st.integers(1, 30), st.booleans(), st.sampled_from([0, 9]))
-def test_pages_in_small_windows_agree_with_the_reference(ledger, monkeypatch, parts, limit, upwards, few):
+def test_pages_in_small_windows_agree_with_the_reference(path, ledger, monkeypatch, parts, limit, upwards, few):
     """Whatever is asked together, in both directions, with windows of a few entries and jumps to every time."""
     url, bodies = ledger
     text = _fixed(" ".join(parts))

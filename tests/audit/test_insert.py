@@ -1,0 +1,42 @@
+"""Many rows in one statement."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text, create_engine, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from audit.insert import insert_rows
+
+TABLE = Table(
+    "thing",
+    MetaData(),
+    Column("idx", Integer, primary_key=True, autoincrement=False),
+    Column("value", Text),
+    Column("data", LargeBinary),
+)
+
+
+@pytest.fixture
+def connection():
+    """A database in memory."""
+    engine = create_engine("sqlite://")
+    with engine.connect() as opened:
+        TABLE.create(opened)
+        yield opened
+    engine.dispose()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 255, 256, 2047, 2048, 2049, 5000])
+def test_all_rows_arrive_as_they_are(connection, count):
+    """Whatever their number: whole statements, then smaller ones."""
+    rows = [(number, None if number % 3 else f"value ' {number}", bytes([number % 256])) for number in range(count)]
+    insert_rows(connection, TABLE, rows)
+    assert [tuple(row) for row in connection.execute(select(TABLE).order_by(TABLE.c.idx))] == rows
+
+
+def test_a_row_that_is_there_is_refused(connection):
+    """With the error that one row alone gives, for the ledger to say which entry it was."""
+    connection.execute(insert(TABLE), {"idx": 5, "value": "x", "data": b""})
+    with pytest.raises(IntegrityError):
+        insert_rows(connection, TABLE, [(number, "y", b"") for number in range(10)])
