@@ -35,8 +35,8 @@ class Findable(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        """See SQLAlchemy."""
-        return dialect.type_descriptor(Text(collation="C") if dialect.name == "postgresql" else Text())
+        """See SQLAlchemy. Not by way of the dialect, whose own type of text would be VARCHAR."""
+        return Text(collation="C") if dialect.name == "postgresql" else Text()
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """See SQLAlchemy. A lone surrogate is in no ledger: a question mark stands for it."""

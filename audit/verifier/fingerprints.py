@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from audit.vault import SealError, open_fingerprint
-from audit.verifier.payloads import Bodies, PayloadChecker, Released
+from audit.verifier.payloads import Bodies, PayloadChecker, Released, owner_of
 from audit.verifier.report import Problems, Tally
 from audit.verifier.source import Source, SourceError
 
@@ -52,7 +52,7 @@ class FingerprintChecker:
             found = f"a fingerprint under subject key {key}, which is gone"
             problem(idx, "fingerprint", found, "none", image.decision)
             return
-        if (tenant, subject) != (image.tenant, image.subject):
+        if (tenant, subject) != owner_of(image):
             found = "a fingerprint under another subject's key"
             problem(idx, "fingerprint", found, "its own subject's", image.decision)
             return
