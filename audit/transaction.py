@@ -18,6 +18,7 @@ from audit.database import clear_errors
 from audit.keyring import NEVER, Keyring, key_in_force, settle
 from audit.keys import make_master_key, need_master_key
 from audit.models import FINGERPRINT, LATER, LATER_INDEXES, SCHEMA_VERSION, TRIGGERS, metadata, project, tables, terms
+from audit.tile_rows import fill_tiles
 from audit.vault import Key, Sealed, Vault
 from guard.errors import LedgerError
 from guard.keyfile import sync_folder
@@ -96,6 +97,8 @@ def open_database(engine: Engine, path: Path, key_file: Path | None) -> Keyring:
         settle(path, key_file, known.key_id)
         peaks_of(connection, *connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one())
         _add_tables(connection, missing)
+        if "tile" in missing:
+            fill_tiles(connection)
         _add_indexes(connection, LATER_INDEXES - names)
         return Keyring(path, key_file, vault, known.since)
 

@@ -48,6 +48,7 @@ from audit.vault import Vault
 from audit.verify_fingerprints import FingerprintChecker, Fits
 from audit.verify_heads import ROLLBACK, SIGNATURE, Heads, read_heads
 from audit.verify_payloads import PayloadChecker
+from audit.verify_tiles import TileChecker
 from guard.errors import LedgerError
 from guard.note import PublicKey
 from guard.types import Rollout
@@ -71,7 +72,7 @@ class Problem:
     """Its decision id as far as it can still be read, else empty."""
     what: str
     """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `review`, `schema`,
-    `file`; of checkpoints `signature`, `root`, `rollback`."""
+    `tile`, `file`; of checkpoints `signature`, `root`, `rollback`."""
     found: str
     expected: str
 
@@ -92,7 +93,7 @@ class Report:
     checked: Mapping[str, int]
     """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
     `pruned`, `bank_changes`, `rollouts`, `events`, `fingerprints`, `fingerprints_opened`, `fingerprints_compared`,
-    `checkpoints`."""
+    `tiles`, `checkpoints`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int
@@ -184,6 +185,8 @@ class _Run:
     """Entries of the chunk at hand whose body is gone and explained."""
     fingerprints: FingerprintChecker | None = None
     """None for a ledger of before, which gains their table when it is opened for writing."""
+    tiles: TileChecker | None = None
+    """Likewise."""
 
     def problem(self, idx: int | None, what: str, found: object, expected: object, decision: str = "") -> None:
         """Keep a problem; past the first thousand only count."""
@@ -214,10 +217,14 @@ class _Run:
         self.payloads = PayloadChecker(connection, self.vault, self.problem, self.tally, self.gaps)
         if self.attempt("fingerprint", lambda: _has(connection, "fingerprint")):
             self.fingerprints = FingerprintChecker(connection, self.payloads, self.problem, self.tally, self.fits)
+        if self.attempt("tile", lambda: _has(connection, "tile")):
+            self.tiles = TileChecker(connection, self.problem, self.tally)
         last = self.attempt("entry", lambda: connection.execute("SELECT max(idx) FROM entry").fetchone()[0])
         size = head[0] if head is not None else (last + 1 if isinstance(last, int) else 0)
         self.entries(connection, size, ledger)
         self.attempt("extra rows", lambda: self.beyond_head(connection, size))
+        if self.tiles is not None:
+            self.attempt("tile", self.tiles.end)
         self.compare_head(head)
         if self.gaps is not None:
             self.gaps.compare(self.problem)
@@ -432,6 +439,8 @@ class _Run:
     def grow(self, leaf: bytes) -> None:
         """One leaf more; where a checkpoint was signed at this size, the root is kept."""
         self.peaks, self.size = merkle.extend(self.peaks, self.size, [leaf])
+        if self.tiles is not None:
+            self.tiles.take(leaf)
         if self.size in self.heads.sizes:
             self.heads.roots[self.size] = merkle.frontier_root(self.peaks)
 
