@@ -1,11 +1,12 @@
 """Checks proofs of a genguard ledger on any machine: this one file, Python 3.11 or newer, and the package `cryptography`.
 
-    python genguard_verify.py --key KEY FILE.tlog-proof... BUNDLE.zip... FOLDER...
+    python genguard_verify.py --key KEY [--chain FILE] FILE.tlog-proof... BUNDLE.zip... FOLDER...
 
 A folder is an unpacked bundle. KEY is the ledger's public key, NAME+ID+KEY, or a file of such lines; get it from somebody you
-trust, not with the proof. A bundle can be checked without one, against the key that it brings; that shows only that it agrees
-with itself. Ends with 0 when everything is proven, 2 when something is not, 4 when a signature is wrong, 64 when something
-cannot be read. Nothing is unpacked, and nothing is opened but the files that a bundle has.
+trust, not with the proof. --chain says how the ledger's key was changed since KEY; a bundle brings its own. A bundle can be
+checked without a key, against the one that it brings; that shows only that it agrees with itself. Ends with 0 when everything
+is proven, 2 when something is not, 4 when a signature is wrong, 64 when something cannot be read. Nothing is unpacked, and
+nothing is opened but the files that a bundle has.
 
 It shares no line with the program that makes the proofs. Formats: C2SP tlog-proof, tlog-checkpoint and signed-note; the tree is
 that of RFC 6962 with SHA-256.
@@ -26,13 +27,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 PROVEN, NOT_PROVEN, WRONG_SIGNATURE, UNREADABLE = 0, 2, 4, 64
 DASH = "\u2014 "
+PROOF = "c2sp.org/tlog-proof@v1"
+"""The first line of a proof."""
 BUNDLE_FILES = frozenset(
     {
         "README.txt",
+        "chain.txt",
         "checkpoint.txt",
         "entries.jsonl",
         "genguard_verify.py",
@@ -55,6 +59,27 @@ class Failure(Exception):  # noqa: N818 - not an error of this program: what it 
         self.code = code
 
 
+class Key(NamedTuple):
+    """A public key of a ledger, and the sizes of the trees that it signs."""
+
+    name: str
+    key_id: bytes
+    public: bytes
+    first: int = 0
+    last: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(bytes([1]) + self.public).decode()}"
+
+
+class Head(NamedTuple):
+    """A signed tree."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
 def decode(text: str, what: str, length: int | None = None) -> bytes:
     """Standard base64, in its only spelling."""
     try:
@@ -66,8 +91,8 @@ def decode(text: str, what: str, length: int | None = None) -> bytes:
     return data
 
 
-def read_key(line: str) -> tuple[str, bytes, bytes]:
-    """(name, key id, public key) of `name+id+key`."""
+def read_key(line: str) -> Key:
+    """The key in `name+id+key`."""
     name, _, rest = line.strip().partition("+")
     key_id, _, encoded = rest.partition("+")
     try:
@@ -77,34 +102,46 @@ def read_key(line: str) -> tuple[str, bytes, bytes]:
     expected = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
     if data[0] != 1 or expected.hex() != key_id:
         raise Failure(UNREADABLE, f"the public key {name!r} is not the one that its id says")
-    return name, expected, data[1:]
+    return Key(name, expected, data[1:])
 
 
-def signed_text(note: str, keys: list[tuple[str, bytes, bytes]]) -> str:
-    """The text of a note that one of the keys signed; a wrong signature of one of them spoils the note."""
+def signed_head(note: str, keys: list[Key]) -> Head:
+    """The tree in a checkpoint that one of the keys signed, at a size that it signs."""
+    text, good = signed_text(note, keys)
+    lines = text.split("\n")
+    if len(lines) != 4 or not lines[1].isascii() or not lines[1].isdecimal():
+        raise Failure(NOT_PROVEN, "the signed text is no checkpoint")
+    size, root = int(lines[1]), decode(lines[2], "the root", 32)
+    if not any(key.first <= size and (key.last is None or size <= key.last) for key in good):
+        raise Failure(WRONG_SIGNATURE, f"the key that signed {size} entries is not the ledger's key at that size")
+    return Head(lines[0], size, root)
+
+
+def signed_text(note: str, keys: list[Key]) -> tuple[str, list[Key]]:
+    """The text of a note, and those of the keys that signed it; a wrong signature of one of them spoils the note."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     end = note.rfind("\n\n")
     if end < 0 or not note.endswith("\n"):
         raise Failure(NOT_PROVEN, "the checkpoint has no signatures")
-    text, good = note[: end + 1], 0
+    text, good = note[: end + 1], []
     for line in note[end + 2 : -1].split("\n"):
         name, _, encoded = line.removeprefix(DASH).partition(" ")
         if not line.startswith(DASH):
             raise Failure(NOT_PROVEN, "a signature line of the checkpoint cannot be read")
         data = decode(encoded, "a signature")
-        for known, key_id, public in keys:
-            if (known, key_id) != (name, data[:4]):
+        for key in keys:
+            if (key.name, key.key_id) != (name, data[:4]):
                 continue
             try:
-                Ed25519PublicKey.from_public_bytes(public).verify(data[4:], text.encode())
+                Ed25519PublicKey.from_public_bytes(key.public).verify(data[4:], text.encode())
             except (InvalidSignature, ValueError):
                 raise Failure(WRONG_SIGNATURE, f"the signature of {name} is wrong") from None
-            good += 1
+            good.append(key)
     if not good:
         raise Failure(WRONG_SIGNATURE, "none of the given keys signed the checkpoint")
-    return text
+    return text, good
 
 
 def root_from_path(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:
@@ -122,26 +159,69 @@ def root_from_path(index: int, size: int, leaf: bytes, path: list[bytes]) -> byt
     return node
 
 
-def prove(text: str, keys: list[tuple[str, bytes, bytes]]) -> tuple[str, int, int, bytes]:
+def prove(text: str, keys: list[Key]) -> tuple[str, int, int, bytes]:
     """(origin, index, size, body) of a proof file that proves; raises Failure for one that does not."""
     head, _, note = text.partition("\n\n")
     lines = head.split("\n")
-    if lines[0] != "c2sp.org/tlog-proof@v1" or len(lines) < 3 or not lines[1].startswith("extra "):
+    if lines[0] != PROOF or len(lines) < 3 or not lines[1].startswith("extra "):
         raise Failure(UNREADABLE, "it is no proof file with an entry in it")
     body = decode(lines[1].removeprefix("extra "), "the entry")
     number = lines[2].removeprefix("index ")
     if not lines[2].startswith("index ") or not number.isascii() or not number.isdecimal() or str(int(number)) != number:
         raise Failure(UNREADABLE, "it names no index")
     index, path = int(number), [decode(line, "a hash of the path", 32) for line in lines[3:]]
-    checkpoint = signed_text(note, keys).split("\n")
-    if len(checkpoint) != 4 or not checkpoint[1].isascii() or not checkpoint[1].isdecimal():
-        raise Failure(NOT_PROVEN, "the signed text is no checkpoint")
-    size, root = int(checkpoint[1]), decode(checkpoint[2], "the root", 32)
+    origin, size, root = signed_head(note, keys)
     if not index < size:
         raise Failure(NOT_PROVEN, f"the signed tree has {size} entries, and the proof is for entry {index}")
     if root_from_path(index, size, hashlib.sha256(b"\x00" + body).digest(), path) != root:
         raise Failure(NOT_PROVEN, "the path does not lead to the signed root: the entry or the path was changed")
-    return checkpoint[0], index, size, body
+    return origin, index, size, body
+
+
+def follow(keys: list[Key], chain: str) -> list[Key]:
+    """The keys, each with the sizes that it signs, once a chain of handovers was followed.
+
+    A handover is the proof of the entry that names both keys, as the last one of a tree that both signed. One between keys
+    that nobody trusts gives nothing. Raises Failure for one of a trusted key that does not hold, and for two of one key.
+    """
+    known = {str(key): key for key in keys}
+    begin, *parts = chain.split(f"{PROOF}\n")
+    if begin:
+        raise Failure(UNREADABLE, "the chain of keys cannot be read")
+    for text in (f"{PROOF}\n{part}" for part in parts):
+        before, after = named_keys(text)
+        old, new = known.get(str(before)), known.get(str(after))
+        if old is not None:
+            size = handed_over(text, before, after)
+            if old.last is not None and (old.last, new and new.first) != (size, size):
+                raise Failure(NOT_PROVEN, "the chain hands one key over twice")
+            known[str(before)] = old._replace(last=size)
+            known[str(after)] = after._replace(first=size, last=None if new is None else new.last)
+        elif new is not None:
+            known[str(after)] = new._replace(first=handed_over(text, after))
+    return list(known.values())
+
+
+def named_keys(text: str) -> tuple[Key, Key]:
+    """The keys that a handover's entry names; nothing is verified yet."""
+    try:
+        entry = json.loads(decode(text.split("\n")[1].removeprefix("extra "), "the entry of a handover"))
+        kind, fields = entry["kind"], entry["fields"]
+        before, after = read_key(fields["before"]), read_key(fields["after"])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise Failure(NOT_PROVEN, "the chain has a proof of an entry that changes no key") from None
+    if kind != "key_rotation" or fields.get("what") != "log" or before.name != after.name or before == after:
+        raise Failure(NOT_PROVEN, "the chain has a proof of another entry than a change of the ledger's key")
+    return before, after
+
+
+def handed_over(text: str, *both: Key) -> int:
+    """The size at which the key changed, if the handover holds and each of these keys signed it."""
+    for key in both:
+        origin, index, size, _ = prove(text, [key])
+        if origin != key.name or size != index + 1:
+            raise Failure(NOT_PROVEN, "a handover in the chain is of another ledger, or is not the last entry of its tree")
+    return size
 
 
 class Bundle:
@@ -245,7 +325,7 @@ def is_bundle_file(name: str) -> bool:
     return name in BUNDLE_FILES or POLICY_FILE.fullmatch(name) is not None
 
 
-def verify_bundle(path: Path, keys: list[tuple[str, bytes, bytes]]) -> Shown:
+def verify_bundle(path: Path, keys: list[Key]) -> Shown:
     """What a bundle shows; without keys, by the one that it brings. Raises Failure for one that does not prove."""
     try:
         with closing(Bundle(path)) as bundle:
@@ -254,13 +334,12 @@ def verify_bundle(path: Path, keys: list[tuple[str, bytes, bytes]]) -> Shown:
         raise Failure(UNREADABLE, f"it cannot be read: {type(error).__name__}") from None
 
 
-def _verify_bundle(bundle: Bundle, keys: list[tuple[str, bytes, bytes]]) -> Shown:
+def _verify_bundle(bundle: Bundle, keys: list[Key]) -> Shown:
     known = keys or [read_key(line.decode()) for line in bundle.lines("key.txt") if line.strip() and not line.startswith(b"#")]
-    checkpoint = signed_text(bundle.read("checkpoint.txt").decode("utf-8"), known).split("\n")
-    if len(checkpoint) != 4 or not checkpoint[1].isascii() or not checkpoint[1].isdecimal():
-        raise Failure(NOT_PROVEN, "the signed text is no checkpoint")
-    root = decode(checkpoint[2], "the root", 32)
-    shown = Shown(checkpoint[0], int(checkpoint[1]), not keys, ignored=bundle.ignored)
+    if "chain.txt" in bundle.names:
+        known = follow(known, bundle.read("chain.txt").decode("utf-8"))
+    origin, size, root = signed_head(bundle.read("checkpoint.txt").decode("utf-8"), known)
+    shown = Shown(origin, size, not keys, ignored=bundle.ignored)
     leaves, nodes = _leaves(bundle, shown), bundle.lines("nodes.txt")
     if shared_root(shown.size, leaves, (decode(line.decode(), "a hash of nodes.txt", 32) for line in nodes)) != root:
         raise Failure(NOT_PROVEN, "the entries do not lead to the signed root: one was changed, left out or added")
@@ -357,11 +436,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check proofs of a genguard ledger.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="a proof, a bundle, or the folder of an unpacked bundle")
     parser.add_argument("--key", action="append", default=[], help="public key, NAME+ID+KEY, or a file of such lines")
+    parser.add_argument("--chain", default="", help="file that says how the key was changed since")
     parser.add_argument("--show", action="store_true", help="also print the entry that a proof proves")
     options = parser.parse_args(arguments)
     worst = PROVEN
     try:
         keys = _read_keys(options.key)
+        keys = follow(keys, Path(options.chain).read_text("utf-8")) if options.chain else keys
     except (Failure, OSError, UnicodeDecodeError) as error:
         print(f"cannot use the key: {error}", file=sys.stderr)  # noqa: T201
         return UNREADABLE
@@ -380,7 +461,7 @@ def main(arguments: list[str] | None = None) -> int:
     return worst
 
 
-def _read_keys(given: list[str]) -> list[tuple[str, bytes, bytes]]:
+def _read_keys(given: list[str]) -> list[Key]:
     lines = [line for one in given for line in ([one] if "+" in one else Path(one).read_text("utf-8").splitlines())]
     keys = [read_key(line) for line in lines if line.strip() and not line.startswith("#")]
     if given and not keys:
@@ -393,7 +474,7 @@ def is_bundle(path: Path) -> bool:
     return path.is_dir() or zipfile.is_zipfile(path)
 
 
-def _main_proof(file: str, keys: list[tuple[str, bytes, bytes]], *, show: bool) -> None:
+def _main_proof(file: str, keys: list[Key], *, show: bool) -> None:
     if not keys:
         raise Failure(UNREADABLE, "a proof needs the ledger's public key: --key NAME+ID+KEY")
     origin, index, size, body = prove(Path(file).read_bytes().decode("utf-8"), keys)

@@ -38,8 +38,9 @@ from audit.body import (
     rollout_from,
 )
 from audit.canonical import loads
+from audit.checkpoint import Known
 from audit.database import DEFAULT_URL, database_path, raw, reader_engine
-from audit.events import KEY_ROTATION, MASTER, event_from
+from audit.events import KEY_ROTATION, LOG, MASTER, event_from
 from audit.gaps import PRUNED, Gap, Gaps
 from audit.keys import find_master_key
 from audit.models import ENTRY_COLUMNS, LATER, LATER_INDEXES, SCHEMA_VERSION, TRIGGERS, metadata, project, terms
@@ -50,7 +51,6 @@ from audit.verify_heads import ROLLBACK, SIGNATURE, Heads, read_heads
 from audit.verify_payloads import PayloadChecker
 from audit.verify_tiles import TileChecker
 from guard.errors import LedgerError
-from guard.note import PublicKey
 from guard.types import Rollout
 
 OK, TAMPERED, EXPLAINED, UNSIGNED, ROLLED_BACK = 0, 2, 3, 4, 5
@@ -124,7 +124,7 @@ def verify(
     *,
     key_file: str | Path | None = None,
     anchors: Sequence[FileAnchor] = (),
-    log_keys: Sequence[PublicKey] = (),
+    log_keys: Sequence[Known] = (),
     progress: Callable[[int, int], None] | None = None,
     fits: Fits | None = None,
 ) -> Report:
@@ -475,6 +475,8 @@ class _Run:
             event = event_from(body)
             if event.fields.get("outcome") == RELEASE:
                 self.freed[idx] = event.about
+            if event.kind == KEY_ROTATION and event.fields.get("what") == LOG:
+                self.heads.changes.append((idx, str(event.fields.get("before")), str(event.fields.get("after"))))
             self.tally("events")
 
     def decided(self, idx: int, body: Mapping[str, Any], named: str) -> None:

@@ -3,8 +3,8 @@
     python benchmarks/proofs.py [--entries 1000000] [--folder DIR]
 
 A log of entries of 600 bytes is made in one transaction. Timed are proofs of entries drawn with a fixed seed, each by a
-connection of its own, as the service and the terminal make them; then the same in the same log without its table of tiles. Rows:
-how many hashes the database handed over for one proof.
+connection of its own, as the service and the terminal make them; then the same in the same log without its table of tiles.
+Hashes read: how many the database handed over for one proof.
 """
 
 from __future__ import annotations

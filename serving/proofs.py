@@ -16,8 +16,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
 from audit.database import database_path, reader_engine
-from audit.log_key import need_log_key
-from audit.notary import Notary
+from audit.log_rotation import LogKeys
+from audit.notary import KeyChangedError, Notary
 from audit.proof import SUFFIX
 from audit.prove import prove
 from audit.query import identity
@@ -39,6 +39,7 @@ class Office:
 
     notary: Notary
     url: str
+    keys: LogKeys
     trouble: str = ""
     """Why the latest signing failed; empty when it did not."""
     _latest: str = ""
@@ -48,16 +49,16 @@ class Office:
     def open(cls, settings: Settings) -> Office:
         """For the settings' ledger. Raises LedgerError when its key cannot be used."""
         path = database_path(settings.ledger)
-        key = need_log_key(path, identity(settings.ledger), settings.log_key_file)
         anchors = [FileAnchor(Path(one)) for one in settings.anchors]
-        return cls(Notary(reader_engine(path), path, key, anchors), settings.ledger)
+        keys = LogKeys.of(reader_engine(path), path, identity(settings.ledger), settings.log_key_file, anchors)
+        return cls(_notary(keys), settings.ledger, keys)
 
     def checkpoint(self, covers: int = 0) -> str:
         """A signed checkpoint of at least `covers` entries, as new as signing now makes it. Raises LedgerError."""
         with self._lock:
             if not self._latest or covers == 0 or _size(self._latest) < covers:
                 try:
-                    note = self.notary.sign()
+                    note = self._sign()
                 except LedgerError as error:
                     self.trouble = str(error)
                     raise
@@ -66,6 +67,14 @@ class Office:
                     note = Notary(self.notary.engine, self.notary.path, self.notary.key).sign()
                 self._latest = note or self._latest
             return self._latest
+
+    def _sign(self) -> str | None:
+        """Sign, with the key that followed where another process changed it."""
+        try:
+            return self.notary.sign()
+        except KeyChangedError:
+            self.notary = _notary(self.keys)
+            return self.notary.sign()
 
     async def keep_signing(self) -> None:
         """Sign every second what came; a failure is told by `trouble`, logged once, and tried again."""
@@ -77,6 +86,10 @@ class Office:
                 if str(error) != before:
                     _log.error("the ledger is not signed: %s", error)
             await asyncio.sleep(SIGN_S)
+
+
+def _notary(keys: LogKeys) -> Notary:
+    return Notary(keys.engine, keys.database, keys.key(), keys.anchors, keys.tenures())
 
 
 def _size(note: str) -> int:
@@ -95,6 +108,13 @@ async def checkpoint_key(http: HttpRequest) -> Response:
     """The public key that checkpoints and proofs are verified with; compare it with one from another source."""
     office: Office = http.app.state.office
     return PlainTextResponse(f"{office.notary.key.public}\n")
+
+
+@router.get("/checkpoint/chain", response_class=PlainTextResponse)
+async def checkpoint_chain(http: HttpRequest) -> Response:
+    """How the key became the one that it is: a proof for each change; empty when it never changed."""
+    office: Office = http.app.state.office
+    return PlainTextResponse(await run_in_threadpool(office.keys.chain))
 
 
 @router.get("/decisions/{decision}/proof", response_class=PlainTextResponse)

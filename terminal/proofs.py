@@ -1,17 +1,21 @@
-"""`genguard audit sign | prove | verify | key`: signed checkpoints, proofs of entries, and checking both."""
+"""`genguard audit sign | prove | verify`: signed checkpoints, proofs of entries, and checking both."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from guard.errors import InputError, SignatureError
 from guard.note import PublicKey, SigningKey
 from serving.settings import DEFAULT_LEDGER, Settings
+
+if TYPE_CHECKING:
+    from audit.checkpoint import Tenure
+    from audit.log_rotation import LogKeys
 
 PROVEN, NOT_PROVEN, WRONG_SIGNATURE = 0, 2, 4
 """What `verify` of a proof file ends with."""
@@ -25,9 +29,12 @@ LogKeyFile = Annotated[
 Anchors = Annotated[
     list[Path] | None, typer.Option("--anchor", help="File of signed checkpoints; repeatable. Default: GENGUARD_ANCHORS.")
 ]
-LogKeys = Annotated[
+LogKeyLines = Annotated[
     list[str] | None,
     typer.Option("--log-key", help="Public key of the log, NAME+ID+KEY, or a file. Default: the one beside the ledger."),
+]
+Chain = Annotated[
+    Path | None, typer.Option("--chain", help="File that says how the log's key was changed: `genguard audit key chain`.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -41,11 +48,6 @@ def sign(
         _print_json({"checkpoint": note, "key": str(key.public), "anchors": [str(one) for one in anchor_paths(anchor)]})
     else:
         typer.echo(note, nl=False)
-
-
-def key(ledger: LedgerUrl = DEFAULT_LEDGER, log_key_file: LogKeyFile = None) -> None:
-    """Print the public key that the ledger's checkpoints and proofs are verified with."""
-    typer.echo(str(own_log_key(ledger, log_key_file).public))
 
 
 def prove(
@@ -63,13 +65,14 @@ def prove(
     from audit.query import show
 
     paths = anchor_paths(anchor)
-    whose = own_log_key(ledger, log_key_file)
+    keys = log_keys(ledger, log_key_file, paths)
+    whose = keys.key()
     shown = show(ledger, decision)
     newest = None
     for path in paths:
         for note in FileAnchor(path).notes():
             try:
-                head = Checkpoint.verified(note, [whose.public], whose.name)
+                head = Checkpoint.verified(note, [*keys.tenures()], whose.name)
             except SignatureError:
                 continue
             if head.size > shown.idx and (newest is None or head.size > newest[0]):
@@ -91,7 +94,8 @@ def verify(
     file: Annotated[Path | None, typer.Argument(help="A proof file or a bundle; the whole ledger when left out.")] = None,
     ledger: LedgerUrl = DEFAULT_LEDGER,
     anchor: Anchors = None,
-    log_key: LogKeys = None,
+    log_key: LogKeyLines = None,
+    chain: Chain = None,
     key_file: KeyFile = None,
     fingerprints: Annotated[
         bool, typer.Option("--fingerprints", help="Also compare each fingerprint with its stored image; needs the master key.")
@@ -106,14 +110,14 @@ def verify(
     from terminal import display
 
     if file is not None and is_bundle(file):
-        raise typer.Exit(_verify_bundle(file, given_keys(log_key, ledger), as_json=as_json))
+        raise typer.Exit(_verify_bundle(file, given_keys(log_key, ledger, chain), as_json=as_json))
     if file is not None:
-        raise typer.Exit(_verify_proof(file, given_keys(log_key, ledger), as_json=as_json))
+        raise typer.Exit(_verify_proof(file, given_keys(log_key, ledger, chain), as_json=as_json))
     paths = anchor_paths(anchor)
     for path in paths:
         if not path.is_file():
             raise InputError(f"there is no anchor {path}, expected a file of signed checkpoints")
-    keys = given_keys(log_key, ledger) if paths else ()
+    keys = given_keys(log_key, ledger, chain) if paths else ()
     report = verify_ledger(
         ledger,
         key_file=key_file,
@@ -130,11 +134,11 @@ def verify(
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (verify, sign, prove, key):
+    for command in (verify, sign, prove):
         app.command(command.__name__)(command)
 
 
-def _verify_proof(file: Path, keys: Sequence[PublicKey], *, as_json: bool) -> int:
+def _verify_proof(file: Path, keys: Sequence[Tenure], *, as_json: bool) -> int:
     from audit.proof import Proof, ProofError
 
     try:
@@ -166,12 +170,12 @@ def _verify_proof(file: Path, keys: Sequence[PublicKey], *, as_json: bool) -> in
     return code
 
 
-def _verify_bundle(file: Path, keys: Sequence[PublicKey], *, as_json: bool) -> int:
+def _verify_bundle(file: Path, keys: Sequence[Tenure], *, as_json: bool) -> int:
     from audit.genguard_verify import Failure, read_key, verify_bundle
     from terminal.printing import printable
 
     try:
-        shown = verify_bundle(file, [read_key(str(one)) for one in keys])
+        shown = verify_bundle(file, [read_key(str(one.key))._replace(first=one.first, last=one.last) for one in keys])
     except Failure as error:
         if as_json:
             _print_json({"ok": False, "file": str(file), "why": str(error)})
@@ -200,26 +204,32 @@ def _summary(entry: dict[str, Any]) -> str:
 
 def signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tuple[str, SigningKey]:
     """A checkpoint of the ledger as it is now, appended to the anchors that lack it."""
-    from audit.anchor import FileAnchor
-    from audit.database import database_path, reader_engine
     from audit.notary import Notary
 
-    path, whose = database_path(ledger), own_log_key(ledger, log_key_file)
-    anchors = [FileAnchor(one) for one in paths]
-    note = Notary(reader_engine(path), path, whose, anchors).sign()
+    keys = log_keys(ledger, log_key_file, paths)
+    whose = keys.key()
+    note = Notary(keys.engine, keys.database, whose, keys.anchors, keys.tenures()).sign()
     if note is None:  # nothing was added since the newest one
-        note = Notary(reader_engine(path), path, whose).sign()
+        note = Notary(keys.engine, keys.database, whose).sign()
     assert note is not None, "a ledger has at least its first entry"
     return note, whose
 
 
-def own_log_key(ledger: str, log_key_file: Path | None) -> SigningKey:
-    """The key that a ledger's checkpoints are signed with, made when there is none."""
-    from audit.database import database_path
-    from audit.log_key import need_log_key
+def log_keys(ledger: str, log_key_file: Path | None, paths: Sequence[Path] = ()) -> LogKeys:
+    """Where the key of a ledger's checkpoints lies, and its anchors."""
+    from audit.anchor import FileAnchor
+    from audit.database import database_path, reader_engine
+    from audit.log_rotation import LogKeys
     from audit.query import identity
 
-    return need_log_key(database_path(ledger), identity(ledger), log_key_file or Settings.read().log_key_file)
+    path = database_path(ledger)
+    file = log_key_file or Settings.read().log_key_file
+    return LogKeys.of(reader_engine(path), path, identity(ledger), file, [FileAnchor(one) for one in paths])
+
+
+def own_log_key(ledger: str, log_key_file: Path | None) -> SigningKey:
+    """The key that a ledger's checkpoints are signed with, made when there is none."""
+    return log_keys(ledger, log_key_file).key()
 
 
 def anchor_paths(given: Sequence[Path] | None) -> list[Path]:
@@ -227,24 +237,30 @@ def anchor_paths(given: Sequence[Path] | None) -> list[Path]:
     return list(given) if given else [Path(one) for one in Settings.read().anchors]
 
 
-def given_keys(given: Sequence[str] | None, ledger: str) -> tuple[PublicKey, ...]:
-    """Public keys as arguments or in files; without any, the one whose private key lies beside the ledger."""
+def given_keys(given: Sequence[str] | None, ledger: str, chain: Path | None = None) -> tuple[Tenure, ...]:
+    """Public keys as arguments or in files, and those that a chain leads to; without any, those beside the ledger."""
+    from audit.checkpoint import Tenure
     from audit.database import database_path
+    from audit.key_chain import follow
     from audit.log_key import default_log_key_file
 
+    handovers = _text(chain, "--chain") if chain is not None else ""
     if not given:
         file = Settings.read().log_key_file or default_log_key_file(database_path(ledger))
-        return (own_log_key(ledger, None).public,) if file.is_file() else ()
+        return follow(log_keys(ledger, None).tenures(), handovers) if file.is_file() else ()
     found: list[PublicKey] = []
     for one in given:
-        lines = [one]
-        if "+" not in one:
-            try:
-                lines = Path(one).read_text("utf-8")[:_MAX_KEYS].splitlines()
-            except (OSError, UnicodeDecodeError):
-                raise InputError(f"found {one!r} for --log-key, expected NAME+ID+KEY or a file of such lines") from None
+        lines = [one] if "+" in one else _text(Path(one), "--log-key")[:_MAX_KEYS].splitlines()
         found += [PublicKey.parse(line) for line in lines if line.strip() and not line.startswith("#")]
-    return tuple(found)
+    return follow([Tenure(key) for key in found], handovers)
+
+
+def _text(path: Path, option: str) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        what = "NAME+ID+KEY or a file of such lines" if option == "--log-key" else "a file that `audit key chain` printed"
+        raise InputError(f"found {str(path)!r} for {option}, expected {what}") from None
 
 
 def _print_json(value: Any) -> None:
