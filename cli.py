@@ -28,6 +28,7 @@ from terminal import (
     audit_retention,
     audit_statistics,
     audit_stream,
+    audit_witness,
     log_key,
     policy_coverage,
     policy_diff,
@@ -78,6 +79,7 @@ app.add_typer(marks_app, name="marks")
 add_queries(audit_app)
 add_proofs(audit_app)
 log_key.add(audit_app)
+audit_witness.add(audit_app)
 audit_export.add(audit_app)
 audit_statistics.add(audit_app)
 audit_stream.add(audit_app)

@@ -1,6 +1,6 @@
 """Checks proofs of a genguard ledger on any machine: this one file, Python 3.11 or newer, and the package `cryptography`.
 
-    python genguard_verify.py --key KEY [--chain FILE] FILE.tlog-proof... BUNDLE.zip... FOLDER...
+    python genguard_verify.py --key KEY [--chain FILE] [--witness KEY]... FILE.tlog-proof... BUNDLE.zip... FOLDER...
 
 A folder is an unpacked bundle. KEY is the ledger's public key, NAME+ID+KEY, or a file of such lines; get it from somebody you
 trust, not with the proof. --chain says how the ledger's key was changed since KEY; a bundle brings its own. A bundle can be
@@ -23,9 +23,10 @@ import sys
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -142,6 +143,64 @@ def signed_text(note: str, keys: list[Key]) -> tuple[str, list[Key]]:
     if not good:
         raise Failure(WRONG_SIGNATURE, "none of the given keys signed the checkpoint")
     return text, good
+
+
+class Quorum(NamedTuple):
+    """Witnesses, some of which have to have cosigned a checkpoint (C2SP tlog-cosignature, Ed25519)."""
+
+    keys: list[tuple[str, bytes, bytes]]
+    """Name, key id and public key."""
+    needed: int
+
+    @classmethod
+    def of(cls, lines: Iterable[str], count: int | None = None) -> Quorum:
+        """Of these public keys, NAME+ID+KEY, so many; all when left out."""
+        keys = []
+        for line in lines:
+            name, _, rest = line.strip().partition("+")
+            key_id, _, encoded = rest.partition("+")
+            try:
+                data = decode(encoded, "the key", 33)
+            except Failure:
+                data = b""
+            if data[:1] != b"\x04" or hashlib.sha256(name.encode() + b"\n" + data).digest()[:4].hex() != key_id:
+                raise Failure(UNREADABLE, "the public key of a witness cannot be read, expected NAME+ID+KEY")
+            keys.append((name, bytes.fromhex(key_id), data[1:]))
+        if count is not None and not 0 < count <= len(set(keys)):
+            raise Failure(UNREADABLE, f"the quorum is {count}, expected 1 to the number of witnesses")
+        return cls(keys, len(set(keys)) if count is None else count)
+
+    def check(self, note: str) -> list[str]:
+        """Who cosigned a checkpoint and when, a sentence each. Raises Failure when too few did, or one signature is wrong."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        seen: dict[tuple[str, bytes, bytes], int] = {}
+        end = note.rfind("\n\n")
+        text = note[: end + 1]
+        for line in note[end + 2 :].splitlines():
+            name, _, encoded = line.removeprefix(DASH).partition(" ")
+            data = decode(encoded, "a signature")
+            for key in set(self.keys):
+                if key[:2] != (name, data[:4]):
+                    continue
+                seconds = int.from_bytes(data[4:12], "big")
+                message = f"cosignature/v1\ntime {seconds}\n{text}"
+                try:
+                    Ed25519PublicKey.from_public_bytes(key[2]).verify(data[12:], message.encode())
+                except (InvalidSignature, ValueError):
+                    raise Failure(WRONG_SIGNATURE, f"the cosignature of {name} is wrong") from None
+                seen[key] = max(seconds, seen.get(key, 0))
+        if len(seen) < self.needed:
+            raise Failure(WRONG_SIGNATURE, f"{len(seen)} of the witnesses cosigned the checkpoint, expected {self.needed}")
+        return [f"{key[0]} cosigned that tree at {_utc(seconds)}" for key, seconds in sorted(seen.items())]
+
+
+def _utc(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return f"second {seconds}"
 
 
 def root_from_path(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:
@@ -286,6 +345,8 @@ class Shown:
     """Policy revisions that the entries name."""
     missing: list[str] = field(default_factory=list)
     """Those of them whose documents are not in the bundle."""
+    witnesses: list[str] = field(default_factory=list)
+    """Who cosigned the checkpoint, a sentence each."""
     ignored: list[str] = field(default_factory=list)
     """Files in the folder that belong to no bundle, and were not looked at."""
 
@@ -300,6 +361,7 @@ class Shown:
         actions = ", ".join(f"{count} {action}" for action, count in sorted(self.actions.items()))
         said = [
             f"the checkpoint of {self.origin} over {self.size} entries bears a good signature",
+            *self.witnesses,
             f"{self.entries} entries are in that log as they stand here: {kinds}" + (f" ({actions})" if actions else ""),
             f"{self.policies} policy documents are the ones that their revisions name",
         ]
@@ -314,7 +376,10 @@ class Shown:
             said.append("whose signature it is: the key came with the bundle. Compare key.txt with one from another source")
         if not self.complete:
             said.append(f"whether more of the {self.size} entries match what was asked for")
-        said.append("whether others were shown another log: compare checkpoint.txt with one published or given at another time")
+        if not self.witnesses:
+            said.append(
+                "whether others were shown another log: compare checkpoint.txt with one published or given at another time"
+            )
         said += [f"which document revision {one} is: the bundle does not have it" for one in self.missing]
         said += [f"{name}: no file of a bundle, not looked at" for name in self.ignored[:20]]
         return said
@@ -325,11 +390,14 @@ def is_bundle_file(name: str) -> bool:
     return name in BUNDLE_FILES or POLICY_FILE.fullmatch(name) is not None
 
 
-def verify_bundle(path: Path, keys: list[Key]) -> Shown:
+def verify_bundle(path: Path, keys: list[Key], witnesses: Quorum | None = None) -> Shown:
     """What a bundle shows; without keys, by the one that it brings. Raises Failure for one that does not prove."""
     try:
         with closing(Bundle(path)) as bundle:
-            return _verify_bundle(bundle, keys)
+            shown = _verify_bundle(bundle, keys)
+            if witnesses is not None:
+                shown.witnesses = witnesses.check(bundle.read("checkpoint.txt").decode("utf-8"))
+            return shown
     except (OSError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise Failure(UNREADABLE, f"it cannot be read: {type(error).__name__}") from None
 
@@ -437,11 +505,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", metavar="FILE", help="a proof, a bundle, or the folder of an unpacked bundle")
     parser.add_argument("--key", action="append", default=[], help="public key, NAME+ID+KEY, or a file of such lines")
     parser.add_argument("--chain", default="", help="file that says how the key was changed since")
+    parser.add_argument("--witness", action="append", default=[], help="public key of a witness that has to have cosigned")
+    parser.add_argument("--quorum", type=int, help="how many of the witnesses; all when left out")
     parser.add_argument("--show", action="store_true", help="also print the entry that a proof proves")
     options = parser.parse_args(arguments)
     worst = PROVEN
     try:
         keys = _read_keys(options.key)
+        witnesses = Quorum.of(options.witness, options.quorum)
         keys = follow(keys, Path(options.chain).read_text("utf-8")) if options.chain else keys
     except (Failure, OSError, UnicodeDecodeError) as error:
         print(f"cannot use the key: {error}", file=sys.stderr)  # noqa: T201
@@ -449,9 +520,9 @@ def main(arguments: list[str] | None = None) -> int:
     for file in options.files:
         try:
             if is_bundle(Path(file)):
-                tell(file, verify_bundle(Path(file), keys))
+                tell(file, verify_bundle(Path(file), keys, witnesses))
             else:
-                _main_proof(file, keys, show=options.show)
+                _main_proof(file, keys, witnesses, show=options.show)
         except (OSError, UnicodeDecodeError) as error:
             worst = max(worst, UNREADABLE)
             print(f"{file}: cannot be read: {type(error).__name__}")  # noqa: T201
@@ -474,11 +545,15 @@ def is_bundle(path: Path) -> bool:
     return path.is_dir() or zipfile.is_zipfile(path)
 
 
-def _main_proof(file: str, keys: list[Key], *, show: bool) -> None:
+def _main_proof(file: str, keys: list[Key], witnesses: Quorum, *, show: bool) -> None:
     if not keys:
         raise Failure(UNREADABLE, "a proof needs the ledger's public key: --key NAME+ID+KEY")
-    origin, index, size, body = prove(Path(file).read_bytes().decode("utf-8"), keys)
+    text = Path(file).read_bytes().decode("utf-8")
+    origin, index, size, body = prove(text, keys)
+    told = witnesses.check(text.partition("\n\n")[2])
     print(f"{file}: proven: entry {index} of {origin}, under the signed tree of {size} entries")  # noqa: T201
+    for line in told:
+        print(f"  {line}")  # noqa: T201
     if show:
         print(json.dumps(json.loads(body), indent=2))  # noqa: T201
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 
-from audit.anchor import FileAnchor
+from audit.anchor import Anchor
 from audit.checkpoint import Tenure
 from audit.database import clear_errors
 from audit.events import KEY_ROTATION, LOG, Event
@@ -42,11 +42,11 @@ class LogKeys:
     database: Path
     identity: str
     file: Path
-    anchors: Sequence[FileAnchor] = ()
+    anchors: Sequence[Anchor] = ()
 
     @classmethod
     def of(
-        cls, engine: Engine, database: Path, identity: str, key_file: Path | None, anchors: Sequence[FileAnchor] = ()
+        cls, engine: Engine, database: Path, identity: str, key_file: Path | None, anchors: Sequence[Anchor] = ()
     ) -> LogKeys:
         """`key_file`: the key's; beside the database when left out."""
         return cls(engine, database, identity, key_file or default_log_key_file(database), anchors)

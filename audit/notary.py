@@ -13,11 +13,14 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, select
 
 from audit import merkle
-from audit.anchor import FileAnchor
+from audit.anchor import Anchor
 from audit.checkpoint import Checkpoint, Known
 from audit.database import clear_errors
 from audit.log_key import latest_rotation
 from audit.models import metadata
+from audit.prove import Leaves
+from audit.tiles import Tree
+from audit.witnesses import Witnesses
 from guard.errors import LedgerError, SignatureError
 from guard.note import SigningKey
 
@@ -27,6 +30,10 @@ _ENTRY, _HEAD = metadata.tables["entry"], metadata.tables["head"]
 
 class RollbackError(LedgerError):
     """The log is shorter than, or other than, what was signed of it before."""
+
+
+class NotCosignedError(LedgerError):
+    """Fewer witnesses cosigned a checkpoint than have to."""
 
 
 class KeyChangedError(LedgerError):
@@ -40,9 +47,11 @@ class Notary:
     engine: Engine
     path: Path
     key: SigningKey
-    anchors: Sequence[FileAnchor] = ()
+    anchors: Sequence[Anchor] = ()
     known: Sequence[Known] = ()
     """Keys that what the anchors have may be signed with, besides the own: those of before."""
+    witnesses: Witnesses | None = None
+    """Who cosigns what is signed here."""
     _size: int = 0
     _peaks: list[bytes] = field(default_factory=list)
     _begun: bool = False
@@ -50,8 +59,8 @@ class Notary:
     def sign(self) -> str | None:
         """Sign the log as it is now; None when it is as it was when last signed here.
 
-        Raises RollbackError when it did not only grow since, KeyChangedError when another key signs it now, LedgerError when it
-        cannot be read or an anchor not be written.
+        Raises RollbackError when it did not only grow since, KeyChangedError when another key signs it now, NotCosignedError
+        when too few witnesses cosigned, LedgerError when it cannot be read or an anchor not be written.
         """
         with clear_errors("sign the ledger", self.path), self.engine.connect() as connection, connection.begin():
             change = latest_rotation(connection)
@@ -74,6 +83,10 @@ class Notary:
                 advice="Run `genguard audit verify`; nothing was signed.",
             )
         note = Checkpoint(self.key.name, size, merkle.frontier_root(peaks)).signed(self.key)
+        if self.witnesses is not None:
+            note = self.witnesses.ask(note, self._consistency)
+            if self.witnesses.required and (lack := self.witnesses.lack()):
+                raise NotCosignedError(f"the checkpoint of size {size} is not handed out: {lack}")
         for anchor in self.anchors:
             anchor.append(note)
         self._size, self._peaks = size, peaks
@@ -92,6 +105,14 @@ class Notary:
         for anchor in self.anchors:
             anchor.append(note)
         return note
+
+    def _consistency(self, old: int, new: int) -> list[bytes]:
+        """The proof that the log of `new` entries extends that of `old`. Raises LedgerError."""
+        with clear_errors("read the ledger", self.path), self.engine.connect() as connection, connection.begin():
+            try:
+                return Tree(Leaves(connection)).consistency(old, new)
+            except LookupError as error:
+                raise LedgerError(f"cannot prove what was added: {error}", advice="Run `genguard audit verify`.") from None
 
     def _grow(self, connection: Connection, size: int) -> tuple[list[bytes], int]:
         """Frontier and size once the leaves that came were added."""

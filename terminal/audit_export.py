@@ -13,7 +13,7 @@ import typer
 from serving.settings import DEFAULT_LEDGER
 from terminal.actor import actor as actor_named
 from terminal.printing import Json, print_json
-from terminal.proofs import Anchors, KeyFile, LogKeyFile, anchor_paths, log_keys, signed
+from terminal.proofs import Anchors, KeyFile, LogKeyFile, anchor_targets, log_keys, signed
 
 if TYPE_CHECKING:
     from audit.export.handover import HandedOver
@@ -55,7 +55,7 @@ def audit_export(
     parse(query)
     wanted = form or _ENDINGS.get(out.suffix, BUNDLE)
     identity(ledger)  # before anything is made
-    note, key = signed(ledger, anchor_paths(anchor), log_key_file) if wanted == BUNDLE else ("", None)
+    note, key = signed(ledger, anchor_targets(anchor), log_key_file) if wanted == BUNDLE else ("", None)
     public = key.public if key else None
     chain = log_keys(ledger, log_key_file).chain() if key else ""
     order = Order(ledger, wanted, query, actor_named(actor), every_kind, checkpoint=note, key=public, chain=chain)

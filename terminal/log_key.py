@@ -9,7 +9,7 @@ import typer
 from serving.settings import DEFAULT_LEDGER
 from terminal.actor import Author, Reason, actor
 from terminal.printing import Json, print_json
-from terminal.proofs import Anchors, KeyFile, LedgerUrl, LogKeyFile, anchor_paths, log_keys
+from terminal.proofs import Anchors, KeyFile, LedgerUrl, LogKeyFile, anchor_targets, deliver, log_keys
 
 key_app = typer.Typer(help="The key that checkpoints and proofs are signed with.", invoke_without_command=True)
 
@@ -46,11 +46,12 @@ def rotate(
     """Put a new key in the place of the one that signs, signed for by the old one, which is destroyed."""
     from audit.ledger import open_ledger
 
-    keys = log_keys(ledger, log_key_file, anchor_paths(anchor))
+    keys = log_keys(ledger, log_key_file, anchor_targets(anchor))
     if not yes:
         typer.confirm(f"The key in {keys.file} is replaced and destroyed. Go on?", abort=True, err=True)
     with open_ledger(ledger, key_file=key_file) as opened:
         change = keys.rotate(opened, actor=actor(author), reason=reason)
+    deliver(keys)
     if as_json:
         fields = {"entry": change.index, "before": change.before, "after": change.after, "chain": str(keys.chain_file)}
         print_json({**fields, "key_file": str(keys.file)})

@@ -92,7 +92,7 @@ def test_the_terminal_and_the_service_give_the_same_proof(settings, tmp_path):
     with TestClient(create_app(settings)) as client:
         one = client.post("/v1/check", json={"text": "Hi"}, headers=mine).json()["genguard"]["decision"]
         over_http = client.get(f"/v1/decisions/{one}/proof", headers=mine).text
-        note, _ = signed(settings.ledger, [tmp_path / "another.txt"], None)
+        note, _ = signed(settings.ledger, [str(tmp_path / "another.txt")], None)
         assert str(prove(settings.ledger, one, note)) == over_http
         assert client.get("/v1/checkpoint/chain", headers=mine).text == log_keys(settings.ledger, None).chain() == ""
 
