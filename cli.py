@@ -28,6 +28,8 @@ from terminal import (
     audit_retention,
     audit_statistics,
     audit_stream,
+    audit_witness,
+    log_key,
     policy_coverage,
     policy_diff,
     policy_explain,
@@ -76,6 +78,8 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_queries(audit_app)
 add_proofs(audit_app)
+log_key.add(audit_app)
+audit_witness.add(audit_app)
 audit_export.add(audit_app)
 audit_statistics.add(audit_app)
 audit_stream.add(audit_app)

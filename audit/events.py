@@ -74,8 +74,9 @@ _TURNS = {"queue": str, "opens": int, "closes": int}
 _OUTCOMES = {"step": str, "code": str, "outcome": str, "round": int, "rounds": int, **_TURNS}
 _FOUND_BY = ("step", "outcome", *_TURNS)
 
-SUBJECT, AGE, MASTER = "subject", "age", "master"
-"""What the field and term `what` says of an erasure, of what retention dropped, and of a rotation of the master key."""
+SUBJECT, AGE, MASTER, LOG = "subject", "age", "master", "log"
+"""What the field and term `what` says of an erasure, of what retention dropped, and of rotations of the master key and of that
+which signs checkpoints."""
 
 KINDS: dict[str, Kind] = {
     REVIEW: Kind("a step of a review", _REVIEW_FIELDS, _FOUND_BY, about=True),

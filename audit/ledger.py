@@ -34,6 +34,7 @@ from audit.keyring import Keyring
 from audit.line import Line
 from audit.models import BANK_DIGEST, tables
 from audit.stores import DEFAULT_URL, Store, open_store
+from audit.tile_rows import add_tiles
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
@@ -370,8 +371,10 @@ class SqlLedger:
                 self.keyring.follow(connection)
             self._seal_anew(connection, accepted)
             if accepted:
-                peaks, new_size = merkle.extend(peaks, size, [draft.leaf for draft in accepted])
+                leaves = [draft.leaf for draft in accepted]
                 insert_entries(connection, accepted, size)
+                add_tiles(connection, peaks, size, leaves)
+                peaks, new_size = merkle.extend(peaks, size, leaves)
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
         except BaseException:
             transaction.rollback()

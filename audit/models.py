@@ -177,7 +177,18 @@ class Fingerprint(Base, table=True):
     sealed: bytes = Field(sa_type=LargeBinary)
 
 
-LATER = frozenset({"fingerprint"})
+class TileHash(Base, table=True):
+    """The root over a full tile of the tree: hash `idx` of level `level`, from 1 on (`audit.tile_rows`)."""
+
+    __tablename__ = "tile"
+    __table_args__ = (CheckConstraint("length(hash) = 32", name="ck_tile_hash"),)
+
+    level: int = Field(sa_column=Column("level", Integer, primary_key=True, autoincrement=False))
+    idx: int = Field(sa_column=Column("idx", Integer, primary_key=True, autoincrement=False))
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+LATER = frozenset({"fingerprint", "tile"})
 """Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.transaction`), readers do
 without."""
 
@@ -209,6 +220,8 @@ FORBIDDEN = (
     ("ledger", "DELETE"),
     ("payload", "UPDATE"),
     ("fingerprint", "UPDATE"),
+    ("tile", "UPDATE"),
+    ("tile", "DELETE"),
 )
 """What triggers refuse, by table and statement."""
 

@@ -18,6 +18,7 @@ from audit.keyring import NEVER, Keyring, key_in_force, settle
 from audit.keys import make_master_key, need_master_key
 from audit.models import FINGERPRINT, LATER, LATER_INDEXES, SCHEMA_VERSION, metadata, project, tables, terms
 from audit.stores import Store, store_of
+from audit.tile_rows import fill_tiles
 from audit.vault import Key, Sealed, Vault
 from guard.errors import LedgerError
 from guard.types import Rollout
@@ -91,6 +92,8 @@ def open_database(engine: Engine, store: Store, key_file: Path | None) -> Keyrin
         settle(store, key_file, known.key_id)
         peaks_of(connection, *connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one())
         _add_tables(connection, store, missing)
+        if "tile" in missing:
+            fill_tiles(connection)
         _add_indexes(connection, LATER_INDEXES - {name.split()[1] for name in store.objects(connection)})
         return Keyring(store, key_file, vault, known.since)
 

@@ -26,6 +26,7 @@ from typing import Any
 from audit import merkle
 from audit.anchor import FileAnchor
 from audit.canonical import loads
+from audit.checkpoint import Known as Trusted
 from audit.events import KEY_ROTATION, MASTER, event_from
 from audit.gaps import READ as GAPS
 from audit.gaps import WHAT, Gaps
@@ -41,9 +42,9 @@ from audit.verifier.report import EXPLAINED, OK, ROLLED_BACK, TAMPERED, UNSIGNED
 from audit.verifier.source import Source, SourceError, open_source, state
 from audit.verifier.stretch import Known, Stretch, StretchChecker
 from audit.verifier.structure import compare_schema
+from audit.verifier.tiles import TileChecker
 from audit.verifier.worker import Begin, Check, Integrity
 from guard.errors import LedgerError
-from guard.note import PublicKey
 
 __all__ = ("EXPLAINED", "OK", "ROLLED_BACK", "TAMPERED", "UNSIGNED", "Problem", "Report", "verify")
 
@@ -60,7 +61,7 @@ def verify(
     *,
     key_file: str | Path | None = None,
     anchors: Sequence[FileAnchor] = (),
-    log_keys: Sequence[PublicKey] = (),
+    log_keys: Sequence[Trusted] = (),
     progress: Progress | None = None,
     fits: Fits | None = None,
     jobs: int | None = None,
@@ -113,6 +114,8 @@ class _Run:
     extent: int = 0
     """Where the log ends, whatever is missing before."""
     gaps: Gaps | None = None
+    tiles: TileChecker | None = None
+    """None for a ledger of before, which gains their table when it is opened for writing."""
     processes: int = 1
 
     def report(self, seconds: float) -> Report:
@@ -148,11 +151,15 @@ class _Run:
         self.attempt("rotations of keys", lambda: self.choose_key(source, ledger))
         self.gaps = self.attempt("entries that explain gaps", lambda: Gaps(source.rows(GAPS, WHAT)))
         fingerprints = tables is None or "fingerprint" in tables
+        if tables is None or "tile" in tables:
+            self.tiles = TileChecker(source, self.found.problem, self.found.tally)
         last = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry")[0][0])
         size = head[0] if head is not None else (last + 1 if isinstance(last, int) else 0)
         known = Known(ledger, self.gaps, self.master, fingerprints, self.fits)
         integrity = self.entries(source, pool, size, known)
         self.attempt("extra rows", lambda: self.beyond_head(source, size, fingerprints=fingerprints))
+        if self.tiles is not None:
+            self.attempt("tile", self.tiles.end)
         self.compare_head(head)
         end = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry WHERE idx < ?", (min(size, 2**62),))[0][0])
         self.extent = end + 1 if isinstance(end, int) else self.size
@@ -288,6 +295,9 @@ class _Run:
         """What came of the next entries."""
         self.found.add(stretch.found)
         course.follow(stretch.notes)
+        self.heads.changes = course.keys
+        if self.tiles is not None:
+            self.tiles.take(stretch.leaves, stretch.tiles)
         if self.gaps is not None:
             self.gaps.add(stretch.payloads, stretch.bodies)
         signed = self.size + 1, self.size + len(stretch.leaves)

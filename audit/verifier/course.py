@@ -54,7 +54,16 @@ class Rolled:
     rollout: Rollout
 
 
-Step = Documented | Used | Freed | Let | Rolled
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """The log's own key gave way to another."""
+
+    idx: int
+    before: str
+    after: str
+
+
+Step = Documented | Used | Freed | Let | Rolled | Rekeyed
 
 
 @dataclass(slots=True)
@@ -86,6 +95,8 @@ class Course:
     missing: set[str] = field(default_factory=set)
     freed: dict[int, str] = field(default_factory=dict)
     """Entries in which a person let an output go, with the decision that held it."""
+    keys: list[tuple[int, str, str]] = field(default_factory=list)
+    """Entries that changed the log's key: index, key before, key after."""
 
     def follow(self, steps: Iterable[Step]) -> None:
         """Go on with the steps of the next entries."""
@@ -100,6 +111,8 @@ class Course:
                 if not isinstance(step.entry, int) or self.freed.get(step.entry) != step.held:
                     found = f"an output let go by entry {step.entry}"
                     self.problem(step.idx, "review", found, "a person's decision before it", step.decision)
+            elif isinstance(step, Rekeyed):
+                self.keys.append((step.idx, step.before, step.after))
             else:
                 self._rolled(step.idx, step.rollout)
 

@@ -18,6 +18,7 @@ from audit import merkle
 from audit.body import DECISION
 from audit.gaps import Gaps
 from audit.models import ENTRY_COLUMNS
+from audit.tiles import WIDTH, roots_of_full_tiles
 from audit.vault import Vault
 from audit.verifier.careful import CarefulReader, by_no_policy
 from audit.verifier.course import Let, Notes, Step
@@ -62,8 +63,10 @@ class Stretch:
     notes: list[Step] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
     """Leaf hashes of the entries that are there."""
+    tiles: list[bytes] = field(default_factory=list)
+    """Roots over each tile of them, where they are whole tiles and none is missing; else empty."""
     node: bytes = b""
-    """Root over them, where they are whole and a power of two; else empty."""
+    """Root over all of them, where they are a node of the tree; else empty."""
     payloads: Counter[int] = field(default_factory=Counter)
     """Missing payloads by the entry that explains them."""
     bodies: Counter[int] = field(default_factory=Counter)
@@ -92,8 +95,10 @@ class StretchChecker:
                 break
             if progress is not None:
                 progress(last)
-        whole = len(out.leaves) == stop - start and (stop - start) & (stop - start - 1) == 0
-        out.node = merkle.perfect_root(out.leaves) if whole and start % (stop - start) == 0 else b""
+        count = stop - start
+        if len(out.leaves) == count and start % WIDTH == count % WIDTH == 0:
+            out.tiles = roots_of_full_tiles(start, out.leaves)
+            out.node = merkle.perfect_root(out.tiles) if count & (count - 1) == 0 and start % count == 0 else b""
         if self._known.gaps is not None:
             out.payloads, out.bodies = self._known.gaps.take()
         return out

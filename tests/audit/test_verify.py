@@ -24,7 +24,8 @@ from guard.errors import LedgerError
 from guard.types import Action
 
 ENTRIES = 12
-TABLES = sorted(metadata.tables)
+TABLES = sorted(set(metadata.tables) - {"tile"})
+"""All but that of the tree's inner hashes, which 12 entries do not fill: `test_tile_rows` looks at it."""
 
 
 @pytest.fixture(scope="module")
