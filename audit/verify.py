@@ -14,7 +14,6 @@ order of the log, so that the report is the same however many worked on it.
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -40,10 +39,10 @@ from audit.verifier.heads import Heads, read_heads
 from audit.verifier.pool import Pool, processors
 from audit.verifier.report import EXPLAINED, OK, ROLLED_BACK, TAMPERED, UNSIGNED, Findings, Problem, Report
 from audit.verifier.source import Source, SourceError, open_source, state
-from audit.verifier.stretch import Known, Stretch, StretchChecker
+from audit.verifier.stretch import Known, Stretch, StretchChecker, fits_of
 from audit.verifier.structure import compare_schema
 from audit.verifier.tiles import TileChecker
-from audit.verifier.worker import Begin, Check, Integrity
+from audit.verifier.wire import Answer, Begin, Check, Checked, Integrity, Learn, Lines, Unreadable, tellable
 from guard.errors import LedgerError
 
 __all__ = ("EXPLAINED", "OK", "ROLLED_BACK", "TAMPERED", "UNSIGNED", "Problem", "Report", "verify")
@@ -149,13 +148,14 @@ class _Run:
         head = self.attempt("head", lambda: self.head(source))
         ledger = self.attempt("ledger", lambda: self.ledger(source))
         self.attempt("rotations of keys", lambda: self.choose_key(source, ledger))
-        self.gaps = self.attempt("entries that explain gaps", lambda: Gaps(source.rows(GAPS, WHAT)))
+        explaining = self.attempt("entries that explain gaps", lambda: source.rows(GAPS, WHAT))
+        self.gaps = None if explaining is None else Gaps(explaining)
         fingerprints = tables is None or "fingerprint" in tables
         if tables is None or "tile" in tables:
             self.tiles = TileChecker(source, self.found.problem, self.found.tally)
         last = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry")[0][0])
         size = head[0] if head is not None else (last + 1 if isinstance(last, int) else 0)
-        known = Known(ledger, self.gaps, self.master, fingerprints, self.fits)
+        known = Known(ledger, explaining, self.master, fingerprints, named(self.fits))
         integrity = self.entries(source, pool, size, known)
         self.attempt("extra rows", lambda: self.beyond_head(source, size, fingerprints=fingerprints))
         if self.tiles is not None:
@@ -194,9 +194,8 @@ class _Run:
             size = source.rows("SELECT size FROM head")[0][0]
             if not isinstance(size, int) or min(size, source.capacity()) < MANY:
                 return None
-            pickle.dumps(self.fits)
-            return Pool(self.jobs)
-        except (SourceError, IndexError, OSError, pickle.PicklingError, AttributeError):
+            return Pool(self.jobs) if self.fits is None or named(self.fits) else None
+        except (SourceError, IndexError, OSError):
             return None
 
     def attempt(self, part: str, check: Callable[[], Any]) -> Any:
@@ -257,18 +256,18 @@ class _Run:
             first = fields.get("after")
         return first
 
-    def entries(self, source: Source, pool: Pool | None, size: int, known: Known) -> list[str] | Exception | None:
+    def entries(self, source: Source, pool: Pool | None, size: int, known: Known) -> Answer | None:
         """Every entry from 0 to the head's size. Returns what the database's own check came to, where a helper made it."""
         reach = min(size, source.capacity())  # a false head must not keep the verifier busy for ever
         spans = [(start, min(start + STRETCH, reach)) for start in range(0, reach, STRETCH)]
-        integrity: list[str] | Exception | None = None
-        done: Iterator[Any]
-        if pool is None:
+        integrity: Answer | None = None
+        if pool is None or not tellable(Learn(known)):
             done = self.alone(source, spans, size, known)
         else:
             pool.learn(known)
-            done = pool.work([Integrity(), *[Check(*span) for span in spans]])
-            integrity = next(done)
+            answers = pool.work([Integrity(), *[Check(*span) for span in spans]])
+            integrity = next(answers)
+            done = (checked_of(answer) for answer in answers)
         lost = reach if reach < size else None
         course = Course(self.found.problem)
         for stretch in done:
@@ -276,7 +275,7 @@ class _Run:
             if stretch.lost is not None:
                 lost = stretch.lost
                 break
-            if pool is not None and self.progress is not None:
+            if self.processes > 1 and self.progress is not None:
                 self.progress(stretch.stop, size)
         if lost is not None:
             found = f"no entry from {lost} on"
@@ -285,7 +284,8 @@ class _Run:
 
     def alone(self, source: Source, spans: Sequence[tuple[int, int]], size: int, known: Known) -> Iterator[Stretch]:
         """Stretches that this process checks."""
-        checker = StretchChecker(source, known)
+        self.processes = 1
+        checker = StretchChecker(source, known, self.fits)
         progress = self.progress
         each = None if progress is None else lambda done: progress(done, size)
         for span in spans:
@@ -340,10 +340,25 @@ class _Run:
                 stated = f"that of a whole frontier ({error})"
             self.found.problem(None, "head", f"a tree with root {root}", f"root {stated}, as the head says")
 
-    def structure(self, source: Source, lines: list[str] | Exception | None) -> None:
-        """The database's own check."""
-        if isinstance(lines, Exception):
-            raise lines
-        for line in source.broken() if lines is None else lines:
+    def structure(self, source: Source, answer: Answer | None) -> None:
+        """The database's own check, or what a helper's came to."""
+        if isinstance(answer, Unreadable):
+            raise SourceError(answer.why)
+        for line in answer.lines if isinstance(answer, Lines) else source.broken():
             self.found.problem(None, "file", line, "a sound database")
         self.unchecked += source.unchecked()
+
+
+def checked_of(answer: Answer) -> Stretch:
+    """What came of entries that a helper checked."""
+    assert isinstance(answer, Checked), f"found {type(answer).__name__}, expected what came of entries"
+    return answer.stretch
+
+
+def named(fits: Fits | None) -> str:
+    """What another process finds it by; empty for what it could not find."""
+    name = f"{getattr(fits, '__module__', '')}:{getattr(fits, '__qualname__', '')}"
+    try:
+        return name if fits is not None and fits_of(name) is fits else ""
+    except (ImportError, AttributeError, ValueError):
+        return ""

@@ -7,4 +7,5 @@ payloads    stored payloads and subject keys              fingerprints those of 
 course      what depends on the entries before            heads        checkpoints that were kept elsewhere
 tiles       stored hashes of the tree
 pool        several processes at work on one state        worker       one of them
+wire        what they tell each other
 """

@@ -48,7 +48,8 @@ class CarefulReader:
         named = columns["decision"] if isinstance(columns["decision"], str) else ""
         found.tally("entries")
         if columns["kind"] == ACTIVATION and isinstance(columns["revision"], str):
-            notes.documented(idx, columns["revision"])  # a damaged one is told here, not again at each of its decisions
+            # A damaged one is told here, not again at each of its decisions.
+            notes.documented(idx, columns["revision"].encode("utf-8", "backslashreplace").decode())
         good_leaf = isinstance(leaf, bytes) and len(leaf) == merkle.HASH_SIZE
         if not isinstance(data, bytes):
             pruned = good_leaf and data is None and not facts and self._pruned(idx, columns, found)
