@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 PROVEN, NOT_PROVEN, WRONG_SIGNATURE = 0, 2, 4
 """What `verify` of a proof file ends with."""
 _MAX_KEYS = 100_000
+_PROOF_CHECKED = ("the entry's hash, its path to the root, and the signature of the root and its size",)
+_PROOF_UNCHECKED = (
+    "whether the ledger still holds the entry, and what was said of it later",
+    "stored content: a proof has none",
+)
+_SQLITE = b"SQLite format 3\x00"
 
 LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
@@ -98,7 +105,9 @@ def prove(
 
 
 def verify(
-    file: Annotated[Path | None, typer.Argument(help="A proof file or a bundle; the whole ledger when left out.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A proof file, a bundle, or a backup of a ledger; the ledger itself when left out.")
+    ] = None,
     ledger: LedgerUrl = DEFAULT_LEDGER,
     anchor: Anchors = None,
     log_key: LogKeyLines = None,
@@ -109,6 +118,7 @@ def verify(
     fingerprints: Annotated[
         bool, typer.Option("--fingerprints", help="Also compare each fingerprint with its stored image; needs the master key.")
     ] = False,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes that work on a long ledger; one a core.")] = None,
     as_json: Json = False,
 ) -> None:
     """Recompute the ledger and compare it with its checkpoints, or check a proof or bundle; 0 when all is as it was signed."""
@@ -122,6 +132,8 @@ def verify(
         others = Quorum.of(witness or (), quorum)
     except Failure as error:
         raise InputError(str(error)) from None
+    if file is not None and is_database(file):
+        file, ledger = None, f"sqlite:///{file}"
     if file is not None and is_bundle(file):
         raise typer.Exit(_verify_bundle(file, given_keys(log_key, ledger, chain), others, as_json=as_json))
     if file is not None:
@@ -133,13 +145,16 @@ def verify(
         if not path.is_file():
             raise InputError(f"there is no anchor {path}, expected a file of signed checkpoints")
     keys = given_keys(log_key, ledger, chain) if paths else ()
-    report = verify_ledger(
-        ledger,
-        key_file=key_file,
-        anchors=[FileAnchor(path) for path in paths],
-        log_keys=keys,
-        fits=fits if fingerprints else None,
-    )
+    with _progress(quiet=as_json) as progress:
+        report = verify_ledger(
+            ledger,
+            key_file=key_file,
+            anchors=[FileAnchor(path) for path in paths],
+            log_keys=keys,
+            progress=progress,
+            fits=fits if fingerprints else None,
+            jobs=jobs,
+        )
     if as_json:
         _print_json(display.report_fields(report))
     else:
@@ -151,6 +166,38 @@ def add(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (verify, sign, prove):
         app.command(command.__name__)(command)
+
+
+def is_database(file: Path) -> bool:
+    """Whether a file is a SQLite database, such as a backup. False for one that cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar with the rate and the time that is left, on a terminal; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Entries a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("entries"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("verify", total=None)
+        yield lambda done, size: bar.update(task, completed=done, total=size)
 
 
 def _verify_proof(file: Path, keys: Sequence[Tenure], others: Quorum, *, as_json: bool) -> int:
@@ -171,6 +218,7 @@ def _verify_proof(file: Path, keys: Sequence[Tenure], others: Quorum, *, as_json
         fields["witnesses"] = others.check(proof.checkpoint)
         entry = json.loads(proof.body)
         fields |= {"ok": True, "index": proof.index, "size": head.size, "origin": head.origin, "entry": entry}
+        fields |= {"checked": list(_PROOF_CHECKED), "not_checked": list(_PROOF_UNCHECKED)}
     except Failure as error:
         code, fields = error.code, {**fields, "why": str(error)}
     except ProofError as error:
@@ -181,14 +229,23 @@ def _verify_proof(file: Path, keys: Sequence[Tenure], others: Quorum, *, as_json
         code, fields["why"] = NOT_PROVEN, "the entry's body is no JSON"
     if as_json:
         _print_json(fields)
-    elif code == PROVEN:
-        typer.echo(f"proven: entry {fields['index']} of {fields['origin']}, under the signed tree of {fields['size']} entries")
-        typer.echo(f"  {_summary(fields['entry'])}")
-        for line in fields["witnesses"]:
-            typer.echo(f"  {line}")
     else:
-        typer.echo(f"NOT PROVEN: {fields['why']}")
+        _print_proof(fields)
     return code
+
+
+def _print_proof(fields: dict[str, Any]) -> None:
+    """What a proof file shows, and what it does not; or why it shows nothing."""
+    if not fields["ok"]:
+        typer.echo(f"NOT PROVEN: {fields['why']}")
+        return
+    typer.echo(f"proven: entry {fields['index']} of {fields['origin']}, under the signed tree of {fields['size']} entries")
+    typer.echo(f"  {_summary(fields['entry'])}")
+    for line in fields["witnesses"]:
+        typer.echo(f"  {line}")
+    for title, lines in (("checked", fields["checked"]), ("not checked", fields["not_checked"])):
+        for line in lines:
+            typer.echo(f"  {title}: {line}")
 
 
 def _verify_bundle(file: Path, keys: Sequence[Tenure], others: Quorum, *, as_json: bool) -> int:
@@ -280,14 +337,13 @@ def anchor_targets(given: Sequence[str] | None) -> list[str]:
 def given_keys(given: Sequence[str] | None, ledger: str, chain: Path | None = None) -> tuple[Tenure, ...]:
     """Public keys as arguments or in files, and those that a chain leads to; without any, those beside the ledger."""
     from audit.checkpoint import Tenure
-    from audit.database import database_path
     from audit.key_chain import follow
-    from audit.log_key import default_log_key_file
+    from audit.stores import open_store
 
     handovers = _text(chain, "--chain") if chain is not None else ""
     if not given:
-        file = Settings.read().log_key_file or default_log_key_file(database_path(ledger))
-        return follow(log_keys(ledger, None).tenures(), handovers) if file.is_file() else ()
+        file = Settings.read().log_key_file or open_store(ledger).beside(".log.key")
+        return follow(log_keys(ledger, None).tenures(), handovers) if file is not None and file.is_file() else ()
     found: list[PublicKey] = []
     for one in given:
         lines = [one] if "+" in one else _text(Path(one), "--log-key")[:_MAX_KEYS].splitlines()
