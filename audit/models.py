@@ -188,9 +188,16 @@ class TileHash(Base, table=True):
     hash: bytes = Field(sa_type=LargeBinary)
 
 
-LATER = frozenset({"fingerprint", "tile"})
-"""Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.transaction`), readers do
-without."""
+class SchemaVersion(Base, table=True):
+    """One row: which of the migrations made the tables what they are (`audit.migrate`)."""
+
+    __tablename__ = "schema_version"
+
+    version_num: str = Field(sa_type=_TEXT, primary_key=True)
+
+
+LATER = frozenset({"fingerprint", "tile", "schema_version"})
+"""Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.migrate`), readers do without."""
 
 
 LATER_INDEXES = frozenset({"ix_entry_tenant_action", "ix_entry_kind"})
@@ -207,6 +214,9 @@ def tables() -> tuple[Table, Table, Table, Table, Table, Table]:
 
 FINGERPRINT = metadata.tables["fingerprint"]
 """The table behind Fingerprint."""
+
+SCHEMA = metadata.tables["schema_version"]
+"""The table behind SchemaVersion."""
 
 ENTRY_COLUMNS = tuple(column.name for column in metadata.tables["entry"].columns)
 

@@ -44,7 +44,7 @@ def add_tiles(connection: Connection, peaks: Sequence[bytes], size: int, leaves:
 
 def fill_tiles(connection: Connection) -> None:
     """Store those of a ledger that has none yet. Reads every leaf once. Raises LedgerError where one is missing."""
-    size: int = connection.execute(select(_HEAD.c.size)).scalar_one()
+    size: int = connection.execute(select(_HEAD.c.size)).scalar_one_or_none() or 0  # none: the tables are just being made
     for start in range(0, size // WIDTH * WIDTH, _CHUNK):
         stop = min(start + _CHUNK, size // WIDTH * WIDTH)
         found = select(_ENTRY.c.leaf).where(_ENTRY.c.idx >= start, _ENTRY.c.idx < stop).order_by(_ENTRY.c.idx)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from audit.models import LATER, LATER_INDEXES, SCHEMA_VERSION, metadata
+from audit.migrate import REVISIONS
+from audit.models import LATER, LATER_INDEXES, SCHEMA, SCHEMA_VERSION, metadata
 from audit.verifier.report import Problems
 from audit.verifier.source import Source
 
@@ -23,7 +24,17 @@ def compare_schema(source: Source, problem: Problems) -> set[str]:
         if found.get(name) != expected.get(name):
             kind = "changed" if name in found and name in expected else "added" if name in found else "missing"
             problem(None, "schema", f"{name} {kind}", "the tables, indexes and triggers of schema version 1")
+    if f"table {SCHEMA.name}" in found:
+        _compare_revision(source, problem, whole={*LATER_INDEXES} <= {name.removeprefix("index ") for name in found})
     return {name.removeprefix("table ") for name in found if name.startswith("table ")}
+
+
+def _compare_revision(source: Source, problem: Problems, *, whole: bool) -> None:
+    """The row that says which revision of the tables this is: the latest where nothing of it is missing."""
+    rows = source.rows("SELECT version_num FROM schema_version")
+    known = REVISIONS[-1:] if whole else REVISIONS
+    if len(rows) != 1 or rows[0][0] not in known:
+        problem(None, "schema", f"table schema_version with {rows[:2]}", f"one row with one of {', '.join(known)}")
 
 
 def _leave_out(table: str, expected: dict[str, str]) -> None:

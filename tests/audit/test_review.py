@@ -341,4 +341,4 @@ def test_listing_takes_a_fixed_number_of_statements(ledger, url):
         ledger.reader, "before_cursor_execute", lambda *given: statements.append(given[2]) if given[2] != "BEGIN" else None
     )
     waiting(ledger.reader, limit=20)
-    assert len(statements) == 5
+    assert len([one for one in statements if one != "BEGIN"]) == 5
