@@ -188,7 +188,9 @@ class Search:
         moment = _ENTRY.c.time
         if inside <= outside and inside <= _COUNTED:
             held = [*([moment >= start] if start else []), *([moment < end] if end else [])]
-            low, high = self.connection.execute(select(func.min(_ENTRY.c.idx), func.max(_ENTRY.c.idx)).where(*held)).one()
+            # The least index as an expression: else PostgreSQL walks the entries in their order until one is of that time.
+            place = _ENTRY.c.idx + 0
+            low, high = self.connection.execute(select(func.min(place), func.max(place)).where(*held)).one()
             low, high = (self.low, self.low - 1) if low is None else (low, high)
             self.low, self.high = max(self.low, low), min(self.high, high + 1)
         elif outside <= _COUNTED:
