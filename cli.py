@@ -29,6 +29,8 @@ from terminal import (
     audit_statistics,
     audit_stream,
     audit_streams,
+    audit_witness,
+    log_key,
     policy_coverage,
     policy_diff,
     policy_explain,
@@ -80,6 +82,8 @@ app.add_typer(marks_app, name="marks")
 add_queries(audit_app)
 add_proofs(audit_app)
 add_migrations(audit_app)
+log_key.add(audit_app)
+audit_witness.add(audit_app)
 audit_export.add(audit_app)
 audit_statistics.add(audit_app)
 audit_stream.add(audit_app)

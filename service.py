@@ -65,13 +65,16 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         signing = asyncio.create_task(app.state.office.keep_signing()) if settings.anchors else None
         following = asyncio.create_task(app.state.wired.watcher.run())
         yield
-        tasks = [following, *([signing] if signing else [])]
+        sending = [asyncio.create_task(app.state.office.keep_sending(one)) for one in app.state.office.sent]
+        tasks = [following, *([signing] if signing else []), *sending]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if signing is not None:
             with suppress(GenguardError):  # logged before; what was decided last is signed too
                 await asyncio.to_thread(app.state.office.checkpoint)
+                for anchor in app.state.office.sent:
+                    await asyncio.to_thread(anchor.deliver)
         app.state.wired.close()
 
     app = FastAPI(
@@ -111,7 +114,7 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
     """Whether every check is loaded and the ledger takes decisions; 503 with the reasons otherwise.
 
     A revision that the ledger puts in force and that cannot be used here is told, and is no reason for 503: the last good one
-    judges on, and a bad revision must not take every instance out of service.
+    judges on, and a bad revision must not take every instance out of service. So is an anchor that takes no checkpoints now.
     """
     wired: Wired = http.app.state.wired
     if http.app.state.troubles:
@@ -122,7 +125,8 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
         troubles["ledger"] = trouble
     if trouble := http.app.state.office.trouble:
         troubles["checkpoints"] = trouble
-    held = {"rollout": wired.watcher.troubles} if wired.watcher.troubles else {}
+    notices = {"rollout": wired.watcher.troubles, "checkpoints": http.app.state.office.notices()}
+    held = {name: found for name, found in notices.items() if found}
     status = "not ready" if troubles else "ready"
     return JSONResponse({"status": status, "troubles": troubles, **held}, status_code=503 if troubles else 200)
 

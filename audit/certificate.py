@@ -23,11 +23,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from audit.body import time_string
+from audit.checkpoint import Known, Tenure
 from audit.erasure import Erased
 from audit.events import ERASURE
 from audit.query import show
 from guard.errors import SignatureError
-from guard.note import Note, PublicKey, SigningKey, verify
+from guard.note import Note, SigningKey, signers
 
 HEADER = "genguard/erasure@v1"
 _NAMES = ("ledger", "entry", "subject", "tenant", "time", "keys", "payloads", "fingerprints", "overwritten")
@@ -86,13 +87,16 @@ class Certificate:
         return str(key.sign(self.text))
 
     @classmethod
-    def verified(cls, note: str, known: Iterable[PublicKey]) -> Certificate:
-        """Read one that a known key signed under its own ledger's name. Raises SignatureError for any other."""
+    def verified(cls, note: str, known: Iterable[Known]) -> Certificate:
+        """Read one that a known key signed under its own ledger's name, at a size that it signs. Raises SignatureError."""
+        tenures = [one if isinstance(one, Tenure) else Tenure(one) for one in known]
         read = Note.parse(note)
-        names = verify(read, known)
+        keys = signers(read, [one.key for one in tenures])
         found = cls.parse(read.text)
-        if found.origin not in names:
+        if found.origin not in {key.name for key in keys}:
             raise SignatureError(f"found a certificate of {found.origin[:200]!r} signed by another ledger's key")
+        if not any(one.covers(found.index + 1) for one in tenures if one.key in keys):
+            raise SignatureError(f"found a certificate of entry {found.index} by a key that was not the log's then")
         return found
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
@@ -10,14 +9,14 @@ from typing import Any, Literal
 
 import msgspec
 import orjson
-from sqlalchemy import and_, func, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, and_, func, select
 
 from audit.body import BODY_VERSION, DECISION, decision_from
 from audit.conditions import condition
-from audit.database import clear_errors, database_path, raw, reader_engine
 from audit.grammar import Filter
 from audit.models import REVIEWED, tables
+from audit.stores import open_store
+from audit.stores.sqlite import raw
 from guard.errors import LedgerError
 from guard.recorded import STOPPED, Findings, Recorded, Results, Source, status_of
 from guard.types import NONE, Decision
@@ -113,9 +112,7 @@ _decode_why = msgspec.json.Decoder(_Why).decode
 class History:
     """Recorded decisions that match some filters, newest first; one state of the ledger throughout."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, filters: Sequence[Filter], limit: int | None, many: int, rules: bool
-    ) -> None:
+    def __init__(self, connection: Connection, filters: Sequence[Filter], limit: int | None, many: int, rules: bool) -> None:
         """Use `history`."""
         self._connection, self._limit, self._many = connection, limit, many
         released = select(_TERM.c.idx).where(_TERM.c.name == REVIEWED)
@@ -139,13 +136,19 @@ class History:
                     yield read(whole)
 
     def _bounds(self, times: Sequence[Filter]) -> tuple[int, int]:
-        statement = select(func.min(_ENTRY.c.idx), func.max(_ENTRY.c.idx)).where(*map(condition, times))
-        first, last = self._run(statement).fetchone()
+        place = _ENTRY.c.idx + 0 if times else _ENTRY.c.idx  # an expression: see `Search._jump`
+        with closing(self._run(select(func.min(place), func.max(place)).where(*map(condition, times)))) as cursor:
+            first, last = cursor.fetchone()
         return (0, -1) if first is None else (first, last)
 
-    def _run(self, statement: Any) -> sqlite3.Cursor:
-        compiled = statement.compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True})
-        return self._connection.execute(str(compiled), [compiled.params[name] for name in compiled.positiontup or ()])
+    def _run(self, statement: Any) -> Any:
+        """A cursor of the driver's: rows without objects of SQLAlchemy around them, few at once in memory."""
+        dialect = self._connection.dialect
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        driver: Any = self._connection.connection.driver_connection
+        if dialect.name == "sqlite":
+            return driver.execute(str(compiled), [compiled.params[name] for name in compiled.positiontup or ()])
+        return driver.cursor(name="history", binary=True).execute(str(compiled), compiled.params)
 
 
 @contextmanager
@@ -158,13 +161,12 @@ def history(
     released: policies decided on it once, when it was held. Raises LedgerError when the ledger
     cannot be read.
     """
-    path = database_path(url)
-    if not path.is_file():
-        raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
-    with clear_errors("read the ledger", path), reader_engine(path).connect() as connection, connection.begin():
-        cursor = raw(connection)
-        cursor.text_factory = str
-        yield History(cursor, tuple(filters), limit, many, rules)
+    store = open_store(url)
+    store.need()
+    with store.clear_errors("read the ledger"), store.reader().connect() as connection, connection.begin():
+        if store.path is not None:
+            raw(connection).text_factory = str
+        yield History(connection, tuple(filters), limit, many, rules)
 
 
 def _plain(rows: Sequence[tuple[int, bytes]]) -> Recorded:

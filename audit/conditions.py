@@ -82,6 +82,8 @@ def _between(key: str, value: str) -> ColumnElement[bool]:
     column = _ENTRY.c[RANGES[key]]
     if key == "created":
         return and_(*([column >= low] if low else []), *([column < high] if high else []))
+    if low == high:
+        return column == int(low)  # which lets an index serve what is in the order of `idx`, too
     return and_(*([column >= int(low)] if low else []), *([column <= int(high)] if high else []))
 
 

@@ -78,8 +78,9 @@ _FOUND_BY = ("step", "outcome", *_TURNS)
 
 OPENED = "output"
 """The field and term of a stream's entry that names the decision to come."""
-SUBJECT, AGE, MASTER = "subject", "age", "master"
-"""What the field and term `what` says of an erasure, of what retention dropped, and of a rotation of the master key."""
+SUBJECT, AGE, MASTER, LOG = "subject", "age", "master", "log"
+"""What the field and term `what` says of an erasure, of what retention dropped, and of rotations of the master key and of that
+which signs checkpoints."""
 
 KINDS: dict[str, Kind] = {
     REVIEW: Kind("a step of a review", _REVIEW_FIELDS, _FOUND_BY, about=True),

@@ -35,7 +35,7 @@ class Findable(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        """See SQLAlchemy."""
+        """See SQLAlchemy. Not by way of the dialect, whose own type of text would be VARCHAR."""
         return Text(collation="C") if dialect.name == "postgresql" else Text()
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:

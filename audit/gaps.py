@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from audit.canonical import loads
@@ -104,10 +104,10 @@ class Gaps:
         self._payloads, self._bodies = Counter(), Counter()
         return counted
 
-    def add(self, payloads: Counter[int], bodies: Counter[int]) -> None:
+    def add(self, payloads: Mapping[int, int], bodies: Mapping[int, int]) -> None:
         """Count what `take` gave, here or in another process."""
-        self._payloads += payloads
-        self._bodies += bodies
+        self._payloads.update(payloads)
+        self._bodies.update(bodies)
 
     def compare(self, problem: Callable[[int | None, str, object, object], None]) -> None:
         """No more is missing than these entries say; a body that a hold kept may have gone with a later one."""

@@ -35,6 +35,7 @@ from audit.keyring import Keyring
 from audit.line import Line
 from audit.models import BANK_DIGEST, tables
 from audit.stores import DEFAULT_URL, Store, open_store
+from audit.tile_rows import add_tiles
 from audit.transaction import Draft, decision_draft, draft_of, insert_entries, open_database, read_head, swap_head
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
@@ -378,8 +379,11 @@ class SqlLedger:
                 self.keyring.follow(connection)
             self._seal_anew(connection, accepted)
             if accepted:
-                peaks, new_size = merkle.extend(merkle.unpack(frontier, size), size, [draft.leaf for draft in accepted])
+                peaks = merkle.unpack(frontier, size)
+                leaves = [draft.leaf for draft in accepted]
                 insert_entries(connection, accepted, size)
+                add_tiles(connection, peaks, size, leaves)
+                peaks, new_size = merkle.extend(peaks, size, leaves)
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
         except BaseException:
             transaction.rollback()

@@ -7,8 +7,14 @@ with an anchor that he cannot rewrite.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection, select
+
+from audit.canonical import loads
+from audit.events import KEY_ROTATION, LOG, event_from
+from audit.models import tables
 from guard.errors import LedgerError, SettingsError
 from guard.keyfile import sync_folder
 from guard.note import SigningKey
@@ -16,6 +22,37 @@ from guard.note import SigningKey
 ORIGIN = "genguard/"
 """Begins the origin of every ledger; its identity follows."""
 _ADVICE = "Put it back from its backup. A new key is a new signer: whoever knows the old one has to be told."
+
+
+_ENTRY, _TERM = tables()[:2]
+_LATEST = (
+    select(_TERM.c.idx, _ENTRY.c.body)
+    .join(_ENTRY, _ENTRY.c.idx == _TERM.c.idx)
+    .where(_ENTRY.c.kind == KEY_ROTATION, _TERM.c.name == "what", _TERM.c.value == LOG)
+    .order_by(_TERM.c.idx.desc())
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry that changed the log's key."""
+
+    index: int
+    before: str
+    """NAME+ID+KEY."""
+    after: str
+
+
+def latest_rotation(connection: Connection) -> Change | None:
+    """The latest change of the log's key. Raises LedgerError when its entry cannot be read."""
+    row = connection.execute(_LATEST).one_or_none()
+    if row is None:
+        return None
+    if row.body is None:
+        raise LedgerError(f"entry {row.idx}, which changed the log's key, has no body", advice="Run `genguard audit verify`.")
+    fields = event_from(loads(row.body)).fields
+    return Change(row.idx, str(fields["before"]), str(fields["after"]))
 
 
 def default_log_key_file(database: Path) -> Path:

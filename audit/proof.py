@@ -20,9 +20,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from audit import merkle
-from audit.checkpoint import Checkpoint
+from audit.checkpoint import Checkpoint, Known
 from guard.errors import SignatureError
-from guard.note import PublicKey
 
 HEADER = "c2sp.org/tlog-proof@v1"
 SUFFIX = ".tlog-proof"
@@ -75,7 +74,7 @@ class Proof:
             raise ProofError("found a hash of another length in the path, expected 32 bytes in base64")
         return cls(int(index[1]), path, checkpoint, body)
 
-    def verify(self, keys: Iterable[PublicKey], *, body: bytes | None = None, origin: str = "") -> Checkpoint:
+    def verify(self, keys: Iterable[Known], *, body: bytes | None = None, origin: str = "") -> Checkpoint:
         """The signed tree head that the entry is proven to be under.
 
         `body`: the entry's bytes, where the file does not bring them or one has one's own. `origin`: of which log; empty: any.

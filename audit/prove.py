@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, select
@@ -13,6 +13,7 @@ from audit.checkpoint import Checkpoint
 from audit.models import metadata
 from audit.proof import Proof
 from audit.query import find_row, reading
+from audit.tile_rows import has_tiles, read_tiles
 from audit.tiles import WIDTH, Tree, roots_of_full_tiles
 from guard.errors import LedgerError
 from guard.note import Note
@@ -20,24 +21,38 @@ from guard.note import Note
 _ENTRY = metadata.tables["entry"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leaves:
-    """A log's hashes from its table of entries: leaves as they are, other levels computed from them."""
+    """A log's hashes from its database: leaves from its entries, other levels from its tiles.
+
+    In a ledger of before, which keeps no tiles, the other levels are computed from the leaves.
+    """
 
     connection: Connection
+    _kept: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look once whether there are tiles."""
+        self._kept = has_tiles(self.connection)
 
     def read(self, level: int, start: int, stop: int, /) -> Sequence[bytes]:
         """See `audit.tiles.Hashes`."""
+        if level and not self._kept:
+            return self._computed(level, start, stop)
+        found = read_tiles(self.connection, level, start, stop) if level else self._leaves(start, stop)
+        if len(found) < stop - start:
+            raise LookupError(f"hashes {start} to {stop - 1} of level {level} are not all there")
+        return found
+
+    def _leaves(self, start: int, stop: int) -> list[bytes]:
+        statement = select(_ENTRY.c.leaf).where(_ENTRY.c.idx >= start, _ENTRY.c.idx < stop).order_by(_ENTRY.c.idx)
+        return [bytes(leaf) for leaf in self.connection.execute(statement).scalars()]
+
+    def _computed(self, level: int, start: int, stop: int) -> Sequence[bytes]:
         self._require(stop * WIDTH**level - 1)
         if level > 1:
             return [merkle.tree_root(self.read(level - 1, index * WIDTH, (index + 1) * WIDTH)) for index in range(start, stop)]
-        if level:
-            return roots_of_full_tiles(start * WIDTH, self.read(0, start * WIDTH, stop * WIDTH))
-        statement = select(_ENTRY.c.leaf).where(_ENTRY.c.idx >= start, _ENTRY.c.idx < stop).order_by(_ENTRY.c.idx)
-        found = [bytes(leaf) for leaf in self.connection.execute(statement).scalars()]
-        if len(found) < stop - start:
-            raise LookupError(f"entries {start} to {stop - 1} are not all there")
-        return found
+        return roots_of_full_tiles(start * WIDTH, self.read(0, start * WIDTH, stop * WIDTH))
 
     def _require(self, index: int) -> None:
         """Raise LookupError where the log is too short, before thousands of leaves are read for nothing."""

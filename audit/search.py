@@ -31,8 +31,10 @@ _COUNTED = 3_000_000
 """Rows of the index on times that are counted at most to begin a search at the right place."""
 _TENANTS = 200
 _FEW = 1000
-_PROBED = frozenset({"id", "request", "subject", "parent", "kind", "tenant", "generator", "policy"})
+_PROBED = frozenset({"id", "request", "subject", "parent", "kind", "tenant", "generator", "policy", "actor", "version"})
 """Filters on columns that an index begins with, or with a tenant; those on terms are probed, too."""
+_LATER = frozenset({"kind", "actor", "version"})
+"""Those whose index ledgers of before do not have."""
 _ENTRY, _TERM, _HEAD = tables()[:3]
 
 
@@ -186,7 +188,9 @@ class Search:
         moment = _ENTRY.c.time
         if inside <= outside and inside <= _COUNTED:
             held = [*([moment >= start] if start else []), *([moment < end] if end else [])]
-            low, high = self.connection.execute(select(func.min(_ENTRY.c.idx), func.max(_ENTRY.c.idx)).where(*held)).one()
+            # The least index as an expression: else PostgreSQL walks the entries in their order until one is of that time.
+            place = _ENTRY.c.idx + 0
+            low, high = self.connection.execute(select(func.min(place), func.max(place)).where(*held)).one()
             low, high = (self.low, self.low - 1) if low is None else (low, high)
             self.low, self.high = max(self.low, low), min(self.high, high + 1)
         elif outside <= _COUNTED:
@@ -216,7 +220,7 @@ def _few(connection: Connection, wanted: Sequence[Filter]) -> list[int] | None:
             or (one.key == "kind" and {DECISION, ANY} & {*one.values})
         ):
             continue
-        if (one.key == "subject" and not tenants) or (one.key == "kind" and not _indexed(connection, "ix_entry_kind")):
+        if (one.key == "subject" and not tenants) or (one.key in _LATER and not _indexed(connection, f"ix_entry_{one.key}")):
             continue
         if one.key in TERMS:
             found = select(_TERM.c.idx).where(_TERM.c.name == one.key, _TERM.c.value.in_(one.values)).distinct()

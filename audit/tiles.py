@@ -67,7 +67,7 @@ def roots_of_full_tiles(first: int, leaves: Sequence[bytes]) -> list[bytes]:
     """
     if first % WIDTH or len(leaves) % WIDTH:
         raise ValueError(f"found hashes {first} to {first + len(leaves)}, expected whole tiles of {WIDTH}")
-    return [merkle.tree_root(leaves[start : start + WIDTH]) for start in range(0, len(leaves), WIDTH)]
+    return [merkle.perfect_root(leaves[start : start + WIDTH]) for start in range(0, len(leaves), WIDTH)]
 
 
 @dataclass(slots=True)

@@ -14,7 +14,6 @@ order of the log, so that the report is the same however many worked on it.
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -26,6 +25,7 @@ from typing import Any
 from audit import merkle
 from audit.anchor import FileAnchor
 from audit.canonical import loads
+from audit.checkpoint import Known as Trusted
 from audit.events import KEY_ROTATION, MASTER, event_from
 from audit.gaps import READ as GAPS
 from audit.gaps import WHAT, Gaps
@@ -39,11 +39,11 @@ from audit.verifier.heads import Heads, read_heads
 from audit.verifier.pool import Pool, processors
 from audit.verifier.report import EXPLAINED, OK, ROLLED_BACK, TAMPERED, UNSIGNED, Findings, Problem, Report
 from audit.verifier.source import Source, SourceError, open_source, state
-from audit.verifier.stretch import Known, Stretch, StretchChecker
+from audit.verifier.stretch import Known, Stretch, StretchChecker, fits_of
 from audit.verifier.structure import compare_schema
-from audit.verifier.worker import Begin, Check, Integrity
+from audit.verifier.tiles import TileChecker
+from audit.verifier.wire import Answer, Begin, Check, Checked, Integrity, Learn, Lines, Unreadable, tellable
 from guard.errors import LedgerError
-from guard.note import PublicKey
 
 __all__ = ("EXPLAINED", "OK", "ROLLED_BACK", "TAMPERED", "UNSIGNED", "Problem", "Report", "verify")
 
@@ -60,7 +60,7 @@ def verify(
     *,
     key_file: str | Path | None = None,
     anchors: Sequence[FileAnchor] = (),
-    log_keys: Sequence[PublicKey] = (),
+    log_keys: Sequence[Trusted] = (),
     progress: Progress | None = None,
     fits: Fits | None = None,
     jobs: int | None = None,
@@ -113,6 +113,8 @@ class _Run:
     extent: int = 0
     """Where the log ends, whatever is missing before."""
     gaps: Gaps | None = None
+    tiles: TileChecker | None = None
+    """None for a ledger of before, which gains their table when it is opened for writing."""
     processes: int = 1
 
     def report(self, seconds: float) -> Report:
@@ -146,13 +148,18 @@ class _Run:
         head = self.attempt("head", lambda: self.head(source))
         ledger = self.attempt("ledger", lambda: self.ledger(source))
         self.attempt("rotations of keys", lambda: self.choose_key(source, ledger))
-        self.gaps = self.attempt("entries that explain gaps", lambda: Gaps(source.rows(GAPS, WHAT)))
+        explaining = self.attempt("entries that explain gaps", lambda: source.rows(GAPS, WHAT))
+        self.gaps = None if explaining is None else Gaps(explaining)
         fingerprints = tables is None or "fingerprint" in tables
+        if tables is None or "tile" in tables:
+            self.tiles = TileChecker(source, self.found.problem, self.found.tally)
         last = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry")[0][0])
         size = head[0] if head is not None else (last + 1 if isinstance(last, int) else 0)
-        known = Known(ledger, self.gaps, self.master, fingerprints, self.fits)
+        known = Known(ledger, explaining, self.master, fingerprints, named(self.fits))
         integrity = self.entries(source, pool, size, known)
         self.attempt("extra rows", lambda: self.beyond_head(source, size, fingerprints=fingerprints))
+        if self.tiles is not None:
+            self.attempt("tile", self.tiles.end)
         self.compare_head(head)
         end = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry WHERE idx < ?", (min(size, 2**62),))[0][0])
         self.extent = end + 1 if isinstance(end, int) else self.size
@@ -187,9 +194,8 @@ class _Run:
             size = source.rows("SELECT size FROM head")[0][0]
             if not isinstance(size, int) or min(size, source.capacity()) < MANY:
                 return None
-            pickle.dumps(self.fits)
-            return Pool(self.jobs)
-        except (SourceError, IndexError, OSError, pickle.PicklingError, AttributeError):
+            return Pool(self.jobs) if self.fits is None or named(self.fits) else None
+        except (SourceError, IndexError, OSError):
             return None
 
     def attempt(self, part: str, check: Callable[[], Any]) -> Any:
@@ -250,18 +256,18 @@ class _Run:
             first = fields.get("after")
         return first
 
-    def entries(self, source: Source, pool: Pool | None, size: int, known: Known) -> list[str] | Exception | None:
+    def entries(self, source: Source, pool: Pool | None, size: int, known: Known) -> Answer | None:
         """Every entry from 0 to the head's size. Returns what the database's own check came to, where a helper made it."""
         reach = min(size, source.capacity())  # a false head must not keep the verifier busy for ever
         spans = [(start, min(start + STRETCH, reach)) for start in range(0, reach, STRETCH)]
-        integrity: list[str] | Exception | None = None
-        done: Iterator[Any]
-        if pool is None:
+        integrity: Answer | None = None
+        if pool is None or not tellable(Learn(known)):
             done = self.alone(source, spans, size, known)
         else:
             pool.learn(known)
-            done = pool.work([Integrity(), *[Check(*span) for span in spans]])
-            integrity = next(done)
+            answers = pool.work([Integrity(), *[Check(*span) for span in spans]])
+            integrity = next(answers)
+            done = (checked_of(answer) for answer in answers)
         lost = reach if reach < size else None
         course = Course(self.found.problem)
         for stretch in done:
@@ -269,7 +275,7 @@ class _Run:
             if stretch.lost is not None:
                 lost = stretch.lost
                 break
-            if pool is not None and self.progress is not None:
+            if self.processes > 1 and self.progress is not None:
                 self.progress(stretch.stop, size)
         if lost is not None:
             found = f"no entry from {lost} on"
@@ -278,7 +284,8 @@ class _Run:
 
     def alone(self, source: Source, spans: Sequence[tuple[int, int]], size: int, known: Known) -> Iterator[Stretch]:
         """Stretches that this process checks."""
-        checker = StretchChecker(source, known)
+        self.processes = 1
+        checker = StretchChecker(source, known, self.fits)
         progress = self.progress
         each = None if progress is None else lambda done: progress(done, size)
         for span in spans:
@@ -288,6 +295,9 @@ class _Run:
         """What came of the next entries."""
         self.found.add(stretch.found)
         course.follow(stretch.notes)
+        self.heads.changes = course.keys
+        if self.tiles is not None:
+            self.tiles.take(stretch.leaves, stretch.tiles)
         if self.gaps is not None:
             self.gaps.add(stretch.payloads, stretch.bodies)
         signed = self.size + 1, self.size + len(stretch.leaves)
@@ -330,10 +340,25 @@ class _Run:
                 stated = f"that of a whole frontier ({error})"
             self.found.problem(None, "head", f"a tree with root {root}", f"root {stated}, as the head says")
 
-    def structure(self, source: Source, lines: list[str] | Exception | None) -> None:
-        """The database's own check."""
-        if isinstance(lines, Exception):
-            raise lines
-        for line in source.broken() if lines is None else lines:
+    def structure(self, source: Source, answer: Answer | None) -> None:
+        """The database's own check, or what a helper's came to."""
+        if isinstance(answer, Unreadable):
+            raise SourceError(answer.why)
+        for line in answer.lines if isinstance(answer, Lines) else source.broken():
             self.found.problem(None, "file", line, "a sound database")
         self.unchecked += source.unchecked()
+
+
+def checked_of(answer: Answer) -> Stretch:
+    """What came of entries that a helper checked."""
+    assert isinstance(answer, Checked), f"found {type(answer).__name__}, expected what came of entries"
+    return answer.stretch
+
+
+def named(fits: Fits | None) -> str:
+    """What another process finds it by; empty for what it could not find."""
+    name = f"{getattr(fits, '__module__', '')}:{getattr(fits, '__qualname__', '')}"
+    try:
+        return name if fits is not None and fits_of(name) is fits else ""
+    except (ImportError, AttributeError, ValueError):
+        return ""

@@ -73,6 +73,7 @@ def _export(body: ExportRequest, http: HttpRequest, folder: Path) -> Response:
         tenant=http.state.sees,
         checkpoint=note,
         key=office.notary.key.public,
+        chain=office.keys.chain() if body.format == BUNDLE else "",
     )
     media_type, ending = TYPES[body.format]
     done = export(order, folder / f"genguard.{ending}", wired.ledger.record_sync)

@@ -6,21 +6,22 @@ import asyncio
 import logging
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi import Request as HttpRequest
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from audit.anchor import FileAnchor
+from audit.anchor import SentAnchor, open_anchor, spool_of
 from audit.checkpoint import Checkpoint
 from audit.database import database_path, reader_engine
-from audit.log_key import need_log_key
-from audit.notary import Notary
+from audit.log_rotation import LogKeys
+from audit.notary import KeyChangedError, Notary, NotCosignedError
 from audit.proof import SUFFIX
 from audit.prove import prove
 from audit.query import identity
+from audit.webhook import read_secret
+from audit.witnesses import Witnesses
 from guard.errors import LedgerError
 from guard.note import Note
 from serving.lookup import visible
@@ -39,6 +40,7 @@ class Office:
 
     notary: Notary
     url: str
+    keys: LogKeys
     trouble: str = ""
     """Why the latest signing failed; empty when it did not."""
     _latest: str = ""
@@ -48,24 +50,56 @@ class Office:
     def open(cls, settings: Settings) -> Office:
         """For the settings' ledger. Raises LedgerError when its key cannot be used."""
         path = database_path(settings.ledger)
-        key = need_log_key(path, identity(settings.ledger), settings.log_key_file)
-        anchors = [FileAnchor(Path(one)) for one in settings.anchors]
-        return cls(Notary(reader_engine(settings.ledger), path, key, anchors), settings.ledger)
+        secret = read_secret(settings.webhook_secret.get_secret_value())
+        anchors = [open_anchor(one, spool_of(path), secret) for one in settings.anchors]
+        keys = LogKeys.of(reader_engine(settings.ledger), path, identity(settings.ledger), settings.log_key_file, anchors)
+        witnesses = witnesses_of(settings)
+        return cls(_notary(keys, witnesses), settings.ledger, keys)
 
     def checkpoint(self, covers: int = 0) -> str:
         """A signed checkpoint of at least `covers` entries, as new as signing now makes it. Raises LedgerError."""
         with self._lock:
             if not self._latest or covers == 0 or _size(self._latest) < covers:
                 try:
-                    note = self.notary.sign()
+                    note = self._sign()
+                except NotCosignedError:  # `notices` says so: decisions go on
+                    raise
                 except LedgerError as error:
                     self.trouble = str(error)
                     raise
                 self.trouble = ""
                 if note is None and not self._latest:  # the anchors have this very size already
-                    note = Notary(self.notary.engine, self.notary.path, self.notary.key).sign()
+                    note = Notary(self.notary.engine, self.notary.path, self.notary.key, witnesses=self.notary.witnesses).sign()
                 self._latest = note or self._latest
             return self._latest
+
+    def _sign(self) -> str | None:
+        """Sign, with the key that followed where another process changed it."""
+        try:
+            return self.notary.sign()
+        except KeyChangedError:
+            self.notary = _notary(self.keys, self.notary.witnesses)
+            return self.notary.sign()
+
+    @property
+    def sent(self) -> list[SentAnchor]:
+        """Those anchors that checkpoints are sent to."""
+        return [one for one in self.keys.anchors if isinstance(one, SentAnchor)]
+
+    def notices(self) -> list[str]:
+        """What is wrong and no reason to stop serving."""
+        witnesses = self.notary.witnesses
+        lack = witnesses.lack() if witnesses is not None else ""
+        return [one.trouble for one in self.sent if one.trouble] + ([lack] if lack else [])
+
+    async def keep_sending(self, anchor: SentAnchor) -> None:
+        """Send every second what waits; what goes wrong is told by `notices`, logged once, and tried again."""
+        while True:
+            before = anchor.trouble
+            await asyncio.to_thread(anchor.deliver)
+            if anchor.trouble and not before:
+                _log.error("checkpoints are not sent: %s", anchor.trouble)
+            await asyncio.sleep(SIGN_S)
 
     async def keep_signing(self) -> None:
         """Sign every second what came; a failure is told by `trouble`, logged once, and tried again."""
@@ -77,6 +111,15 @@ class Office:
                 if str(error) != before:
                     _log.error("the ledger is not signed: %s", error)
             await asyncio.sleep(SIGN_S)
+
+
+def witnesses_of(settings: Settings) -> Witnesses | None:
+    """Who cosigns checkpoints. Raises InputError, SignatureError."""
+    return Witnesses.of(settings.witnesses, settings.witness_quorum, required=settings.witness_policy == "require")
+
+
+def _notary(keys: LogKeys, witnesses: Witnesses | None) -> Notary:
+    return Notary(keys.engine, keys.database, keys.key(), keys.anchors, keys.tenures(), witnesses)
 
 
 def _size(note: str) -> int:
@@ -95,6 +138,13 @@ async def checkpoint_key(http: HttpRequest) -> Response:
     """The public key that checkpoints and proofs are verified with; compare it with one from another source."""
     office: Office = http.app.state.office
     return PlainTextResponse(f"{office.notary.key.public}\n")
+
+
+@router.get("/checkpoint/chain", response_class=PlainTextResponse)
+async def checkpoint_chain(http: HttpRequest) -> Response:
+    """How the key became the one that it is: a proof for each change; empty when it never changed."""
+    office: Office = http.app.state.office
+    return PlainTextResponse(await run_in_threadpool(office.keys.chain))
 
 
 @router.get("/decisions/{decision}/proof", response_class=PlainTextResponse)

@@ -7,7 +7,7 @@ import hmac
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -50,7 +50,19 @@ class Settings(BaseSettings):
     )
     anchors: Names = Field(
         default=(),
-        description="Files that signed checkpoints of the ledger are appended to, on another volume.",
+        description="Where signed checkpoints of the ledger go: files on another volume, https://…, syslog+tls://….",
+    )
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="What is posted to web hooks is signed with it: `whsec_` and base64 of 24 to 64 bytes.",
+    )
+    witnesses: Names = Field(
+        default=(),
+        description="Who cosigns checkpoints: https://HOST/PATH+NAME+ID+KEY, the public key of each after its address.",
+    )
+    witness_quorum: int | None = Field(default=None, description="How many of them have to; all when left out.", ge=1)
+    witness_policy: Literal["warn", "require"] = Field(
+        default="warn", description="What becomes of a checkpoint that fewer cosigned: told by `/readyz`, or not handed out."
     )
     log_key_file: Path | None = Field(
         default=None, description="Key that checkpoints are signed with; beside the ledger when left out."

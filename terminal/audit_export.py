@@ -13,7 +13,7 @@ import typer
 from serving.settings import DEFAULT_LEDGER
 from terminal.actor import actor as actor_named
 from terminal.printing import Json, print_json
-from terminal.proofs import Anchors, KeyFile, LogKeyFile, anchor_paths, signed
+from terminal.proofs import Anchors, KeyFile, LogKeyFile, anchor_targets, log_keys, signed
 
 if TYPE_CHECKING:
     from audit.export.handover import HandedOver
@@ -57,9 +57,10 @@ def audit_export(
     parse(query)
     wanted = form or _ENDINGS.get(out.suffix, BUNDLE)
     identity(ledger)  # before anything is made
-    note, key = signed(ledger, anchor_paths(anchor), log_key_file) if wanted == BUNDLE else ("", None)
+    note, key = signed(ledger, anchor_targets(anchor), log_key_file) if wanted == BUNDLE else ("", None)
     public = key.public if key else None
-    order = Order(ledger, wanted, query, actor_named(actor), every_kind, checkpoint=note, key=public)
+    chain = log_keys(ledger, log_key_file).chain() if key else ""
+    order = Order(ledger, wanted, query, actor_named(actor), every_kind, checkpoint=note, key=public, chain=chain)
     with open_ledger(ledger, key_file=key_file) as opened, _progress(quiet=as_json) as begin:
         done = export(order, out, opened.record_sync, begin)
     if as_json:

@@ -12,7 +12,7 @@ from guard.errors import InputError, RefusedError, SignatureError
 from serving.settings import DEFAULT_LEDGER
 from terminal.actor import Author, Reason, actor
 from terminal.printing import Json, print_json, printable
-from terminal.proofs import KeyFile, LedgerUrl, LogKeyFile, LogKeys, given_keys, own_log_key
+from terminal.proofs import KeyFile, LedgerUrl, LogKeyFile, LogKeyLines, given_keys, own_log_key
 
 if TYPE_CHECKING:
     from audit.ledger import SqlLedger
@@ -73,7 +73,7 @@ def erase(
 def certificate(
     file: Annotated[Path, typer.Argument(help="A certificate of erasure.")],
     ledger: Annotated[str | None, typer.Option("--ledger", help="Also compare it with this ledger.")] = None,
-    log_key: LogKeys = None,
+    log_key: LogKeyLines = None,
     as_json: Json = False,
 ) -> None:
     """Check a certificate of erasure: 0 genuine, 2 not what the ledger says, 4 not signed by a known key."""

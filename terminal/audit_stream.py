@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from guard.errors import LedgerError
-from serving.settings import DEFAULT_LEDGER
+from serving.settings import DEFAULT_LEDGER, Settings
 from terminal.actor import actor as actor_named
 from terminal.audit_export import Actor
 from terminal.printing import Json, print_json
@@ -25,7 +25,9 @@ def add(app: typer.Typer) -> None:
 
 
 def stream(
-    to: Annotated[str, typer.Option("--to", help="syslog://HOST:PORT, https://HOST/PATH, or a file to append to.")],
+    to: Annotated[
+        str, typer.Option("--to", help="syslog://HOST:PORT, syslog+tls://…, syslog+udp://…, https://HOST/PATH, or a file.")
+    ],
     cursor: Annotated[Path, typer.Option("--cursor", help="File that says where the stream goes on; made when there is none.")],
     filters: Annotated[list[str] | None, typer.Argument(help="action:block tenant:acme …, as for `audit query`.")] = None,
     form: Annotated[str, typer.Option("--format", help="jsonl, or ocsf: only decisions in which a rule fired.")] = "jsonl",
@@ -47,13 +49,15 @@ def stream(
     from audit.export.tables import json_line
     from audit.ledger import open_ledger
     from audit.query import identity
+    from audit.webhook import read_secret
 
     writers = {"jsonl": json_line, "ocsf": finding_line}
     if form not in writers:
         raise typer.BadParameter(f"found {form!r}, expected jsonl or ocsf", param_hint="--format")
     query = " ".join(filters or ())
     selection = Selection(query, every_kind)
-    sink = open_sink(to, os.environ.get("GENGUARD_STREAM_TOKEN", ""))
+    secret = read_secret(Settings.read().webhook_secret.get_secret_value())
+    sink = open_sink(to, os.environ.get("GENGUARD_STREAM_TOKEN", ""), secret)
     place = Cursor(cursor, identity(ledger))
     told: dict[str, Value] = {"format": f"stream {form}", "query": query, "first": place.read()}
     with open_ledger(ledger, key_file=key_file) as opened:

@@ -299,6 +299,7 @@ def print_report(report: Report) -> None:
     for problem in report.problems:
         console.print(f"  {escape(str(problem))}", highlight=False)
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.checked.items())
-    console.print(f"checked: {counted}, in {report.seconds:.1f} s", highlight=False)
+    by = f" by {report.processes} processes" if report.processes > 1 else ""
+    console.print(f"checked: {counted}, in {report.seconds:.1f} s{by}", highlight=False)
     for one in report.unchecked:
         console.print(f"not checked: {escape(one)}", highlight=False)

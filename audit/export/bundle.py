@@ -1,6 +1,7 @@
 """Evidence as one zip that proves itself.
 
     README.txt               in plain words
+    chain.txt                how the log's key followed others; only where it was changed
     checkpoint.txt           signed note over the whole log (C2SP tlog-checkpoint)
     entries.jsonl            the bodies, byte for byte as they were hashed, one a line
     genguard_verify.py       checks all of this with Python and `cryptography` alone
@@ -57,6 +58,8 @@ class Bundle:
     """Whether the documents of policies come along."""
     advance: Callable[[int], None] = lambda _count: None
     """Told after each entry how many were written."""
+    chain: str = ""
+    """How the key followed others."""
     _written: Written = field(default_factory=Written)
     _gone: int = 0
     _revisions: set[str] = field(default_factory=set)
@@ -76,6 +79,8 @@ class Bundle:
                 self._written.add(idx)
                 self._gone += not whole
             _add(archive, "README.txt", [self._readme(head).encode()])
+            if self.chain:
+                _add(archive, "chain.txt", [self.chain.encode()])
             _add(archive, "checkpoint.txt", [self.checkpoint.encode()])
             _add(archive, "entries.jsonl", self._bodies(connection))
             _add(archive, "genguard_verify.py", [VERIFIER.read_bytes()])
@@ -216,6 +221,7 @@ What is in it
 
     entries.jsonl        one entry a line (JSON)        checkpoint.txt   the signed state of the log, {size} entries
     policies/            the policies that judged       key.txt          the public key
+    chain.txt            how the key followed others (only where it was changed)
     leaves.txt           places and hashes              nodes.txt        the rest of the proof
     genguard_verify.py   the verifier                   manifest.json    what this bundle says of itself (not proven)
 

@@ -40,6 +40,8 @@ class Order:
     checkpoint: str = ""
     """For a bundle: the signed note, and the key that it is signed with."""
     key: PublicKey | None = None
+    chain: str = ""
+    """How that key followed others (`audit.key_chain`); empty when it never changed."""
 
     def __post_init__(self) -> None:
         """Check the format and the query. Raises InputError, QueryError."""
@@ -72,7 +74,9 @@ def export(
             advance = begin(selection.count(connection))
             if order.format == BUNDLE:
                 assert order.key is not None
-                return Bundle(selection, order.checkpoint, order.key, not order.tenant, advance).write(connection, file)
+                return Bundle(selection, order.checkpoint, order.key, not order.tenant, advance, order.chain).write(
+                    connection, file
+                )
             entries = _counted(selection, connection, advance)
             if order.format == DSA:
                 return write_statements(entries, connection, file)

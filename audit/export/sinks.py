@@ -1,10 +1,10 @@
-"""Where a stream of entries goes: a file, a syslog server over TCP, a web hook. `send` returns once they were taken."""
+"""Where a stream of entries goes: a file, a syslog server, a web hook. `send` returns once they were taken."""
 
 from __future__ import annotations
 
 import os
-import select
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from audit.webhook import Hook, check_address
 from guard.errors import InputError
 from guard.keyfile import sync_folder
 
 TIMEOUT_S = 10.0
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+TCP, UDP, TLS = "tcp", "udp", "tls"
+TRANSPORTS = {"syslog": TCP, "syslog+tcp": TCP, "syslog+tls": TLS, "syslog+udp": UDP}
+"""How each scheme speaks syslog."""
+MAX_DATAGRAM = 65_000
+"""Bytes of one message over UDP."""
 _PRIORITY = 13 * 8 + 6
 """Facility 13 (log audit), severity 6 (informational)."""
 
@@ -31,26 +36,25 @@ class Sink(Protocol):
         """Let go of what is open."""
 
 
-def open_sink(target: str, token: str = "") -> Sink:
+def open_sink(target: str, token: str = "", secret: bytes = b"") -> Sink:
     """The sink that `syslog://host:port`, `https://…`, or a path names; `http://` is for this machine alone.
 
-    `token`: sent to a web hook as bearer token. Raises InputError for a target that cannot be one. Nothing is opened yet.
+    Syslog is spoken over TCP, with `syslog+tls://` over TLS, with `syslog+udp://` over UDP. `token`: sent to a web hook as
+    bearer token. `secret`: signs what is sent to it (`audit.webhook`). Raises InputError for a target that cannot be one.
+    Nothing is opened yet.
     """
     parts = urlsplit(target)
     try:
         port = parts.port
     except ValueError:
         raise InputError(f"found {target!r}, expected a port from 1 to 65535") from None
-    if parts.scheme == "syslog":
+    if parts.scheme in TRANSPORTS:
         if not parts.hostname or not port or parts.path not in {"", "/"} or parts.query or parts.username:
-            raise InputError(f"found {target!r}, expected syslog://HOST:PORT")
-        return Syslog(parts.hostname, port)
+            raise InputError(f"found {target!r}, expected {parts.scheme}://HOST:PORT")
+        return Syslog(parts.hostname, port, TRANSPORTS[parts.scheme])
     if parts.scheme in {"http", "https"}:
-        if not parts.hostname or parts.username or parts.password:
-            raise InputError("found a web address without a host or with a password in it, expected https://HOST/PATH")
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            raise InputError(f"found http://{parts.hostname}, expected https: entries are not sent in the clear")
-        return WebHook(target, token)
+        check_address(target)
+        return WebHook(Hook(target, secret, token, "application/x-ndjson"))
     if "://" in target:
         raise InputError(f"found {parts.scheme}://, expected syslog://HOST:PORT, https://HOST/PATH or a file")
     return FileSink(Path(target))
@@ -82,27 +86,31 @@ class FileSink:
 
 @dataclass(slots=True)
 class Syslog:
-    """RFC 5424 messages over TCP with octet counting (RFC 6587), so that line breaks cannot forge one.
+    """RFC 5424 messages: over TCP (RFC 6587) and TLS (RFC 5425) with octet counting, so that line breaks cannot forge one.
 
     Syslog has no acknowledgement: what the connection took and did not refuse counts as taken. What a server loses after
-    that is lost.
+    that is lost; over UDP (RFC 5426) nobody learns even that nobody listens. TLS checks the server's certificate and name
+    against the machine's certificates and those of SSL_CERT_FILE.
     """
 
     host: str
     port: int
+    transport: str = TCP
+    message: str = "entry"
+    """The message id."""
     _connection: socket.socket | None = field(default=None, repr=False)
 
     def send(self, lines: Sequence[bytes], /) -> None:
-        """See the class."""
+        """See the class. Raises InputError for a line that no datagram holds."""
         try:
             if self._connection is None:
-                self._connection = socket.create_connection((self.host, self.port), TIMEOUT_S)
+                self._connection = self._connect()
             self._refuse_closed(self._connection)
             stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            head = f"<{_PRIORITY}>1 {stamp} {_name(socket.gethostname())} genguard {os.getpid()} entry - ".encode()
+            host = _name(socket.gethostname())
+            head = f"<{_PRIORITY}>1 {stamp} {host} genguard {os.getpid()} {self.message} - ".encode()
             for line in lines:
-                message = head + line.rstrip(b"\n")
-                self._connection.sendall(b"%d %s" % (len(message), message))
+                self._send(self._connection, head + line.rstrip(b"\n"))
             self._refuse_closed(self._connection)
         except OSError:
             self.close()
@@ -114,30 +122,54 @@ class Syslog:
             self._connection.close()
             self._connection = None
 
+    def _connect(self) -> socket.socket:
+        if self.transport == UDP:
+            family, kind, protocol, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)[0]
+            opened = socket.socket(family, kind, protocol)
+            opened.connect(address)
+            return opened
+        opened = socket.create_connection((self.host, self.port), TIMEOUT_S)
+        if self.transport == TCP:
+            return opened
+        try:
+            return ssl.create_default_context().wrap_socket(opened, server_hostname=self.host)
+        except BaseException:
+            opened.close()
+            raise
+
+    def _send(self, connection: socket.socket, message: bytes) -> None:
+        if self.transport != UDP:
+            connection.sendall(b"%d %s" % (len(message), message))
+        elif len(message) > MAX_DATAGRAM:
+            raise InputError(
+                f"found a message of {len(message)} bytes, expected at most {MAX_DATAGRAM} for UDP",
+                advice="Use syslog:// or syslog+tls://.",
+            )
+        else:
+            connection.send(message)
+
     def _refuse_closed(self, connection: socket.socket) -> None:
-        readable, _, _ = select.select([connection], [], [], 0)
-        if readable and not connection.recv(4096):
-            raise ConnectionResetError(None, "the server closed the connection")
+        if self.transport == UDP:
+            return
+        connection.setblocking(False)
+        try:
+            if not connection.recv(4096):
+                raise ConnectionResetError(None, "the server closed the connection")
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass  # nothing to read: it is open
+        finally:
+            connection.settimeout(TIMEOUT_S)
 
 
 @dataclass(slots=True)
 class WebHook:
-    """Posts lines as `application/x-ndjson`; any 2xx is the acknowledgement. Redirects are not followed."""
+    """Posts lines together; any 2xx is the acknowledgement. Redirects are not followed."""
 
-    url: str
-    token: str = field(default="", repr=False)
+    hook: Hook
 
     def send(self, lines: Sequence[bytes], /) -> None:
         """See the class. The answer's text is never repeated."""
-        import httpx
-
-        headers = {"content-type": "application/x-ndjson"} | ({"authorization": f"Bearer {self.token}"} if self.token else {})
-        try:
-            answer = httpx.post(self.url, content=b"".join(lines), headers=headers, timeout=TIMEOUT_S, follow_redirects=False)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ConnectionError(None, f"no answer: {type(error).__name__}") from None
-        if not answer.is_success:
-            raise ConnectionError(None, f"status {answer.status_code}")
+        self.hook.post(b"".join(lines))
 
     def close(self) -> None:
         """Nothing is open."""

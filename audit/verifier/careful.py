@@ -23,11 +23,11 @@ from audit.body import (
     rollout_from,
 )
 from audit.canonical import loads
-from audit.events import event_from
+from audit.events import KEY_ROTATION, LOG, event_from
 from audit.gaps import PRUNED, Gaps
 from audit.models import ENTRY_COLUMNS, project, terms
 from audit.review_codes import RELEASE
-from audit.verifier.course import Freed, Let, Notes, Rolled
+from audit.verifier.course import Freed, Let, Notes, Rekeyed, Rolled
 from audit.verifier.report import Findings
 from guard.errors import LedgerError
 
@@ -48,7 +48,8 @@ class CarefulReader:
         named = columns["decision"] if isinstance(columns["decision"], str) else ""
         found.tally("entries")
         if columns["kind"] == ACTIVATION and isinstance(columns["revision"], str):
-            notes.documented(idx, columns["revision"])  # a damaged one is told here, not again at each of its decisions
+            # A damaged one is told here, not again at each of its decisions.
+            notes.documented(idx, columns["revision"].encode("utf-8", "backslashreplace").decode())
         good_leaf = isinstance(leaf, bytes) and len(leaf) == merkle.HASH_SIZE
         if not isinstance(data, bytes):
             pruned = good_leaf and data is None and not facts and self._pruned(idx, columns, found)
@@ -123,6 +124,8 @@ class CarefulReader:
             event = event_from(body)
             if event.fields.get("outcome") == RELEASE:
                 notes.steps.append(Freed(idx, event.about))
+            if event.kind == KEY_ROTATION and event.fields.get("what") == LOG:
+                notes.steps.append(Rekeyed(idx, str(event.fields.get("before")), str(event.fields.get("after"))))
             found.tally("events")
 
     def _config(self, idx: int, body: Mapping[str, Any], found: Findings) -> None:

@@ -1,60 +1,69 @@
-"""What depends on the entries before: documents of policies, and who let an output go. Noted as it is met, judged in order."""
+"""What depends on the entries before: documents of policies, and who let an output go. Noted as it is met, judged in order.
+
+What bodies say is noted as they say it, whatever its type: that it is none that it could be was told already.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
 
 from audit.verifier.report import Problems
 from guard.types import Rollout
 
 
-@dataclass(frozen=True, slots=True)
-class Documented:
+class Documented(Struct, frozen=True, tag=True):
     """A document of a policy, or an entry that should hold one and cannot be read (`policy` is None)."""
 
     idx: int
-    revision: str
-    policy: str | None = None
-    version: int = 0
+    revision: Any
+    policy: Any = None
+    version: Any = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(Struct, frozen=True, tag=True):
     """A revision that was decided by."""
 
     idx: int
-    revision: str
+    revision: Any
     decision: str
 
 
-@dataclass(frozen=True, slots=True)
-class Freed:
+class Freed(Struct, frozen=True, tag=True):
     """A person let go what a decision held."""
 
     idx: int
     held: str
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(Struct, frozen=True, tag=True):
     """A decision that released something because entry `entry` says so."""
 
     idx: int
-    entry: int
-    held: str
+    entry: Any
+    held: Any
     decision: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rolled:
+class Rolled(Struct, frozen=True, tag=True):
     """A step of a rollout."""
 
     idx: int
     rollout: Rollout
 
 
-Step = Documented | Used | Freed | Let | Rolled
+class Rekeyed(Struct, frozen=True, tag=True):
+    """The log's own key gave way to another."""
+
+    idx: int
+    before: str
+    after: str
+
+
+Step = Documented | Used | Freed | Let | Rolled | Rekeyed
 
 
 @dataclass(slots=True)
@@ -62,14 +71,14 @@ class Notes:
     """Steps of a stretch of entries. A revision is noted once: what follows its first use changes nothing."""
 
     steps: list[Step] = field(default_factory=list)
-    _known: set[str] = field(default_factory=set)
+    _known: set[Any] = field(default_factory=set)
 
-    def documented(self, idx: int, revision: str, policy: str | None = None, version: int = 0) -> None:
+    def documented(self, idx: int, revision: Any, policy: Any = None, version: Any = 0) -> None:
         """An entry holds a document."""
         self._known.add(revision)
         self.steps.append(Documented(idx, revision, policy, version))
 
-    def used(self, idx: int, revision: str, decision: str) -> None:
+    def used(self, idx: int, revision: Any, decision: str) -> None:
         """A decision was made by it."""
         if revision not in self._known:
             self._known.add(revision)
@@ -86,6 +95,8 @@ class Course:
     missing: set[str] = field(default_factory=set)
     freed: dict[int, str] = field(default_factory=dict)
     """Entries in which a person let an output go, with the decision that held it."""
+    keys: list[tuple[int, str, str]] = field(default_factory=list)
+    """Entries that changed the log's key: index, key before, key after."""
 
     def follow(self, steps: Iterable[Step]) -> None:
         """Go on with the steps of the next entries."""
@@ -100,6 +111,8 @@ class Course:
                 if not isinstance(step.entry, int) or self.freed.get(step.entry) != step.held:
                     found = f"an output let go by entry {step.entry}"
                     self.problem(step.idx, "review", found, "a person's decision before it", step.decision)
+            elif isinstance(step, Rekeyed):
+                self.keys.append((step.idx, step.before, step.after))
             else:
                 self._rolled(step.idx, step.rollout)
 

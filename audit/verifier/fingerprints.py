@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from audit.vault import SealError, open_fingerprint
-from audit.verifier.payloads import Bodies, PayloadChecker, Released
+from audit.verifier.payloads import Bodies, PayloadChecker, Released, owner_of
 from audit.verifier.report import Problems, Tally
 from audit.verifier.source import Source, SourceError
 
@@ -41,7 +41,7 @@ class FingerprintChecker:
         decision, key, sealed = row
         if image is None:
             problem(idx, "fingerprint", "a fingerprint of an entry that released no image", "none", named)
-        elif decision != named or not isinstance(key, str) or not isinstance(sealed, bytes):
+        elif decision != named or not isinstance(key, str) or not key.isascii() or not isinstance(sealed, bytes):
             problem(idx, "fingerprint", f"a fingerprint of decision {decision!r}", "the entry's own, sealed", named)
         else:
             self._sealed(idx, key, sealed, image, problem, tally)
@@ -52,7 +52,7 @@ class FingerprintChecker:
             found = f"a fingerprint under subject key {key}, which is gone"
             problem(idx, "fingerprint", found, "none", image.decision)
             return
-        if (tenant, subject) != (image.tenant, image.subject):
+        if (tenant, subject) != owner_of(image):
             found = "a fingerprint under another subject's key"
             problem(idx, "fingerprint", found, "its own subject's", image.decision)
             return

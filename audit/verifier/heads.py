@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from audit.anchor import FileAnchor
-from audit.checkpoint import Checkpoint
+from audit.checkpoint import Checkpoint, Known
 from guard.errors import SignatureError
-from guard.note import PublicKey
 
-SIGNATURE, ROOT, ROLLBACK = "signature", "root", "rollback"
+SIGNATURE, ROOT, ROLLBACK, KEY = "signature", "root", "rollback", "key"
 """Kinds of problems."""
 
 
@@ -19,6 +18,10 @@ class Heads:
     """Checkpoints of a log, and the roots that were computed at their sizes."""
 
     sound: list[Checkpoint] = field(default_factory=list)
+    signers: list[frozenset[str]] = field(default_factory=list)
+    """Of each of them, the keys that are known and signed it."""
+    changes: list[tuple[int, str, str]] = field(default_factory=list)
+    """Entries of the log that changed its key: index, key before, key after."""
     wrong: list[str] = field(default_factory=list)
     """Why a checkpoint cannot be believed."""
     unchecked: list[str] = field(default_factory=list)
@@ -29,6 +32,7 @@ class Heads:
         """Problems as (what, found, expected). `size`: entries that the log has."""
         for why in self.wrong:
             yield SIGNATURE, why, "checkpoints that the log's key signed"
+        yield from self._compare_keys()
         ahead = [head for head in self.sound if head.size > size]
         if ahead:
             most = max(head.size for head in ahead)
@@ -38,8 +42,22 @@ class Heads:
             if root is not None and root != head.root:
                 yield ROOT, f"{root.hex()} over the first {head.size} entries", f"the signed root {head.root.hex()}"
 
+    def _compare_keys(self) -> Iterator[tuple[str, str, str]]:
+        """Each change begins where the one before ended, and each checkpoint is by a key that was the log's at its size."""
+        first: dict[str, int] = {}
+        last: dict[str, int] = {}
+        for (idx, before, after), earlier in zip(self.changes, [None, *self.changes], strict=False):
+            if earlier is not None and earlier[2] != before:
+                yield KEY, f"entry {idx}, which changes the log's key {before}", f"a change of {earlier[2]}, which was in force"
+            last.setdefault(before, idx + 1)
+            first.setdefault(after, idx + 1)
+        for head, names in zip(self.sound, self.signers, strict=True):
+            if not any(first.get(name, 0) <= head.size <= last.get(name, head.size) for name in names):
+                told = ", ".join(sorted(names))
+                yield SIGNATURE, f"a checkpoint of size {head.size} by {told}", "the key that was the log's at that size"
 
-def read_heads(anchors: Sequence[FileAnchor], keys: Sequence[PublicKey]) -> Heads:
+
+def read_heads(anchors: Sequence[FileAnchor], keys: Sequence[Known]) -> Heads:
     """The checkpoints of all anchors. Raises LedgerError for an anchor that cannot be read."""
     heads = Heads()
     if not anchors:
@@ -52,8 +70,11 @@ def read_heads(anchors: Sequence[FileAnchor], keys: Sequence[PublicKey]) -> Head
             heads.unchecked.append(f"the anchor {anchor.path} holds no checkpoint")
         for number, note in enumerate(notes, 1):
             try:
-                heads.sound.append(Checkpoint.verified(note, keys))
+                head, signers = Checkpoint.signed_by(note, keys)
             except SignatureError as error:
                 heads.wrong.append(f"checkpoint {number} of {anchor.path}: {error}")
+            else:
+                heads.sound.append(head)
+                heads.signers.append(frozenset(str(key) for key in signers))
     heads.sizes = frozenset(head.size for head in heads.sound)
     return heads

@@ -9,17 +9,15 @@ time there are short moments between two commits; should none be met, those that
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from audit.verifier.stretch import Known
-from audit.verifier.worker import Begin, Learn, Task
+from audit.verifier.wire import Answer, Begin, Failed, Learn, Message, Seen, Task, next_answer, send
 from guard.errors import LedgerError
 
 _TRIES = 50
@@ -45,22 +43,20 @@ class Helper:
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
 
-    def tell(self, message: Any) -> None:
+    def tell(self, message: Message) -> None:
         """Send a message. Raises LedgerError when it is gone."""
         try:
-            pickle.dump(message, self._in, pickle.HIGHEST_PROTOCOL)
-            self._in.flush()
+            send(self._in, message)
         except OSError:
             raise _gone() from None
 
-    def hear(self) -> Any:
+    def hear(self) -> Answer:
         """The answer to the oldest message that has none. Raises LedgerError when there is none."""
-        try:
-            well, answer = pickle.load(self._out)  # noqa: S301 - from the process that this one began
-        except (EOFError, OSError, pickle.UnpicklingError):
-            raise _gone() from None
-        if not well:
-            raise LedgerError(f"a process of the verifier failed: {answer}", advice="Try again with --jobs 1.")
+        answer = next_answer(self._out)
+        if answer is None:
+            raise _gone()
+        if isinstance(answer, Failed):
+            raise LedgerError(f"a process of the verifier failed: {answer.why}", advice="Try again with --jobs 1.")
         return answer
 
     def end(self) -> None:
@@ -96,10 +92,10 @@ class Pool:
         for _ in range(_TRIES):
             message, mine = begin()
             theirs = self._ask(message)
-            if all(one == mine for one in theirs):
+            if all(one == Seen(mine) for one in theirs):
                 return
         for helper, one in zip(list(self._helpers), theirs, strict=True):
-            if one != mine:
+            if one != Seen(mine):
                 self._helpers.remove(helper)
                 helper.end()
 
@@ -107,7 +103,7 @@ class Pool:
         """Tell all what is known of the ledger."""
         self._ask(Learn(known))
 
-    def work(self, tasks: Sequence[Task]) -> Iterator[Any]:
+    def work(self, tasks: Sequence[Task]) -> Iterator[Answer]:
         """The answers to tasks, in their order."""
         board = _Board(tasks)
         threads = [threading.Thread(target=board.serve, args=(helper,), daemon=True) for helper in self._helpers]
@@ -123,7 +119,7 @@ class Pool:
         for helper in self._helpers:
             helper.end()
 
-    def _ask(self, message: Any) -> list[Any]:
+    def _ask(self, message: Message) -> list[Answer]:
         for helper in self._helpers:
             helper.tell(message)
         return [helper.hear() for helper in self._helpers]
@@ -134,7 +130,7 @@ class _Board:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks, self._next, self._taken = tasks, 0, 0
-        self._done: dict[int, Any] = {}
+        self._done: dict[int, Answer] = {}
         self._error: Exception | None = None
         self._changed = threading.Condition()
 
@@ -152,7 +148,7 @@ class _Board:
                 self._error = self._error or error
                 self._changed.notify_all()
 
-    def answers(self) -> Iterator[Any]:
+    def answers(self) -> Iterator[Answer]:
         """In the order of the tasks. Raises LedgerError when a helper is gone."""
         for number in range(len(self._tasks)):
             with self._changed:

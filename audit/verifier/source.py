@@ -76,14 +76,14 @@ class SqliteSource:
         """See `Source`."""
         try:
             return self._connection.execute(statement, parameters).fetchall()
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
             raise SourceError(str(error)) from None
 
     def each(self, statement: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
         """See `Source`."""
         try:
             yield from self._connection.execute(statement, parameters)
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
             raise SourceError(str(error)) from None
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:

@@ -6,10 +6,10 @@ Chunks of rows come in the order of their indices. Most are decisions whose byte
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from importlib import import_module
 from typing import Any
 
 from msgspec import UNSET
@@ -18,6 +18,7 @@ from audit import merkle
 from audit.body import DECISION
 from audit.gaps import Gaps
 from audit.models import ENTRY_COLUMNS
+from audit.tiles import WIDTH, roots_of_full_tiles
 from audit.vault import Vault
 from audit.verifier.careful import CarefulReader, by_no_policy
 from audit.verifier.course import Let, Notes, Step
@@ -43,13 +44,21 @@ class Known:
 
     ledger: Mapping[str, Any] | None = None
     """The row that says which ledger this is; None when it cannot be read."""
-    gaps: Gaps | None = None
-    """What explains what is missing; None: nothing does."""
+    gaps: Sequence[tuple[int, bytes]] | None = None
+    """Entries that explain what is missing; None when they cannot be read."""
     master: bytes | None = field(default=None, repr=False)
     """The master key in force; None when it is not here."""
     fingerprints: bool = True
     """Whether there is a table of them."""
-    fits: Fits | None = None
+    fits: str = ""
+    """Module and name of what compares a fingerprint with its image; empty for nothing."""
+
+
+def fits_of(name: str) -> Fits:
+    """What `Known.fits` names. Raises ImportError and AttributeError when there is no such thing."""
+    module, _, function = name.partition(":")
+    fits: Fits = getattr(import_module(module), function)
+    return fits
 
 
 @dataclass(slots=True)
@@ -62,11 +71,13 @@ class Stretch:
     notes: list[Step] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
     """Leaf hashes of the entries that are there."""
+    tiles: list[bytes] = field(default_factory=list)
+    """Roots over each tile of them, where they are whole tiles and none is missing; else empty."""
     node: bytes = b""
-    """Root over them, where they are whole and a power of two; else empty."""
-    payloads: Counter[int] = field(default_factory=Counter)
+    """Root over all of them, where they are a node of the tree; else empty."""
+    payloads: dict[int, int] = field(default_factory=dict)
     """Missing payloads by the entry that explains them."""
-    bodies: Counter[int] = field(default_factory=Counter)
+    bodies: dict[int, int] = field(default_factory=dict)
     lost: int | None = None
     """From where on there is no entry at all."""
 
@@ -74,12 +85,14 @@ class Stretch:
 class StretchChecker:
     """Checks stretches of entries in one state of a database."""
 
-    def __init__(self, source: Source, known: Known) -> None:
-        """`source`: the state."""
-        self._source, self._known = source, known
-        self._careful = CarefulReader(known.ledger, known.gaps)
-        self.payloads = PayloadChecker(source, Vault(known.master) if known.master else None, known.gaps)
-        self._fingerprints = FingerprintChecker(source, self.payloads, known.fits) if known.fingerprints else None
+    def __init__(self, source: Source, known: Known, fits: Fits | None = None) -> None:
+        """`source`: the state. `fits`: instead of `known.fits`."""
+        self._source = source
+        self._gaps = None if known.gaps is None else Gaps(known.gaps)
+        self._careful = CarefulReader(known.ledger, self._gaps)
+        self.payloads = PayloadChecker(source, Vault(known.master) if known.master else None, self._gaps)
+        fits = fits or (fits_of(known.fits) if known.fits else None)
+        self._fingerprints = FingerprintChecker(source, self.payloads, fits) if known.fingerprints else None
 
     def check(self, start: int, stop: int, progress: Callable[[int], None] | None = None) -> Stretch:
         """Entries `start` to `stop`. `progress`: called with how far it is, after each chunk."""
@@ -92,10 +105,12 @@ class StretchChecker:
                 break
             if progress is not None:
                 progress(last)
-        whole = len(out.leaves) == stop - start and (stop - start) & (stop - start - 1) == 0
-        out.node = merkle.perfect_root(out.leaves) if whole and start % (stop - start) == 0 else b""
-        if self._known.gaps is not None:
-            out.payloads, out.bodies = self._known.gaps.take()
+        count = stop - start
+        if len(out.leaves) == count and start % WIDTH == count % WIDTH == 0:
+            out.tiles = roots_of_full_tiles(start, out.leaves)
+            out.node = merkle.perfect_root(out.tiles) if count & (count - 1) == 0 and start % count == 0 else b""
+        if self._gaps is not None:
+            out.payloads, out.bodies = map(dict, self._gaps.take())
         return out
 
     def _chunk(self, start: int, stop: int, out: Stretch, notes: Notes) -> bool:

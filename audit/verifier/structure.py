@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from audit.models import LATER, LATER_INDEXES, SCHEMA_VERSION, metadata
+from audit.migrate import REVISIONS
+from audit.models import LATER, LATER_INDEXES, SCHEMA, SCHEMA_VERSION, metadata
 from audit.verifier.report import Problems
 from audit.verifier.source import Source
 
@@ -13,17 +14,34 @@ def compare_schema(source: Source, problem: Problems) -> set[str]:
     """Tables, indexes and triggers, by their very definitions. Returns the names of the tables that are there."""
     found = _plain(source.objects())
     expected = _plain(source.store.expected())
-    for name in LATER:
-        if f"table {name}" not in found:
-            _leave_out(name, expected)
-    for name in LATER_INDEXES:
-        if f"index {name}" not in found:
-            expected.pop(f"index {name}", None)
+    if _of_before(source, problem, stated=f"table {SCHEMA.name}" in found):
+        for name in LATER:
+            if f"table {name}" not in found:
+                _leave_out(name, expected)
+        for name in LATER_INDEXES:
+            if f"index {name}" not in found:
+                expected.pop(f"index {name}", None)
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
             kind = "changed" if name in found and name in expected else "added" if name in found else "missing"
             problem(None, "schema", f"{name} {kind}", "the tables, indexes and triggers of schema version 1")
     return {name.removeprefix("table ") for name in found if name.startswith("table ")}
+
+
+def _of_before(source: Source, problem: Problems, *, stated: bool) -> bool:
+    """Whether the tables may be those of an older version, as the row that says which revision they are of allows."""
+    if not stated:
+        return True
+    rows = source.rows("SELECT version_num FROM schema_version")
+    if len(rows) != 1 or rows[0][0] not in REVISIONS:
+        problem(None, "schema", f"table schema_version with {rows[:2]}", f"one row with one of {', '.join(REVISIONS)}")
+        return True
+    if rows[0][0] == REVISIONS[-1]:
+        return False
+    found = source.objects()
+    if all(f"index {name}" in found for name in LATER_INDEXES):
+        problem(None, "schema", f"revision {rows[0][0]}", f"{REVISIONS[-1]}, for nothing of it is missing")
+    return True
 
 
 def _leave_out(table: str, expected: dict[str, str]) -> None:

@@ -48,10 +48,12 @@ class Stored(_Part, kw_only=True):
 class Context(_Part, kw_only=True):
     """What was judged."""
 
+    consent: str | UnsetType = UNSET
     generator: str
     language: str
     length: Integer
     modality: Literal["text", "image"]
+    purpose: str | UnsetType = UNSET
     stage: Literal["prompt", "output", "chunk"]
     tenant: str
 
@@ -86,9 +88,11 @@ class Request(_Part, kw_only=True):
     """Who asked."""
 
     actor: str
+    consent: str | UnsetType = UNSET
     conversation: str | UnsetType = UNSET
     id: str
     language: str
+    purpose: str | UnsetType = UNSET
     subject: str
     tenant: str
 
@@ -185,6 +189,16 @@ class Reviewed(_Part, kw_only=True):
     rules: list[str]
 
 
+class Streamed(_Part, kw_only=True):
+    """How it left piece by piece."""
+
+    ending: Literal["complete", "blocked", "held", "failed", "cancelled"]
+    judged: Integer
+    mode: Literal["window", "buffer"]
+    sent: Integer
+    steps: Integer
+
+
 class Body(_Part, Generic[Place], kw_only=True):
     """A decision."""
 
@@ -202,6 +216,7 @@ class Body(_Part, Generic[Place], kw_only=True):
     reviewed: Reviewed | UnsetType = UNSET
     schema: Literal[1]
     shadows: list[Shadow[Place]] | UnsetType = UNSET
+    stream: Streamed | UnsetType = UNSET
     time: str
     verdict: Verdict[Place]
 

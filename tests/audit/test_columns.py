@@ -8,13 +8,14 @@ from dataclasses import fields, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_examples import decision, image, text
+from ledger_examples import DOCUMENT, REVISION, decision, image, text
 
 from audit import columns
 from audit.body import decision_body
 from audit.canonical import dumps
 from audit.columns import history
 from audit.grammar import parse
+from audit.ledger import open_ledger
 from guard.errors import LedgerError
 from guard.recorded import EARLY, FAILED, OK, STOPPED, TIMEOUT
 from guard.types import Action, CheckResult, Context, Finding, Mark, Modality, Region, Request, Shadow, Span, Stage, Status
@@ -142,3 +143,17 @@ def test_a_ledger_that_is_not_there(tmp_path):
     """Says so."""
     with pytest.raises(LedgerError, match="there is no ledger"), history(f"sqlite:///{tmp_path / 'none.db'}"):
         pass
+
+
+def test_history_is_read_from_either_database(url):
+    """Newest first, within bounds of time, with a limit; batch by batch."""
+    with open_ledger(url) as opened:
+        opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
+        for number in range(7):
+            opened.append_sync(decision(number=number, tenant="acme" if number % 2 else "other"))
+    with history(url, parse("tenant:acme since:2026-11-01 until:2026-12-01")) as found:
+        assert [batch.index for batch in found.batches(2)] == [[7, 5], [3]]
+    with history(url, limit=3) as found:
+        assert [index for batch in found.batches() for index in batch.index] == [8, 7, 6]
+    with history(url, parse("until:2000-01-01")) as found:
+        assert list(found.batches()) == []

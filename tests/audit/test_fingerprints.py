@@ -36,7 +36,7 @@ def change(path: Path, *statements: str) -> None:
 
 def drop(path: Path) -> None:
     """A ledger as a version made it that knew no fingerprints."""
-    change(path, "DROP TABLE fingerprint")
+    change(path, "DROP TABLE fingerprint", "DROP TABLE schema_version")
 
 
 def test_they_are_read_on_from_where_one_stopped(three):

@@ -60,7 +60,10 @@ def bodies() -> list[dict]:
     rest = ({}, {"shadows": (replace(shadows[0], results=whole.results[:1]), shadows[1])}, {"reviewed": reviewed})
     made += [decision_body(replace(text, **more), seals, {"exact": "cc"}) for more in rest]
     made.append(
-        {**made[-1], "request": {**made[-1]["request"], "subject": 'Zoë \u2028\x00\x1f\x7f"\\/\U0001f600', "conversation": "c"}}
+        {
+            **made[-1],
+            "request": {**made[-1]["request"], "subject": 'Zoë \u2028\x01\x1f\x7f"\\/\U0001f600', "conversation": "c\x00"},
+        }
     )
     return made
 

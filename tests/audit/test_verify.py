@@ -24,7 +24,8 @@ from guard.errors import LedgerError
 from guard.types import Action
 
 ENTRIES = 12
-TABLES = sorted(metadata.tables)
+TABLES = sorted(set(metadata.tables) - {"tile"})
+"""All but that of the tree's inner hashes, which 12 entries do not fill: `test_tile_rows` looks at it."""
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +198,7 @@ def test_a_damaged_page_never_goes_unnoticed_or_crashes(original, copy):
     pristine = original.read_bytes()
     chance = random.Random(3)
     with sqlite3.connect(original) as connection:
-        rows = {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in TABLES}
+        rows = {table: sorted(connection.execute(f"SELECT * FROM {table}"), key=repr) for table in TABLES}
     for _ in range(100):
         data = bytearray(pristine)
         start = chance.randrange(len(data) - 64)
@@ -206,7 +207,7 @@ def test_a_damaged_page_never_goes_unnoticed_or_crashes(original, copy):
         if check(copy).exit_code == 2:
             continue
         with sqlite3.connect(copy) as connection:
-            assert {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in TABLES} == rows
+            assert {table: sorted(connection.execute(f"SELECT * FROM {table}"), key=repr) for table in TABLES} == rows
 
 
 @pytest.mark.parametrize("place", [0, 18, 4096 * 2, 8192])

@@ -9,7 +9,13 @@ from starlette.testclient import TestClient
 
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
+from audit.database import reader_engine
+from audit.key_chain import follow
+from audit.ledger import open_ledger
+from audit.log_rotation import LogKeys
 from audit.proof import Proof
+from audit.prove import prove
+from audit.query import identity
 from guard.note import PublicKey
 from service import create_app
 from serving.settings import Settings
@@ -76,3 +82,35 @@ def test_a_service_whose_ledger_was_rolled_back_is_not_ready(settings, tmp_path)
         while "checkpoints" not in client.get("/readyz").json()["troubles"] and time.monotonic() < deadline:
             time.sleep(0.05)
         assert client.get("/readyz").status_code in {200, 503}
+
+
+def test_the_terminal_and_the_service_give_the_same_proof(settings, tmp_path):
+    """Under the same checkpoint, byte for byte."""
+    from terminal.proofs import log_keys, signed
+
+    mine = {"authorization": f"Bearer {KEY}"}
+    with TestClient(create_app(settings)) as client:
+        one = client.post("/v1/check", json={"text": "Hi"}, headers=mine).json()["genguard"]["decision"]
+        over_http = client.get(f"/v1/decisions/{one}/proof", headers=mine).text
+        note, _ = signed(settings.ledger, [str(tmp_path / "another.txt")], None)
+        assert str(prove(settings.ledger, one, note)) == over_http
+        assert client.get("/v1/checkpoint/chain", headers=mine).text == log_keys(settings.ledger, None).chain() == ""
+
+
+def test_a_service_follows_when_its_log_key_is_changed(settings, tmp_path):
+    """By another process, while it runs: later proofs are signed by the new key."""
+    mine = {"authorization": f"Bearer {KEY}"}
+    with TestClient(create_app(settings)) as client:
+        first = PublicKey.parse(client.get("/v1/checkpoint/key", headers=mine).text)
+        Checkpoint.verified(client.get("/v1/checkpoint", headers=mine).text, [first])
+        anchors = [FileAnchor(tmp_path / "anchor.txt")]
+        path = tmp_path / "ledger.db"
+        keys = LogKeys.of(reader_engine(path), path, identity(settings.ledger), None, anchors)
+        with open_ledger(settings.ledger) as opened:
+            change = keys.rotate(opened, actor="ann")
+        one = client.post("/v1/check", json={"text": "Hi"}, headers=mine).json()["genguard"]["decision"]
+        proof = Proof.parse(client.get(f"/v1/decisions/{one}/proof", headers=mine).text)
+        chain = client.get("/v1/checkpoint/chain", headers=mine).text
+        assert proof.verify(follow([first], chain)).size > change.index + 1
+        assert client.get("/v1/checkpoint/key", headers=mine).text.strip() == change.after
+        assert "checkpoints" not in client.get("/readyz").json()["troubles"]
