@@ -2,8 +2,8 @@
 
     {"type": "review.decided", "timestamp": "…", "data": {"decision": "…", "outcome": "released", …, "receipt": {…}}}
 
-It is signed as `audit.webhook` says; `webhook-id` is the same for each try. A cursor beside the ledger says where it goes on, so
-that a service that was stopped posts what it missed. Of several services of one ledger one posts at a time.
+It is signed as `audit.webhook` says; `webhook-id` is the same for each try. A cursor beside the ledger says where it goes on:
+a service that was stopped posts what it missed. Of several services of one ledger one posts at a time.
 """
 
 from __future__ import annotations

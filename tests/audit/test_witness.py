@@ -19,7 +19,7 @@ from audit.checkpoint import Checkpoint
 from audit.cosign import WitnessKey, cosign, cosigned
 from audit.database import reader_engine
 from audit.log_key import need_log_key
-from audit.notary import NotCosignedError, Notary
+from audit.notary import Notary, NotCosignedError
 from audit.prove import prove
 from audit.query import identity
 from audit.witness import SIZE_TYPE, Request, Witness
