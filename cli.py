@@ -336,10 +336,12 @@ def audit_show(
         _record_reveal(ledger, key_file, shown, actor(author), reason)
         shown = show(ledger, shown.idx, reveal=True, key_file=key_file)
     after = followed(ledger, shown.decision.id) if shown.decision is not None else ()
+    canary = audit_facts.canary(ledger, shown)
     if as_json:
-        print_json(display.entry_fields(shown) | (audit_facts.more_fields(shown, after) if shown.decision is not None else {}))
+        more = audit_facts.more_fields(shown, after, canary) if shown.decision is not None else {}
+        print_json(display.entry_fields(shown) | more)
     else:
-        display.print_entry(shown, after)
+        display.print_entry(shown, after, canary)
 
 
 def _record_reveal(ledger: str, key_file: Path | None, shown: Any, who: str, reason: str) -> None:

@@ -20,6 +20,7 @@ from guard.errors import GenguardError, InputError, SettingsError
 from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.rate import Buckets
+from serving.review_hook import ReviewHook
 from serving.settings import Settings, is_loopback
 from serving.verification import gather
 from serving.wiring import Wired, wire
@@ -62,11 +63,13 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
             reviewers=settings.reviewers,
         )
         app.state.office = await asyncio.to_thread(proofs.Office.open, settings)
+        app.state.hook = await asyncio.to_thread(ReviewHook.open, settings)
+        posting = [asyncio.create_task(app.state.hook.keep_posting())] if app.state.hook else []
         signing = asyncio.create_task(app.state.office.keep_signing()) if settings.anchors else None
         following = asyncio.create_task(app.state.wired.watcher.run())
         yield
         sending = [asyncio.create_task(app.state.office.keep_sending(one)) for one in app.state.office.sent]
-        tasks = [following, *([signing] if signing else []), *sending]
+        tasks = [following, *([signing] if signing else []), *sending, *posting]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -114,7 +117,8 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
     """Whether every check is loaded and the ledger takes decisions; 503 with the reasons otherwise.
 
     A revision that the ledger puts in force and that cannot be used here is told, and is no reason for 503: the last good one
-    judges on, and a bad revision must not take every instance out of service. So is an anchor that takes no checkpoints now.
+    judges on, and a bad revision must not take every instance out of service. So are anchors,
+    witnesses and web hooks that do not answer.
     """
     wired: Wired = http.app.state.wired
     if http.app.state.troubles:
@@ -126,6 +130,8 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
     if trouble := http.app.state.office.trouble:
         troubles["checkpoints"] = trouble
     notices = {"rollout": wired.watcher.troubles, "checkpoints": http.app.state.office.notices()}
+    if http.app.state.hook is not None and http.app.state.hook.trouble:
+        notices["review_webhook"] = [http.app.state.hook.trouble]
     held = {name: found for name, found in notices.items() if found}
     status = "not ready" if troubles else "ready"
     return JSONResponse({"status": status, "troubles": troubles, **held}, status_code=503 if troubles else 200)

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, literal_column, select
 
 from audit.conditions import known_values
+from audit.events import AGE, LOG, MASTER, SUBJECT
 from audit.grammar import COLUMNS, KEYS, TERMS, VALUES, Token, quoted, tokens
+from audit.holds import LIFT, SET
 from audit.models import tables
 from audit.query import reading
+from audit.review import CLAIM, DECIDE, FILE, GIVE_BACK, SAMPLE
+from audit.review_codes import CODES, FEEDBACK_CODES, OUTCOMES
+from guard.types import Step
 
 RECENT = 5000
 """Entries, the newest, whose values are offered where no index lists them."""
@@ -18,6 +23,13 @@ _INDEXED = frozenset({"tenant", "generator", "policy"})
 _SECRET = frozenset({"subject", "request", "id", "parent", "mark"})
 """Keys whose values are many, or name a person: nothing is offered."""
 _TIMES = ("24h", "7d", "30d")
+_KNOWN = {
+    "step": tuple(sorted({*Step, CLAIM, GIVE_BACK, DECIDE, SAMPLE, FILE, SET, LIFT})),
+    "outcome": OUTCOMES,
+    "code": tuple(sorted({*CODES, *FEEDBACK_CODES})),
+    "what": (AGE, LOG, MASTER, SUBJECT),
+}
+"""Values that this version writes; entries of another one may have more, so that filters take any."""
 
 _ENTRY, _TERM = tables()[:2]
 
@@ -61,8 +73,8 @@ def _last(token: Token, position: int) -> tuple[str, int]:
 def _values(source: str | Engine, key: str, begun: str, tenant: str, most: int) -> list[str]:
     if key in {"since", "until", "created"}:
         return [one for one in _TIMES if one.startswith(begun)]
-    if key in VALUES:
-        return [one for one in VALUES[key] if one.startswith(begun)][:most]
+    if (known := VALUES.get(key) or _KNOWN.get(key)) is not None:
+        return [str(one) for one in known if one.startswith(begun)][:most]
     if key in _SECRET or (key not in COLUMNS and key not in TERMS):
         return []
     with reading(source) as connection:

@@ -25,7 +25,7 @@ from audit.key_chain import follow, oldest
 from audit.log_key import Change, default_log_key_file, latest_rotation, need_log_key, read_log_key
 from audit.notary import Notary
 from audit.prove import prove
-from guard.errors import LedgerError
+from guard.errors import LedgerError, SignatureError
 from guard.keyfile import sync_folder
 from guard.note import SigningKey
 
@@ -78,7 +78,7 @@ class LogKeys:
             raise LedgerError(f"cannot read the chain of keys {self.chain_file}: {type(error).__name__}") from None
 
     def tenures(self) -> tuple[Tenure, ...]:
-        """The key and those before it, each with the sizes that it signs. Raises LedgerError, SignatureError."""
+        """The key and those before it, each with the sizes that it signs. Raises LedgerError."""
         return self._tenures(self.key())
 
     def rotate(self, ledger: SqlLedger, *, actor: str, reason: str = "") -> Change:
@@ -111,7 +111,12 @@ class LogKeys:
 
     def _tenures(self, key: SigningKey) -> tuple[Tenure, ...]:
         chain = self.chain()
-        return follow([*oldest(chain), key.public], chain)
+        try:
+            return follow([*oldest(chain), key.public], chain)
+        except SignatureError as error:
+            raise LedgerError(
+                f"the chain of keys {self.chain_file} does not hold: {error}", advice="Put it back from its backup."
+            ) from None
 
     def _finish(self) -> None:
         """Sign the handover, keep it, and let the new key take its place, if the log says that it follows the one here."""

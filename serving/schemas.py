@@ -50,6 +50,7 @@ class Receipt(BaseModel):
     index: int
     leaf_hash: str
     tree_size: int
+    proof: str = Field("", description="Where the proof is: the entry, its path, and a signed checkpoint that covers it.")
 
 
 class Rule(BaseModel):
@@ -113,7 +114,12 @@ def evidence_of(decision: Decision, receipt: types.Receipt) -> dict[str, Any]:
             {"kind": mark.kind, "method": mark.method, "payload": mark.payload, "verified": mark.verified, "error": mark.error}
             for mark in decision.marks
         ],
-        receipt=Receipt(index=receipt.index, leaf_hash=receipt.leaf_hash.hex(), tree_size=receipt.tree_size),
+        receipt=Receipt(
+            index=receipt.index,
+            leaf_hash=receipt.leaf_hash.hex(),
+            tree_size=receipt.tree_size,
+            proof=f"/v1/decisions/{decision.id}/proof",
+        ),
     ).model_dump()
 
 

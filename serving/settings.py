@@ -98,6 +98,9 @@ class Settings(BaseSettings):
         default=10, description="Verifications that one address without a key may ask for in a minute.", ge=1
     )
     review_sla_minutes: int = Field(default=240, description="Minutes after which what waits for a person is overdue.", ge=1)
+    review_webhook: str = Field(
+        default="", description="https://… that is told what became of reviews, signed with GENGUARD_WEBHOOK_SECRET."
+    )
     second_review: Names = Field(
         default=(), description="Rules and categories whose held outputs take two persons to be released."
     )

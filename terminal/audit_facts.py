@@ -12,9 +12,12 @@ from rich.table import Table
 from audit.events import ACCESS, KINDS
 from audit.follow import Followed
 from audit.query import Shown
+from audit.rollouts import rollouts
+from guard.canary import Canary
 from guard.errors import GenguardError
 from policies import from_document
 from policies.explain import Explanation, explain, fields
+from policies.rollout import fold
 from terminal.events import event_facts
 from terminal.policy_explain import print_rules
 from terminal.printing import printable
@@ -33,10 +36,24 @@ def explanation(shown: Shown) -> Explanation | None:
     return explain(policy, shown.decision.results, shown.decision.context)
 
 
-def more_fields(shown: Shown, after: Sequence[Followed]) -> dict[str, Any]:
-    """The same as plain fields: `rules`, `seen` and `followed`."""
+def canary(source: str, shown: Shown) -> Canary | None:
+    """The canary that made a decision, by the steps of the policy's rollout before it; None: what was in force did.
+
+    Raises LedgerError when the ledger cannot be read.
+    """
+    if shown.decision is None:
+        return None
+    verdict = shown.decision.verdict
+    states = fold((idx, step) for idx, step in rollouts(source) if idx < shown.idx)
+    found = states[verdict.policy].canary if verdict.policy in states else None
+    return found if found is not None and found.revision == verdict.revision else None
+
+
+def more_fields(shown: Shown, after: Sequence[Followed], canary: Canary | None = None) -> dict[str, Any]:
+    """The same as plain fields: `canary` (share and of what, or null), `rules`, `seen` and `followed`."""
     found = explanation(shown)
     return {
+        "canary": {"share": canary.share, "by": canary.by} if canary else None,
         "rules": fields(found)["rules"] if found else [],
         "seen": [_fields(one) for one in after if one.kind == ACCESS],
         "followed": [_fields(one) for one in after if one.kind != ACCESS],

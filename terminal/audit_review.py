@@ -1,4 +1,4 @@
-"""`genguard audit reviews | review … | sample | agreement`: what waits for a person, the steps, quality control."""
+"""`genguard audit reviews | review … | feedback | sample | agreement`: what waits for a person, the steps, quality control."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audit.review_codes import CODES
+from audit.review_codes import CODES, FEEDBACK_CODES
 from guard.errors import InputError, RefusedError
 from serving.settings import DEFAULT_LEDGER, Settings
 from terminal.actor import actor as actor_named
@@ -216,6 +216,21 @@ def to_test(
         typer.echo("The content stands in the file as it is: take out what must not be there.", err=True)
 
 
+def feedback(
+    decision: Decision,
+    kind: Annotated[str, typer.Option("--kind", help=f"What is said of it: {', '.join(FEEDBACK_CODES)}.")],
+    comment: Annotated[str, typer.Option("--comment", help="In words; recorded: name nobody.")] = "",
+    actor: Actor = "",
+    ledger: LedgerUrl = DEFAULT_LEDGER,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Say that a decision was a wrong block, or missed a harm: a person looks at it."""
+    from audit.review_steps import feedback as take
+
+    _take(ledger, key_file, lambda opened: take(opened, decision, actor_named(actor), kind, comment), as_json=as_json)
+
+
 def sample(
     rate: Annotated[str, typer.Option(help="Share of the automatic decisions, such as 1% or 0.01.")],
     since: Annotated[str, typer.Option(help="How far back: 7d, 12h, or a day such as 2026-11-20.")] = "7d",
@@ -265,7 +280,7 @@ def agreement(
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (reviews, sample, agreement):
+    for command in (reviews, feedback, sample, agreement):
         app.command(command.__name__)(command)
     app.add_typer(review_app, name="review")
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from audit.follow import Followed
 from audit.query import Page, Shown, Stored
 from audit.verify import Report
+from guard.canary import Canary
 from guard.decide import decide, set_aside, settle
 from guard.errors import GenguardError
 from guard.sealed import Revealed
@@ -25,7 +26,7 @@ from terminal import audit_facts
 from terminal.events import event_facts
 from terminal.matches import change_facts, matches
 from terminal.printing import ACTION_STYLE, printable
-from terminal.rollouts import rollout_facts, shadow_facts
+from terminal.rollouts import rollout_facts, shadow_facts, share_words
 
 _UNIT = {Modality.TEXT: "characters", Modality.IMAGE: "bytes"}
 
@@ -170,12 +171,14 @@ def entry_fields(shown: Shown) -> dict[str, Any]:
     }
 
 
-def print_entry(shown: Shown, after: Sequence[Followed] = ()) -> None:
-    """One entry explained to a person. `after`: what followed a decision."""
+def print_entry(shown: Shown, after: Sequence[Followed] = (), canary: Canary | None = None) -> None:
+    """One entry explained to a person. `after`: what followed a decision; `canary`: what made it, where that was one."""
     console = _console()
     console.print(f"[bold]Entry {shown.idx}[/] ({shown.body['kind']}), leaf {shown.leaf.hex()}", highlight=False)
     if shown.decision is not None:
         _print_decision(console, shown, shown.decision)
+        if canary is not None:
+            _print_facts(console, [("judged by", f"a canary, {share_words(canary.share, canary.by)}")])
         audit_facts.print_more(console, shown, after)
     elif shown.bank_change is not None:
         _print_facts(console, change_facts(shown.bank_change))

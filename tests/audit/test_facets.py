@@ -167,3 +167,16 @@ def test_a_ledger_of_before_gains_the_indexes_when_it_is_written(url, path):
     assert names >= LATER_INDEXES
     assert verify(url).ok
     assert Path(path).exists()
+
+
+def test_values_that_only_this_program_writes_are_completed(ledger, url):
+    """Steps, outcomes, codes, and what was rotated; also where no entry has them yet."""
+    for text, expected in (
+        ("step:ca", ["canary"]),
+        ("step:re", ["release", "retire"]),
+        ("outcome:", ["release", "withhold"]),
+        ("what:l", ["log"]),
+        ("code:missed", ["missed_harm"]),
+    ):
+        assert [one.text for one in complete(url, text)] == expected
+    assert len(complete(url, "step:", most=50)) == 15

@@ -339,3 +339,10 @@ def test_entries_of_the_log_that_change_a_key_that_was_not_in_force_are_a_proble
     ledger.record_sync(Event(KEY_ROTATION, "eve", fields))
     report = verify(url)
     assert [one.what for one in report.problems] == ["key"]
+
+
+def test_a_damaged_chain_is_told_by_its_file(rotated, keys):
+    """The service goes on and says so."""
+    keys.chain_file.write_text(keys.chain_file.read_text("utf-8").replace("index", "indices"), "utf-8")
+    with pytest.raises(LedgerError, match=r"ledger\.db\.log\.key\.chain does not hold"):
+        keys.tenures()

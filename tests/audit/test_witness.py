@@ -192,12 +192,6 @@ def test_the_form_is_that_of_the_specification():
     assert made.value == (1679315147).to_bytes(8, "big") + private.sign(message)
     assert base64.b64decode(str(WitnessKey.of(key)).split("+", 2)[2])[0] == 4
     assert WitnessKey.parse(str(WitnessKey.of(key))) == WitnessKey.of(key)
-    published = Note.parse(
-        "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
-        "\u2014 witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe"
-        "+mbIUBkBIfZ+qnA==\n"
-    ).signatures[0]
-    assert (len(published.value), int.from_bytes(published.value[:8], "big")) == (72, 1679315147)
 
 
 @pytest.mark.parametrize("line", ["", "w", "w+00000000+AAAA", str(LOG.public), str(WitnessKey.of(LOG))[:-2]])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import sys
 import time
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
+from audit.cosign import WitnessKey
 from audit.database import reader_engine
 from audit.key_chain import follow
 from audit.ledger import open_ledger
@@ -16,9 +21,13 @@ from audit.log_rotation import LogKeys
 from audit.proof import Proof
 from audit.prove import prove
 from audit.query import identity
-from guard.note import PublicKey
+from guard.note import PublicKey, SigningKey
 from service import create_app
 from serving.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "audit"))
+
+from servers import hook
 
 KEY = "k" * 24
 POLICY = """
@@ -114,3 +123,59 @@ def test_a_service_follows_when_its_log_key_is_changed(settings, tmp_path):
         assert proof.verify(follow([first], chain)).size > change.index + 1
         assert client.get("/v1/checkpoint/key", headers=mine).text.strip() == change.after
         assert "checkpoints" not in client.get("/readyz").json()["troubles"]
+
+
+def test_every_answer_names_a_receipt_that_can_be_proven(settings):
+    """Generated texts, checked ones, inputs that cannot be read, refusals: each with the place of its proof."""
+    mine = {"authorization": f"Bearer {KEY}"}
+    chat = {"model": "echo", "messages": [{"role": "user", "content": "Hi"}]}
+    with TestClient(create_app(settings)) as client:
+        key = PublicKey.parse(client.get("/v1/checkpoint/key", headers=mine).text)
+        for answer in (
+            client.post("/v1/chat/completions", json=chat, headers=mine),
+            client.post("/v1/check", json={"text": "Hi"}, headers=mine),
+            client.post("/v1/check", json={"text": "a\u200bb\u2063c"}, headers=mine),
+            client.post("/v1/chat/completions", content=b"\xff", headers={**mine, "content-type": "application/json"}),
+        ):
+            told = answer.json().get("genguard") or answer.json()["error"]["genguard"]
+            for one in told if isinstance(told, list) else [told]:
+                proof = Proof.parse(client.get(one["receipt"]["proof"], headers=mine).text)
+                assert proof.verify([key]).size >= one["receipt"]["tree_size"]
+                assert proof.index == one["receipt"]["index"]
+            assert answer.headers["x-genguard-receipt"].partition(":")[2]
+
+
+def test_checkpoints_are_posted_to_a_hook_and_what_waits_is_told(settings, tmp_path):
+    """What was decided last has arrived, or waits on disk, when the service stops; `/readyz` stays 200."""
+    mine = {"authorization": f"Bearer {KEY}"}
+    secret = "whsec_" + base64.b64encode(bytes(32)).decode()
+    with hook() as (url, got):
+        made = settings.model_copy(update={"anchors": (url,), "webhook_secret": SecretStr(secret)})
+        with TestClient(create_app(made)) as client:
+            client.post("/v1/check", json={"text": "Hi"}, headers=mine)
+            key = PublicKey.parse(client.get("/v1/checkpoint/key", headers=mine).text)
+        assert Checkpoint.verified(got[-1][1].decode(), [key]).size == 3
+    with TestClient(create_app(made)) as client:
+        client.post("/v1/check", json={"text": "Hi"}, headers=mine)
+        client.get("/v1/checkpoint", headers=mine)
+        client.app.state.office.sent[0]._next = 0.0
+        client.app.state.office.sent[0].deliver()
+        answer = client.get("/readyz")
+        assert answer.status_code == 200
+        assert "checkpoints wait for http://127.0.0.1" in answer.json()["checkpoints"][0]
+    assert int(client.app.state.office.sent[0].waiting()[-1].name.partition("-")[0]) == 4
+
+
+def test_a_checkpoint_that_too_few_witnesses_cosigned_is_not_handed_out_and_decisions_go_on(settings):
+    """With `require`: no proofs, and a service that decides and is ready."""
+    mine = {"authorization": f"Bearer {KEY}"}
+    target = f"http://127.0.0.1:9+{WitnessKey.of(SigningKey.make('w1'))}"
+    made = settings.model_copy(update={"witnesses": (target,), "witness_policy": "require", "anchors": ()})
+    with TestClient(create_app(made)) as client:
+        assert client.post("/v1/check", json={"text": "Hi"}, headers=mine).status_code == 200
+        refused = client.get("/v1/checkpoint", headers=mine)
+        assert refused.status_code == 503
+        assert "0 of 1 witnesses cosigned" in refused.text
+        ready = client.get("/readyz")
+        assert ready.status_code == 200
+        assert "0 of 1 witnesses cosigned" in ready.json()["checkpoints"][0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,15 @@ from audit.query import query, show
 from audit.verify import verify
 from guard.note import PublicKey
 from guard.registry import checks
-from guard.types import Request
+from guard.types import Action, Request
 from policies import load
 from serving.wiring import open_guard
 from terminal import gates
 from tests.fakes import WordCheck
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "audit"))
+
+from ledger_examples import decision
 
 POLICY = """
 policy: house
@@ -312,3 +318,23 @@ def test_history_is_shown_to_people(genguard):
     listed = genguard("audit", "query", "rollout:house")
     assert ("activate" in listed, "house version 1" in listed, "ann" in listed) == (True, True, True)
     assert "evil" in genguard("audit", "show", "2")
+
+
+def test_a_decision_tells_whether_a_canary_made_it(genguard: Terminal) -> None:
+    """By the steps before it: the same revision judges for itself once it is promoted."""
+    genguard("policy", "activate", "v1.yaml", *why())
+    genguard("policy", "activate", "v2.yaml", "--canary", "50%", *why())
+    found = {}
+    with open_ledger(LEDGER) as ledger:
+        for number, one in ((1, "v1.yaml"), (2, "v2.yaml")):
+            made = decision(Action.ALLOW, number=number)
+            verdict = replace(made.verdict, policy="house", version=number, revision=load(one).revision)
+            found[number] = str(ledger.append_sync(replace(made, verdict=verdict)).decision)
+    genguard("policy", "promote", "house", *why())
+    with open_ledger(LEDGER) as ledger:
+        made = decision(Action.ALLOW, number=3)
+        verdict = replace(made.verdict, policy="house", version=2, revision=load("v2.yaml").revision)
+        found[3] = str(ledger.append_sync(replace(made, verdict=verdict)).decision)
+    shown = {number: genguard("audit", "show", one, "--json") for number, one in found.items()}
+    assert [shown[number]["canary"] for number in (1, 2, 3)] == [None, {"share": 50, "by": "requests"}, None]
+    assert "judged by   a canary, 50 % of requests" in genguard("audit", "show", found[2])

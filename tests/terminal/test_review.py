@@ -127,3 +127,15 @@ def test_samples_and_agreement(desk):
     told = json.loads(desk("audit", "agreement", "--queue", "quality", "--json").out)
     assert (told["pairs"], told["observed"], told["kappa"]) == (1, 1.0, None)
     assert "kappa not defined" in desk("audit", "agreement").out
+
+
+def test_feedback_from_the_terminal_waits_like_that_of_callers(desk):
+    """By its kind; what is no kind is refused."""
+    checked = desk("check", "-", "--policy", "held.yaml", "--json", given=b"Good morning.")
+    one = json.loads(checked.out)["genguard"]["decision"]
+    said = desk("audit", "feedback", one, "--kind", "missed_harm", "--comment", "it is rude", "--json")
+    assert said.code == 0
+    listed = json.loads(desk("audit", "reviews", "--queue", "feedback", "--json").out)
+    assert [row["decision"] for row in listed["reviews"]] == [one]
+    assert '"kind": "feedback"' in desk("audit", "query", "code:missed_harm", "--json").out
+    assert desk("audit", "feedback", one, "--kind", "rude").code == 64
