@@ -14,7 +14,7 @@ from uuid import UUID
 from guard.admission import Limits
 from guard.bench import Seat
 from guard.decide import refuse, settle
-from guard.errors import GenerationError, GenguardError, InputError, describe
+from guard.errors import GenerationError, GenguardError, InputError, LedgerError, describe
 from guard.ids import uuid7
 from guard.protocols import Generator, Ledger, Piece, StreamingGenerator, TokenMark
 from guard.redaction_key import RedactionKey
@@ -87,6 +87,8 @@ class Stream:
         self._prompt, self._parent = prompt, parent
         self._mode = plan_of(seat.policy, seat.chain.checks).mode if seat else StreamMode.BUFFER
         self._choices: dict[int, _Choice] = {}
+        self._ending = Ending.CANCELLED
+        """How what is open ends when nobody reads on."""
 
     async def run(
         self, generator: StreamingGenerator, parameters: Mapping[str, Any], mark: TokenMark | None
@@ -104,12 +106,17 @@ class Stream:
                         return  # no choice may say more
             if self._open():
                 raise GenerationError(f"generator {generator.name!r} ended without the whole of an output")  # noqa: TRY301
-        except GenerationError:
-            for choice in self._open():
-                yield await self._end(choice, Ending.FAILED)
+        except Exception as error:
+            self._ending = Ending.FAILED
+            if not isinstance(error, LedgerError):
+                for choice in self._open():
+                    yield await self._end(choice, Ending.FAILED)
             raise
         finally:
             await self._close()
+
+    def _is_over(self, number: int) -> bool:
+        return number in self._choices and self._choices[number].over
 
     def _open(self) -> list[_Choice]:
         return [one for one in self._choices.values() if not one.over]
@@ -117,7 +124,9 @@ class Stream:
     async def _read(self, batch: Sequence[Piece]) -> AsyncGenerator[Event]:
         for piece in batch:
             content = piece.content
-            if content is not None and content.making is not None and content.making.call is not None:
+            if self._is_over(piece.choice):
+                continue  # a choice that was stopped calls no tools either
+            if content is not None and _is_call(content):
                 yield Called(piece.choice, await self._house.judge(content))
             elif self._mode is StreamMode.WINDOW:
                 for event in await self._take(piece):
@@ -132,8 +141,6 @@ class Stream:
 
     async def _take(self, piece: Piece) -> list[Event]:
         choice = self._choices.get(piece.choice) or await self._begin(piece.choice)
-        if choice.over:
-            return []
         try:
             choice.window.add(piece.text)
         except InputError as error:
@@ -225,9 +232,13 @@ class Stream:
     async def _abandon(self) -> None:
         for choice in self._open():
             try:
-                await self._end(choice, Ending.CANCELLED)
+                await self._end(choice, self._ending)
             except GenguardError as error:  # its opening stands without a decision, which says as much
                 _log.warning("a stream that was given up could not be recorded: %s", describe(error))
+
+
+def _is_call(content: Content) -> bool:
+    return content.making is not None and content.making.call is not None
 
 
 def whole(choice: int, release: Release) -> list[Event]:
