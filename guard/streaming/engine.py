@@ -123,21 +123,22 @@ class Stream:
 
     async def _read(self, batch: Sequence[Piece]) -> AsyncGenerator[Event]:
         for piece in batch:
-            content = piece.content
-            if self._is_over(piece.choice):
-                continue  # a choice that was stopped calls no tools either
-            if content is not None and _is_call(content):
-                yield Called(piece.choice, await self._house.judge(content))
-            elif self._mode is StreamMode.WINDOW:
-                for event in await self._take(piece):
-                    yield event
-            elif content is not None:
-                for event in whole(piece.choice, await self._house.judge(content)):
-                    yield event
+            for event in await self._one(piece):
+                yield event
         for choice in self._open():
             if choice.window.due:
                 for event in await self._step(choice):
                     yield event
+
+    async def _one(self, piece: Piece) -> list[Event]:
+        content = piece.content
+        if self._is_over(piece.choice):
+            return []  # a choice that was stopped calls no tools either
+        if content is not None and _is_call(content):
+            return [Called(piece.choice, await self._house.judge(content))]
+        if self._mode is StreamMode.WINDOW:
+            return await self._take(piece)
+        return whole(piece.choice, await self._house.judge(content)) if content is not None else []
 
     async def _take(self, piece: Piece) -> list[Event]:
         choice = self._choices.get(piece.choice) or await self._begin(piece.choice)
