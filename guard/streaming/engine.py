@@ -74,8 +74,14 @@ class _Choice:
     number: int
     window: Window
     decision: UUID
-    opening: asyncio.Task[int]
+    opening: asyncio.Task[int] | None
+    """None where nothing leaves before the decision."""
     over: bool = False
+
+    async def opened(self) -> None:
+        """That it began is on record. Raises LedgerError when it is not."""
+        if self.opening is not None:
+            await self.opening
 
 
 class Stream:
@@ -138,7 +144,13 @@ class Stream:
             return [Called(piece.choice, await self._house.judge(content))]
         if self._mode is StreamMode.WINDOW:
             return await self._take(piece)
-        return whole(piece.choice, await self._house.judge(content)) if content is not None else []
+        if self._seat is not None and piece.choice not in self._choices:
+            await self._begin(piece.choice)
+        if content is None:
+            return []
+        if piece.choice in self._choices:
+            self._choices[piece.choice].over = True
+        return whole(piece.choice, await self._house.judge(content))
 
     async def _take(self, piece: Piece) -> list[Event]:
         choice = self._choices.get(piece.choice) or await self._begin(piece.choice)
@@ -163,8 +175,10 @@ class Stream:
         window = Window(self._seat, empty, now, self._house.key, self._house.limits)
         decision = uuid7()
         known = (decision, self._parent.decision, request, self._generator.name, number, policy.id, policy.revision)
-        opening = asyncio.create_task(self._house.ledger.begin_stream(Opening(*known)))
-        opening.add_done_callback(lambda done: done.cancelled() or done.exception())
+        opening = None
+        if self._mode is StreamMode.WINDOW:
+            opening = asyncio.create_task(self._house.ledger.begin_stream(Opening(*known)))
+            opening.add_done_callback(lambda done: done.cancelled() or done.exception())
         choice = self._choices[number] = _Choice(number, window, decision, opening)
         return choice
 
@@ -174,7 +188,7 @@ class Stream:
         if verdict.action is Action.BLOCK:
             return [await self._end(choice, Ending.BLOCKED)]
         if not window.held and window.edited:
-            await choice.opening
+            await choice.opened()
             if text := window.leaving():
                 return [Delta(choice.number, text)]
         return []
@@ -215,8 +229,8 @@ class Stream:
 
     async def _record(self, choice: _Choice, ending: Ending, sent: str, **fields: Any) -> Release:
         window = choice.window
-        await choice.opening
-        stream = Streamed(StreamMode.WINDOW, ending, window.measured.judged, len(sent), window.steps)
+        await choice.opened()
+        stream = Streamed(self._mode, ending, window.measured.judged, len(sent), window.steps)
         known: dict[str, Any] = {"results": window.measured.results, "parent": self._parent.decision, "stream": stream}
         context, request = window.measured.context, self._prompt.request
         decision = Decision(id=choice.decision, time=window.time, context=context, request=request, **{**known, **fields})

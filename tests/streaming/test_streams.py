@@ -359,6 +359,17 @@ async def test_a_policy_may_ask_for_the_whole_text() -> None:
 
 
 @awaited
+async def test_a_failure_is_on_record_where_nothing_left() -> None:
+    guard, ledger = guard_of(stream=StreamMode.BUFFER)
+    events: list[Any] = []
+    with pytest.raises(GenerationError):
+        await collect(guard, PieceGenerator(["One. ", ConnectionError("gone")]), into=events)
+    assert (ended(events).ending, said(events)) == (Ending.FAILED, "")
+    assert (ledger.decisions[-1].stream.mode, ledger.decisions[-1].content) == (StreamMode.BUFFER, None)
+    assert ledger.openings == []
+
+
+@awaited
 async def test_a_check_that_cannot_follow_makes_the_text_wait_for_its_end() -> None:
     guard, _ = guard_of(more={"other": Unfollowing()})
     plan = guard.streams(PieceGenerator(), Request("r"))
