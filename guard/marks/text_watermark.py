@@ -1,9 +1,9 @@
 """The watermark of texts: asked for by a policy, put in by the generator while it draws tokens, and read back here.
 
-Only a generator that draws its tokens in this process can carry it (`guard.protocols.TokenGenerator`): of a remote model's text,
-of an echo, or of content that was made elsewhere the mark says that it is not there. It says the same of what is too short,
-or leaves too little choice, to be told from chance. A text is never changed here. The mark tells that a text came from this
-operator's models; which decision it came from it cannot tell.
+Only a generator that draws its tokens in this process can carry it (`guard.protocols.TokenGenerator`): of a remote model's
+text, of an echo, or of content that was made elsewhere the mark says that it is not there. It says the same of what is too
+short, or leaves too little choice, to be told from chance. A text is never changed here. The mark tells that a text came from
+this operator's models; which decision it came from it cannot tell.
 """
 
 from __future__ import annotations
