@@ -20,16 +20,21 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from audit.ledger import open_ledger
+from guard.admission import Limits
+from guard.bench import Seat
 from guard.pipeline import Guard
 from guard.protocols import Piece
 from guard.rules import Policy
+from guard.streaming import window
 from guard.streaming.events import Delta
+from guard.streaming.window import Window
 from guard.types import Content, Making, Modality, Operator, Origin, Request, Stage
 from policies import from_document, load, loads
 from policies.document import canonical
@@ -109,7 +114,7 @@ class Figures:
 async def answer(guard: Guard | None, text: str, seconds: float, figures: Figures) -> None:
     """One answer, through a guard or as it comes."""
     sent = 0
-    sentence = len(text) / len(re.findall(r"[.?!](?:\s|$)", text))
+    sentence = len(text) / _sentences(text)
     generator = Paced(text, seconds, lambda made: figures.delays.append((made - sent) / sentence))
     processor, begun, first = time.process_time(), time.perf_counter(), 0.0
     if guard is None:
@@ -143,6 +148,27 @@ async def measure(policies: Mapping[str, Policy | None], texts: Sequence[str], p
             for text in texts:
                 await answer(guard, text, 1 / pace, found[name])
     return found
+
+
+async def held(policy: Policy, texts: Sequence[str]) -> float:
+    """The delay that the policy's window makes by itself: no time passes while checks are asked. Median, in sentences."""
+    seat = Seat.build(policy, Operator(watermark_key=bytes(32)))
+    await seat.chain.load()
+    delays: list[float] = []
+    for text in texts:
+        empty = Content(Modality.TEXT, "", "text/plain", Stage.OUTPUT, Origin("paced"), Request("r"))
+        one, made, sentence = Window(seat, empty, datetime.now(UTC), None, Limits()), 0, len(text) / _sentences(text)
+        for token in _TOKEN.findall(text):
+            one.add(token)
+            made += len(token)
+            if one.due:
+                await one.step()
+            delays.append((made - len(one.edited)) / sentence)
+    return median(delays)
+
+
+def _sentences(text: str) -> int:
+    return len(re.findall(r"[.?!](?:\s|$)", text))
 
 
 def table(found: Mapping[str, Figures]) -> str:
@@ -191,6 +217,8 @@ def main() -> None:
     found = asyncio.run(measure(ways, answers(given.texts), given.tokens_per_second))
     print(f"policy {policy.id} version {policy.version}, {given.texts} answers, {given.tokens_per_second:g} tokens a second\n")
     print(table(found))
+    window.SLOW_S = 60.0  # what a fast machine does
+    print(f"\ndelay of the window alone: {asyncio.run(held(policy, answers(given.texts))):.2f} sentences (median)")
 
 
 if __name__ == "__main__":

@@ -178,12 +178,13 @@ class RunSearch:
     def _unseen(self) -> int:
         """The first letter at hand that may belong to a run which no kept hash has shown yet.
 
-        Of a run that begins more than a window before the next one, a hash was kept: unless its letters repeat, and have no
-        hashes, or so many runs were open that none was begun. Then all letters are counted that a run is followed back for.
+        Of a run that begins before the next window, and goes on, the hash was kept that is least in its first one: unless its
+        letters repeat, and have no hashes, or so many runs were open that none was begun. Then all letters count that a run is
+        followed back for.
         """
         if any(part.opened >= OPEN for part in self._parts) or _repeats(self._codes):
             return 0
-        return max(0, int(self._windows[0]) - WINDOW - 1 - self._base)
+        return max(0, int(self._windows[0]) - self._base)
 
     def _follow(self, part: _Followed, seeds: Array, hashes: Array, ending: int) -> Iterator[Run]:
         import numpy as np

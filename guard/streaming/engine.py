@@ -14,7 +14,7 @@ from uuid import UUID
 from guard.admission import Limits
 from guard.bench import Seat
 from guard.decide import refuse, settle
-from guard.errors import GenerationError, GenguardError, InputError, describe
+from guard.errors import GenerationError, GenguardError, InputError, LedgerError, describe
 from guard.ids import uuid7
 from guard.protocols import Generator, Ledger, Piece, StreamingGenerator, TokenMark
 from guard.redaction_key import RedactionKey
@@ -74,8 +74,14 @@ class _Choice:
     number: int
     window: Window
     decision: UUID
-    opening: asyncio.Task[int]
+    opening: asyncio.Task[int] | None
+    """None where nothing leaves before the decision."""
     over: bool = False
+
+    async def opened(self) -> None:
+        """That it began is on record. Raises LedgerError when it is not."""
+        if self.opening is not None:
+            await self.opening
 
 
 class Stream:
@@ -87,6 +93,8 @@ class Stream:
         self._prompt, self._parent = prompt, parent
         self._mode = plan_of(seat.policy, seat.chain.checks).mode if seat else StreamMode.BUFFER
         self._choices: dict[int, _Choice] = {}
+        self._ending = Ending.CANCELLED
+        """How what is open ends when nobody reads on."""
 
     async def run(
         self, generator: StreamingGenerator, parameters: Mapping[str, Any], mark: TokenMark | None
@@ -104,36 +112,48 @@ class Stream:
                         return  # no choice may say more
             if self._open():
                 raise GenerationError(f"generator {generator.name!r} ended without the whole of an output")  # noqa: TRY301
-        except GenerationError:
-            for choice in self._open():
-                yield await self._end(choice, Ending.FAILED)
+        except Exception as error:
+            self._ending = Ending.FAILED
+            if not isinstance(error, LedgerError):
+                for choice in self._open():
+                    yield await self._end(choice, Ending.FAILED)
             raise
         finally:
             await self._close()
+
+    def _is_over(self, number: int) -> bool:
+        return number in self._choices and self._choices[number].over
 
     def _open(self) -> list[_Choice]:
         return [one for one in self._choices.values() if not one.over]
 
     async def _read(self, batch: Sequence[Piece]) -> AsyncGenerator[Event]:
         for piece in batch:
-            content = piece.content
-            if content is not None and content.making is not None and content.making.call is not None:
-                yield Called(piece.choice, await self._house.judge(content))
-            elif self._mode is StreamMode.WINDOW:
-                for event in await self._take(piece):
-                    yield event
-            elif content is not None:
-                for event in whole(piece.choice, await self._house.judge(content)):
-                    yield event
+            for event in await self._one(piece):
+                yield event
         for choice in self._open():
             if choice.window.due:
                 for event in await self._step(choice):
                     yield event
 
+    async def _one(self, piece: Piece) -> list[Event]:
+        content = piece.content
+        if self._is_over(piece.choice):
+            return []  # a choice that was stopped calls no tools either
+        if content is not None and _is_call(content):
+            return [Called(piece.choice, await self._house.judge(content))]
+        if self._mode is StreamMode.WINDOW:
+            return await self._take(piece)
+        if self._seat is not None and piece.choice not in self._choices:
+            await self._begin(piece.choice)
+        if content is None:
+            return []
+        if piece.choice in self._choices:
+            self._choices[piece.choice].over = True
+        return whole(piece.choice, await self._house.judge(content))
+
     async def _take(self, piece: Piece) -> list[Event]:
         choice = self._choices.get(piece.choice) or await self._begin(piece.choice)
-        if choice.over:
-            return []
         try:
             choice.window.add(piece.text)
         except InputError as error:
@@ -155,8 +175,10 @@ class Stream:
         window = Window(self._seat, empty, now, self._house.key, self._house.limits)
         decision = uuid7()
         known = (decision, self._parent.decision, request, self._generator.name, number, policy.id, policy.revision)
-        opening = asyncio.create_task(self._house.ledger.begin_stream(Opening(*known)))
-        opening.add_done_callback(lambda done: done.cancelled() or done.exception())
+        opening = None
+        if self._mode is StreamMode.WINDOW:
+            opening = asyncio.create_task(self._house.ledger.begin_stream(Opening(*known)))
+            opening.add_done_callback(lambda done: done.cancelled() or done.exception())
         choice = self._choices[number] = _Choice(number, window, decision, opening)
         return choice
 
@@ -166,7 +188,7 @@ class Stream:
         if verdict.action is Action.BLOCK:
             return [await self._end(choice, Ending.BLOCKED)]
         if not window.held and window.edited:
-            await choice.opening
+            await choice.opened()
             if text := window.leaving():
                 return [Delta(choice.number, text)]
         return []
@@ -207,8 +229,8 @@ class Stream:
 
     async def _record(self, choice: _Choice, ending: Ending, sent: str, **fields: Any) -> Release:
         window = choice.window
-        await choice.opening
-        stream = Streamed(StreamMode.WINDOW, ending, window.measured.judged, len(sent), window.steps)
+        await choice.opened()
+        stream = Streamed(self._mode, ending, window.measured.judged, len(sent), window.steps)
         known: dict[str, Any] = {"results": window.measured.results, "parent": self._parent.decision, "stream": stream}
         context, request = window.measured.context, self._prompt.request
         decision = Decision(id=choice.decision, time=window.time, context=context, request=request, **{**known, **fields})
@@ -225,9 +247,13 @@ class Stream:
     async def _abandon(self) -> None:
         for choice in self._open():
             try:
-                await self._end(choice, Ending.CANCELLED)
+                await self._end(choice, self._ending)
             except GenguardError as error:  # its opening stands without a decision, which says as much
                 _log.warning("a stream that was given up could not be recorded: %s", describe(error))
+
+
+def _is_call(content: Content) -> bool:
+    return content.making is not None and content.making.call is not None
 
 
 def whole(choice: int, release: Release) -> list[Event]:

@@ -17,12 +17,11 @@ from guard.redaction_key import RedactionKey
 from guard.streaming.frontier import Frontier
 from guard.streaming.measuring import Measured, Measuring
 from guard.text.sentences import sentence_end
-from guard.traits import Places, traits_of
 from guard.types import Action, Content, Verdict
 
 STRIDE = 48
-"""Code points after which the checks are asked anew where none of them waits for the end of a sentence."""
-SLOW_S = 0.005
+"""Code points after which the checks are asked anew, besides at the end of each sentence."""
+SLOW_S = 0.02
 """Checks that take longer are asked at the ends of sentences alone."""
 
 
@@ -48,8 +47,6 @@ class Window:
         self._limits = limits
         self._asked = self._ended = 0
         self._took = 0.0
-        asked = [spec for spec in seat.policy.checks if spec.applies(empty.stage, empty.modality)]
-        self._waits = any(traits_of(seat.chain.checks[spec.name]).places is not Places.EACH for spec in asked)
         labels = [one.marker for one in seat.marks if isinstance(one.marker, TextLabel) and one.marker.first]
         self._label = labels[0] if labels else None
 
@@ -75,7 +72,7 @@ class Window:
         if self.held:
             return False
         over = sentence_end(self.text, self._ended) > self._ended
-        return over or (not self._waits and self._took < SLOW_S and self.content.length >= self._asked + STRIDE)
+        return over or (self._took < SLOW_S and self.content.length >= self._asked + STRIDE)
 
     async def step(self, *, ending: bool = False) -> Verdict:
         """Judge what is settled. Where the verdict releases, `edited` grows; `review` holds what follows."""

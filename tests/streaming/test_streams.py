@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from guard.chain import Chain
-from guard.errors import GenerationError, LedgerError
+from guard.errors import GenerationError, LedgerError, ModelError
 from guard.pipeline import Guard
-from guard.protocols import StreamingGenerator
+from guard.protocols import Piece, StreamingGenerator
 from guard.rules import Found, MarkSpec
 from guard.streaming.events import Called, Delta, Ended
 from guard.types import Action, Ending, Making, Modality, Request, Stage, StreamMode, TokenScore, ToolCall
@@ -195,6 +196,14 @@ async def test_a_failing_generator_is_recorded_with_what_left_and_then_raised() 
 
 
 @awaited
+async def test_a_failure_of_ours_is_one_too() -> None:
+    guard, ledger = guard_of()
+    with pytest.raises(ModelError):
+        await collect(guard, PieceGenerator(["One. ", "Two is se", ModelError("the weights are gone")]))
+    assert ledger.decisions[-1].stream.ending is Ending.FAILED
+
+
+@awaited
 async def test_a_failure_before_anything_was_judged_is_recorded_too() -> None:
     guard, ledger = guard_of()
     with pytest.raises(GenerationError):
@@ -282,6 +291,20 @@ async def test_tool_calls_are_judged_whole() -> None:
     assert ledger.decisions[-1].parent == ledger.decisions[0].id
 
 
+@awaited
+async def test_a_choice_that_was_stopped_calls_no_tools() -> None:
+    class Calls(PieceGenerator):
+        async def stream(self, prompts: Any, parameters: Any, marks: Any = (), /) -> Any:
+            making = Making(call=ToolCall("c1", "look_up"))
+            call = replace(self.content("{}", 0, prompts[0]), making=making)
+            for piece in (Piece(0, "I kill you all, and then more. "), Piece(0, "", call), Piece(1, "", call)):
+                yield 0, piece
+
+    guard, _ = guard_of()
+    events = await collect(guard, Calls(), n=3)
+    assert [(type(event), event.choice) for event in events if not isinstance(event, Delta)] == [(Ended, 0), (Called, 1)]
+
+
 @pytest.mark.parametrize("text", ["One. Two.", "A secret."])
 @awaited
 async def test_scores_that_spell_a_text_stay_with_one_that_was_not_edited(text: str) -> None:
@@ -332,6 +355,17 @@ async def test_a_policy_may_ask_for_the_whole_text() -> None:
     events = await collect(guard, PieceGenerator(["One is se", "cret. ", "Two. "]))
     assert [type(event) for event in events] == [Delta, Ended]
     assert said(events) == "One is ******. Two. "
+    assert ledger.openings == []
+
+
+@awaited
+async def test_a_failure_is_on_record_where_nothing_left() -> None:
+    guard, ledger = guard_of(stream=StreamMode.BUFFER)
+    events: list[Any] = []
+    with pytest.raises(GenerationError):
+        await collect(guard, PieceGenerator(["One. ", ConnectionError("gone")]), into=events)
+    assert (ended(events).ending, said(events)) == (Ending.FAILED, "")
+    assert (ledger.decisions[-1].stream.mode, ledger.decisions[-1].content) == (StreamMode.BUFFER, None)
     assert ledger.openings == []
 
 

@@ -1,0 +1,97 @@
+"""Where a pattern may still match, where sentences end, and where a text may be cut."""
+
+from __future__ import annotations
+
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC
+from guard.checks.secret_patterns import SPECS
+from guard.text.sentences import LONGEST, cut_before, sentence_end
+from guard.text.unfinished import Unfinished
+
+PATTERNS = (
+    r"ab|abc(?=d)",
+    r"(?<![a-c])[ab]{2,4}(?![a-c])",
+    r"a(?=bc|[ab]{0,3}d)[a-d]",
+    r"(?<!(?:ab|d)[ ]{0,2})c+d?",
+    r"(?:a|b){2,3}+c?(?!d)",
+    r"(a|b)[cd]\1",
+    r"a.{0,4}?d(?:, [a-d]{2})?",
+    r"d\Z|d[ ]{1,3}a",
+)
+
+
+def starts(pattern: str, text: str, before: int) -> list[tuple[int, int]]:
+    return [match.span() for match in regex.finditer(pattern, text) if match.start() < before]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(PATTERNS), st.text("abcd ,", max_size=24), st.text("abcd ,", max_size=12))
+def test_matches_that_begin_before_are_those_of_every_longer_text(pattern: str, text: str, more: str) -> None:
+    place = Unfinished([(pattern, 0)], ahead=4).start(text)
+    assert starts(pattern, text, place) == starts(pattern, text + more, place)
+
+
+def test_a_text_is_not_held_for_what_it_cannot_become() -> None:
+    card = Unfinished([(r"(?<![0-9A-Za-z])[2-6][0-9]{3}(?:[ -]?[0-9]{4}){3}(?![0-9A-Za-z])", 0)])
+    assert card.start("The parcel left this morning, and ") == 34
+    assert card.start("Pay with 4111 1111") == 9
+    assert card.start("Pay with 4111 1111 x") == 20
+    assert card.start("Pay with 4111 1111 1111 1111") == 9
+    assert card.start("Pay with 4111 1111 1111 1111 by the end of May") == 46
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        [
+            (pattern, regex.IGNORECASE if one.ignore_case else 0)
+            for one in (*GENERIC, *BY_LANGUAGE["en"])
+            for pattern, _ in one.patterns
+        ],
+        [(one.pattern, regex.ASCII | (regex.IGNORECASE if one.ignore_case else 0)) for one in SPECS],
+    ],
+)
+def test_plain_text_waits_for_a_word_at_most(patterns: list[tuple[str, int]]) -> None:
+    """Also guards against a look-around that `regex` takes for unfinished wherever it stands."""
+    text = "Your parcel left the warehouse this morning and will be with you between nine and eleven. We opened the shop and "
+    assert Unfinished(patterns).start(text) >= len(text) - 8
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("One. Two", 4),
+        ("One.", 0),
+        ("One.”  ", 5),
+        ("It costs 3.14 euros", 0),
+        ("什么？好", 3),
+        ("什么？", 0),
+        ("什么？”", 0),
+        ("a\n\nb", 3),
+        ("a\n", 0),
+        ("word " * 100, 500),
+        ("字" * (LONGEST + 10), LONGEST + 9),
+    ],
+)
+def test_where_a_sentence_ends(text: str, end: int) -> None:
+    assert sentence_end(text, 0) == end
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "cut"),
+    [
+        ("abc", 2, 2),
+        ("abc", 3, 2),
+        ("ae\u0301x", 2, 1),
+        ("a\r\nb", 2, 1),
+        ("x👨‍👩‍👧y", 3, 1),
+        ("नमस्ते x", 3, 2),
+        ("", 0, 0),
+    ],
+)
+def test_clusters_are_not_cut(text: str, place: int, cut: int) -> None:
+    assert cut_before(text, place) == cut
