@@ -533,6 +533,8 @@ class Guard:
             content = redact(content, verdict.edits, self._redaction_key)
         except Exception as error:  # noqa: BLE001 - nothing may leave half-redacted, whatever went wrong
             return None, (Mark(REDACTION, "", "", verified=False, error=describe(error)),)
+        if content.making is not None and content.making.call is not None:
+            return content, ()  # a tool reads it, as JSON: a label would break it, and nobody would see a mark
         # A stricter action that releases does not take the label away that another rule asked for.
         labelled = any(rule.action is Action.LABEL for rule in verdict.fired)
         return order.put_on(planned, content, marking, self._load_marker, labelled=labelled)
