@@ -29,6 +29,7 @@ from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
 from audit.events import Event, event_body
+from audit.failpoints import failpoint
 from audit.keyring import Keyring
 from audit.models import BANK_DIGEST, tables
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
@@ -270,10 +271,13 @@ class SqlLedger:
 
     def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
         connection = self._connect()
+        failpoint("append: before the lock")
         with connection.begin():
+            failpoint("append: locked")
             self._check_file()
             size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()
             peaks = peaks_of(connection, size, frontier)
+            failpoint("append: head read")
             known = self._known_revisions(connection, drafts)
             registered = _known_changes(connection, drafts)
             answers: list[LedgerError | Draft | None] = []
@@ -295,7 +299,11 @@ class SqlLedger:
             if accepted:
                 peaks, new_size = merkle.extend(peaks, size, [draft.leaf for draft in accepted])
                 insert_entries(connection, accepted, size)
+                failpoint("append: before the head")
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
+                failpoint("append: head swapped")
+            failpoint("append: before the commit")
+        failpoint("append: committed")
         self._check_file(log=True)
         self._activated |= known
         own_change = any(draft.effect is not None for draft in accepted)

@@ -16,6 +16,7 @@ from audit import merkle
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
 from audit.database import clear_errors
+from audit.failpoints import failpoint
 from audit.models import metadata
 from guard.errors import LedgerError, SignatureError
 from guard.note import SigningKey
@@ -62,8 +63,10 @@ class Notary:
                 advice="Run `genguard audit verify`; nothing was signed.",
             )
         note = Checkpoint(self.key.name, size, merkle.frontier_root(peaks)).signed(self.key)
+        failpoint("sign: before the anchor")
         for anchor in self.anchors:
             anchor.append(note)
+        failpoint("sign: anchored")
         self._size, self._peaks = size, peaks
         return note
 

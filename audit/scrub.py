@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.database import clear_errors, writer_engine
+from audit.failpoints import failpoint
 
 WAIT_S = 10.0
 """Seconds that readers of an older state may keep the log from being cut."""
@@ -50,6 +51,7 @@ def _scrub(connection: sqlite3.Connection, path: Path, secrets: Sequence[bytes] 
         step()
         if not _cut_log(connection, wait_s):
             return "another process reads an older state of the ledger and keeps its log from being cut"
+        failpoint("scrub: log cut")
         if not secrets or not remains(path, secrets):
             return ""
     return "the bytes are still found in the file"
@@ -86,6 +88,7 @@ def _rewrite_keys(connection: sqlite3.Connection) -> None:
     try:
         rows = connection.execute(f"SELECT {_KEYS} FROM subject_key ORDER BY rowid").fetchall()  # noqa: S608 - fixed text
         connection.execute("DELETE FROM subject_key")
+        failpoint("scrub: keys deleted")
         connection.executemany(f"INSERT INTO subject_key ({_KEYS}) VALUES (?, ?, ?, ?)", rows)  # noqa: S608 - fixed text
         connection.execute("COMMIT")
     except BaseException:

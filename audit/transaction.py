@@ -15,6 +15,7 @@ from audit import merkle
 from audit.body import config_body
 from audit.canonical import dumps
 from audit.database import clear_errors
+from audit.failpoints import failpoint
 from audit.keyring import NEVER, Keyring, key_in_force, settle
 from audit.keys import make_master_key, need_master_key
 from audit.models import FINGERPRINT, LATER, LATER_INDEXES, SCHEMA_VERSION, TRIGGERS, metadata, project, tables, terms
@@ -103,10 +104,12 @@ def open_database(engine: Engine, path: Path, key_file: Path | None) -> Keyring:
 def _begin(connection: Connection, path: Path, key_file: Path | None) -> bytes:
     """Make the tables and entry 0."""
     master = make_master_key(path, key_file)
+    failpoint("begin: key made")
     ledger, key_id = str(uuid4()), Vault(master).key_id
     metadata.create_all(connection)
     for trigger in TRIGGERS:
         connection.exec_driver_sql(trigger)
+    failpoint("begin: tables made")
     connection.execute(insert(_LEDGER), {"id": 1, "ledger": ledger, "database_schema": SCHEMA_VERSION, "key_id": key_id})
     draft = draft_of(config_body(ledger, SCHEMA_VERSION, key_id, datetime.now(UTC)))
     insert_entries(connection, [draft], 0)
@@ -158,9 +161,11 @@ def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) 
     """Add entries with their terms, payloads, fingerprints and new subject keys, numbered from `start`."""
     numbered = list(enumerate(drafts, start))
     connection.execute(insert(_ENTRY), [{"idx": idx, **draft.columns} for idx, draft in numbered])
+    failpoint("append: entries in")
     rows = [{"idx": idx, "name": name, "value": value} for idx, draft in numbered for name, value in sorted(draft.terms)]
     if rows:
         connection.execute(insert(_TERM), rows)
+    failpoint("append: terms in")
     keys: dict[str, Key] = {}
     payloads = []
     for idx, draft in numbered:
@@ -180,8 +185,10 @@ def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) 
     if keys:
         rows = [{"id": key.id, "tenant": key.tenant, "subject": key.subject, "wrapped": key.wrapped} for key in keys.values()]
         connection.execute(insert(_KEY), rows)
+    failpoint("append: keys in")
     if payloads:
         connection.execute(insert(_PAYLOAD), payloads)
+    failpoint("append: payloads in")
     if prints := [{"idx": idx, **draft.fingerprint} for idx, draft in numbered if draft.fingerprint]:
         connection.execute(insert(FINGERPRINT), prints)
 

@@ -37,3 +37,13 @@ def ledger(url):
     with open_ledger(url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         yield opened
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory):
+    """One process that forks whatever the tests of crashes kill."""
+    from crashing import Nursery
+
+    made = Nursery(tmp_path_factory.mktemp("children"))
+    yield made
+    made.close()
