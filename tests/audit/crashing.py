@@ -68,7 +68,7 @@ class Child:
 
     @property
     def ended(self) -> str:
-        """The first word of its last line: `died`, `ended`, `failed`, `broke`, or another when it was killed from outside."""
+        """The first word of its last line: `ended`, `failed` or `broke`, or another when it was killed."""
         said = self.lines()
         return said[-1][0] if said else ""
 

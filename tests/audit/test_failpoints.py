@@ -63,7 +63,7 @@ def die(nursery, record, job, point, nth=1, **order):
     """Run a job until it kills itself at a place; then all that was promised has to hold."""
     child = nursery.start(job, record.url, point=point, nth=nth, **order)
     child.wait()
-    assert child.ended == "died", child.lines()[-3:]
+    assert child.lines("died"), child.lines()[-3:]
     record.note([child])
     return child
 
@@ -102,7 +102,7 @@ def test_a_ledger_that_dies_while_it_begins_can_begin_again(nursery, path, url, 
     """Its key may be there already: the next process uses it."""
     child = nursery.start("begin", url, point=point)
     child.wait()
-    assert child.ended == "died"
+    assert child.lines("died")
     key = default_key_file(path).read_bytes()
     with open_ledger(url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
