@@ -46,7 +46,7 @@ class FingerprintChecker:
         named = str(body.get("id", ""))
         if "released" not in body or body["context"]["modality"] != "image":
             self._problem(idx, "fingerprint", "a fingerprint of an entry that released no image", "none", named)
-        elif decision != named or not isinstance(key, str) or not isinstance(sealed, bytes):
+        elif decision != named or not isinstance(key, str) or not key.isascii() or not isinstance(sealed, bytes):
             self._problem(idx, "fingerprint", f"a fingerprint of decision {decision!r}", "the entry's own, sealed", named)
         else:
             self._sealed(idx, key, sealed, body)

@@ -47,3 +47,11 @@ def nursery(tmp_path_factory):
     made = Nursery(tmp_path_factory.mktemp("children"))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def every_kind(tmp_path_factory):
+    """A ledger of every kind of entry; never changed, but copied."""
+    from every_kind import make
+
+    return make(tmp_path_factory.mktemp("every-kind"))
