@@ -63,7 +63,7 @@ def find_copies(source: str | Engine, data: str | bytes, *, key_file: str | Path
     read or its key is not here.
     """
     with reading(source) as connection:
-        vault = open_vault(source, connection, key_file)
+        vault = open_vault(connection, key_file)
         if isinstance(vault, str):
             raise LedgerError(f"copies cannot be looked up: {vault}", advice="Name the ledger's master key with --key-file.")
         raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")

@@ -13,7 +13,6 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from audit.body import DECISION
 from audit.canonical import loads
-from audit.database import reader_engine
 from audit.events import ERASURE, SUBJECT, Event, Value, event_from
 from audit.failpoints import failpoint
 from audit.holds import holding, need_reason, told
@@ -70,7 +69,7 @@ def erase(ledger: SqlLedger, subject: str, *, actor: str, reason: str, tenant: s
     if not subject.strip():
         raise InputError("found no subject, expected the id that its decisions were recorded under")
     reason = need_reason(reason, "erase")
-    engine = reader_engine(ledger.path)
+    engine = ledger.reader
     for _ in range(_TRIES):
         with reading(engine) as connection:
             found = _found(connection, subject, tenant)
@@ -78,7 +77,7 @@ def erase(ledger: SqlLedger, subject: str, *, actor: str, reason: str, tenant: s
         if not found.secrets:
             if before is None:
                 raise InputError(f"nothing of subject {subject!r} is stored, expected content of it")
-            return Erased(*before, scrub(ledger.path, None), again=True)
+            return Erased(*before, scrub(ledger.store, None), again=True)
         fields: dict[str, Value] = {"what": SUBJECT, **found.counts, "basis": basis}
         stated = {name: value for name, value in fields.items() if value}
         event = Event(ERASURE, actor, stated, reason=reason, tenant=tenant, subject=subject)
@@ -89,7 +88,7 @@ def erase(ledger: SqlLedger, subject: str, *, actor: str, reason: str, tenant: s
         failpoint("erase: recorded")
         with reading(engine) as connection:
             leaf = connection.execute(select(_ENTRY.c.leaf).where(_ENTRY.c.idx == index)).scalar_one()
-        return Erased(index, event, bytes(leaf), scrub(ledger.path, found.secrets))
+        return Erased(index, event, bytes(leaf), scrub(ledger.store, found.secrets))
     raise LedgerError(f"content of the subject kept coming while it was erased, {_TRIES} times", advice="Try again.")
 
 

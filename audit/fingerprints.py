@@ -13,11 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Engine, and_, select
+from sqlalchemy import Connection, Engine, and_, select
 
-from audit.database import raw
 from audit.models import FINGERPRINT, tables
 from audit.query import open_vault, reading
+from audit.stores import store_of
 from audit.vault import SealError, Vault, open_fingerprint
 from guard.errors import LedgerError
 
@@ -26,9 +26,8 @@ CHUNK = 20_000
 _ASKED = 500
 """Indices in one statement."""
 _ENTRY, _, _HEAD, _, _, _KEY = tables()
-_READ = (
-    "SELECT f.idx, f.decision, f.key, f.sealed, k.tenant, k.subject, k.wrapped FROM fingerprint f "
-    "JOIN subject_key k ON k.id = f.key WHERE f.idx > ? ORDER BY f.idx LIMIT ?"
+_READ = select(*FINGERPRINT.c["idx", "decision", "key", "sealed"], *_KEY.c["tenant", "subject", "wrapped"]).join(
+    _KEY, _KEY.c.id == FINGERPRINT.c.key
 )
 
 
@@ -54,7 +53,7 @@ def read_fingerprints(
     read or its key is not here.
     """
     with reading(source) as connection:
-        vault = open_vault(source, connection, key_file)
+        vault = open_vault(connection, key_file)
         if isinstance(vault, str):
             raise LedgerError(
                 f"fingerprints cannot be looked up: {vault}", advice="Name the ledger's master key with --key-file."
@@ -65,7 +64,8 @@ def read_fingerprints(
         ciphers: dict[str, AESGCM | None] = {}
         rows: list[tuple[int, bytes]] = []
         seen, last = 0, after
-        for idx, decision, key, sealed, *owner in raw(connection).execute(_READ, (after, limit)):
+        statement = _READ.where(FINGERPRINT.c.idx > after).order_by(FINGERPRINT.c.idx).limit(limit)
+        for idx, decision, key, sealed, *owner in connection.execute(statement):
             seen, last = seen + 1, idx
             if key not in ciphers:
                 ciphers[key] = _cipher(vault, key, owner)
@@ -91,10 +91,9 @@ def kept_fingerprints(source: str | Engine, among: Iterable[int] | None = None) 
         return frozenset(idx for part in parts for idx in connection.execute(kept.where(FINGERPRINT.c.idx.in_(part))).scalars())
 
 
-def _has_table(connection: Any) -> bool:
+def _has_table(connection: Connection) -> bool:
     """A ledger of before has none until it is opened for writing."""
-    found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'fingerprint'")
-    return found.first() is not None
+    return FINGERPRINT.name in store_of(connection).tables(connection)
 
 
 def _cipher(vault: Vault, key: str, owner: list[Any]) -> AESGCM | None:

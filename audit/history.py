@@ -74,7 +74,7 @@ def originals(
     """
     wanted = map(condition, [Filter("kind", (DECISION,)), *filters])
     with reading(source) as connection:
-        vault = open_vault(source, connection, key_file)
+        vault = open_vault(connection, key_file)
         statement = select(_ENTRY.c.idx, _ENTRY.c.body).where(*wanted, _ENTRY.c.body.is_not(None))
         for idx, data in connection.execute(statement.order_by(_ENTRY.c.idx.desc()).limit(limit)):
             body = loads(data)

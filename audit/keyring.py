@@ -15,8 +15,9 @@ from sqlalchemy import Connection, select
 
 from audit.canonical import loads
 from audit.events import KEY_ROTATION, MASTER, Event, event_from
-from audit.keys import find_master_key, key_file_of, next_key_file
+from audit.keys import Place, find_master_key, key_file_of, next_key_file
 from audit.models import tables
+from audit.stores import Store
 from audit.vault import Vault
 from guard.errors import LedgerError
 from guard.keyfile import sync_folder
@@ -64,7 +65,7 @@ def tags_of(event: Event) -> tuple[str, ...]:
     return found if isinstance(found, tuple) else ()
 
 
-def vault_in_force(connection: Connection, database: Path, key_file: Path | None) -> Vault | str:
+def vault_in_force(connection: Connection, database: Place, key_file: Path | None) -> Vault | str:
     """The vault of the key in force, or why there is none. Raises LedgerError for a key that is there and unusable."""
     known = key_in_force(connection)
     master = find_master_key(database, key_file, known.key_id)
@@ -80,25 +81,25 @@ def vault_in_force(connection: Connection, database: Path, key_file: Path | None
 class Keyring:
     """A writer's master key, as it is and as it becomes."""
 
-    def __init__(self, database: Path, key_file: Path | None, vault: Vault, since: int) -> None:
+    def __init__(self, store: Store, key_file: Path | None, vault: Vault, since: int) -> None:
         """`since`: the rotation that the vault is of."""
-        self.database, self.key_file, self.vault = database, key_file, vault
+        self.store, self.key_file, self.vault = store, key_file, vault
         self._since = since
 
     def follow(self, connection: Connection) -> None:
         """Take the key that is in force now. Raises LedgerError when it is not here: nothing can be sealed then."""
         if rotated_at(connection) == self._since:
             return
-        vault = vault_in_force(connection, self.database, self.key_file)
+        vault = vault_in_force(connection, self.store, self.key_file)
         if isinstance(vault, str):
             raise LedgerError(
-                f"the master key of {self.database} was changed, and {vault}",
+                f"the master key of {self.store.name} was changed, and {vault}",
                 advice="Name the new key with key_file or GENGUARD_MASTER_KEY, and open the ledger again.",
             )
         self.vault, self._since = vault, rotated_at(connection)
 
 
-def settle(database: Path, key_file: Path | None, key_id: str) -> None:
+def settle(database: Place, key_file: Path | None, key_id: str) -> None:
     """Let the next key take the place of the old one, when it is in force. Raises OSError."""
     path = key_file_of(database, key_file)
     if path is None:

@@ -1,10 +1,10 @@
-"""The writer: `open_ledger(url)` gives a `guard.protocols.Ledger` on SQLite.
+"""The writer: `open_ledger(url)` gives a `guard.protocols.Ledger` on SQLite or PostgreSQL.
 
     append ─> body, leaf hash, sealed payloads (in the caller's thread) ─> queue ─> one transaction a group ─> Receipt
 
 A transaction takes the write lock, reads the head, numbers its entries from there, adds leaves to the frontier and changes the
 head by compare-and-swap: `idx` has no gaps and the head is never behind. A receipt is made after the commit, or never.
-Several processes may write to one file.
+Several processes may write to one ledger.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from audit import merkle
 from audit.body import ACTIVATION, activation_body, bank_change_body, decision_body, rollout_body, rollout_fault
 from audit.committer import Committer
 from audit.copies import copy_tags
-from audit.database import DEFAULT_URL, clear_errors, database_path, reader_engine, writer_engine
 from audit.events import Event, event_body
 from audit.failpoints import failpoint
 from audit.keyring import Keyring
 from audit.models import BANK_DIGEST, tables
+from audit.stores import DEFAULT_URL, Store, open_store
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
@@ -51,7 +51,6 @@ Check = Callable[[Connection], str]
 Effect = Callable[[Connection], None]
 
 _ENTRY, _TERM, _HEAD, _LEDGER, _, _KEY = tables()
-_MISSING = (-1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +73,23 @@ def open_ledger(
 ) -> SqlLedger:
     """Open the ledger, beginning it when there is none.
 
-    `key_file`: the master key (default: GENGUARD_MASTER_KEY, else `<database>.key`, made for a ledger that begins).
+    `url`: sqlite:///PATH or postgresql://USER@HOST/DATABASE. `key_file`: the master key (default: GENGUARD_MASTER_KEY, else,
+    of a file, `<database>.key`, made for a ledger that begins).
     `queue_size`: entries that may wait. `group_size`, `linger_ms`: bounds of one commit. `busy_timeout_ms`: how long to wait
     for another process's commit. Raises LedgerError for a URL, file, folder or key that cannot be used.
     """
-    path = database_path(url)
-    engine = writer_engine(path, busy_timeout_ms)
-    keyring = open_database(engine, path, Path(key_file) if key_file else None)
-    return SqlLedger(engine, path, keyring, queue_size, group_size, linger_ms / 1000)
+    store = open_store(url)
+    engine = store.writer(busy_timeout_ms)
+    keyring = open_database(engine, store, Path(key_file) if key_file else None)
+    return SqlLedger(engine, store, keyring, queue_size, group_size, linger_ms / 1000)
 
 
 class SqlLedger:
-    """A ledger in a SQLite database; satisfies `guard.protocols.Ledger`. Safe to use from several threads and event loops."""
+    """A ledger in a database; satisfies `guard.protocols.Ledger`. Safe to use from several threads and event loops."""
 
-    def __init__(self, engine: Engine, path: Path, keyring: Keyring, queue_size: int, group_size: int, linger: float) -> None:
+    def __init__(self, engine: Engine, store: Store, keyring: Keyring, queue_size: int, group_size: int, linger: float) -> None:
         """Use `open_ledger`."""
-        self.path = path
+        self.store = store
         self._engine = engine
         self.keyring = keyring
         self._followed = -1
@@ -98,8 +98,8 @@ class SqlLedger:
         self._activated: set[str] = set()
         self._connection: Connection | None = None
         self._identity = ""
-        self._inode = _inode(path)
-        self._reader = reader_engine(path)
+        self._mark = store.mark()
+        self._reader = store.reader()
         self._committer: Committer[Draft, Receipt | None] = Committer(
             self._commit, capacity=queue_size, group=group_size, linger=linger
         )
@@ -160,10 +160,17 @@ class SqlLedger:
         return _receipt(self._mine().submit(_happening(event, unless, effect)).result()).index
 
     @property
+    def path(self) -> Path:
+        """The file of a ledger in SQLite. Raises LedgerError for another."""
+        if self.store.path is None:
+            raise LedgerError(f"found a ledger in {self.store.name}, expected a file: this needs a ledger in SQLite")
+        return self.store.path
+
+    @property
     def identity(self) -> str:
         """The id that this ledger began with; entry 0 holds it too. Raises LedgerError when the database cannot be read."""
         if not self._identity:
-            with clear_errors("read the ledger", self.path), self._reader.connect() as connection:
+            with self.store.clear_errors("read the ledger"), self._reader.connect() as connection:
                 self._identity = str(connection.execute(select(_LEDGER.c.ledger)).scalar_one())
         return self._identity
 
@@ -175,7 +182,7 @@ class SqlLedger:
     @property
     def size(self) -> int:
         """Entries committed, by any process. Raises LedgerError when the database cannot be read."""
-        with clear_errors("read the ledger", self.path), self._reader.connect() as connection:
+        with self.store.clear_errors("read the ledger"), self._reader.connect() as connection:
             found: int = connection.execute(select(_HEAD.c.size)).scalar_one()
             return found
 
@@ -188,8 +195,8 @@ class SqlLedger:
             return Health(False, f"the latest commit failed: {error}", pending)
         if stalled > STALL_S:
             return Health(False, f"a commit has been waiting for {stalled:.0f} s", pending)
-        if _inode(self.path) != self._inode:
-            return Health(False, f"{self.path} was removed or replaced", pending)
+        if self.store.replaced(self._mark):
+            return Health(False, f"{self.store.name} was removed or replaced", pending)
         return Health(True, "ok", pending)
 
     def close(self, timeout: float = 30.0) -> None:
@@ -251,7 +258,7 @@ class SqlLedger:
         if len(drafts) > 1 and any(draft.alone for draft in drafts):
             return [answer for part in _parts(drafts) for answer in self._commit_part(part)]
         try:
-            with clear_errors("write to the ledger", self.path):
+            with self.store.clear_errors("write to the ledger"):
                 try:
                     return self._transaction(drafts)
                 except IntegrityError as error:
@@ -349,14 +356,14 @@ class SqlLedger:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with clear_errors("close the ledger", self.path):
+            with self.store.clear_errors("close the ledger"):
                 connection.close()
 
     def _check_file(self, *, log: bool = False) -> None:
         """Raise LedgerError when the open file is no longer the one of that name: SQLite would write into the void."""
-        if _inode(self.path) != self._inode or (log and _inode(self.path.with_name(self.path.name + "-wal")) == _MISSING):
+        if self.store.replaced(self._mark, log=log):
             raise LedgerError(
-                f"{self.path} was removed or replaced while the ledger was open",
+                f"{self.store.name} was removed or replaced while the ledger was open",
                 advice="Put it back, or open the ledger again.",
             )
 
@@ -444,11 +451,3 @@ def _not_activated(draft: Draft) -> LedgerError:
 
 def _payload_size(decision: Decision) -> int:
     return sum(content.length for content in (decision.content, decision.released) if content is not None)
-
-
-def _inode(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return _MISSING
-    return (found.st_dev, found.st_ino)

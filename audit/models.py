@@ -52,34 +52,45 @@ class Base(SQLModel):
     metadata = metadata
 
 
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is compared by its bytes: a page of ids, a range of times mean the same whatever a server's locale is."""
+
+_WHOLE = Integer().with_variant(BigInteger(), "postgresql")
+"""64 bits on both: only a column that SQLite knows as INTEGER can be the number of a row."""
+
+
 def _text(index: bool = False) -> Any:
-    return Field(default=None, sa_type=Text, index=index)
+    return Field(default=None, sa_type=_TEXT, index=index)
+
+
+def _idx() -> Any:
+    return Column("idx", _WHOLE, primary_key=True, autoincrement=False)
+
+
+def _partly(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of some rows."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Entry(Base, table=True):
     """One entry of the log. `body` is empty only once retention has pruned it; `leaf` stays for ever."""
 
     __table_args__ = (
-        Index("ux_entry_decision", "decision", unique=True, sqlite_where=text("decision IS NOT NULL")),
-        Index(
-            "ux_entry_activation",
-            "revision",
-            unique=True,
-            sqlite_where=text(f"kind = '{ACTIVATION}'"),
-        ),
-        Index("ix_entry_parent", "parent", sqlite_where=text("parent IS NOT NULL")),
-        Index("ix_entry_subject", "tenant", "subject", sqlite_where=text("subject <> ''")),
+        _partly("ux_entry_decision", "decision", where="decision IS NOT NULL", unique=True),
+        _partly("ux_entry_activation", "revision", where=f"kind = '{ACTIVATION}'", unique=True),
+        _partly("ix_entry_parent", "parent", where="parent IS NOT NULL"),
+        _partly("ix_entry_subject", "tenant", "subject", where="subject <> ''"),
         Index("ix_entry_tenant_action", "tenant", "action", "idx"),
-        Index("ix_entry_kind", "kind", "idx", sqlite_where=text(f"kind <> '{DECISION}'")),
+        _partly("ix_entry_kind", "kind", "idx", where=f"kind <> '{DECISION}'"),
         CheckConstraint("idx >= 0", name="ck_entry_idx"),
         CheckConstraint("length(leaf) = 32", name="ck_entry_leaf"),
     )
 
-    idx: int = Field(sa_column=Column("idx", Integer, primary_key=True, autoincrement=False))
+    idx: int = Field(sa_column=_idx())
     leaf: bytes = Field(sa_type=LargeBinary)
-    kind: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=_TEXT)
     body: bytes | None = Field(default=None, sa_type=LargeBinary)
-    time: str = Field(sa_type=Text, index=True)
+    time: str = Field(sa_type=_TEXT, index=True)
     decision: str | None = _text()
     request: str | None = _text(index=True)
     tenant: str | None = _text(index=True)
@@ -91,7 +102,7 @@ class Entry(Base, table=True):
     model: str | None = _text()
     action: str | None = _text(index=True)
     policy: str | None = _text(index=True)
-    version: int | None = Field(default=None, sa_type=Integer)
+    version: int | None = Field(default=None, sa_type=_WHOLE)
     revision: str | None = _text()
     parent: str | None = _text()
 
@@ -105,9 +116,9 @@ class Term(Base, table=True):
 
     __table_args__ = (Index("ix_term_value", "name", "value", "idx"), {"sqlite_with_rowid": False})
 
-    idx: int = Field(sa_column=Column("idx", Integer, primary_key=True, autoincrement=False))
-    name: str = Field(sa_type=Text, primary_key=True)
-    value: str = Field(sa_type=Text, primary_key=True)
+    idx: int = Field(sa_column=_idx())
+    name: str = Field(sa_type=_TEXT, primary_key=True)
+    value: str = Field(sa_type=_TEXT, primary_key=True)
 
 
 class Head(Base, table=True):
@@ -127,9 +138,9 @@ class LedgerRow(Base, table=True):
     __table_args__ = (CheckConstraint("id = 1", name="ck_ledger_one"),)
 
     id: int = Field(sa_column=Column("id", Integer, primary_key=True, autoincrement=False))
-    ledger: str = Field(sa_type=Text)
+    ledger: str = Field(sa_type=_TEXT)
     database_schema: int = Field(sa_type=Integer)
-    key_id: str = Field(sa_type=Text)
+    key_id: str = Field(sa_type=_TEXT)
 
 
 class Payload(Base, table=True):
@@ -137,9 +148,9 @@ class Payload(Base, table=True):
 
     __table_args__ = (Index("ix_payload_key", "key"),)
 
-    idx: int = Field(sa_column=Column("idx", Integer, primary_key=True, autoincrement=False))
-    part: str = Field(sa_type=Text, primary_key=True)
-    key: str = Field(sa_type=Text)
+    idx: int = Field(sa_column=_idx())
+    part: str = Field(sa_type=_TEXT, primary_key=True)
+    key: str = Field(sa_type=_TEXT)
     nonce: bytes = Field(sa_type=LargeBinary)
     wrapped: bytes = Field(sa_type=LargeBinary)
     ciphertext: bytes = Field(sa_type=LargeBinary)
@@ -151,9 +162,9 @@ class SubjectKey(Base, table=True):
     __tablename__ = "subject_key"
     __table_args__ = (Index("ix_subject_key_subject", "tenant", "subject"),)
 
-    id: str = Field(sa_type=Text, primary_key=True)
-    tenant: str = Field(sa_type=Text)
-    subject: str = Field(sa_type=Text)
+    id: str = Field(sa_type=_TEXT, primary_key=True)
+    tenant: str = Field(sa_type=_TEXT)
+    subject: str = Field(sa_type=_TEXT)
     wrapped: bytes = Field(sa_type=LargeBinary)
 
 
@@ -162,9 +173,9 @@ class Fingerprint(Base, table=True):
 
     __table_args__ = (Index("ix_fingerprint_key", "key"),)
 
-    idx: int = Field(sa_column=Column("idx", Integer, primary_key=True, autoincrement=False))
-    decision: str = Field(sa_type=Text)
-    key: str = Field(sa_type=Text)
+    idx: int = Field(sa_column=_idx())
+    decision: str = Field(sa_type=_TEXT)
+    key: str = Field(sa_type=_TEXT)
     sealed: bytes = Field(sa_type=LargeBinary)
 
 
@@ -190,7 +201,7 @@ FINGERPRINT = metadata.tables["fingerprint"]
 
 ENTRY_COLUMNS = tuple(column.name for column in metadata.tables["entry"].columns)
 
-_FORBIDDEN = (
+FORBIDDEN = (
     ("entry", "UPDATE"),
     ("entry", "DELETE"),
     ("term", "UPDATE"),
@@ -201,12 +212,13 @@ _FORBIDDEN = (
     ("payload", "UPDATE"),
     ("fingerprint", "UPDATE"),
 )
+"""What triggers refuse, by table and statement."""
 
 TRIGGERS = (
     *(
         f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name} "
         f"BEGIN SELECT RAISE(ABORT, '{name} rows cannot be changed: {verb.lower()} refused'); END"
-        for name, verb in _FORBIDDEN
+        for name, verb in FORBIDDEN
     ),
     # INSERT OR REPLACE deletes without a delete trigger.
     (
@@ -214,7 +226,8 @@ TRIGGERS = (
         "BEGIN SELECT RAISE(ABORT, 'entry rows cannot be changed: replace refused'); END"
     ),
 )
-"""They stop mistakes and careless tools. Who may write to the file can drop them: the tree is what shows that."""
+"""Those of SQLite (`audit.stores.catalog` has PostgreSQL's). They stop mistakes and careless tools. Who may write to the
+file can drop them: the tree is what shows that."""
 
 
 def project(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Leaves:
 def prove(source: str | Engine, reference: str | int | UUID, checkpoint: str) -> Proof:
     """The proof that an entry is under a signed checkpoint, with the entry's body.
 
-    `source`: a ledger URL, or an engine of `reader_engine`. `reference`: a decision id, the beginning of one, or an index.
+    `source`: a ledger URL, or an engine of `Store.reader`. `reference`: a decision id, the beginning of one, or an index.
     Raises QueryError when there is no such entry, LedgerError when the checkpoint does not cover it, or the log is not the one
     that was signed.
     """

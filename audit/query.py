@@ -14,12 +14,12 @@ from sqlalchemy import Connection, Engine, Select, or_, select
 from audit.body import ACTIVATION, BANK_CHANGE, DECISION, POLICY_ROLLOUT, bank_change_from, decision_from, rollout_from
 from audit.canonical import loads
 from audit.conditions import condition
-from audit.database import clear_errors, database_path, reader_engine
 from audit.events import ERASURE, KINDS, Event, event_from
 from audit.grammar import Filter, QueryError, filters_from, parse
 from audit.keyring import vault_in_force
 from audit.models import tables
 from audit.search import Search
+from audit.stores import open_store, store_of
 from audit.vault import SealError, Vault, open_payload
 from guard.errors import LedgerError
 from guard.types import BankChange, Decision, Receipt, Rollout
@@ -125,7 +125,7 @@ def query(
 ) -> Page:
     """Entries, newest first; decisions unless a filter asks for entries of another kind (`audit.grammar.about`).
 
-    `source`: a ledger URL, or an engine of `reader_engine`. `text`: filters in their short form (`audit.grammar`), which hold
+    `source`: a ledger URL, or an engine of `Store.reader`. `text`: filters in their short form (`audit.grammar`), which hold
     together with `filters`. `before`, `after`: only entries of a smaller or larger index (with `after` alone: the nearest
     ones). `limit`: 1 to 1000. Raises QueryError, or LedgerError when the ledger cannot be read.
     """
@@ -167,7 +167,7 @@ def show(
                 raise QueryError(f"entry {row['idx']} was dropped at its age; only its hash is left")
             raise LedgerError(f"entry {row['idx']} has no body", advice="Run `genguard audit verify`.")
         body = loads(row["body"])
-        vault = open_vault(source, connection, key_file) if reveal else None
+        vault = open_vault(connection, key_file) if reveal else None
         return Shown(
             idx=row["idx"],
             leaf=row["leaf"],
@@ -202,13 +202,12 @@ def policy_document(source: str | Engine, revision: str) -> str:
 def reading(source: str | Engine) -> Iterator[Connection]:
     """One transaction on the ledger, which sees one state of it."""
     if isinstance(source, Engine):
-        with clear_errors("read the ledger", Path("(open)")), source.connect() as connection, connection.begin():
-            yield connection
-        return
-    path = database_path(source)
-    if not path.is_file():
-        raise LedgerError(f"there is no ledger {path}", advice="Name it with --ledger sqlite:///PATH.")
-    with clear_errors("read the ledger", path), reader_engine(path).connect() as connection, connection.begin():
+        engine, store = source, store_of(source)
+    else:
+        store = open_store(source)
+        store.need()
+        engine = store.reader()
+    with store.clear_errors("read the ledger"), engine.connect() as connection, connection.begin():
         yield connection
 
 
@@ -272,16 +271,9 @@ def _document(connection: Connection, revision: str | None) -> str | None:
     return None if body is None else str(loads(body)["document"])
 
 
-def open_vault(source: str | Engine, connection: Connection, key_file: str | Path | None) -> Vault | str:
+def open_vault(connection: Connection, key_file: str | Path | None) -> Vault | str:
     """The vault, or why there is none."""
-    path = database_path(source) if isinstance(source, str) else Path(str(raw_name(connection)))
-    return vault_in_force(connection, path, Path(key_file) if key_file else None)
-
-
-def raw_name(connection: Connection) -> str:
-    """The file that a connection reads."""
-    found: str = connection.exec_driver_sql("PRAGMA database_list").one()[2]
-    return found
+    return vault_in_force(connection, store_of(connection), Path(key_file) if key_file else None)
 
 
 def _stored(connection: Connection, idx: int, body: Mapping[str, Any], vault: Vault | str | None) -> Iterator[Stored]:

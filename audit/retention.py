@@ -6,7 +6,7 @@ entry from there on was touched. Policies, rollouts, holds and all other events 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,15 +15,15 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, or_, select, update
 
 from audit.body import DECISION, time_string
-from audit.database import reader_engine
 from audit.events import AGE, RETENTION_PRUNE, Event, Value
 from audit.failpoints import failpoint
 from audit.gaps import PRUNED
 from audit.holds import active_holds, holding
 from audit.ledger import Effect, SqlLedger
-from audit.models import ENTRY_COLUMNS, FINGERPRINT, TRIGGERS, tables
+from audit.models import ENTRY_COLUMNS, FINGERPRINT, tables
 from audit.query import reading
 from audit.scrub import scrub
+from audit.stores import store_of
 from guard.errors import InputError, LedgerError
 
 FLOOR_DAYS = 183
@@ -76,7 +76,7 @@ def check_days(days: int) -> int:
 
 def plan(ledger: SqlLedger, days: int, *, now: datetime | None = None) -> Pruned:
     """What `prune` would drop. `days`: age. Raises InputError for fewer than the floor, LedgerError."""
-    with reading(reader_engine(ledger.path)) as connection:
+    with reading(ledger.reader) as connection:
         below = _below(connection, _cutoff(days, now))
         whole = _run(connection, 0, below)
         held = holding(connection, [_ENTRY.c.idx < below])
@@ -89,7 +89,7 @@ def prune(ledger: SqlLedger, days: int, *, actor: str, reason: str = "", now: da
     Raises InputError for fewer days than the floor, LedgerError when the ledger cannot be written; what was recorded until then
     is done.
     """
-    engine = reader_engine(ledger.path)
+    engine = ledger.reader
     with reading(engine) as connection:
         below = _below(connection, _cutoff(days, now))
         held = holding(connection, [_ENTRY.c.idx < below])
@@ -100,7 +100,7 @@ def prune(ledger: SqlLedger, days: int, *, actor: str, reason: str = "", now: da
             runs[done[0]] = done[1]
     failpoint("prune: recorded")
     secrets = [secret for run in runs.values() for secret in run.secrets]
-    trouble = scrub(ledger.path, secrets) if runs else ""
+    trouble = scrub(ledger.store, secrets) if runs else ""
     bodies = sum(len(run.ids) for run in runs.values())
     payloads = sum(run.payloads for run in runs.values())
     fingerprints = sum(run.fingerprints for run in runs.values())
@@ -108,7 +108,7 @@ def prune(ledger: SqlLedger, days: int, *, actor: str, reason: str = "", now: da
 
 
 def _prune_run(ledger: SqlLedger, start: int, stop: int, days: int, actor: str, reason: str) -> tuple[int, _Run] | None:
-    engine = reader_engine(ledger.path)
+    engine = ledger.reader
     for _ in range(_TRIES):
         with reading(engine) as connection:
             run = _run(connection, start, stop)
@@ -199,9 +199,7 @@ def _dropping(run: _Run, start: int, stop: int) -> Effect:
 @contextmanager
 def _unlocked(connection: Connection) -> Iterator[None]:
     """Inside the transaction, without the triggers that keep entries as they are; nobody else ever sees it so."""
-    triggers: Sequence[str] = [one for one in TRIGGERS if one.split()[2] in _IN_THE_WAY]
-    for name in _IN_THE_WAY:
-        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    store = store_of(connection)
+    store.drop_triggers(connection, _IN_THE_WAY)
     yield
-    for trigger in triggers:
-        connection.exec_driver_sql(trigger)
+    store.make_triggers(connection, _IN_THE_WAY)

@@ -17,7 +17,7 @@ _ENTRY, _TERM, _, _, _, _ = tables()
 
 
 def rollouts(source: str | Engine, *, after: int = -1) -> list[tuple[int, Rollout]]:
-    """Steps with an index greater than `after`, in order. `source`: a ledger URL, or an engine of `reader_engine`.
+    """Steps with an index greater than `after`, in order. `source`: a ledger URL, or an engine of `Store.reader`.
 
     Costs a look into the index of terms while there is nothing new. Raises LedgerError when the ledger cannot be read.
     """

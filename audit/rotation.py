@@ -8,7 +8,6 @@ from pathlib import Path
 
 from sqlalchemy import BindParameter, Connection, bindparam, select, update
 
-from audit.database import clear_errors, reader_engine
 from audit.events import KEY_ROTATION, MASTER, Event, Value
 from audit.failpoints import failpoint
 from audit.keyring import key_in_force, settle
@@ -17,6 +16,7 @@ from audit.ledger import SqlLedger
 from audit.models import tables
 from audit.query import reading
 from audit.scrub import scrub
+from audit.stores import SqliteStore
 from audit.vault import KEY_SIZE, Vault
 from guard.errors import InputError, LedgerError
 from guard.keyfile import write_new_key
@@ -55,14 +55,14 @@ def rotate_key(ledger: SqlLedger, *, actor: str, reason: str = "", new_file: Pat
     key stays in force then.
     """
     ring = ledger.keyring
-    place = new_file or key_file_of(ledger.path, ring.key_file)
+    place = new_file or key_file_of(ledger.store, ring.key_file)
     if place is None:
         raise InputError(
             "found the master key in the environment, expected a file for the new one", advice="Give --new-key-file."
         )
     if new_file is not None and new_file.exists():
         raise InputError(f"{new_file} is there already, expected a new name", advice="No key is written over.")
-    engine = reader_engine(ledger.path)
+    engine = ledger.reader
     with reading(engine) as connection:
         ring.follow(connection)
     old, secret = ring.vault, os.urandom(KEY_SIZE)
@@ -79,7 +79,7 @@ def rotate_key(ledger: SqlLedger, *, actor: str, reason: str = "", new_file: Pat
         event = Event(KEY_ROTATION, actor, {**fields, **({"keys": count} if count else {})}, reason=reason)
 
         def effect(connection: Connection, count: int = count) -> None:
-            with clear_errors("write the new key", target):
+            with SqliteStore(target).clear_errors("write the new key"):
                 target.unlink(missing_ok=True)  # what an attempt left that was never in force: nobody else writes now
                 write_new_key(target, secret)
             failpoint("rotate: key file written")
@@ -93,11 +93,11 @@ def rotate_key(ledger: SqlLedger, *, actor: str, reason: str = "", new_file: Pat
             continue
         failpoint("rotate: recorded")
         if new_file is None:
-            with clear_errors("put the new key in its place", place):
-                settle(ledger.path, ring.key_file, new.key_id)
+            with SqliteStore(place).clear_errors("put the new key in its place"):
+                settle(ledger.store, ring.key_file, new.key_id)
         failpoint("rotate: settled")
         ring.key_file = place if new_file is not None else ring.key_file
-        return Rotated(index, old.key_id, new.key_id, count, place, scrub(ledger.path, None))
+        return Rotated(index, old.key_id, new.key_id, count, place, scrub(ledger.store, None))
     raise LedgerError("subject keys kept coming while they were wrapped", advice="Try again.")
 
 

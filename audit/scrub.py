@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from audit.database import clear_errors, writer_engine
 from audit.failpoints import failpoint
+from audit.stores import SqliteStore, Store
 
 WAIT_S = 10.0
 """Seconds that readers of an older state may keep the log from being cut."""
@@ -25,19 +25,25 @@ _CHUNK = 1 << 22
 _KEYS = "id, tenant, subject, wrapped"
 
 
-def scrub(path: Path, secrets: Sequence[bytes] | None, *, wait_s: float = WAIT_S) -> str:
+def scrub(store: Store | Path, secrets: Sequence[bytes] | None, *, wait_s: float = WAIT_S) -> str:
     """Overwrite what was deleted from the database; say why it may remain, empty when it does not.
 
     `secrets`: bytes that must not be found afterwards; None when they are no longer known: then the keys are written anew in
-    any case. Safe while others read and write. Raises LedgerError when the database cannot be written.
+    any case. `store`: or a SQLite file. Safe while others read and write. Raises LedgerError when the database cannot be
+    written.
     """
-    engine = writer_engine(path, int(wait_s * 1000))
-    with clear_errors("overwrite deleted parts of", path):
+    return (SqliteStore(store) if isinstance(store, Path) else store).scrub(secrets, wait_s)
+
+
+def scrub_file(store: SqliteStore, secrets: Sequence[bytes] | None, wait_s: float) -> str:
+    """`scrub` of a SQLite file."""
+    engine = store.writer(int(wait_s * 1000))
+    with store.clear_errors("overwrite deleted parts of"):
         held = engine.raw_connection()
         connection = held.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         try:
-            return _scrub(connection, path, secrets, wait_s)
+            return _scrub(connection, store.file, secrets, wait_s)
         finally:
             held.close()
 

@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from audit import merkle
 from audit.body import config_body
 from audit.canonical import dumps
-from audit.database import clear_errors
 from audit.failpoints import failpoint
 from audit.keyring import NEVER, Keyring, key_in_force, settle
 from audit.keys import make_master_key, need_master_key
-from audit.models import FINGERPRINT, LATER, LATER_INDEXES, SCHEMA_VERSION, TRIGGERS, metadata, project, tables, terms
+from audit.models import FINGERPRINT, LATER, LATER_INDEXES, SCHEMA_VERSION, metadata, project, tables, terms
+from audit.stores import Store, store_of
 from audit.vault import Key, Sealed, Vault
 from guard.errors import LedgerError
-from guard.keyfile import sync_folder
 from guard.types import Rollout
 
 NIL = UUID(int=0)
@@ -63,67 +62,60 @@ class Draft:
         return self.unless is not None or self.effect is not None
 
 
-def open_database(engine: Engine, path: Path, key_file: Path | None) -> Keyring:
+def open_database(engine: Engine, store: Store, key_file: Path | None) -> Keyring:
     """Begin the ledger, or check that it is one and that the key is its own. Returns its keyring."""
-    with clear_errors("open the ledger", path):
-        if not path.absolute().parent.is_dir():
-            raise LedgerError(
-                f"cannot open the ledger {path}: there is no folder {path.parent}", advice="Make the folder first."
-            )
-    with clear_errors("open the ledger", path), engine.connect() as connection, connection.begin():
-        names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
+    store.prepare()
+    with store.clear_errors("open the ledger"), engine.connect() as connection, connection.begin():
+        names = store.tables(connection)
         if not names:
-            return Keyring(path, key_file, Vault(_begin(connection, path, key_file)), NEVER)
+            return Keyring(store, key_file, Vault(_begin(connection, store, key_file)), NEVER)
         missing = {found.name for found in metadata.tables.values()} - names
         if missing - LATER:
             raise LedgerError(
-                f"{path} is a database without the tables {', '.join(sorted(missing - LATER))}, expected a ledger",
-                advice="Name another file: the ledger does not share its database.",
+                f"{store.name} is a database without the tables {', '.join(sorted(missing - LATER))}, expected a ledger",
+                advice="Name another: the ledger does not share its database.",
             )
         row = connection.execute(select(_LEDGER)).one_or_none()
         if row is None or row.database_schema != SCHEMA_VERSION:
             found = "none" if row is None else row.database_schema
             raise LedgerError(
-                f"{path} has schema version {found}, expected {SCHEMA_VERSION}", advice="Use the version that made it."
+                f"{store.name} has schema version {found}, expected {SCHEMA_VERSION}", advice="Use the version that made it."
             )
         known = key_in_force(connection)
-        vault = Vault(need_master_key(path, key_file, known.key_id))
+        vault = Vault(need_master_key(store, key_file, known.key_id))
         if vault.key_id != known.key_id:
             raise LedgerError(
-                f"the master key is not the one of {path}: found {vault.key_id}, expected {known.key_id}",
+                f"the master key is not the one of {store.name}: found {vault.key_id}, expected {known.key_id}",
                 advice="Name the ledger's own key with key_file or GENGUARD_MASTER_KEY.",
             )
         vault.remember(known.old_tags)
-        settle(path, key_file, known.key_id)
+        settle(store, key_file, known.key_id)
         peaks_of(connection, *connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one())
-        _add_tables(connection, missing)
-        _add_indexes(connection, LATER_INDEXES - names)
-        return Keyring(path, key_file, vault, known.since)
+        _add_tables(connection, store, missing)
+        _add_indexes(connection, LATER_INDEXES - {name.split()[1] for name in store.objects(connection)})
+        return Keyring(store, key_file, vault, known.since)
 
 
-def _begin(connection: Connection, path: Path, key_file: Path | None) -> bytes:
+def _begin(connection: Connection, store: Store, key_file: Path | None) -> bytes:
     """Make the tables and entry 0."""
-    master = make_master_key(path, key_file)
+    master = make_master_key(store, key_file)
     failpoint("begin: key made")
     ledger, key_id = str(uuid4()), Vault(master).key_id
     metadata.create_all(connection)
-    for trigger in TRIGGERS:
-        connection.exec_driver_sql(trigger)
+    store.make_triggers(connection, list(store.triggers))
     failpoint("begin: tables made")
     connection.execute(insert(_LEDGER), {"id": 1, "ledger": ledger, "database_schema": SCHEMA_VERSION, "key_id": key_id})
     draft = draft_of(config_body(ledger, SCHEMA_VERSION, key_id, datetime.now(UTC)))
     insert_entries(connection, [draft], 0)
     connection.execute(insert(_HEAD), {"id": 1, "size": 1, "frontier": merkle.pack([draft.leaf])})
-    sync_folder(path.absolute().parent)
+    store.synced()
     return master
 
 
-def _add_tables(connection: Connection, missing: Collection[str]) -> None:
+def _add_tables(connection: Connection, store: Store, missing: Collection[str]) -> None:
     """Give a ledger of before the tables that came later, with their indexes and triggers; entries stay as they are."""
     metadata.create_all(connection, [metadata.tables[name] for name in sorted(missing)])
-    for trigger in TRIGGERS:
-        if any(f" ON {name} " in trigger for name in missing):
-            connection.exec_driver_sql(trigger)
+    store.make_triggers(connection, [name for name in store.triggers if name.split("_no_")[0] in missing])
 
 
 def _add_indexes(connection: Connection, missing: Collection[str]) -> None:
@@ -143,7 +135,7 @@ def draft_of(body: dict[str, Any]) -> Draft:
 
 def peaks_of(connection: Connection, size: int, frontier: bytes) -> list[bytes]:
     """The frontier, after a look at whether it can be right. Raises LedgerError: nothing is built on a damaged ledger."""
-    last = connection.exec_driver_sql("SELECT max(idx) FROM entry").scalar()
+    last = connection.execute(select(func.max(_ENTRY.c.idx))).scalar()
     try:
         peaks = merkle.unpack(frontier, size)
     except (ValueError, TypeError) as error:
@@ -159,12 +151,12 @@ def _damaged(why: str) -> LedgerError:
 
 def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) -> None:
     """Add entries with their terms, payloads, fingerprints and new subject keys, numbered from `start`."""
-    numbered = list(enumerate(drafts, start))
-    connection.execute(insert(_ENTRY), [{"idx": idx, **draft.columns} for idx, draft in numbered])
+    store, numbered = store_of(connection), list(enumerate(drafts, start))
+    store.insert(connection, _ENTRY, [{"idx": idx, **draft.columns} for idx, draft in numbered])
     failpoint("append: entries in")
     rows = [{"idx": idx, "name": name, "value": value} for idx, draft in numbered for name, value in sorted(draft.terms)]
     if rows:
-        connection.execute(insert(_TERM), rows)
+        store.insert(connection, _TERM, rows)
     failpoint("append: terms in")
     keys: dict[str, Key] = {}
     payloads = []
@@ -184,13 +176,13 @@ def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) 
             )
     if keys:
         rows = [{"id": key.id, "tenant": key.tenant, "subject": key.subject, "wrapped": key.wrapped} for key in keys.values()]
-        connection.execute(insert(_KEY), rows)
+        store.insert(connection, _KEY, rows)
     failpoint("append: keys in")
     if payloads:
-        connection.execute(insert(_PAYLOAD), payloads)
+        store.insert(connection, _PAYLOAD, payloads)
     failpoint("append: payloads in")
     if prints := [{"idx": idx, **draft.fingerprint} for idx, draft in numbered if draft.fingerprint]:
-        connection.execute(insert(FINGERPRINT), prints)
+        store.insert(connection, FINGERPRINT, prints)
 
 
 def swap_head(connection: Connection, size: int, frontier: bytes, new_size: int, new_frontier: bytes) -> None:

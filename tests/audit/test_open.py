@@ -21,8 +21,9 @@ from guard.errors import LedgerError
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://localhost/genguard", "expected sqlite"),
-        ("sqlite+aiosqlite:///x.db", "expected sqlite"),
+        ("mysql://localhost/genguard", "expected sqlite or postgresql"),
+        ("postgresql://localhost", "without a database"),
+        ("sqlite+aiosqlite:///x.db", "expected sqlite or postgresql"),
         ("sqlite://", "not durable"),
         ("sqlite:///:memory:", "not durable"),
         ("sqlite://x.db", "with a host"),

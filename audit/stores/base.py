@@ -1,0 +1,95 @@
+"""What a store of a ledger does, whichever database it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, Table
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Store(Protocol):
+    """A database that holds, or is to hold, one ledger."""
+
+    @property
+    def backend(self) -> str:
+        """`sqlite` or `postgresql`."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: a path, or a URL without its password."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for a server."""
+
+    @property
+    def triggers(self) -> Mapping[str, Sequence[str]]:
+        """The statements that make each trigger of a new ledger, by its name."""
+
+    def exists(self) -> bool:
+        """Whether there is a ledger. Raises LedgerError when a server cannot be asked."""
+
+    def need(self) -> None:
+        """Raise LedgerError unless there is one."""
+
+    def prepare(self) -> None:
+        """Raise LedgerError where a ledger could not begin."""
+
+    def writer(self, wait_ms: int) -> Engine:
+        """An engine whose every transaction holds the write lock and whose every commit is on disk.
+
+        `wait_ms`: how long a transaction may wait for the lock.
+        """
+
+    def reader(self, wait_ms: int = 5000) -> Engine:
+        """An engine that cannot write. A transaction sees one state of the ledger throughout."""
+
+    def clear_errors(self, doing: str) -> AbstractContextManager[None]:
+        """Turn errors of the database and the file system into LedgerError: "cannot `doing` `name`: ...".
+
+        Parameters of a statement never get into it.
+        """
+
+    def lost(self, error: BaseException) -> bool:
+        """Whether an error means that the connection is gone, while the database may well be there for a new one."""
+
+    def objects(self, connection: Connection) -> dict[str, str]:
+        """What there is in the ledger's place: "table entry", "index ix_entry_kind", "trigger ..." and how it is defined."""
+
+    def expected(self) -> dict[str, str]:
+        """What `objects` gives of a new ledger."""
+
+    def tables(self, connection: Connection) -> set[str]:
+        """Names of all tables in the ledger's place, also of those that are not the ledger's."""
+
+    def drop_triggers(self, connection: Connection, names: Sequence[str]) -> None:
+        """Inside a transaction that `make_triggers` ends: let rows be changed."""
+
+    def make_triggers(self, connection: Connection, names: Sequence[str]) -> None:
+        """Make triggers, each of `triggers`."""
+
+    def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
+        """Add rows, which all have the same keys, the fastest way."""
+
+    def mark(self) -> object:
+        """What tells this file from another that takes its place; hand it to `replaced`. Does no more I/O than that takes."""
+
+    def replaced(self, mark: object, *, log: bool = False) -> bool:
+        """Whether the open database is no longer the one of that name: writing would go into the void.
+
+        `log`: right after a commit, when its log has to be there too.
+        """
+
+    def synced(self) -> None:
+        """Make the names of new files durable. Raises OSError."""
+
+    def beside(self, suffix: str) -> Path | None:
+        """The file of that suffix beside the database; None where there is no such place."""
+
+    def scrub(self, secrets: Sequence[bytes] | None, wait_s: float) -> str:
+        """Overwrite what was deleted; see `audit.scrub.scrub`."""

@@ -1,0 +1,293 @@
+"""A ledger in a PostgreSQL database (or in one schema of it). Any number of processes write, in turns; readers never wait.
+
+A writer's transaction holds an advisory lock until it ends, so what it read of the head is true until it commits; a commit is
+on the server's disk before it returns. Rows go in by COPY. Readers have a snapshot (`REPEATABLE READ, READ ONLY`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from audit.stores import catalog
+from audit.stores.base import Rows
+from guard.errors import LedgerError
+
+LOCK = 0x67656E67756172
+"""The advisory lock that a writer holds: one a database."""
+CONNECT_S = 10
+"""Seconds that a connection may take."""
+_IDLE_MS = 60_000
+"""After which the server ends a transaction whose client does nothing: a stopped process would hold the lock for ever."""
+_ORDINARY = {
+    "application_name": "genguard",
+    "connect_timeout": CONNECT_S,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "client_encoding": "utf8",
+}
+_MESSAGE = 500
+"""Characters of the server's message that are told."""
+_RELATIONS = "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v')"
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresStore:
+    """A database on a server."""
+
+    url: URL
+
+    backend = "postgresql"
+    path = None
+
+    @classmethod
+    def of(cls, url: URL) -> PostgresStore:
+        """Of a URL. Raises LedgerError for one without a database, and without the driver."""
+        if not url.database:
+            raise LedgerError(
+                "found a ledger URL without a database, expected one such as postgresql://USER@HOST/DATABASE",
+                advice="Make the database first: createdb genguard. A password may stand in ~/.pgpass or PGPASSWORD.",
+            )
+        try:
+            import psycopg  # noqa: F401 - only whether it is there
+        except ImportError:
+            raise LedgerError(
+                "found a ledger URL for PostgreSQL, and its driver is not installed",
+                advice="Install it: pip install 'genguard[postgres]'.",
+            ) from None
+        return cls(url.set(drivername="postgresql+psycopg"))
+
+    @property
+    def name(self) -> str:
+        """User, host and database; never what else stands in the URL."""
+        host = self.url.query.get("host")
+        shown = URL.create(
+            "postgresql",
+            self.url.username,
+            host=self.url.host,
+            port=self.url.port,
+            database=self.url.database,
+            query={"host": host} if host else {},
+        )
+        return shown.render_as_string()
+
+    @property
+    def triggers(self) -> Mapping[str, Sequence[str]]:
+        """See `Store`."""
+        return catalog.TRIGGERS
+
+    def exists(self) -> bool:
+        """Whether the database has a ledger's tables."""
+        with self.clear_errors("look for the ledger"), self.reader().connect() as connection, connection.begin():
+            return "entry" in self.tables(connection)
+
+    def need(self) -> None:
+        """See `Store`."""
+        if not self.exists():
+            raise LedgerError(
+                f"there is no ledger in {self.name}", advice="Name it with --ledger postgresql://USER@HOST/DATABASE."
+            )
+
+    def prepare(self) -> None:
+        """Nothing: the server says what is wrong."""
+
+    def writer(self, wait_ms: int) -> Engine:
+        """See `Store`. Raises LedgerError, on connecting, for a server whose commits are not durable."""
+        engine = self._engine({**_ORDINARY, "options": self._options(lock_timeout=wait_ms)})
+
+        @event.listens_for(engine, "connect")
+        def _(connection: Any, _record: object) -> None:
+            _insist_on_durability(connection)
+
+        @event.listens_for(engine, "begin")
+        def _(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+
+        return engine
+
+    def reader(self, wait_ms: int = 5000) -> Engine:
+        """See `Store`."""
+        options = self._options(lock_timeout=wait_ms, default_transaction_read_only="on")
+        return self._engine({**_ORDINARY, "options": options}, isolation_level="REPEATABLE READ")
+
+    def _options(self, **settings: object) -> str:
+        """Settings of the session, besides those that the URL asks for."""
+        given = self.url.query.get("options", "")
+        ours = {"idle_in_transaction_session_timeout": _IDLE_MS, **settings}
+        asked = [given] if isinstance(given, str) else list(given)
+        return " ".join([*asked, *(f"-c {name}={value}" for name, value in ours.items())]).strip()
+
+    def _engine(self, arguments: Mapping[str, object], **more: Any) -> Engine:
+        url = self.url.difference_update_query(["options"])
+        engine = create_engine(
+            url,
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args={name: value for name, value in arguments.items() if name not in url.query},
+            execution_options={"genguard_store": self},
+            **more,
+        )
+
+        @event.listens_for(engine, "connect", insert=True)
+        def _(connection: Any, _record: object) -> None:
+            connection.prepare_threshold = 2
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding != "UTF8":
+                raise LedgerError(
+                    f"{self.name} has the encoding {encoding}, expected UTF8",
+                    advice="Make the database with: createdb --encoding=UTF8 --template=template0 NAME.",
+                )
+
+        return engine
+
+    @contextmanager
+    def clear_errors(self, doing: str) -> Iterator[None]:
+        """See `Store`."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise LedgerError(f"cannot {doing} {self.name}: {_told(error.orig)}", advice=_advice(error.orig)) from None
+        except SQLAlchemyError as error:
+            raise LedgerError(f"cannot {doing} {self.name}: {type(error).__name__}") from None
+        except OSError as error:
+            raise LedgerError(f"cannot {doing} {self.name}: {error.strerror or type(error).__name__}") from None
+        except Exception as error:
+            if not _is_drivers(error):
+                raise
+            raise LedgerError(f"cannot {doing} {self.name}: {_told(error)}", advice=_advice(error)) from None
+
+    def lost(self, error: BaseException) -> bool:
+        """See `Store`."""
+        if isinstance(error, DBAPIError):
+            found = error.orig
+            return error.connection_invalidated or (
+                isinstance(error, OperationalError | InterfaceError) and getattr(found, "sqlstate", None) is None
+            )
+        return _is_drivers(error) and getattr(error, "sqlstate", None) is None
+
+    def objects(self, connection: Connection) -> dict[str, str]:
+        """See `Store`."""
+        return catalog.objects(connection)
+
+    def expected(self) -> dict[str, str]:
+        """See `Store`."""
+        return catalog.expected()
+
+    def tables(self, connection: Connection) -> set[str]:
+        """See `Store`."""
+        return set(connection.exec_driver_sql(_RELATIONS).scalars())
+
+    def drop_triggers(self, connection: Connection, names: Sequence[str]) -> None:
+        """Only disables them: that lets readers go on."""
+        for name in names:
+            connection.exec_driver_sql(f"ALTER TABLE {name.split('_no_')[0]} DISABLE TRIGGER {name}")
+
+    def make_triggers(self, connection: Connection, names: Sequence[str]) -> None:
+        """See `Store`; those that `drop_triggers` disabled are enabled."""
+        there = set(connection.execute(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")).scalars())
+        for name in names:
+            if name in there:
+                connection.exec_driver_sql(f"ALTER TABLE {name.split('_no_')[0]} ENABLE TRIGGER {name}")
+                continue
+            for statement in self.triggers[name]:
+                connection.exec_driver_sql(statement)
+
+    def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
+        """See `Store`: by COPY."""
+        names = list(rows[0])
+        statement = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+        kinds = [catalog.type_name(table.c[name]) for name in names]
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(kinds)
+            for row in rows:
+                copy.write_row([row[name] for name in names])
+
+    def mark(self) -> object:
+        """Nothing: a connection stays with its database; a new one looks at the ledger's id."""
+        return None
+
+    def replaced(self, mark: object, *, log: bool = False) -> bool:
+        """Never."""
+        del mark, log
+        return False
+
+    def synced(self) -> None:
+        """Nothing to do."""
+
+    def beside(self, suffix: str) -> Path | None:
+        """No place: several machines write."""
+        del suffix
+        return None
+
+    def scrub(self, secrets: Sequence[bytes] | None, wait_s: float) -> str:
+        """Says what PostgreSQL keeps: it overwrites nothing at once."""
+        del secrets, wait_s
+        return (
+            "PostgreSQL keeps deleted rows in its files until VACUUM and new rows overwrite them, and in its write-ahead log, "
+            "replicas and backups until those are recycled"
+        )
+
+
+def _insist_on_durability(connection: Any) -> None:
+    """A commit that returned must be on disk. Raises LedgerError where the server does not see to that."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('fsync'), current_setting('synchronous_commit')")
+        fsync, commit = cursor.fetchone()
+        if fsync != "on":
+            raise LedgerError(
+                f"found a PostgreSQL server with fsync={fsync}, expected on: what it confirms may be lost",
+                advice="Set fsync = on in postgresql.conf and restart the server.",
+            )
+        if commit == "off":
+            cursor.execute("SET synchronous_commit = on")
+    connection.commit()
+
+
+def _is_drivers(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] == "psycopg"
+
+
+def _told(error: BaseException | None) -> str:
+    """The first line of what the server or the driver says: details quote rows."""
+    diag = getattr(error, "diag", None)
+    found = getattr(diag, "message_primary", None) or str(error)
+    return found.strip().splitlines()[0][:_MESSAGE] if found.strip() else type(error).__name__
+
+
+def _advice(error: BaseException | None) -> str:
+    state = getattr(error, "sqlstate", None) or ""
+    for sign, advice in _STATES.items():
+        if state.startswith(sign):
+            return advice
+    return "" if state else _NO_CONNECTION
+
+
+_NO_CONNECTION = "Check that the server runs and can be reached; writing goes on by itself, and nothing acknowledged is lost."
+_STATES = {
+    "08": _NO_CONNECTION,
+    "28": "Check the user and the password: in the URL, in PGPASSWORD or in ~/.pgpass.",
+    "3D": "Make the database first: createdb NAME.",
+    "25006": "This server is a replica that takes no writes: name the primary.",
+    "3F": "The schema is not there: make it, or name another in search_path.",
+    "42501": "The user needs the right to create and change tables in this database.",
+    "42P01": "The database holds no ledger: name another with --ledger.",
+    "53100": "Free some space on the server; nothing that was acknowledged is lost, and writing goes on by itself.",
+    "53300": "The server has no connection left: raise max_connections, or run fewer processes.",
+    "53": "The server lacks memory or space; nothing that was acknowledged is lost.",
+    "55P03": "Another process has held the ledger for too long.",
+    "57014": "The server's statement_timeout is too short for this, or someone cancelled it.",
+    "57P": _NO_CONNECTION,
+    "58": "Check the server's disk; nothing that was acknowledged is lost.",
+    "XX001": "The database is damaged: run `genguard audit verify`, and restore a backup.",
+    "XX002": "The database is damaged: run `genguard audit verify`, and restore a backup.",
+}

@@ -1,0 +1,293 @@
+"""A ledger in a SQLite file. Readers open it read-only and can be many; writers of several processes take turns."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, insert
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from audit.models import TRIGGERS, metadata
+from audit.stores.base import Rows
+from guard.errors import LedgerError
+from guard.keyfile import sync_folder
+
+_PAGE_SIZE = 8192
+"""Bytes. An entry is 2 to 3 kB: pages of 4096 would hold one each."""
+_MISSING = (-1, -1)
+_OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteStore:
+    """A file."""
+
+    file: Path
+
+    backend = "sqlite"
+
+    @classmethod
+    def of(cls, url: URL) -> SqliteStore:
+        """Of a URL. Raises LedgerError for one that names no file."""
+        if url.host or url.query:
+            raise LedgerError(
+                "found a ledger URL with a host or with options, expected sqlite:/// and a path",
+                advice="Three slashes begin a relative path, four an absolute one.",
+            )
+        if not url.database or url.database == ":memory:":
+            raise LedgerError(
+                "found a ledger URL without a file: a ledger in memory is not durable", advice="Use sqlite:///genguard.db."
+            )
+        return cls(Path(url.database).absolute())  # whatever folder the process changes to later
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.file)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.file
+
+    @property
+    def triggers(self) -> Mapping[str, Sequence[str]]:
+        """See `Store`."""
+        return {statement.split()[2]: (statement,) for statement in TRIGGERS}
+
+    def exists(self) -> bool:
+        """Whether there is such a file."""
+        return self.file.is_file()
+
+    def need(self) -> None:
+        """See `Store`."""
+        if not self.exists():
+            raise LedgerError(f"there is no ledger {self.file}", advice="Name it with --ledger sqlite:///PATH.")
+
+    def prepare(self) -> None:
+        """See `Store`."""
+        with self.clear_errors("open the ledger"):
+            if not self.file.absolute().parent.is_dir():
+                raise LedgerError(
+                    f"cannot open the ledger {self.file}: there is no folder {self.file.parent}",
+                    advice="Make the folder first.",
+                )
+
+    def writer(self, wait_ms: int) -> Engine:
+        """See `Store`: `BEGIN IMMEDIATE`, and a write-ahead log that each commit flushes."""
+
+        def connect() -> sqlite3.Connection:
+            connection = _connect(f"file:{quote(str(self.file))}?mode=rwc", wait_ms)
+            for pragma in (
+                f"page_size={_PAGE_SIZE}",  # only a new database takes it
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "secure_delete=ON",
+                "wal_autocheckpoint=4000",
+                "trusted_schema=OFF",
+            ):
+                _persist(connection, f"PRAGMA {pragma}", wait_ms / 1000)
+            return connection
+
+        return self._engine(connect, "BEGIN IMMEDIATE")
+
+    def reader(self, wait_ms: int = 5000) -> Engine:
+        """See `Store`. Text that is not UTF-8 comes back with surrogates: the verifier has to be able to look at it."""
+
+        def connect() -> sqlite3.Connection:
+            name = f"file:{quote(str(self.file))}?mode=ro"
+            try:
+                connection = _probed(name, wait_ms)
+            except sqlite3.OperationalError:
+                if self.file.with_name(self.file.name + "-wal").exists():
+                    raise
+                # A backup on a medium that takes no -shm file: nobody writes to it.
+                connection = _probed(name + "&immutable=1", wait_ms)
+            connection.text_factory = _text
+            connection.execute("PRAGMA query_only=ON")
+            connection.execute("PRAGMA trusted_schema=OFF")
+            return connection
+
+        return self._engine(connect, "BEGIN")
+
+    def _engine(self, connect: Callable[[], sqlite3.Connection], begin: str) -> Engine:
+        engine = create_engine(
+            "sqlite://",
+            creator=connect,
+            poolclass=NullPool,
+            hide_parameters=True,
+            execution_options={"genguard_store": self},
+        )
+
+        @event.listens_for(engine, "begin")
+        def _(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    @contextmanager
+    def clear_errors(self, doing: str) -> Iterator[None]:
+        """See `Store`."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise LedgerError(f"cannot {doing} {self.file}: {error.orig}", advice=_advice(error.orig)) from None
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            text = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
+            raise LedgerError(f"cannot {doing} {self.file}: {text}", advice=_advice(error)) from None
+        except OSError as error:
+            raise LedgerError(
+                f"cannot {doing} {self.file}: {error.strerror or type(error).__name__}", advice=_advice(error)
+            ) from None
+
+    def lost(self, error: BaseException) -> bool:
+        """Never: there is nothing between."""
+        del error
+        return False
+
+    def objects(self, connection: Connection) -> dict[str, str]:
+        """See `Store`: how SQLite keeps each statement. Indexes of its own, on keys, have none."""
+        return _objects(raw(connection))
+
+    def expected(self) -> dict[str, str]:
+        """See `Store`."""
+        return dict(_expected())
+
+    def tables(self, connection: Connection) -> set[str]:
+        """See `Store`."""
+        return {name for kind, name in map(str.split, self.objects(connection)) if kind == "table"}
+
+    def drop_triggers(self, connection: Connection, names: Sequence[str]) -> None:
+        """See `Store`."""
+        for name in names:
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+
+    def make_triggers(self, connection: Connection, names: Sequence[str]) -> None:
+        """See `Store`."""
+        for name in names:
+            for statement in self.triggers[name]:
+                connection.exec_driver_sql(statement)
+
+    def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
+        """See `Store`."""
+        connection.execute(insert(table), list(rows))
+
+    def mark(self) -> object:
+        """Device and inode."""
+        return _inode(self.file)
+
+    def replaced(self, mark: object, *, log: bool = False) -> bool:
+        """See `Store`."""
+        return _inode(self.file) != mark or (log and _inode(self.file.with_name(self.file.name + "-wal")) == _MISSING)
+
+    def synced(self) -> None:
+        """See `Store`."""
+        sync_folder(self.file.absolute().parent)
+
+    def beside(self, suffix: str) -> Path:
+        """`<file><suffix>`."""
+        return self.file.with_name(self.file.name + suffix)
+
+    def scrub(self, secrets: Sequence[bytes] | None, wait_s: float) -> str:
+        """See `Store`."""
+        from audit.scrub import scrub_file
+
+        return scrub_file(self, secrets, wait_s)
+
+
+def raw(connection: Connection) -> sqlite3.Connection:
+    """The driver's connection, for statements that need no translation."""
+    found: Any = connection.connection.driver_connection
+    assert isinstance(found, sqlite3.Connection)
+    return found
+
+
+def _connect(name: str, wait_ms: int) -> sqlite3.Connection:
+    return sqlite3.connect(name, uri=True, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
+
+
+def _probed(name: str, wait_ms: int) -> sqlite3.Connection:
+    """A connection that has read something, or an error and none left open."""
+    connection = _connect(name, wait_ms)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    except UnicodeDecodeError:  # SQLite quotes a damaged schema in its message
+        connection.close()
+        raise sqlite3.DatabaseError("malformed database schema: it holds text that is no UTF-8") from None
+    return connection
+
+
+def _persist(connection: sqlite3.Connection, statement: str, timeout: float) -> None:
+    """Run a statement that SQLite fails at once, whatever the busy timeout, when another process begins the same file."""
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute(statement)
+        except sqlite3.Error as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                connection.close()
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _objects(connection: sqlite3.Connection) -> dict[str, str]:
+    return {f"{kind} {name}": sql for kind, name, _, sql in connection.execute(_OBJECTS) if sql is not None}
+
+
+@cache
+def _expected() -> tuple[tuple[str, str], ...]:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        metadata.create_all(connection)
+        for statement in TRIGGERS:
+            connection.exec_driver_sql(statement)
+        found = _objects(raw(connection))
+    engine.dispose()
+    return tuple(found.items())
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return _MISSING
+    return (found.st_dev, found.st_ino)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _advice(error: BaseException | None) -> str:
+    text = str(error)
+    for sign, advice in _SIGNS.items():
+        if sign in text:
+            return advice
+    return ""
+
+
+_SIGNS = {
+    "unable to open": "The folder must exist and be writable; the ledger makes its file, not its folder.",
+    "ermission denied": "Make the file and its folder accessible to this user.",
+    "readonly": "Make the file and its folder writable for this user.",
+    "disk is full": "Free some space; nothing that was acknowledged is lost, and writing goes on by itself.",
+    "disk I/O": "Check the disk and its free space; nothing that was acknowledged is lost.",
+    "not a database": "The file is not a ledger, or was damaged: run `genguard audit verify`, or name another.",
+    "no such table": "The file is not a ledger: name another with --ledger sqlite:///PATH.",
+    "malformed": "The file is damaged: run `genguard audit verify`, and restore a backup.",
+    "locked": "Another process has held the ledger for too long.",
+}
