@@ -99,6 +99,10 @@ class SqlLedger:
         self._connection: Connection | None = None
         self._identity = ""
         self._mark = store.mark()
+        self._log: object = None
+        """Of the connection."""
+        self._astray = False
+        """Whether that log is no longer the database's: then the connection must not even be closed."""
         self._reader = store.reader()
         self._committer: Committer[Draft, Receipt | None] = Committer(
             self._commit, capacity=queue_size, group=group_size, linger=linger
@@ -354,7 +358,9 @@ class SqlLedger:
         return self._connection
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
+        if self._astray:
+            return
+        connection, self._connection, self._log = self._connection, None, None
         if connection is not None:
             with self.store.clear_errors("close the ledger"):
                 connection.close()
@@ -365,6 +371,16 @@ class SqlLedger:
             raise LedgerError(
                 f"{self.store.name} was removed or replaced while the ledger was open",
                 advice="Put it back, or open the ledger again.",
+            )
+        found = self.store.log()
+        self._log = self._log or found
+        if found != self._log:
+            # Closing the connection would write the old log into the database, over what others committed since.
+            self._astray = True
+            raise LedgerError(
+                f"the write-ahead log of {self.store.name} was replaced while the ledger was open: nothing is written any more",
+                advice="Something in this process opened and closed the database's file, which cancels SQLite's locks on it; "
+                "then another process took it for unused. Restart this process; what was acknowledged is there.",
             )
 
 

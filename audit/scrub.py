@@ -9,7 +9,9 @@ older blocks is beyond it.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,11 @@ WAIT_S = 10.0
 MAX_SOUGHT = 200
 """Secrets that the file is searched for; of more, the keys are written anew instead."""
 _CHUNK = 1 << 22
+_KEPT: dict[tuple[int, int], int] = {}
+"""A descriptor of each database that was searched, by device and inode. None is ever closed: that would cancel all locks which
+this process has on the file (POSIX), so that the next process to close the database would take it for unused and remove the
+log that this one writes to. What both acknowledge afterwards would be lost."""
+_KEEPING = threading.Lock()
 _KEYS = "id, tenant, subject, wrapped"
 
 
@@ -66,17 +73,33 @@ def _scrub(connection: sqlite3.Connection, path: Path, secrets: Sequence[bytes] 
 def remains(path: Path, secrets: Sequence[bytes]) -> bool:
     """Whether any of these bytes stand in the database's file or its log. Raises OSError."""
     longest = max(map(len, secrets), default=1)
-    for file in (path, path.with_name(path.name + "-wal")):
-        if not file.exists():
-            continue
-        tail = b""
-        with file.open("rb") as stream:
-            while part := stream.read(_CHUNK):
-                window = tail + part
-                if any(secret in window for secret in secrets):
-                    return True
-                tail = window[-(longest - 1) :] if longest > 1 else b""
+    log = path.with_name(path.name + "-wal")  # SQLite has no locks on this one
+    if log.exists():
+        with log.open("rb") as stream:
+            if _found(stream.fileno(), secrets, longest):
+                return True
+    return path.exists() and _found(_kept(path), secrets, longest)
+
+
+def _found(descriptor: int, secrets: Sequence[bytes], longest: int) -> bool:
+    tail, place = b"", 0
+    while part := os.pread(descriptor, _CHUNK, place):
+        window, place = tail + part, place + len(part)
+        if any(secret in window for secret in secrets):
+            return True
+        tail = window[-(longest - 1) :] if longest > 1 else b""
     return False
+
+
+def _kept(path: Path) -> int:
+    with _KEEPING:
+        found = path.stat()
+        kept = _KEPT.get((found.st_dev, found.st_ino))
+        if kept is None:
+            kept = os.open(path, os.O_RDONLY)
+            found = os.fstat(kept)
+            _KEPT[found.st_dev, found.st_ino] = kept
+        return kept
 
 
 def _cut_log(connection: sqlite3.Connection, wait_s: float) -> bool:

@@ -27,6 +27,7 @@ from audit.notary import Notary
 from audit.retention import prune
 from audit.rotation import rotate_key
 from guard.errors import GenguardError
+from guard.types import Action
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC) + timedelta(days=1500)
 CALLERS = 3
@@ -96,6 +97,17 @@ def write(child: Child) -> None:
     ledger.close()
 
 
+def plain(child: Child) -> None:
+    """Append texts of one subject, each announced before it is tried."""
+    ledger = child.open()
+    for number in range(10**6):
+        words = f"the words that child {os.getpid()} of {child.order['subject']} wrote as number {number}"
+        time = datetime.fromisoformat(child.order["time"])
+        made = decision(Action.ALLOW, data=words, subject=child.order["subject"], time=time)
+        child.say("try", made.id, words)
+        child.say("did", ledger.append_sync(made).index)
+
+
 def begin(child: Child) -> None:
     """Begin a ledger."""
     child.open().append_sync(decision())
@@ -151,11 +163,12 @@ def hand_over(child: Child) -> None:
     _beside_load(child, job)
 
 
-JOBS = {job.__name__: job for job in (write, begin, sign, forget, drop, rotate, hand_over)}
+JOBS = {job.__name__: job for job in (write, plain, begin, sign, forget, drop, rotate, hand_over)}
 
 
 def run(order: dict) -> None:
     """One job, and how it ended."""
+    os.environ.update(order.get("environment", {}))
     child = Child(order)
     if order.get("point"):
         failpoints.hook = child.hook

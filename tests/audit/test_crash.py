@@ -15,7 +15,10 @@ import pytest
 from crashing import Nursery, Record
 from ledger_examples import DOCUMENT, REVISION, decision
 
+from audit.erasure import erase
+from audit.keys import default_key_file
 from audit.ledger import open_ledger
+from audit.scrub import remains
 from audit.verify import verify
 from guard.errors import LedgerError
 
@@ -76,6 +79,46 @@ def test_processes_that_write_side_by_side(url, nursery, record_property, writer
     assert all(child.lines("ack") for child in children)
     record_property("appends_a_second", len(record.said) / seconds)
     print(f"{writers} writers: {len(record.said) / seconds:.0f} appends/s")
+
+
+def test_searching_the_file_leaves_the_locks_alone(ledger, path, url, nursery):
+    """To close any descriptor of a file cancels all locks of the process: another one would remove the log that this one writes."""
+    receipt = ledger.append_sync(decision(subject="person-7"))
+    assert not remains(path, [b"what is not there"])
+    assert erase(ledger, "person-7", actor="ann", reason="asked for").trouble == ""
+    record = Record(url, {receipt.index: (str(receipt.decision), receipt.leaf_hash.hex())})
+    for _ in range(2):
+        child = nursery.start("write", url, count=3, callers=1)
+        child.wait()
+        assert child.ended == "ended"
+        record.note([child])
+        mine = ledger.append_sync(decision())
+        assert mine.index not in record.said
+        record.said[mine.index] = (str(mine.decision), mine.leaf_hash.hex())
+    record.check(3)
+    assert ledger.append_sync(decision()).index == len(record.said) + 3
+
+
+def test_a_program_that_cancels_the_locks_stops_the_writer(path, url, nursery):
+    """Other code in this process copies the file: nothing is acknowledged into a log that is no longer the database's."""
+    ledger = open_ledger(url)  # never closed: its log would be written over what the child committed
+    ledger.activate_sync("enterprise", 4, REVISION, DOCUMENT)
+    ledger.append_sync(decision())
+    path.read_bytes()
+    child = nursery.start("write", url, count=3, callers=1)
+    child.wait()
+    assert child.ended == "ended"
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="replaced while the ledger was open") as caught:
+            ledger.append_sync(decision())
+        assert "Restart this process" in caught.value.advice
+    assert not ledger.health().ok
+    ledger.close()
+    shutil.copy(path, path.with_name("copy.db"))
+    shutil.copy(default_key_file(path), default_key_file(path.with_name("copy.db")))
+    record = Record(f"sqlite:///{path.with_name('copy.db')}")
+    record.note([child])
+    assert record.check().size == 7
 
 
 def test_a_removed_folder_fails_the_next_append(tmp_path):
