@@ -82,7 +82,7 @@ def test_processes_that_write_side_by_side(url, nursery, record_property, writer
 
 
 def test_searching_the_file_leaves_the_locks_alone(ledger, path, url, nursery):
-    """To close any descriptor of a file cancels all locks of the process: another one would remove the log that this one writes."""
+    """To close any descriptor of a file cancels all locks of its process, and another would remove the log that is written."""
     receipt = ledger.append_sync(decision(subject="person-7"))
     assert not remains(path, [b"what is not there"])
     assert erase(ledger, "person-7", actor="ann", reason="asked for").trouble == ""
