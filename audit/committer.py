@@ -23,6 +23,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+_PROBE_S = 1.0
 _LULL = 0.0005
 """Seconds without a new entry after which a group that lingers is closed."""
 
@@ -51,10 +52,19 @@ class Committer(Generic[Item, Answer]):
     """A bounded queue and its writer thread."""
 
     def __init__(
-        self, commit: Callable[[Sequence[Item]], Sequence[Answer | LedgerError]], *, capacity: int, group: int, linger: float
+        self,
+        commit: Callable[[Sequence[Item]], Sequence[Answer | LedgerError]],
+        probe: Callable[[], None],
+        *,
+        capacity: int,
+        group: int,
+        linger: float,
     ) -> None:
-        """`commit` gets 1 to `group` items and answers each, or raises to fail them all. `linger`: seconds."""
-        self._commit = commit
+        """`commit` gets 1 to `group` items and answers each, or raises to fail them all. `linger`: seconds.
+
+        `probe` is called about once a second after a commit failed while nothing waits; it raises while the next would fail.
+        """
+        self._commit, self._probe = commit, probe
         self._capacity, self._group, self._linger = capacity, group, linger
         self._queue: deque[Waiting[Item, Answer]] = deque()
         self._changed = threading.Condition()
@@ -143,13 +153,28 @@ class Committer(Generic[Item, Answer]):
             while not self._queue:
                 if self._closed:
                     return []
-                self._changed.wait()
+                if not self._changed.wait(None if self.last_error is None else _PROBE_S) and not self._closed:
+                    self._try_again()
         if previous > 1:
             self._await_more(min(previous, self._group))
         with self._changed:
             group = [self._queue.popleft() for _ in range(min(len(self._queue), self._group))]
             self._running_since = time.monotonic()
             return group
+
+    def _try_again(self) -> None:
+        """Find out whether what failed works again, so that health turns green though nobody asks for a commit."""
+        self._changed.release()
+        try:
+            self._probe()
+        except LedgerError as error:
+            self.last_error = error
+        except Exception as error:  # noqa: BLE001 - the thread must live
+            self.last_error = LedgerError(f"cannot commit: {type(error).__name__}")
+        else:
+            self.last_error = None
+        finally:
+            self._changed.acquire()
 
     def _await_more(self, expected: int) -> None:
         """Let the queue grow to `expected`, as long as it grows. Polls: waking for each arrival would slow them down."""

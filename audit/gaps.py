@@ -6,12 +6,10 @@ payloads go. What an erasure explains must be gone, and no more may be missing t
 
 from __future__ import annotations
 
-import sqlite3
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from audit.canonical import loads
 from audit.events import AGE, ERASURE, RETENTION_PRUNE, SUBJECT, Event, event_from
@@ -20,10 +18,12 @@ from guard.errors import LedgerError
 PRUNED = {"kind": "pruned", "time": ""}
 """What the columns of an entry say whose body retention dropped; all others are NULL but `idx` and `leaf`."""
 
-_READ = (
+READ = (
     "SELECT entry.idx, entry.body FROM term JOIN entry ON entry.idx = term.idx "
     "WHERE term.name = 'what' AND term.value IN (?, ?) ORDER BY entry.idx"
 )
+"""Entries that may explain gaps, index and body, by what they say of themselves: `WHAT`."""
+WHAT = (SUBJECT, AGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,15 @@ class Gap:
 class Gaps:
     """Entries that explain gaps, and how much of each was needed."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Read them; those that cannot be read are the main pass's affair."""
+    def __init__(self, rows: Iterable[tuple[int, bytes]]) -> None:
+        """`rows`: what `READ` gives; those that cannot be read are the main pass's affair."""
         self._events: dict[int, Event] = {}
         self._by_subject: dict[str, list[int]] = {}
         self._prunes: list[int] = []
         self._reach: list[int] = []  # of each pruning or one before it: entries below are covered
         self._payloads: Counter[int] = Counter()
         self._bodies: Counter[int] = Counter()
-        for idx, data in connection.execute(_READ, (SUBJECT, AGE)):
+        for idx, data in rows:
             try:
                 event = event_from(loads(data))
             except (LedgerError, TypeError, KeyError, AttributeError):
@@ -67,11 +67,15 @@ class Gaps:
                 self._reach.append(max(reach, self._reach[-1] if self._reach else 0))
             self._events[idx] = event
 
-    def erased(self, idx: int, body: Mapping[str, Any]) -> int | None:
-        """The first erasure that covers the content of an entry."""
-        request = body["request"]
-        for found in self._by_subject.get(request["subject"], ()):
-            if found > idx and self._events[found].tenant in {"", request["tenant"]}:
+    @property
+    def erases(self) -> bool:
+        """Whether there are erasures at all."""
+        return bool(self._by_subject)
+
+    def erased(self, idx: int, tenant: str, subject: str) -> int | None:
+        """The first erasure that covers the content of an entry of this tenant and subject."""
+        for found in self._by_subject.get(subject, ()):
+            if found > idx and self._events[found].tenant in {"", tenant}:
                 return found
         return None
 
@@ -80,9 +84,9 @@ class Gaps:
         place = bisect_right(self._reach, idx)
         return self._prunes[place] if place < len(self._prunes) else None
 
-    def explain_payload(self, idx: int, body: Mapping[str, Any]) -> bool:
+    def explain_payload(self, idx: int, tenant: str, subject: str) -> bool:
         """Whether a missing payload of an entry that has its body is explained; if so, it is counted."""
-        found = self.erased(idx, body)
+        found = self.erased(idx, tenant, subject)
         if found is not None:
             self._payloads[found] += 1
         return found is not None
@@ -93,6 +97,17 @@ class Gaps:
         if found is not None:
             self._bodies[found] += 1
         return found is not None
+
+    def take(self) -> tuple[Counter[int], Counter[int]]:
+        """What was counted since the last time, payloads and bodies; it begins anew."""
+        counted = self._payloads, self._bodies
+        self._payloads, self._bodies = Counter(), Counter()
+        return counted
+
+    def add(self, payloads: Counter[int], bodies: Counter[int]) -> None:
+        """Count what `take` gave, here or in another process."""
+        self._payloads += payloads
+        self._bodies += bodies
 
     def compare(self, problem: Callable[[int | None, str, object, object], None]) -> None:
         """No more is missing than these entries say; a body that a hold kept may have gone with a later one."""

@@ -10,6 +10,7 @@ Several processes may write to one ledger.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
@@ -29,7 +30,9 @@ from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.events import Event, event_body
 from audit.failpoints import failpoint
+from audit.findable import findable
 from audit.keyring import Keyring
+from audit.line import Line
 from audit.models import BANK_DIGEST, tables
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.transaction import Draft, draft_of, insert_entries, open_database, peaks_of, swap_head
@@ -44,6 +47,8 @@ BUSY_MS = 5000
 NO_POLICY = "none"
 """Stands for the revision of a refusal that was made without a policy."""
 STALL_S = 5.0
+RECONNECT_S = 15.0
+"""Seconds that the writer tries to find out what became of a commit whose answer was lost."""
 _LARGE = 65_536
 """Bytes of payload from which encrypting leaves the event loop."""
 
@@ -84,6 +89,18 @@ def open_ledger(
     return SqlLedger(engine, store, keyring, queue_size, group_size, linger_ms / 1000)
 
 
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A commit that was asked for."""
+
+    size: int
+    """Of the tree before."""
+    accepted: list[Draft]
+    answers: list[LedgerError | Draft | None]
+    known: set[str]
+    """Revisions whose documents are there then."""
+
+
 class SqlLedger:
     """A ledger in a database; satisfies `guard.protocols.Ledger`. Safe to use from several threads and event loops."""
 
@@ -96,16 +113,15 @@ class SqlLedger:
         """The size up to which the log is known to hold no newer master key; -1: look."""
         self._process = os.getpid()
         self._activated: set[str] = set()
-        self._connection: Connection | None = None
+        self._line = Line(engine, store)
+        self._seen = 0
+        """The largest size that a commit here led to."""
+        self._unanswered: _Commit | None = None
         self._identity = ""
         self._mark = store.mark()
-        self._log: object = None
-        """Of the connection."""
-        self._astray = False
-        """Whether that log is no longer the database's: then the connection must not even be closed."""
         self._reader = store.reader()
         self._committer: Committer[Draft, Receipt | None] = Committer(
-            self._commit, capacity=queue_size, group=group_size, linger=linger
+            self._commit, self._probe, capacity=queue_size, group=group_size, linger=linger
         )
 
     async def append(self, decision: Decision, /, unless: Check | None = None) -> Receipt:
@@ -206,7 +222,7 @@ class SqlLedger:
     def close(self, timeout: float = 30.0) -> None:
         """Commit what waits and let go of the file. `timeout`: seconds."""
         self._committer.close(timeout)
-        self._disconnect()
+        self._line.drop()
 
     def __enter__(self) -> Self:
         return self
@@ -224,7 +240,7 @@ class SqlLedger:
         """Everything of an entry that does not depend on its index."""
         content, released = decision.content, decision.released
         vault = self.keyring.vault
-        key = vault.key(decision.request.tenant, decision.request.subject)
+        key = vault.key(findable(decision.request.tenant), findable(decision.request.subject))
         sealed: list[Sealed] = []
         payloads: dict[str, dict[str, Any]] = {}
         plaintext = content.payload() if content is not None else None
@@ -264,12 +280,12 @@ class SqlLedger:
         try:
             with self.store.clear_errors("write to the ledger"):
                 try:
-                    return self._transaction(drafts)
+                    return self._lasting(drafts)
                 except IntegrityError as error:
                     if len(drafts) == 1:
                         return [LedgerError(f"the ledger refused an entry: {error.orig}")]
         except LedgerError:
-            self._disconnect()  # whatever state it was in, the next group begins with a new one
+            self._line.drop()  # whatever state it was in, the next group begins with a new one
             raise
         return [answer for draft in drafts for answer in self._commit([draft])]
 
@@ -280,14 +296,64 @@ class SqlLedger:
         except LedgerError as error:
             return [error] * len(drafts)
 
-    def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
-        connection = self._connect()
-        failpoint("append: before the lock")
+    def _lasting(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
+        """A transaction that outlasts a lost connection: done again, unless its commit turns out to have been done."""
+        try:
+            return self._transaction(drafts)
+        except Exception as error:
+            if not self.store.lost(error):
+                raise
+            unanswered, self._unanswered = self._unanswered, None
+            with contextlib.suppress(LedgerError):
+                self._line.drop()
+        if unanswered is not None and self._was_done(unanswered):
+            return self._answers(unanswered)
+        return self._transaction(drafts)
+
+    def _was_done(self, commit: _Commit) -> bool:
+        """Whether a commit whose answer was lost was done: once the write lock is ours, it was or never will be.
+
+        Raises LedgerError when that cannot be found out: then nothing of it is acknowledged, and it may be in the log.
+        """
+        connection = self._line.patiently(RECONNECT_S)
+        mine = _ENTRY.c.idx >= commit.size, _ENTRY.c.idx < commit.size + len(commit.accepted)
         with connection.begin():
+            found = connection.execute(select(_ENTRY.c.leaf).where(*mine).order_by(_ENTRY.c.idx)).scalars()
+            return bool(commit.accepted) and [bytes(leaf) for leaf in found] == [draft.leaf for draft in commit.accepted]
+
+    def _probe(self) -> None:
+        """A commit without an entry, after one that failed: it writes, so that it succeeds when the next one will."""
+        try:
+            with self.store.clear_errors("write to the ledger"):
+                connection = self._line.connection()
+                with connection.begin():
+                    self._check_file()
+                    self._head(connection)
+                    connection.execute(update(_HEAD).values(size=_HEAD.c.size))
+        except LedgerError:
+            with contextlib.suppress(LedgerError):
+                self._line.drop()
+            raise
+
+    def _head(self, connection: Connection) -> tuple[int, bytes, list[bytes]]:
+        """Size, frontier and peaks. Raises LedgerError for a head that cannot be, or is older than what was acknowledged."""
+        size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()
+        if size < self._seen:
+            raise LedgerError(
+                f"{self.store.name} has {size} entries, expected at least the {self._seen} that were acknowledged: it was "
+                "restored from an older copy, or a replica took over that lags behind",
+                advice="Run `genguard audit verify --anchor FILE`; nothing is written. To go on all the same, open it again.",
+            )
+        return size, bytes(frontier), peaks_of(connection, size, frontier)
+
+    def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
+        connection = self._line.connection()
+        failpoint("append: before the lock")
+        transaction = connection.begin()
+        try:
             failpoint("append: locked")
             self._check_file()
-            size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()
-            peaks = peaks_of(connection, size, frontier)
+            size, frontier, peaks = self._head(connection)
             failpoint("append: head read")
             known = self._known_revisions(connection, drafts)
             registered = _known_changes(connection, drafts)
@@ -314,18 +380,29 @@ class SqlLedger:
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
                 failpoint("append: head swapped")
             failpoint("append: before the commit")
+        except BaseException:
+            transaction.rollback()
+            raise
+        self._unanswered = _Commit(size, accepted, answers, known)
+        transaction.commit()
         failpoint("append: committed")
+        done, self._unanswered = self._unanswered, None
         self._check_file(log=True)
-        self._activated |= known
-        own_change = any(draft.effect is not None for draft in accepted)
-        self._followed = -1 if own_change else size + len(accepted)
-        for draft in accepted:
+        return self._answers(done)
+
+    def _answers(self, done: _Commit) -> Sequence[Receipt | LedgerError | None]:
+        """What each draft of a commit that was done is answered."""
+        self._activated |= done.known
+        own_change = any(draft.effect is not None for draft in done.accepted)
+        self._seen = done.size + len(done.accepted)
+        self._followed = -1 if own_change else self._seen
+        for draft in done.accepted:
             for sealed in draft.sealed:
                 sealed.key.stored = True
-        indices = iter(range(size, size + len(accepted)))
+        indices = iter(range(done.size, self._seen))
         return [
-            Receipt(answer.decision, next(indices), answer.leaf, size + len(accepted)) if isinstance(answer, Draft) else answer
-            for answer in answers
+            Receipt(answer.decision, next(indices), answer.leaf, self._seen) if isinstance(answer, Draft) else answer
+            for answer in done.answers
         ]
 
     def _known_revisions(self, connection: Connection, drafts: Sequence[Draft]) -> set[str]:
@@ -352,19 +429,6 @@ class SqlLedger:
                 draft.fingerprint = fresh.fingerprint
                 drafts[place] = draft
 
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._astray:
-            return
-        connection, self._connection, self._log = self._connection, None, None
-        if connection is not None:
-            with self.store.clear_errors("close the ledger"):
-                connection.close()
-
     def _check_file(self, *, log: bool = False) -> None:
         """Raise LedgerError when the open file is no longer the one of that name: SQLite would write into the void."""
         if self.store.replaced(self._mark, log=log):
@@ -372,16 +436,7 @@ class SqlLedger:
                 f"{self.store.name} was removed or replaced while the ledger was open",
                 advice="Put it back, or open the ledger again.",
             )
-        found = self.store.log()
-        self._log = self._log or found
-        if found != self._log:
-            # Closing the connection would write the old log into the database, over what others committed since.
-            self._astray = True
-            raise LedgerError(
-                f"the write-ahead log of {self.store.name} was replaced while the ledger was open: nothing is written any more",
-                advice="Something in this process opened and closed the database's file, which cancels SQLite's locks on it; "
-                "then another process took it for unused. Restart this process; what was acknowledged is there.",
-            )
+        self._line.check_log()
 
 
 def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:

@@ -35,6 +35,24 @@ def extend(frontier: Sequence[bytes], size: int, leaves: Iterable[bytes]) -> tup
     return stack, size
 
 
+def add_node(frontier: Sequence[bytes], size: int, node: bytes, leaves: int) -> tuple[list[bytes], int]:
+    """Frontier and size after appending a perfect tree of so many leaves, a power of two that divides `size`."""
+    stack, digits = list(frontier), size // leaves
+    while digits & 1:
+        node, digits = node_hash(stack.pop(), node), digits >> 1
+    stack.append(node)
+    return stack, size + leaves
+
+
+def perfect_root(leaves: Sequence[bytes]) -> bytes:
+    """Root over leaf hashes whose number is a power of two, level by level: quicker than `extend`."""
+    level, digest = leaves, sha256
+    while len(level) > 1:
+        pairs = iter(level)
+        level = [digest(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+    return level[0]
+
+
 def frontier_root(frontier: Sequence[bytes]) -> bytes:
     """Root of the tree with this frontier."""
     if not frontier:

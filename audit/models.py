@@ -19,13 +19,13 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    Text,
     text,
 )
 from sqlmodel import Field, SQLModel
 
 from audit.body import ACTIVATION, BANK_CHANGE, DECISION, POLICY_ROLLOUT
 from audit.events import KINDS, event_columns, event_terms
+from audit.findable import Findable, findable
 
 SCHEMA_VERSION = 1
 """Version of the tables; a database of another version is refused."""
@@ -52,9 +52,7 @@ class Base(SQLModel):
     metadata = metadata
 
 
-_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
-"""Text that is compared by its bytes: a page of ids, a range of times mean the same whatever a server's locale is."""
-
+_TEXT = Findable()
 _WHOLE = Integer().with_variant(BigInteger(), "postgresql")
 """64 bits on both: only a column that SQLite knows as INTEGER can be the number of a row."""
 
@@ -179,9 +177,16 @@ class Fingerprint(Base, table=True):
     sealed: bytes = Field(sa_type=LargeBinary)
 
 
-LATER = frozenset({"fingerprint"})
-"""Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.transaction`), readers do
-without."""
+class SchemaVersion(Base, table=True):
+    """One row: which of the migrations made the tables what they are (`audit.migrate`)."""
+
+    __tablename__ = "schema_version"
+
+    version_num: str = Field(sa_type=_TEXT, primary_key=True)
+
+
+LATER = frozenset({"fingerprint", "schema_version"})
+"""Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.migrate`), readers do without."""
 
 
 LATER_INDEXES = frozenset({"ix_entry_tenant_action", "ix_entry_kind"})
@@ -198,6 +203,9 @@ def tables() -> tuple[Table, Table, Table, Table, Table, Table]:
 
 FINGERPRINT = metadata.tables["fingerprint"]
 """The table behind Fingerprint."""
+
+SCHEMA = metadata.tables["schema_version"]
+"""The table behind SchemaVersion."""
 
 ENTRY_COLUMNS = tuple(column.name for column in metadata.tables["entry"].columns)
 
@@ -247,7 +255,7 @@ def project(body: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("policy", "version", "revision"):
             columns[name] = body[name]
         columns["actor"] = body.get("approver") or body["author"]
-    return columns
+    return {name: findable(value) if type(value) is str else value for name, value in columns.items()}
 
 
 def _decision_columns(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,6 +273,10 @@ def _decision_columns(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     """The (name, value) rows of `term` that follow from a body."""
+    return {(name, findable(value)) for name, value in _terms(body)}
+
+
+def _terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     if body["kind"] == BANK_CHANGE:
         return {("bank", body["bank"]), (BANK_DIGEST, body["to"])}
     if body["kind"] in KINDS:

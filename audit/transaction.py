@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ from audit.canonical import dumps
 from audit.failpoints import failpoint
 from audit.keyring import NEVER, Keyring, key_in_force, settle
 from audit.keys import make_master_key, need_master_key
-from audit.models import FINGERPRINT, LATER, LATER_INDEXES, SCHEMA_VERSION, metadata, project, tables, terms
+from audit.migrate import schema_of, stamp, upgrade
+from audit.models import FINGERPRINT, LATER, SCHEMA_VERSION, metadata, project, tables, terms
 from audit.stores import Store, store_of
 from audit.vault import Key, Sealed, Vault
 from guard.errors import LedgerError
@@ -81,6 +82,7 @@ def open_database(engine: Engine, store: Store, key_file: Path | None) -> Keyrin
             raise LedgerError(
                 f"{store.name} has schema version {found}, expected {SCHEMA_VERSION}", advice="Use the version that made it."
             )
+        schema_of(connection)
         known = key_in_force(connection)
         vault = Vault(need_master_key(store, key_file, known.key_id))
         if vault.key_id != known.key_id:
@@ -91,8 +93,7 @@ def open_database(engine: Engine, store: Store, key_file: Path | None) -> Keyrin
         vault.remember(known.old_tags)
         settle(store, key_file, known.key_id)
         peaks_of(connection, *connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one())
-        _add_tables(connection, store, missing)
-        _add_indexes(connection, LATER_INDEXES - {name.split()[1] for name in store.objects(connection)})
+        upgrade(connection)
         return Keyring(store, key_file, vault, known.since)
 
 
@@ -103,6 +104,7 @@ def _begin(connection: Connection, store: Store, key_file: Path | None) -> bytes
     ledger, key_id = str(uuid4()), Vault(master).key_id
     metadata.create_all(connection)
     store.make_triggers(connection, list(store.triggers))
+    stamp(connection)
     failpoint("begin: tables made")
     connection.execute(insert(_LEDGER), {"id": 1, "ledger": ledger, "database_schema": SCHEMA_VERSION, "key_id": key_id})
     draft = draft_of(config_body(ledger, SCHEMA_VERSION, key_id, datetime.now(UTC)))
@@ -110,20 +112,6 @@ def _begin(connection: Connection, store: Store, key_file: Path | None) -> bytes
     connection.execute(insert(_HEAD), {"id": 1, "size": 1, "frontier": merkle.pack([draft.leaf])})
     store.synced()
     return master
-
-
-def _add_tables(connection: Connection, store: Store, missing: Collection[str]) -> None:
-    """Give a ledger of before the tables that came later, with their indexes and triggers; entries stay as they are."""
-    metadata.create_all(connection, [metadata.tables[name] for name in sorted(missing)])
-    store.make_triggers(connection, [name for name in store.triggers if name.split("_no_")[0] in missing])
-
-
-def _add_indexes(connection: Connection, missing: Collection[str]) -> None:
-    """Give a ledger of before the indexes that came later. Takes about a second for each million entries, once."""
-    for table in metadata.tables.values():
-        for index in table.indexes:
-            if index.name in missing:
-                index.create(connection, checkfirst=True)
 
 
 def draft_of(body: dict[str, Any]) -> Draft:

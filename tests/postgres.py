@@ -101,10 +101,17 @@ def statement(url: str, text: str) -> list[tuple[object, ...]]:
 def fresh(admin: str) -> str:
     """The URL of a new empty database on the server that has the one at `admin`."""
     name = f"t_{uuid4().hex}"
-    statement(
-        admin, f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy" if _quick(admin) else f"CREATE DATABASE {name}"
-    )
+    statement(admin, f"CREATE DATABASE {name}")
     return renamed(admin, name)
+
+
+def fresh_schema(admin: str) -> str:
+    """The URL of a new empty schema, which is much quicker to make than a database."""
+    from sqlalchemy.engine import make_url
+
+    name = f"t_{uuid4().hex}"
+    statement(admin, f"CREATE SCHEMA {name}")
+    return make_url(admin).update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
 
 
 def drop(admin: str, url: str) -> None:

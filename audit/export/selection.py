@@ -73,7 +73,8 @@ class Selection:
     def _rows(self, connection: Connection, columns: tuple[ColumnElement[Any], ...]) -> Iterator[Any]:
         # One statement, read as it is needed: with a page each, what a filter looks up would be looked up for every page.
         statement = select(*columns).where(self._matches()).order_by(_ENTRY.c.idx).execution_options(yield_per=PAGE)
-        yield from connection.execute(statement).mappings()
+        with connection.execute(statement) as found:
+            yield from found.mappings()
 
     def _matches(self) -> ColumnElement[bool]:
         filters = parse(self.query)

@@ -6,13 +6,16 @@ on the server's disk before it returns. Rows go in by COPY. Readers have a snaps
 
 from __future__ import annotations
 
+import atexit
+import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -35,6 +38,12 @@ _ORDINARY = {
     "tcp_user_timeout": 30_000,
     "client_encoding": "utf8",
 }
+_NO_TABLE = "42P01"
+_GONE = ("08", "57P")
+"""What the server says when it goes, comes, or was away."""
+_POOL: Mapping[str, Any] = {"pool_size": 2, "max_overflow": 30, "pool_pre_ping": True, "pool_recycle": 600}
+_readers: dict[tuple[PostgresStore, int, int], Engine] = {}
+_opening = threading.Lock()
 _MESSAGE = 500
 """Characters of the server's message that are told."""
 _RELATIONS = "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v')"
@@ -91,18 +100,15 @@ class PostgresStore:
             return "entry" in self.tables(connection)
 
     def need(self) -> None:
-        """See `Store`."""
-        if not self.exists():
-            raise LedgerError(
-                f"there is no ledger in {self.name}", advice="Name it with --ledger postgresql://USER@HOST/DATABASE."
-            )
+        """Nothing: whoever reads finds out, by one connection less."""
 
     def prepare(self) -> None:
         """Nothing: the server says what is wrong."""
 
     def writer(self, wait_ms: int) -> Engine:
         """See `Store`. Raises LedgerError, on connecting, for a server whose commits are not durable."""
-        engine = self._engine({**_ORDINARY, "options": self._options(lock_timeout=wait_ms)})
+        options = self._options(lock_timeout=wait_ms)
+        engine = self._engine({**_ORDINARY, "options": options}, poolclass=NullPool)
 
         @event.listens_for(engine, "connect")
         def _(connection: Any, _record: object) -> None:
@@ -116,8 +122,13 @@ class PostgresStore:
 
     def reader(self, wait_ms: int = 5000) -> Engine:
         """See `Store`."""
-        options = self._options(lock_timeout=wait_ms, default_transaction_read_only="on")
-        return self._engine({**_ORDINARY, "options": options}, isolation_level="REPEATABLE READ")
+        key = (self, wait_ms, os.getpid())  # no process may use another's connections
+        with _opening:
+            if key not in _readers:
+                options = self._options(lock_timeout=wait_ms, default_transaction_read_only="on")
+                arguments = {**_ORDINARY, "options": options}
+                _readers[key] = self._engine(arguments, isolation_level="REPEATABLE READ", **_POOL)
+            return _readers[key]
 
     def _options(self, **settings: object) -> str:
         """Settings of the session, besides those that the URL asks for."""
@@ -130,7 +141,6 @@ class PostgresStore:
         url = self.url.difference_update_query(["options"])
         engine = create_engine(
             url,
-            poolclass=NullPool,
             hide_parameters=True,
             connect_args={name: value for name, value in arguments.items() if name not in url.query},
             execution_options={"genguard_store": self},
@@ -155,6 +165,8 @@ class PostgresStore:
         try:
             yield
         except DBAPIError as error:
+            if _state(error.orig) == _NO_TABLE:
+                raise LedgerError(f"there is no ledger in {self.name}", advice=_advice(error.orig)) from None
             raise LedgerError(f"cannot {doing} {self.name}: {_told(error.orig)}", advice=_advice(error.orig)) from None
         except SQLAlchemyError as error:
             raise LedgerError(f"cannot {doing} {self.name}: {type(error).__name__}") from None
@@ -168,11 +180,9 @@ class PostgresStore:
     def lost(self, error: BaseException) -> bool:
         """See `Store`."""
         if isinstance(error, DBAPIError):
-            found = error.orig
-            return error.connection_invalidated or (
-                isinstance(error, OperationalError | InterfaceError) and getattr(found, "sqlstate", None) is None
-            )
-        return _is_drivers(error) and getattr(error, "sqlstate", None) is None
+            without = getattr(error.orig, "sqlstate", None) is None and isinstance(error, OperationalError | InterfaceError)
+            return error.connection_invalidated or without or _state(error.orig).startswith(_GONE)
+        return _is_drivers(error) and (not _state(error) or _state(error).startswith(_GONE))
 
     def objects(self, connection: Connection) -> dict[str, str]:
         """See `Store`."""
@@ -193,24 +203,37 @@ class PostgresStore:
 
     def make_triggers(self, connection: Connection, names: Sequence[str]) -> None:
         """See `Store`; those that `drop_triggers` disabled are enabled."""
-        there = set(connection.execute(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")).scalars())
+        there = self.objects(connection)
         for name in names:
-            if name in there:
+            if f"trigger {name}" in there:
                 connection.exec_driver_sql(f"ALTER TABLE {name.split('_no_')[0]} ENABLE TRIGGER {name}")
                 continue
             for statement in self.triggers[name]:
                 connection.exec_driver_sql(statement)
 
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
-        """See `Store`: by COPY."""
+        """See `Store`: by COPY. Raises what SQLAlchemy makes of the driver's errors."""
+        import psycopg
+
         names = list(rows[0])
         statement = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
         kinds = [catalog.type_name(table.c[name]) for name in names]
         driver: Any = connection.connection.driver_connection
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types(kinds)
-            for row in rows:
-                copy.write_row([row[name] for name in names])
+        try:
+            with driver.cursor() as cursor, cursor.copy(statement) as copy:
+                copy.set_types(kinds)
+                for row in rows:
+                    copy.write_row([row[name] for name in names])
+        except psycopg.Error as error:
+            raise DBAPIError.instance(
+                statement,
+                (),
+                error,
+                psycopg.Error,
+                hide_parameters=True,
+                connection_invalidated=driver.closed,
+                dialect=connection.dialect,
+            ) from error
 
     def mark(self) -> object:
         """Nothing: a connection stays with its database; a new one looks at the ledger's id."""
@@ -257,6 +280,10 @@ def _insist_on_durability(connection: Any) -> None:
     connection.commit()
 
 
+def _state(error: BaseException | None) -> str:
+    return getattr(error, "sqlstate", None) or ""
+
+
 def _is_drivers(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] == "psycopg"
 
@@ -269,11 +296,18 @@ def _told(error: BaseException | None) -> str:
 
 
 def _advice(error: BaseException | None) -> str:
-    state = getattr(error, "sqlstate", None) or ""
+    state = _state(error)
     for sign, advice in _STATES.items():
         if state.startswith(sign):
             return advice
     return "" if state else _NO_CONNECTION
+
+
+@atexit.register
+def _close_readers() -> None:
+    for (_, _, process), engine in _readers.items():
+        if process == os.getpid():
+            engine.dispose()
 
 
 _NO_CONNECTION = "Check that the server runs and can be reached; writing goes on by itself, and nothing acknowledged is lost."

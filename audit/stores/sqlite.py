@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, insert
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -179,7 +179,9 @@ class SqliteStore:
 
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
         """See `Store`."""
-        connection.execute(insert(table), list(rows))
+        names = list(rows[0])
+        statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - our names
+        connection.exec_driver_sql(statement, [tuple(row[name] for name in names) for row in rows])
 
     def mark(self) -> object:
         """Device and inode."""

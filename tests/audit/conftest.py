@@ -1,18 +1,38 @@
-"""Makes `ledger_examples` importable, and opens ledgers that are closed after the test."""
+"""Makes `ledger_examples` importable, and opens ledgers that are closed after the test.
+
+A test that takes `url` or `ledger` says what holds of every ledger, and runs on both databases; one that takes `path` as well
+looks at a SQLite file.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from postgres import binaries, fresh_schema
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+SQLITE, POSTGRES = "sqlite", "postgresql"
+MASTER_KEY = "pKJ1Zr7RjIwbYqjw3mVvEwTgB5f3oXfO0P4cH2tq8mM="
+_HERE = (SQLITE, POSTGRES) if os.environ.get("GENGUARD_TEST_POSTGRES") or binaries() else (SQLITE,)
+
+
+def pytest_generate_tests(metafunc):
+    """Which databases a test runs on."""
+    if "backend" in metafunc.fixturenames:
+        of_files = "path" in metafunc.fixturenames or "verify" in metafunc.function.__code__.co_names
+        found = (SQLITE,) if of_files else _HERE
+        metafunc.parametrize("backend", found, scope="module")
+
 
 @pytest.fixture(autouse=True)
-def _no_master_key_outside(monkeypatch):
+def _no_master_key_outside(monkeypatch, request):
     monkeypatch.delenv("GENGUARD_MASTER_KEY", raising=False)
+    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("backend") == POSTGRES:
+        monkeypatch.setenv("GENGUARD_MASTER_KEY", MASTER_KEY)
 
 
 @pytest.fixture
@@ -22,9 +42,22 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def url(path):
+def url(backend, request):
     """Its URL."""
-    return f"sqlite:///{path}"
+    if backend == POSTGRES:
+        return fresh_schema(request.getfixturevalue("postgres"))
+    return f"sqlite:///{request.getfixturevalue('path')}"
+
+
+@pytest.fixture(scope="module")
+def shared_url(backend, request, tmp_path_factory):
+    """The URL of a ledger that all tests of a module read."""
+    if backend == SQLITE:
+        yield f"sqlite:///{tmp_path_factory.mktemp('shared') / 'ledger.db'}"
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENGUARD_MASTER_KEY", MASTER_KEY)
+        yield fresh_schema(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pathlib import Path
 from ledger_examples import decision
 from sqlalchemy import text
 
+from audit.keys import ENVIRONMENT
 from audit.ledger import open_ledger
 from audit.query import reading
 from audit.verify import Report, verify
@@ -92,7 +93,9 @@ class Nursery:
         """A child with this order."""
         self._count += 1
         out = self.folder / f"child-{self._count}.txt"
-        self._process.stdin.write(json.dumps({"job": job, "url": url, "out": str(out), **order}) + "\n")
+        key = os.environ.get(ENVIRONMENT)
+        order = {"job": job, "url": url, "out": str(out), "environment": {ENVIRONMENT: key} if key else {}, **order}
+        self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return Child(int(self._process.stdout.readline()), out)
 

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
-from audit.verify_heads import read_heads
+from audit.verifier.heads import read_heads
 from guard.note import SigningKey
 
 KEY = SigningKey("genguard/test", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))

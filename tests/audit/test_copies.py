@@ -89,7 +89,7 @@ def test_one_text_may_have_left_several_times(url: str) -> None:
     assert (found.count, len(found.indices), found.indices[:2]) == (26, 20, (2, 7))
 
 
-def test_without_the_key_nothing_is_looked_up(url: str, tmp_path: Path) -> None:
+def test_without_the_key_nothing_is_looked_up(url: str, tmp_path: Path, path) -> None:
     """Neither without one nor with another ledger's; both are said."""
     key = tmp_path / "ledger.db.key"
     key.rename(tmp_path / "kept.key")

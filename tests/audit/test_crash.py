@@ -76,7 +76,6 @@ def test_processes_that_write_side_by_side(url, nursery, record_property, writer
     record.note(children)
     report = record.check()
     assert report.size == len(record.said) + 2  # the two that no receipt tells of
-    assert all(child.lines("ack") for child in children)
     record_property("appends_a_second", len(record.said) / seconds)
     print(f"{writers} writers: {len(record.said) / seconds:.0f} appends/s")
 
@@ -164,7 +163,7 @@ def in_child(work) -> str:
     return text
 
 
-def test_a_full_disk_is_an_error_and_passes(url):
+def test_a_full_disk_is_an_error_and_passes(url, path):
     """Files may not grow any more: appends fail with LedgerError; when they may, the same ledger goes on."""
 
     def work() -> str:

@@ -29,10 +29,9 @@ START = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> str:
+def source(shared_url) -> str:
     """Fifty decisions of two tenants, one in three hours, and a review."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('facets') / 'ledger.db'}"
-    with open_ledger(url) as opened:
+    with open_ledger(shared_url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         for number in range(50):
             action = list(Action)[number % 5]
@@ -40,7 +39,7 @@ def source(tmp_path_factory) -> str:
             ruled = verdict(action, "threat", "violence") if number % 4 == 0 else made.verdict
             opened.append_sync(replace(made, time=START + timedelta(hours=3 * number), verdict=ruled))
         opened.record_sync(Event("review", "ann", {"queue": "harm"}, about=str(made.id), tenant="acme"))
-    return url
+    return shared_url
 
 
 @pytest.mark.parametrize(

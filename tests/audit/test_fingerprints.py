@@ -116,7 +116,7 @@ def test_a_ledger_of_before_is_not_changed_when_it_cannot_be_opened(url, path, t
         open_ledger(url)
 
 
-def test_without_the_key_they_are_not_read(three, tmp_path):
+def test_without_the_key_they_are_not_read(three, tmp_path, path):
     """Nor with another ledger's."""
     (tmp_path / "ledger.db.key").rename(tmp_path / "kept.key")
     with pytest.raises(LedgerError, match="the master key is not here"):

@@ -178,7 +178,7 @@ def test_lone_surrogates_in_a_text_are_kept(ledger, url):
     assert show(url, made.id, reveal=True).payloads[0].data == made.content.payload()
 
 
-def test_a_full_queue_refuses_at_once(url):
+def test_a_full_queue_refuses_at_once(url, path):
     """While the database is held by someone else, what fits waits and the rest is refused; all that waited is committed."""
     with open_ledger(url, queue_size=4, busy_timeout_ms=20_000) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
@@ -216,7 +216,7 @@ def test_a_caller_that_goes_away_does_not_stop_the_writer(ledger, url):
     assert verify(url).ok
 
 
-def test_a_failed_commit_fails_all_that_waited_and_the_next_one_works(ledger, url):
+def test_a_failed_commit_fails_all_that_waited_and_the_next_one_works(ledger, url, path):
     """The error of the disk reaches every caller; the writer lives on."""
     broken = threading.Event()
     broken.set()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 from ledger_examples import DOCUMENT, REVISION, decision, verdict
 
-from audit.database import reader_engine
 from audit.grammar import KEYS, Filter, QueryError, parse
 from audit.ledger import open_ledger
 from audit.query import policy_document, query, show
+from audit.stores import open_store
 from guard.errors import LedgerError
 from guard.types import Action
 
@@ -21,10 +20,9 @@ START = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> str:
+def source(shared_url) -> str:
     """Thirty decisions: actions in turn, two tenants, one an hour, every third under another rule."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('query') / 'ledger.db'}"
-    with open_ledger(url) as opened:
+    with open_ledger(shared_url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         for number in range(30):
             action = list(Action)[number % 5]
@@ -33,7 +31,7 @@ def source(tmp_path_factory) -> str:
             opened.append_sync(
                 replace(made, id=UUID(int=(0xA0 + number) << 120), time=START + timedelta(hours=number), verdict=ruled)
             )
-    return url
+    return shared_url
 
 
 def indices(page) -> list[int]:
@@ -187,7 +185,7 @@ def test_a_policy_document_comes_back_byte_for_byte(source):
 
 def test_an_engine_may_be_given_and_cannot_write(source):
     """For a service that keeps one."""
-    engine = reader_engine(Path(source.removeprefix("sqlite:///")))
+    engine = open_store(source).reader()
     assert len(query(engine, "action:block").rows) == 6
     assert show(engine, 3, reveal=True).payloads[0].data
     with engine.connect() as connection, pytest.raises(Exception, match=r"readonly|read-only|query_only"):

@@ -337,6 +337,8 @@ def test_listing_takes_a_fixed_number_of_statements(ledger, url):
     for number in range(30):
         ledger.append_sync(decision(Action.REVIEW, number=number))
     statements = []
-    event.listen(ledger.reader, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    event.listen(
+        ledger.reader, "before_cursor_execute", lambda *given: statements.append(given[2]) if given[2] != "BEGIN" else None
+    )
     waiting(ledger.reader, limit=20)
-    assert len(statements) == 6
+    assert len([one for one in statements if one != "BEGIN"]) == 5

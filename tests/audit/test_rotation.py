@@ -64,7 +64,7 @@ def test_a_new_key_opens_everything_and_the_old_one_nothing(used, path, url, tmp
         open_ledger(url, key_file=old)
 
 
-def test_another_process_follows(used, url):
+def test_another_process_follows(used, url, path):
     """What it seals afterwards goes back to the new key, for old subjects and new ones; who was slower is refused."""
     with open_ledger(url) as second:
         second.append_sync(decision(number=10, subject="person-10"))
@@ -144,7 +144,7 @@ def test_a_subject_key_that_does_not_open_stops_it(used, path, url):
     assert opened(url, 2, 4) == [True, False]
 
 
-def test_two_rotations_at_once_do_not_lose_a_key(used, url, monkeypatch):
+def test_two_rotations_at_once_do_not_lose_a_key(used, url, monkeypatch, path):
     """Who is slower is refused by the log."""
     with open_ledger(url) as second:
         real = rotation.Vault

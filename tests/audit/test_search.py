@@ -32,10 +32,9 @@ class Bodies(dict):
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory):
+def ledger(shared_url):
     """Sixty decisions, their times a little out of order, with reviews and reveals between: (URL, body by index)."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('search') / 'ledger.db'}"
-    with open_ledger(url) as opened:
+    with open_ledger(shared_url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         for number in range(60):
             action = list(Action)[number % 5]
@@ -55,7 +54,7 @@ def ledger(tmp_path_factory):
                 )
             if number % 10 == 5:
                 opened.record_sync(Event("hold", "bob", {"step": "set"}, reason="Case 7/26, asked by court", time=moment))
-    return url, Bodies({idx: show(url, idx).body for idx in range(query(url).size)})
+    return shared_url, Bodies({idx: show(shared_url, idx).body for idx in range(query(shared_url).size)})
 
 
 def naive(bodies, text) -> list[int]:

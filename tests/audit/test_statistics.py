@@ -25,12 +25,11 @@ def at(day, hour=12, month=11):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(shared_url):
     """Two hundred decisions of October to December, and what persons said of some."""
     chance = random.Random(11)
-    url = f"sqlite:///{tmp_path_factory.mktemp('statistics') / 'ledger.db'}"
     found = []
-    with open_ledger(url) as opened:
+    with open_ledger(shared_url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         for number in range(200):
             action = chance.choice(list(Action))
@@ -39,7 +38,7 @@ def made(tmp_path_factory):
             time = datetime(2026, 10, 1, tzinfo=UTC) + timedelta(hours=chance.randrange(24 * 80))
             found.append(replace(one, time=time, verdict=verdict(action, rule, category)))
             opened.append_sync(found[-1])
-    return url, found
+    return shared_url, found
 
 
 def by_hand(found, value, since, until):

@@ -8,14 +8,14 @@ from collections import Counter, defaultdict
 
 import pytest
 from every_kind import SIZE
-from tampering import TABLES, Scene, batches
+from tampering import TABLES, UNNAMED, Scene, batches
 
 from audit.events import KINDS
 from audit.models import metadata
 
 ALL = 10**9
 SINGLE = {("entry", "idx"), ("term", "idx"), ("payload", "idx"), ("fingerprint", "idx")}
-"""Flipped one at a time, as are the cells of tables whose rows are of no entry: what belongs where is changed by it."""
+"""Flipped one at a time, as are the cells of `UNNAMED` tables: what belongs where is changed by it."""
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_every_byte_of_every_cell_of_an_entry_is_noticed_by_its_name_all(scene):
 def flip_everywhere(scene, places) -> int:
     chance, flipped = random.Random(11), 0
     for (table, column), cells in columns_of(scene).items():
-        if table in {"head", "ledger", "subject_key"} or (table, column) in SINGLE:
+        if table in UNNAMED or (table, column) in SINGLE:
             continue
         todo = list(batches([cell for cell in cells if not by_the_tree_alone(cell)]))
         for place, some in chance.sample(todo, min(places, len(todo))):
@@ -100,9 +100,7 @@ def test_every_byte_of_the_cells_that_hold_it_together_is_noticed(scene, each):
     """Indices, head, keys, which ledger it is, and leaves of dropped entries: one byte at a time. `each`: a column."""
     chance, seen, refused = random.Random(12), Counter(), 0
     cells = [
-        cell
-        for cell in scene.cells
-        if cell.table in {"head", "ledger", "subject_key"} or (cell.table, cell.column) in SINGLE or by_the_tree_alone(cell)
+        cell for cell in scene.cells if cell.table in UNNAMED or (cell.table, cell.column) in SINGLE or by_the_tree_alone(cell)
     ]
     chance.shuffle(cells)
     for cell in cells:

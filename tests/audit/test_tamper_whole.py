@@ -41,7 +41,7 @@ def rows_of(path) -> dict:
     """All that a ledger says, and whether SQLite holds the file for sound."""
     with closing(sqlite3.connect(path)) as connection:
         connection.text_factory = bytes
-        found = {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in TABLES}
+        found = {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in TABLES}
         schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
         return {**found, "schema": schema, "check": connection.execute("PRAGMA integrity_check").fetchall()}
 

@@ -1,0 +1,9 @@
+"""The verifier's parts; `audit.verify` puts them together. None imports the writer.
+
+report      what is found, and what it comes to           source       one read-only state of a database
+structure   tables, indexes, triggers, pages              stretch      entries from one index to another
+typed       bodies of decisions, read strictly and fast   careful      one entry, slowly, with words for what is wrong
+payloads    stored payloads and subject keys              fingerprints those of released images
+course      what depends on the entries before            heads        checkpoints that were kept elsewhere
+pool        several processes at work on one state        worker       one of them
+"""

@@ -1,0 +1,184 @@
+"""Several processes that verify one state of a ledger together, each with a read-only transaction of its own.
+
+All see the same. PostgreSQL hands a snapshot on; of a file, each process begins its transaction and says what the head is, and
+unless all heads are the same, size and frontier, all begin again. The head moves with every entry, and nothing is pruned or
+erased without an entry of its own in the same transaction: an equal head is an equal ledger. On one that is written all the
+time there are short moments between two commits; should none be met, those that see what the first process sees do the work.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from audit.verifier.stretch import Known
+from audit.verifier.worker import Begin, Learn, Task
+from guard.errors import LedgerError
+
+_TRIES = 50
+_AHEAD = 64
+"""Tasks that may be done before the oldest one is."""
+_ROOT = Path(__file__).resolve().parents[2]
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from audit.verifier.worker import main; main()"
+
+
+def processors() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Helper:
+    """Another process, and what is said to it."""
+
+    def __init__(self) -> None:
+        """Begin it. Raises OSError."""
+        command = [sys.executable, "-P", "-c", _PROGRAM, str(_ROOT)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in, self._out = self._process.stdin, self._process.stdout
+
+    def tell(self, message: Any) -> None:
+        """Send a message. Raises LedgerError when it is gone."""
+        try:
+            pickle.dump(message, self._in, pickle.HIGHEST_PROTOCOL)
+            self._in.flush()
+        except OSError:
+            raise _gone() from None
+
+    def hear(self) -> Any:
+        """The answer to the oldest message that has none. Raises LedgerError when there is none."""
+        try:
+            well, answer = pickle.load(self._out)  # noqa: S301 - from the process that this one began
+        except (EOFError, OSError, pickle.UnpicklingError):
+            raise _gone() from None
+        if not well:
+            raise LedgerError(f"a process of the verifier failed: {answer}", advice="Try again with --jobs 1.")
+        return answer
+
+    def end(self) -> None:
+        """End it; what it was doing is lost."""
+        self._process.terminate()
+        for stream in (self._in, self._out):
+            with suppress(OSError):  # it may have ended before it had read all
+                stream.close()
+        self._process.wait()
+
+
+class Pool:
+    """Processes that see the same state."""
+
+    def __init__(self, number: int) -> None:
+        """Begin so many. Raises OSError when none can be."""
+        self._helpers: list[Helper] = []
+        try:
+            for _ in range(number):
+                self._helpers.append(Helper())
+        except OSError:
+            if not self._helpers:
+                raise
+
+    def __len__(self) -> int:
+        return len(self._helpers)
+
+    def join(self, begin: Callable[[], tuple[Begin, str]]) -> None:
+        """Let all see what this process sees; those that cannot are ended.
+
+        `begin`: begins anew here; gives what to tell the others, and the state that is seen here.
+        """
+        for _ in range(_TRIES):
+            message, mine = begin()
+            theirs = self._ask(message)
+            if all(one == mine for one in theirs):
+                return
+        for helper, one in zip(list(self._helpers), theirs, strict=True):
+            if one != mine:
+                self._helpers.remove(helper)
+                helper.end()
+
+    def learn(self, known: Known) -> None:
+        """Tell all what is known of the ledger."""
+        self._ask(Learn(known))
+
+    def work(self, tasks: Sequence[Task]) -> Iterator[Any]:
+        """The answers to tasks, in their order."""
+        board = _Board(tasks)
+        threads = [threading.Thread(target=board.serve, args=(helper,), daemon=True) for helper in self._helpers]
+        for thread in threads:
+            thread.start()
+        try:
+            yield from board.answers()
+        finally:
+            board.stop()
+
+    def end(self) -> None:
+        """End all."""
+        for helper in self._helpers:
+            helper.end()
+
+    def _ask(self, message: Any) -> list[Any]:
+        for helper in self._helpers:
+            helper.tell(message)
+        return [helper.hear() for helper in self._helpers]
+
+
+class _Board:
+    """Tasks that are given out one by one, and their answers."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._tasks, self._next, self._taken = tasks, 0, 0
+        self._done: dict[int, Any] = {}
+        self._error: Exception | None = None
+        self._changed = threading.Condition()
+
+    def serve(self, helper: Helper) -> None:
+        """Give tasks to a helper until there are no more."""
+        try:
+            while (number := self._draw()) is not None:
+                helper.tell(self._tasks[number])
+                answer = helper.hear()
+                with self._changed:
+                    self._done[number] = answer
+                    self._changed.notify_all()
+        except LedgerError as error:
+            with self._changed:
+                self._error = self._error or error
+                self._changed.notify_all()
+
+    def answers(self) -> Iterator[Any]:
+        """In the order of the tasks. Raises LedgerError when a helper is gone."""
+        for number in range(len(self._tasks)):
+            with self._changed:
+                self._changed.wait_for(lambda number=number: number in self._done or self._error is not None)  # type: ignore[misc]
+                if number not in self._done:
+                    assert self._error is not None
+                    raise self._error
+                answer = self._done.pop(number)
+                self._taken = number + 1
+                self._changed.notify_all()
+            yield answer
+
+    def stop(self) -> None:
+        """Give out nothing more."""
+        with self._changed:
+            self._next = len(self._tasks)
+            self._changed.notify_all()
+
+    def _draw(self) -> int | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._next >= len(self._tasks) or self._next < self._taken + _AHEAD)
+            if self._next >= len(self._tasks) or self._error is not None:
+                return None
+            self._next += 1
+            return self._next - 1
+
+
+def _gone() -> LedgerError:
+    return LedgerError("a process of the verifier has ended before its time", advice="Try again with --jobs 1.")

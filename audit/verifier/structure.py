@@ -1,0 +1,53 @@
+"""Whether a database has the tables, indexes and triggers that a ledger's has."""
+
+from __future__ import annotations
+
+import re
+
+from audit.migrate import LATEST
+from audit.models import LATER, LATER_INDEXES, SCHEMA, SCHEMA_VERSION, metadata
+from audit.verifier.report import Problems
+from audit.verifier.source import Source
+
+_NOTED = "SELECT version_num FROM schema_version"
+
+
+def compare_schema(source: Source, problem: Problems) -> set[str]:
+    """Tables, indexes and triggers, by their very definitions. Returns the names of the tables that are there."""
+    found = _plain(source.objects())
+    expected = _plain(source.store.expected())
+    for name in LATER:
+        if f"table {name}" not in found:
+            _leave_out(name, expected)
+    for name in LATER_INDEXES:
+        if f"index {name}" not in found:
+            expected.pop(f"index {name}", None)
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            kind = "changed" if name in found and name in expected else "added" if name in found else "missing"
+            problem(None, "schema", f"{name} {kind}", "the tables, indexes and triggers of schema version 1")
+    tables = {name.removeprefix("table ") for name in found if name.startswith("table ")}
+    if SCHEMA.name in tables:
+        noted = [row[0] for row in source.rows(_NOTED)]
+        if noted != [LATEST]:
+            problem(None, "schema", f"tables of revision {noted}", f"one row that says {LATEST}")
+    return tables
+
+
+def _leave_out(table: str, expected: dict[str, str]) -> None:
+    """What belongs to a table that a ledger of before may lack."""
+    owned = {f"table {table}", *[f"index {index.name}" for index in metadata.tables[table].indexes]}
+    for name in list(expected):
+        if name in owned or name.startswith(f"trigger {table}_no_"):
+            del expected[name]
+
+
+def _plain(objects: dict[str, str]) -> dict[str, str]:
+    """Without what may differ between versions of the library that writes it: spaces and quotation marks around names."""
+    return {
+        name: re.sub(r"\s*([(),])\s*", r"\1", " ".join(statement.replace('"', "").split()))
+        for name, statement in objects.items()
+    }
+
+
+assert SCHEMA_VERSION == 1, "the verifier knows schema version 1"

@@ -1,0 +1,277 @@
+"""Bodies of decisions as the types that they have, read strictly and written again: the same bytes need no closer look.
+
+A body that this reads is one that `audit.body.decision_from` reads, and its bytes are the canonical ones (RFC 8785): keys stand
+here in the order of their names, integers stay within 2**53, and msgspec writes strings as JCS does. The contrary does not
+hold: what this does not read, such as a body of a later version, is looked at by `audit.verifier.careful`, which also has words
+for what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from audit.canonical import MAX_INTEGER
+from audit.models import REVIEWED
+
+Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+Span = tuple[Integer, Integer]
+Region = tuple[Integer, Integer, Integer, Integer]
+Pairs = list[tuple[str, str]]
+Action = Literal["allow", "label", "redact", "review", "block"]
+Place = TypeVar("Place")
+"""`Span` in bodies about texts, `Region` in those about images."""
+
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+
+
+class _Part(Struct, gc=False, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An object of a body. Its fields are in the order of their names; those with a default may be absent."""
+
+
+class Stored(_Part, kw_only=True):
+    """A content that was stored."""
+
+    bytes: Integer
+    commit: str
+    length: Integer
+    media_type: str
+    part: str
+    sealed: str
+
+
+class Context(_Part, kw_only=True):
+    """What was judged."""
+
+    generator: str
+    language: str
+    length: Integer
+    modality: Literal["text", "image"]
+    stage: Literal["prompt", "output", "chunk"]
+    tenant: str
+
+
+class Copies(_Part, kw_only=True):
+    """What copies are found by."""
+
+    exact: str | UnsetType = UNSET
+    folded: str | UnsetType = UNSET
+
+
+class Mark(_Part, kw_only=True):
+    """A mark."""
+
+    error: str
+    kind: str
+    method: str
+    payload: str
+    verified: bool
+
+
+class Origin(_Part, kw_only=True):
+    """What made it."""
+
+    digest: str
+    generator: str
+    model: str
+    parameters: Pairs
+
+
+class Request(_Part, kw_only=True):
+    """Who asked."""
+
+    actor: str
+    conversation: str | UnsetType = UNSET
+    id: str
+    language: str
+    subject: str
+    tenant: str
+
+
+class Match(_Part, Generic[Place], kw_only=True):
+    """A work that is reproduced."""
+
+    bank: str
+    chance: str | UnsetType = UNSET
+    distance: Integer
+    limit: Integer
+    method: str
+    source: Place | UnsetType = UNSET
+    title: str
+    transform: str | UnsetType = UNSET
+    work: str
+
+
+class Finding(_Part, Generic[Place], kw_only=True):
+    """What a check found."""
+
+    category: str
+    label: str
+    match: Match[Place] | UnsetType = UNSET
+    reason: str
+    score: Integer
+    where: Place | UnsetType = UNSET
+
+
+class Result(_Part, Generic[Place], kw_only=True):
+    """What a check answered."""
+
+    check: str
+    digest: str
+    error: str
+    findings: list[Finding[Place]]
+    latency_us: Integer
+    scanned: Place | UnsetType = UNSET
+    status: Literal["ok", "skipped", "failed", "timeout"]
+    use: str
+    version: str
+
+
+class Edit(_Part, Generic[Place], kw_only=True):
+    """A place that was changed."""
+
+    label: str
+    operator: str
+    parameters: Pairs
+    rule: str
+    where: Place
+
+
+class Fired(_Part, kw_only=True):
+    """A rule that fired."""
+
+    action: Action
+    basis: str
+    basis_kind: str | UnsetType = UNSET
+    because: str
+    category: str
+    rule: str
+    title: str
+
+
+class Verdict(_Part, Generic[Place], kw_only=True):
+    """What a policy said."""
+
+    action: Action
+    edits: list[Edit[Place]]
+    explanation: str
+    fired: list[Fired]
+    message: Pairs
+    policy: str
+    revision: str
+    version: Integer
+
+
+class Shadow(_Part, Generic[Place], kw_only=True):
+    """What a policy in shadow would have said."""
+
+    results: list[Result[Place]]
+    verdict: Verdict[Place]
+
+
+class Reviewed(_Part, kw_only=True):
+    """Who let it go."""
+
+    actor: str
+    code: str
+    entry: Integer
+    held: str
+    judged: str
+    rules: list[str]
+
+
+class Body(_Part, Generic[Place], kw_only=True):
+    """A decision."""
+
+    content: Stored | UnsetType = UNSET
+    context: Context
+    copies: Copies | UnsetType = UNSET
+    id: str
+    kind: Literal["decision"]
+    marks: list[Mark]
+    origin: Origin | UnsetType = UNSET
+    parent: str | UnsetType = UNSET
+    released: Stored | UnsetType = UNSET
+    request: Request
+    results: list[Result[Place]]
+    reviewed: Reviewed | UnsetType = UNSET
+    schema: Literal[1]
+    shadows: list[Shadow[Place]] | UnsetType = UNSET
+    time: str
+    verdict: Verdict[Place]
+
+
+_text: Callable[[bytes], Body[Any]] = msgspec.json.Decoder(Body[Span]).decode
+_image: Callable[[bytes], Body[Any]] = msgspec.json.Decoder(Body[Region]).decode
+_encode = msgspec.json.Encoder().encode
+_IMAGE = b'"modality":"image"'
+
+
+def read(data: bytes) -> Body[Any] | None:
+    """The decision of a body in canonical form; None for anything else, and for whatever takes a closer look."""
+    try:
+        body = _image(data) if _IMAGE in data else _text(data)
+        if _encode(body) != data or not _ID(body.id):
+            return None
+        datetime.fromisoformat(body.time)
+        if body.parent is not UNSET and not _ID(body.parent):
+            return None
+        if body.reviewed is not UNSET:
+            if not _ID(body.reviewed.held):
+                return None
+            datetime.fromisoformat(body.reviewed.judged)
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # a text that is no Unicode is a ValueError, too
+        return None
+    return body
+
+
+def columns(body: Body[Any]) -> tuple[Any, ...]:
+    """The columns of `entry` from `time` on, as `audit.models.project` derives them."""
+    request, context, verdict = body.request, body.context, body.verdict
+    return (
+        body.time,
+        body.id,
+        request.id,
+        request.tenant,
+        request.actor,
+        request.subject,
+        context.stage,
+        context.modality,
+        context.generator,
+        "" if body.origin is UNSET else body.origin.model,
+        verdict.action,
+        verdict.policy,
+        verdict.version,
+        verdict.revision,
+        None if body.parent is UNSET else body.parent,
+    )
+
+
+def terms(idx: int, body: Body[Any]) -> list[tuple[int, str, str]]:
+    """The rows of `term`, in their order, as `audit.models.terms` derives them."""
+    fired, copies = body.verdict.fired, body.copies
+    if len(fired) == 1:
+        found = [(idx, "category", fired[0].category)]
+    else:
+        found = [(idx, "category", one) for one in sorted({one.category for one in fired})]
+    if copies is not UNSET:
+        if copies.exact is not UNSET:
+            found.append((idx, "exact", copies.exact))
+        if copies.folded is not UNSET:
+            found.append((idx, "folded", copies.folded))
+    if body.marks:
+        found += [(idx, "mark", one) for one in sorted({mark.payload for mark in body.marks if mark.payload})]
+    if body.reviewed is not UNSET:
+        found.append((idx, REVIEWED, body.reviewed.held))
+    if len(fired) == 1:
+        found.append((idx, "rule", fired[0].rule))
+    else:
+        found += [(idx, "rule", one) for one in sorted({one.rule for one in fired})]
+    if body.shadows is not UNSET:
+        found += [(idx, "shadow", one) for one in sorted({shadow.verdict.action for shadow in body.shadows})]
+    return found
