@@ -109,7 +109,7 @@ def _run(connection: Connection, current: str, output: StringIO | None = None) -
     with EnvironmentContext(config, scripts, fn=steps, destination_rev=LATEST, as_sql=output is not None) as environment:
         more: dict[str, Any] = {"connection": connection}
         if output is not None:
-            more = {"dialect": connection.dialect, "output_buffer": output, "literal_binds": True}
+            more = {"dialect_name": connection.dialect.name, "output_buffer": output, "literal_binds": True}
             more["starting_rev"] = current
         environment.configure(version_table=SCHEMA.name, **more)
         environment.run_migrations()

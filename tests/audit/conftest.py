@@ -23,8 +23,7 @@ _HERE = (SQLITE, POSTGRES) if os.environ.get("GENGUARD_TEST_POSTGRES") or binari
 def pytest_generate_tests(metafunc):
     """Which databases a test runs on."""
     if "backend" in metafunc.fixturenames:
-        of_files = "path" in metafunc.fixturenames or "verify" in metafunc.function.__code__.co_names
-        found = (SQLITE,) if of_files else _HERE
+        found = (SQLITE,) if "path" in metafunc.fixturenames else _HERE
         metafunc.parametrize("backend", found, scope="module")
 
 

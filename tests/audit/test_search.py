@@ -130,7 +130,7 @@ def _fixed(text: str) -> str:
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(QUERIES), min_size=1, max_size=3), st.integers(1, 30), st.booleans(), st.sampled_from([0, 9]))
-def test_pages_in_small_windows_agree_with_the_reference(ledger, monkeypatch, parts, limit, upwards, few):
+def test_pages_in_small_windows_agree_with_the_reference(path, ledger, monkeypatch, parts, limit, upwards, few):
     """Whatever is asked together, in both directions, with windows of a few entries and jumps to every time."""
     url, bodies = ledger
     text = _fixed(" ".join(parts))
