@@ -48,6 +48,19 @@ def url(backend, request):
     return f"sqlite:///{request.getfixturevalue('path')}"
 
 
+@pytest.fixture
+def new_url(backend, request, tmp_path):
+    """Makes URLs, each of an empty place."""
+    numbers = iter(range(1_000_000))
+
+    def make() -> str:
+        if backend == POSTGRES:
+            return fresh_schema(request.getfixturevalue("postgres"))
+        return f"sqlite:///{tmp_path / f'ledger-{next(numbers)}.db'}"
+
+    return make
+
+
 @pytest.fixture(scope="module")
 def shared_url(backend, request, tmp_path_factory):
     """The URL of a ledger that all tests of a module read."""

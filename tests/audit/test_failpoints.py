@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,11 +33,10 @@ def points(work: str) -> list[str]:
     return [name for name in failpoints.POINTS if name.startswith(f"{work}:")]
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Path:
-    """A ledger with old decisions, some of a person to be erased, and a signed checkpoint."""
-    path = tmp_path_factory.mktemp("prepared") / "ledger.db"
-    with open_ledger(f"sqlite:///{path}") as opened:
+@pytest.fixture
+def prepared(url) -> Record:
+    """A ledger with old decisions, some of a person to be erased."""
+    with open_ledger(url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         for number in range(12):
             subject = "person-7" if number % 3 == 0 else f"another-{number}"
@@ -46,15 +44,6 @@ def prepared(tmp_path_factory) -> Path:
             more = {} if number == 6 else {"data": f"{SECRET_WORDS.decode()} {number}", "action": Action.ALLOW}
             time = NOW - timedelta(days=1000 if number < 6 else 1)
             opened.append_sync(made(number=number, subject=subject, time=time, **more))
-        need_log_key(path, opened.identity)
-    return path
-
-
-@pytest.fixture
-def copied(prepared, path, url) -> Record:
-    """A copy of it, with its keys, and its root."""
-    for file in prepared.parent.glob("ledger.db*"):
-        shutil.copy(file, path.with_name(file.name))
     report = verify(url)
     return Record(url, heads={report.size: report.root})
 
@@ -112,7 +101,7 @@ def test_a_ledger_that_dies_while_it_begins_can_begin_again(nursery, path, url, 
 
 @pytest.mark.parametrize("nth", [1, 7])
 @pytest.mark.parametrize("point", points("append"))
-def test_a_writer_that_dies_at_any_place_of_a_commit(nursery, path, url, point, nth):
+def test_a_writer_that_dies_at_any_place_of_a_commit(nursery, url, point, nth):
     """The first time, which is the policy's entry, and under load: acknowledged is stored, nothing is half there."""
     needs_a_key = point in {"append: keys in", "append: payloads in"} and nth == 1
     record = Record(url)
@@ -125,79 +114,91 @@ def test_a_writer_that_dies_at_any_place_of_a_commit(nursery, path, url, point, 
 
 
 @pytest.mark.parametrize("point", points("sign"))
-def test_a_notary_that_dies_goes_on_from_the_anchor(nursery, copied, path, tmp_path, point):
+def test_a_notary_that_dies_goes_on_from_the_anchor(nursery, prepared, tmp_path, point):
     """What was anchored holds; what was not may be signed again."""
     anchor = FileAnchor(tmp_path / "anchor.txt")
-    die(nursery, copied, "sign", point, nth=2, anchor=str(anchor.path))
-    copied.check()
-    with open_ledger(copied.url) as opened:
-        key = need_log_key(path, opened.identity)
+    die(nursery, prepared, "sign", point, nth=2, anchor=str(anchor.path), log_key=str(tmp_path / "log.key"))
+    prepared.check()
+    with open_ledger(prepared.url) as opened:
+        key = need_log_key(opened.store, opened.identity, tmp_path / "log.key")
         heads = [Checkpoint.verified(note, [key.public]) for note in anchor.notes()]
         assert [head.size for head in heads] == sorted({head.size for head in heads})
-        copied.heads |= {head.size: head.root.hex() for head in heads}
-        assert Notary(opened.reader, path, key, (anchor,)).sign()
-    copied.check()
-    report = verify(copied.url, anchors=[anchor], log_keys=[key.public])
+        prepared.heads |= {head.size: head.root.hex() for head in heads}
+        assert Notary(opened.reader, opened.store, key, (anchor,)).sign()
+    prepared.check()
+    report = verify(prepared.url, anchors=[anchor], log_keys=[key.public])
     assert (report.exit_code, report.checked["checkpoints"]) == (0, len(heads) + 1)
 
 
+@pytest.mark.parametrize("point", points("erase"))
+def test_an_erasure_that_dies_is_whole_or_was_not(nursery, prepared, point):
+    """The key and what it sealed go together, with the entry that says so."""
+    die(nursery, prepared, "forget", point)
+    gone = point == "erase: recorded"
+    prepared.check(3 if gone else 0)
+    assert bool(show(prepared.url, 2, reveal=True).payloads[0].data) is not gone
+    with open_ledger(prepared.url) as opened:
+        assert erase(opened, "person-7", actor="ann", reason="asked for").again is gone
+    prepared.check(3)
+
+
 @pytest.mark.parametrize("point", [*points("erase"), *points("scrub")])
-def test_an_erasure_that_dies_is_whole_or_was_not_and_ends_when_repeated(nursery, copied, path, point):
+def test_an_erasure_that_dies_is_overwritten_when_it_is_repeated(nursery, prepared, path, point):
     """Afterwards the bytes are nowhere."""
-    with reading(copied.url) as connection:
+    with reading(prepared.url) as connection:
         secrets = [
             bytes(one)
             for one in connection.exec_driver_sql("SELECT wrapped FROM subject_key WHERE subject = 'person-7'").scalars()
         ]
     if point == "scrub: keys deleted":
-        with open_ledger(copied.url) as opened:
+        with open_ledger(prepared.url) as opened:
             erase(opened, "person-7", actor="ann", reason="asked for")  # again: keys are written anew in any case
-    die(nursery, copied, "forget", point)
+    die(nursery, prepared, "forget", point)
     gone = point != "erase: content deleted"
-    copied.check(3 if gone else 0)
-    assert bool(show(copied.url, 2, reveal=True).payloads[0].data) is not gone
-    with open_ledger(copied.url) as opened:
+    prepared.check(3 if gone else 0)
+    assert bool(show(prepared.url, 2, reveal=True).payloads[0].data) is not gone
+    with open_ledger(prepared.url) as opened:
         done = erase(opened, "person-7", actor="ann", reason="asked for")
     assert (done.again, done.trouble) == (gone, "")
-    copied.check(3)
+    prepared.check(3)
     held = b"".join(file.read_bytes() for file in path.parent.glob("ledger.db*"))
     assert len(secrets) == 1
     assert not any(secret in held for secret in [*secrets, SECRET_WORDS])
 
 
 @pytest.mark.parametrize("point", points("prune"))
-def test_a_pruning_that_dies_is_whole_or_was_not(nursery, copied, path, point):
+def test_a_pruning_that_dies_is_whole_or_was_not(nursery, prepared, point):
     """The triggers are there in either case, and the rest goes when it is repeated."""
-    die(nursery, copied, "drop", point)
+    die(nursery, prepared, "drop", point)
     done = point == "prune: recorded"
-    copied.check(3 if done else 0)
-    with open_ledger(copied.url) as opened:
+    prepared.check(3 if done else 0)
+    with open_ledger(prepared.url) as opened:
         assert prune(opened, 365, actor="ann", now=NOW).bodies == (0 if done else 6)
-    assert copied.check(3).checked["pruned"] == 6
+    assert prepared.check(3).checked["pruned"] == 6
 
 
 @pytest.mark.parametrize("point", points("rotate"))
-def test_a_rotation_that_dies_leaves_a_key_that_opens_everything(nursery, copied, path, point):
+def test_a_rotation_that_dies_leaves_a_key_that_opens_everything(nursery, prepared, path, point):
     """The old one or the new one; what lies about is made good by the next."""
     before = default_key_file(path).read_bytes()
-    die(nursery, copied, "rotate", point)
-    report = copied.check()
+    die(nursery, prepared, "rotate", point)
+    report = prepared.check()
     assert report.checked["payloads_opened"] == report.checked["payloads"]
     assert (default_key_file(path).read_bytes() != before) is (point in {"rotate: recorded", "rotate: settled"})
-    with open_ledger(copied.url) as opened:
+    with open_ledger(prepared.url) as opened:
         rotate_key(opened, actor="ann")
-    report = copied.check()
+    report = prepared.check()
     assert report.checked["payloads_opened"] == report.checked["payloads"]
     assert not list(path.parent.glob("*.next"))
 
 
 @pytest.mark.parametrize("point", points("export"))
-def test_an_export_that_dies_is_no_file_without_its_entry(nursery, copied, path, tmp_path, point):
+def test_an_export_that_dies_is_no_file_without_its_entry(nursery, prepared, tmp_path, point):
     """An entry without its file says that somebody was about to have it; the contrary would hide it."""
     file = tmp_path / "all.csv"
-    die(nursery, copied, "hand_over", point, file=str(file))
-    copied.check()
-    with reading(copied.url) as connection:
+    die(nursery, prepared, "hand_over", point, file=str(file))
+    prepared.check()
+    with reading(prepared.url) as connection:
         entries = connection.exec_driver_sql("SELECT count(*) FROM entry WHERE kind = 'export'").scalar_one()
     assert (entries, file.exists()) == {
         "export: written": (0, False),

@@ -89,7 +89,6 @@ class Machine(RuleBasedStateMachine):
     """Two processes' ledgers on one database, an anchor, and a record in memory."""
 
     nursery: ClassVar[Nursery | None] = None
-    environment: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -197,7 +196,7 @@ class Machine(RuleBasedStateMachine):
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             atexit.register(Machine.nursery.close)
         time = START + timedelta(days=self.day)
-        child = Machine.nursery.start("plain", self.url, subject=subject, time=time.isoformat(), environment=self.environment)
+        child = Machine.nursery.start("plain", self.url, subject=subject, time=time.isoformat())
         child.wait_for(count, "did")
         child.kill()
         tried = [(words[1], " ".join(words[2:])) for words in child.lines("try")]
