@@ -38,6 +38,7 @@ from terminal import (
     policy_test,
 )
 from terminal.actor import Author, Reason, actor
+from terminal.audit_migrate import add as add_migrations
 from terminal.audit_query import add as add_queries
 from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
@@ -76,6 +77,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_queries(audit_app)
 add_proofs(audit_app)
+add_migrations(audit_app)
 audit_export.add(audit_app)
 audit_statistics.add(audit_app)
 audit_stream.add(audit_app)
@@ -86,7 +88,9 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 
 Policies = Annotated[list[str] | None, typer.Option("--policy", help=f"Policy file or pack name. Default: {DEFAULT_POLICY}.")]
-LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]
+LedgerUrl = Annotated[
+    str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
+]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
 RedactionKeyFile = Annotated[
     Path | None,

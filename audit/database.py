@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from audit.stores import DEFAULT_URL, SqliteStore, Store, open_store
+from audit.stores import DEFAULT_URL, SqliteStore, open_store
+from audit.stores.postgres import KEY_FOLDER
 from audit.stores.sqlite import raw
 from guard.errors import LedgerError
 
@@ -15,10 +16,17 @@ __all__ = ["DEFAULT_URL", "clear_errors", "database_path", "raw", "reader_engine
 
 
 def database_path(url: str) -> Path:
-    """The file behind a ledger URL. Raises LedgerError for a URL of another database, or one that cannot be used."""
-    path = open_store(url).path
+    """The file behind a ledger URL; of a server, the name in GENGUARD_KEY_FOLDER that files beside it begin with.
+
+    Raises LedgerError for a URL that cannot be used, and for a server's without that folder.
+    """
+    store = open_store(url)
+    path = store.beside("")
     if path is None:
-        raise LedgerError("found a ledger in PostgreSQL, expected a file: this needs a ledger in SQLite")
+        raise LedgerError(
+            f"the ledger {store.name} has no place for the keys that a file has beside it",
+            advice=f"Name a folder for them: {KEY_FOLDER}=/etc/genguard/keys. All machines need the same files.",
+        )
     return path
 
 
@@ -27,11 +35,11 @@ def writer_engine(path: Path, busy_timeout_ms: int) -> Engine:
     return SqliteStore(path).writer(busy_timeout_ms)
 
 
-def reader_engine(source: Path | Store, busy_timeout_ms: int = 5000) -> Engine:
-    """`Store.reader`."""
-    return (SqliteStore(source) if isinstance(source, Path) else source).reader(busy_timeout_ms)
+def reader_engine(source: str | Path, busy_timeout_ms: int = 5000) -> Engine:
+    """`Store.reader` of a URL or a file."""
+    return open_store(source).reader(busy_timeout_ms)
 
 
-def clear_errors(doing: str, source: Path | Store) -> AbstractContextManager[None]:
-    """`Store.clear_errors`."""
-    return (SqliteStore(source) if isinstance(source, Path) else source).clear_errors(doing)
+def clear_errors(doing: str, source: str | Path) -> AbstractContextManager[None]:
+    """`Store.clear_errors` of a URL or a file."""
+    return open_store(source).clear_errors(doing)

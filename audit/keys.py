@@ -33,8 +33,8 @@ def own_key_file(database: Place, key_file: Path | None) -> Path:
     if found is None:
         raise LedgerError(
             f"no master key for the ledger {store.name}: found neither a key file nor {ENVIRONMENT}, expected one of them",
-            advice="Name a file with key_file or GENGUARD_KEY_FILE, which is made when the ledger begins, or set "
-            f"{ENVIRONMENT}. All processes that write need the same key.",
+            advice=f"Name a file with key_file or GENGUARD_KEY_FILE, or a folder with GENGUARD_KEY_FOLDER: it is made when the "
+            f"ledger begins. Or set {ENVIRONMENT}. All processes that write need the same key.",
         )
     return found
 

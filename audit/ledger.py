@@ -337,6 +337,8 @@ class SqlLedger:
 
     def _head(self, connection: Connection) -> tuple[int, bytes, list[bytes]]:
         """Size, frontier and peaks. Raises LedgerError for a head that cannot be, or is older than what was acknowledged."""
+        if self._line.fresh:  # what was there for the connection before may be elsewhere now
+            self._check_identity(connection)
         size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()
         if size < self._seen:
             raise LedgerError(
@@ -345,6 +347,15 @@ class SqlLedger:
                 advice="Run `genguard audit verify --anchor FILE`; nothing is written. To go on all the same, open it again.",
             )
         return size, bytes(frontier), peaks_of(connection, size, frontier)
+
+    def _check_identity(self, connection: Connection) -> None:
+        found = str(connection.execute(select(_LEDGER.c.ledger)).scalar_one())
+        if self._identity and found != self._identity:
+            raise LedgerError(
+                f"{self.store.name} holds another ledger than when it was opened",
+                advice="Put it back, or open the ledger again.",
+            )
+        self._identity, self._line.fresh = found, False
 
     def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
         connection = self._line.connection()

@@ -20,6 +20,8 @@ class Line:
         """Connects to nothing yet."""
         self._engine, self._store = engine, store
         self._connection: Connection | None = None
+        self.fresh = True
+        """Whether nobody has looked yet whose ledger is behind the connection."""
         self._pause = _FIRST_S
         self._failure: LedgerError | None = None
         self._not_before = 0.0
@@ -40,7 +42,7 @@ class Line:
                 self._failure, self._not_before = error, time.monotonic() + self._pause
                 self._pause = min(2 * self._pause, _LONGEST_S)
                 raise
-            self._failure, self._pause = None, _FIRST_S
+            self._failure, self._pause, self.fresh = None, _FIRST_S, True
         return self._connection
 
     def patiently(self, seconds: float) -> Connection:

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Engine, select
 from audit import merkle
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
-from audit.database import clear_errors
 from audit.failpoints import failpoint
 from audit.models import metadata
+from audit.stores import store_of
 from guard.errors import LedgerError, SignatureError
 from guard.note import SigningKey
 
@@ -46,7 +46,7 @@ class Notary:
 
         Raises RollbackError when it did not only grow since, LedgerError when it cannot be read or an anchor not be written.
         """
-        with clear_errors("sign the ledger", self.path), self.engine.connect() as connection, connection.begin():
+        with store_of(self.engine).clear_errors("sign the ledger"), self.engine.connect() as connection, connection.begin():
             if not self._begun:
                 self._begin(connection)
             size, frontier = connection.execute(select(_HEAD.c.size, _HEAD.c.frontier)).one()

@@ -50,7 +50,7 @@ class Office:
         path = database_path(settings.ledger)
         key = need_log_key(path, identity(settings.ledger), settings.log_key_file)
         anchors = [FileAnchor(Path(one)) for one in settings.anchors]
-        return cls(Notary(reader_engine(path), path, key, anchors), settings.ledger)
+        return cls(Notary(reader_engine(settings.ledger), path, key, anchors), settings.ledger)
 
     def checkpoint(self, covers: int = 0) -> str:
         """A signed checkpoint of at least `covers` entries, as new as signing now makes it. Raises LedgerError."""

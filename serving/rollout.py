@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from time import monotonic
 
-from audit.database import database_path, reader_engine
+from audit.database import reader_engine
 from audit.rollouts import documents, rollouts
 from guard.bench import Deployment, Seat
 from guard.errors import LedgerError, PolicyError, describe
@@ -53,7 +53,7 @@ class Watcher:
         self.troubles: dict[str, str] = {}
         """Why a policy does not stand here as the ledger says, by policy."""
         self._guard, self._trust, self._keys = guard, trust, keys
-        self._source = reader_engine(database_path(ledger_url))
+        self._source = reader_engine(ledger_url)
         self._given = {policy.id: policy for policy in given}
         self._now = {policy.id: Deployment(policy) for policy in self._given.values()}
         self._redaction_key: RedactionKey | None = None

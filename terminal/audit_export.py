@@ -39,7 +39,9 @@ def audit_export(
     exclude: Annotated[list[str] | None, typer.Option("--not", help="Leave these out: --not generator:echo.")] = None,
     every_kind: Annotated[bool, typer.Option("--all-kinds", help="Entries of every kind, not only decisions.")] = False,
     actor: Actor = "",
-    ledger: Annotated[str, typer.Option("--ledger", help="Whose entries: an SQLAlchemy URL.")] = DEFAULT_LEDGER,
+    ledger: Annotated[
+        str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Whose entries: an SQLAlchemy URL.")
+    ] = DEFAULT_LEDGER,
     anchor: Anchors = None,
     key_file: KeyFile = None,
     log_key_file: LogKeyFile = None,

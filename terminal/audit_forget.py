@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from serving.settings import DEFAULT_LEDGER
 from terminal.actor import Author, Reason, actor
 from terminal.printing import Json, print_json, printable
 from terminal.proofs import KeyFile, LedgerUrl, LogKeyFile, LogKeys, given_keys, own_log_key
+
+if TYPE_CHECKING:
+    from audit.ledger import SqlLedger
 
 DONE, DIFFERS, WRONG_SIGNATURE = 0, 2, 4
 """What `certificate` ends with: genuine, not what the ledger says, not signed by a known key."""
@@ -63,9 +66,8 @@ def erase(
     else:
         before = "had been erased before" if erased.again else "erased"
         typer.echo(f"{before}, entry {erased.index}: {', '.join(f'{count} {what}' for what, count in counts.items())}")
-        if erased.trouble:
-            typer.echo(f"NOT OVERWRITTEN YET: {erased.trouble}; close what reads the ledger and run this again", err=True)
-    raise typer.Exit(NOT_OVERWRITTEN if erased.trouble else DONE)
+        tell(opened, erased.trouble, "; close what reads the ledger and run this again")
+    raise typer.Exit(end(opened, erased.trouble))
 
 
 def certificate(
@@ -126,9 +128,19 @@ def rotate_key(
         typer.echo(
             f"entry {done.index}: key {done.after} took the place of {done.before}, {done.keys} subject keys, {done.key_file}"
         )
-        if done.trouble:
-            typer.echo(f"NOT OVERWRITTEN YET: {done.trouble}", err=True)
-    raise typer.Exit(NOT_OVERWRITTEN if done.trouble else DONE)
+        tell(opened, done.trouble)
+    raise typer.Exit(end(opened, done.trouble))
+
+
+def tell(ledger: SqlLedger, trouble: str, advice: str = "") -> None:
+    """Say what may still stand in the files, and what can be done where something can."""
+    if trouble:
+        typer.echo(f"NOT OVERWRITTEN YET: {trouble}{advice}" if ledger.store.overwrites else f"note: {trouble}", err=True)
+
+
+def end(ledger: SqlLedger, trouble: str) -> int:
+    """The exit code: it is no failure that a server keeps what it always keeps."""
+    return NOT_OVERWRITTEN if trouble and ledger.store.overwrites else DONE
 
 
 _SHOWN = ("origin", "index", "subject", "tenant", "time", "keys", "payloads", "fingerprints", "overwritten")

@@ -17,7 +17,9 @@ from serving.search import counts_fields
 from serving.settings import DEFAULT_LEDGER
 from terminal.printing import Json, print_json, printable
 
-LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]
+LedgerUrl = Annotated[
+    str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
+]
 Filters = Annotated[
     list[str] | None, typer.Argument(help="action:block category:privacy created:2026-11-01..2026-11-07 words …")
 ]

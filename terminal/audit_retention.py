@@ -10,7 +10,7 @@ import typer
 from guard.errors import InputError
 from serving.settings import DEFAULT_LEDGER, Settings
 from terminal.actor import Author, Reason, actor
-from terminal.audit_forget import DONE, NOT_OVERWRITTEN
+from terminal.audit_forget import end, tell
 from terminal.printing import Json, print_json, printable
 from terminal.proofs import KeyFile, LedgerUrl
 
@@ -49,7 +49,8 @@ def prune(
         print_json({**asdict(found), "days": days, "dry_run": dry_run})
     else:
         _tell(found, dry_run=dry_run)
-    raise typer.Exit(NOT_OVERWRITTEN if found.trouble else DONE)
+        tell(opened, found.trouble)
+    raise typer.Exit(end(opened, found.trouble))
 
 
 def _tell(found: Any, *, dry_run: bool) -> None:
@@ -58,8 +59,6 @@ def _tell(found: Any, *, dry_run: bool) -> None:
     typer.echo(f"{'would drop' if dry_run else 'dropped'} below entry {found.below}: {counts}{entries}")
     for hold, count in found.held.items():
         typer.echo(f"kept by hold {hold}: {count}")
-    if found.trouble:
-        typer.echo(f"NOT OVERWRITTEN YET: {found.trouble}", err=True)
 
 
 @hold_app.command("set")

@@ -19,7 +19,7 @@ from terminal.printing import Json, print_json, printable
 if TYPE_CHECKING:
     from audit.statistics import Count, Period, Persons, Statistics
 
-Ledger = Annotated[str, typer.Option("--ledger", help="Whose decisions: an SQLAlchemy URL.")]
+Ledger = Annotated[str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Whose decisions: an SQLAlchemy URL.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="Only this tenant's decisions.")]
 Filters = Annotated[
     list[str] | None, typer.Argument(help="tenant:acme since:2026-11-01 until:2026-11-30 …, as for `audit query`.")

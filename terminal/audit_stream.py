@@ -32,7 +32,9 @@ def stream(
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until interrupted.")] = False,
     every_kind: Annotated[bool, typer.Option("--all-kinds", help="Entries of every kind, not only decisions.")] = False,
     actor: Actor = "",
-    ledger: Annotated[str, typer.Option("--ledger", help="Whose entries: an SQLAlchemy URL.")] = DEFAULT_LEDGER,
+    ledger: Annotated[
+        str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Whose entries: an SQLAlchemy URL.")
+    ] = DEFAULT_LEDGER,
     key_file: KeyFile = None,
     as_json: Json = False,
 ) -> None:

@@ -33,7 +33,9 @@ _LISTED_REJECTS = 20
 bank_app = typer.Typer(help="Register works, match files against them, exchange lists of hashes.", no_args_is_help=True)
 
 BankName = Annotated[str, typer.Argument(metavar="BANK", help="A bank's name, or the path of its folder or file.")]
-LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where changes of banks are recorded: an SQLAlchemy URL.")]
+LedgerUrl = Annotated[
+    str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where changes of banks are recorded: an SQLAlchemy URL.")
+]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the ledger; beside it by default.")]
 Kind = Annotated[str, typer.Option("--kind", help="protected, or cleared: look-alikes that never count. For a new bank.")]
 KeepText = Annotated[bool, typer.Option("--keep-text", help="Keep texts, so that a match can be followed letter by letter.")]

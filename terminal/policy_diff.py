@@ -37,7 +37,9 @@ def policy_diff(
         str | None,
         typer.Argument(metavar="[B]", help="Another; left out: A is compared with what the ledger has of its policy."),
     ] = None,
-    ledger: Annotated[str, typer.Option("--ledger", help="Where revisions are looked up: an SQLAlchemy URL.")] = DEFAULT_LEDGER,
+    ledger: Annotated[
+        str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where revisions are looked up: an SQLAlchemy URL.")
+    ] = DEFAULT_LEDGER,
     as_json: Json = False,
 ) -> None:
     """Tell what changed from A to B, and whether verdicts get stricter by it: 0 the same, 1 they differ."""

@@ -31,7 +31,9 @@ def explain_command(
     decision: Annotated[
         str, typer.Option(help="Explain this recorded decision instead: an id, its beginning, or an index.")
     ] = "",
-    ledger: Annotated[str, typer.Option("--ledger", help="Where the decision is kept: an SQLAlchemy URL.")] = DEFAULT_LEDGER,
+    ledger: Annotated[
+        str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where the decision is kept: an SQLAlchemy URL.")
+    ] = DEFAULT_LEDGER,
     stage: Annotated[Stage, typer.Option(help="Where the content stands.")] = Stage.OUTPUT,
     tenant: Annotated[str, typer.Option(help="Who asks.")] = "default",
     generator: Annotated[str, typer.Option(help="What made the content.")] = "caller",

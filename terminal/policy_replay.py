@@ -62,7 +62,9 @@ def policy_replay(
     filters: Annotated[
         list[str] | None, typer.Argument(help="tenant:acme stage:output action:allow …, as for `audit query`.")
     ] = None,
-    ledger: Annotated[str, typer.Option("--ledger", help="Whose decisions: an SQLAlchemy URL.")] = DEFAULT_LEDGER,
+    ledger: Annotated[
+        str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Whose decisions: an SQLAlchemy URL.")
+    ] = DEFAULT_LEDGER,
     since: Annotated[str | None, typer.Option(help="7d, 12h, 2w, a day or a time.")] = None,
     until: Annotated[str | None, typer.Option(help="A day, which counts, or a time.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the newest decisions.")] = None,
@@ -202,11 +204,11 @@ def _rescore(replay: Replay, run: _Run, key_file: Path | None, *, quiet: bool) -
 def _record_access(draft: Policy, run: _Run, key_file: Path | None) -> None:
     """Content that checks read is content that was opened: the ledger says so first. Without a key nothing will be."""
     from audit.access import record_access
-    from audit.database import database_path
     from audit.keys import find_master_key
     from audit.ledger import open_ledger
+    from audit.stores import open_store
 
-    if find_master_key(database_path(run.ledger), key_file) is None:
+    if find_master_key(open_store(run.ledger), key_file) is None:
         return
     asked = " ".join(f"{'-' if one.excluded else ''}{one.key}:{','.join(map(str, one.values))}" for one in run.filters)
     why = f"replay of policy {draft.id} version {draft.version}: its checks read the content again, and nobody sees it"

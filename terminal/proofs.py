@@ -17,7 +17,9 @@ PROVEN, NOT_PROVEN, WRONG_SIGNATURE = 0, 2, 4
 """What `verify` of a proof file ends with."""
 _MAX_KEYS = 100_000
 
-LedgerUrl = Annotated[str, typer.Option("--ledger", help="Where decisions are kept: an SQLAlchemy URL.")]
+LedgerUrl = Annotated[
+    str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
+]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
 LogKeyFile = Annotated[
     Path | None, typer.Option("--log-key-file", help="Key that checkpoints are signed with; beside the ledger by default.")
@@ -206,9 +208,9 @@ def signed(ledger: str, paths: Sequence[Path], log_key_file: Path | None) -> tup
 
     path, whose = database_path(ledger), own_log_key(ledger, log_key_file)
     anchors = [FileAnchor(one) for one in paths]
-    note = Notary(reader_engine(path), path, whose, anchors).sign()
+    note = Notary(reader_engine(ledger), path, whose, anchors).sign()
     if note is None:  # nothing was added since the newest one
-        note = Notary(reader_engine(path), path, whose).sign()
+        note = Notary(reader_engine(ledger), path, whose).sign()
     assert note is not None, "a ledger has at least its first entry"
     return note, whose
 

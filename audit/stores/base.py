@@ -20,6 +20,10 @@ class Store(Protocol):
         """`sqlite` or `postgresql`."""
 
     @property
+    def overwrites(self) -> bool:
+        """Whether `scrub` can overwrite all that was deleted; otherwise it says what stays."""
+
+    @property
     def name(self) -> str:
         """What it is called in messages: a path, or a URL without its password."""
 

@@ -25,6 +25,8 @@ from guard.errors import LedgerError
 
 LOCK = 0x67656E67756172
 """The advisory lock that a writer holds: one a database."""
+KEY_FOLDER = "GENGUARD_KEY_FOLDER"
+"""Environment variable: the folder of what a ledger in a file has beside it."""
 CONNECT_S = 10
 """Seconds that a connection may take."""
 _IDLE_MS = 60_000
@@ -39,6 +41,10 @@ _ORDINARY = {
     "client_encoding": "utf8",
 }
 _NO_TABLE = "42P01"
+_KEPT = (
+    "the table of keys was written anew, but PostgreSQL keeps what was deleted in its write-ahead log, in replicas and in "
+    "backups until those are recycled"
+)
 _GONE = ("08", "57P")
 """What the server says when it goes, comes, or was away."""
 _POOL: Mapping[str, Any] = {"pool_size": 2, "max_overflow": 30, "pool_pre_ping": True, "pool_recycle": 600}
@@ -56,6 +62,7 @@ class PostgresStore:
     url: URL
 
     backend = "postgresql"
+    overwrites = False
     path = None
 
     @classmethod
@@ -252,17 +259,23 @@ class PostgresStore:
         """Nothing to do."""
 
     def beside(self, suffix: str) -> Path | None:
-        """No place: several machines write."""
-        del suffix
-        return None
+        """In the folder that KEY_FOLDER names; without it there is no place, since several machines write."""
+        folder = os.environ.get(KEY_FOLDER)
+        return Path(folder).absolute() / f"{self.url.database}{suffix}" if folder else None
 
     def scrub(self, secrets: Sequence[bytes] | None, wait_s: float) -> str:
-        """Says what PostgreSQL keeps: it overwrites nothing at once."""
-        del secrets, wait_s
-        return (
-            "PostgreSQL keeps deleted rows in its files until VACUUM and new rows overwrite them, and in its write-ahead log, "
-            "replicas and backups until those are recycled"
-        )
+        """Writes the table of keys anew, and says what PostgreSQL keeps all the same: nothing can be overwritten at once."""
+        del secrets
+        engine = self.writer(int(wait_s * 1000))
+        with self.clear_errors("overwrite deleted parts of"):
+            held = engine.raw_connection()
+            try:
+                driver: Any = held.driver_connection
+                driver.autocommit = True
+                driver.execute("VACUUM (FULL) subject_key")
+            finally:
+                held.invalidate()
+        return _KEPT
 
 
 def _insist_on_durability(connection: Any) -> None:

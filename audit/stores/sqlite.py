@@ -34,6 +34,7 @@ class SqliteStore:
     file: Path
 
     backend = "sqlite"
+    overwrites = True
 
     @classmethod
     def of(cls, url: URL) -> SqliteStore:
