@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, select
 from audit import merkle
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint
+from audit.failpoints import failpoint
 from audit.models import metadata
 from audit.stores import store_of
 from guard.errors import LedgerError, SignatureError
@@ -62,8 +63,10 @@ class Notary:
                 advice="Run `genguard audit verify`; nothing was signed.",
             )
         note = Checkpoint(self.key.name, size, merkle.frontier_root(peaks)).signed(self.key)
+        failpoint("sign: before the anchor")
         for anchor in self.anchors:
             anchor.append(note)
+        failpoint("sign: anchored")
         self._size, self._peaks = size, peaks
         return note
 

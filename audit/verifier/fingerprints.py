@@ -41,7 +41,7 @@ class FingerprintChecker:
         decision, key, sealed = row
         if image is None:
             problem(idx, "fingerprint", "a fingerprint of an entry that released no image", "none", named)
-        elif decision != named or not isinstance(key, str) or not isinstance(sealed, bytes):
+        elif decision != named or not isinstance(key, str) or not key.isascii() or not isinstance(sealed, bytes):
             problem(idx, "fingerprint", f"a fingerprint of decision {decision!r}", "the entry's own, sealed", named)
         else:
             self._sealed(idx, key, sealed, image, problem, tally)

@@ -50,6 +50,8 @@ def read_heads(anchors: Sequence[FileAnchor], keys: Sequence[PublicKey]) -> Head
         notes = anchor.notes()
         if not notes:
             heads.unchecked.append(f"the anchor {anchor.path} holds no checkpoint")
+        if anchor.ends_cut:
+            heads.unchecked.append(f"the last checkpoint of the anchor {anchor.path} was cut off")
         for number, note in enumerate(notes, 1):
             try:
                 heads.sound.append(Checkpoint.verified(note, keys))

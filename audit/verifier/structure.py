@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
-from audit.models import LATER, LATER_INDEXES, SCHEMA_VERSION, metadata
+from audit.migrate import LATEST
+from audit.models import LATER, LATER_INDEXES, SCHEMA, SCHEMA_VERSION, metadata
 from audit.verifier.report import Problems
 from audit.verifier.source import Source
+
+_NOTED = "SELECT version_num FROM schema_version"
 
 
 def compare_schema(source: Source, problem: Problems) -> set[str]:
@@ -23,7 +26,12 @@ def compare_schema(source: Source, problem: Problems) -> set[str]:
         if found.get(name) != expected.get(name):
             kind = "changed" if name in found and name in expected else "added" if name in found else "missing"
             problem(None, "schema", f"{name} {kind}", "the tables, indexes and triggers of schema version 1")
-    return {name.removeprefix("table ") for name in found if name.startswith("table ")}
+    tables = {name.removeprefix("table ") for name in found if name.startswith("table ")}
+    if SCHEMA.name in tables:
+        noted = [row[0] for row in source.rows(_NOTED)]
+        if noted != [LATEST]:
+            problem(None, "schema", f"tables of revision {noted}", f"one row that says {LATEST}")
+    return tables
 
 
 def _leave_out(table: str, expected: dict[str, str]) -> None:
