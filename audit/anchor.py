@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from audit.checkpoint import Checkpoint
 from audit.export.sinks import Sink, Syslog, WebHook, open_sink
+from audit.failpoints import failpoint
 from audit.webhook import Hook
 from guard.errors import LedgerError, SettingsError
 from guard.keyfile import sync_folder
@@ -31,6 +32,9 @@ BATCH = 100
 """Checkpoints that are sent at a time."""
 MAX_WAIT_S = 300.0
 _SIGNED = "\u2014 "
+_CUT = "(the checkpoint before this line was cut off)\n"
+"""Stands after what a full disk or a power cut left of a note: nothing in an append-only file can be taken back."""
+_TAIL = 4096
 
 
 class Anchor(Protocol):
@@ -75,12 +79,13 @@ class FileAnchor:
         """Add a signed checkpoint; returns when it is on disk. Raises LedgerError."""
         try:
             begins = not self.path.exists()
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                data = f"{note}\n".encode()
+                data = f"{_mend(descriptor)}{note}\n".encode()
                 if os.write(descriptor, data) != len(data):
                     raise OSError(None, "it was not written as a whole")
+                failpoint("sign: anchor written")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -93,18 +98,27 @@ class FileAnchor:
             ) from None
 
     def notes(self) -> tuple[str, ...]:
-        """All signed checkpoints, oldest first; none when there is no file. A last one that was cut off is left out.
+        """All signed checkpoints, oldest first; none when there is no file. Those that were cut off are left out.
 
         Raises LedgerError for a file that cannot be read.
         """
+        return self._read()[0]
+
+    @property
+    def ends_cut(self) -> bool:
+        """Whether the last checkpoint was cut off. Raises LedgerError for a file that cannot be read."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[tuple[str, ...], bool]:
         try:
-            text = self.path.read_bytes().decode("utf-8")
+            text = self.path.read_bytes().decode("utf-8", "replace")
         except FileNotFoundError:
-            return ()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise LedgerError(f"cannot read the anchor {self.path}: {why}", advice="Name a file of checkpoints.") from None
-        return tuple(_split(text))
+            return (), False
+        except OSError as error:
+            raise LedgerError(
+                f"cannot read the anchor {self.path}: {error.strerror}", advice="Name a file of checkpoints."
+            ) from None
+        return _split(text)
 
 
 @dataclass(slots=True)
@@ -191,14 +205,26 @@ def _line(note: str) -> bytes:
     return json.dumps({"checkpoint": note}, ensure_ascii=False).encode() + b"\n"
 
 
-def _split(text: str) -> Iterator[str]:
-    """Notes end with signature lines and an empty line after them."""
+def _mend(descriptor: int) -> str:
+    """What has to stand before the next note, so that it does not run into one that was cut off; mostly nothing."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, _TAIL, max(0, size - _TAIL))
+    whole = tail.endswith(b"\n\n") and tail[:-2].rpartition(b"\n")[2].startswith(_SIGNED.encode())
+    return "" if whole or not tail else f"\n{_CUT}"
+
+
+def _split(text: str) -> tuple[tuple[str, ...], bool]:
+    """Notes, which end with signature lines and an empty line after them, and whether more follows that is none."""
+    notes: list[str] = []
     lines: list[str] = []
     signed = False
     for line in text.splitlines(keepends=True):
         if line == "\n" and signed:
-            yield "".join(lines)
+            notes.append("".join(lines))
+            lines, signed = [], False
+        elif line == _CUT:
             lines, signed = [], False
         else:
             lines.append(line)
             signed = line.startswith(_SIGNED) and line.endswith("\n")
+    return tuple(notes), bool(lines)

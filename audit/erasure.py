@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select
 from audit.body import DECISION
 from audit.canonical import loads
 from audit.events import ERASURE, SUBJECT, Event, Value, event_from
+from audit.failpoints import failpoint
 from audit.holds import holding, need_reason, told
 from audit.ledger import Check, Effect, SqlLedger
 from audit.models import FINGERPRINT, tables
@@ -84,6 +85,7 @@ def erase(ledger: SqlLedger, subject: str, *, actor: str, reason: str, tenant: s
             index = ledger.record_sync(event, unless=_held(subject, tenant), effect=_destruction(subject, tenant, found))
         except _MovedError:
             continue
+        failpoint("erase: recorded")
         with reading(engine) as connection:
             leaf = connection.execute(select(_ENTRY.c.leaf).where(_ENTRY.c.idx == index)).scalar_one()
         return Erased(index, event, bytes(leaf), scrub(ledger.store, found.secrets))
@@ -133,5 +135,6 @@ def _destruction(subject: str, tenant: str, found: _Found) -> Effect:
         keys = connection.execute(delete(_KEY).where(*mine)).rowcount
         if (keys, payloads, fingerprints) != tuple(found.counts.values()):
             raise _MovedError("content of the subject came while it was erased")
+        failpoint("erase: content deleted")
 
     return effect

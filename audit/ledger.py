@@ -30,6 +30,7 @@ from audit.body import ACTIVATION, activation_body, bank_change_body, rollout_bo
 from audit.committer import Committer
 from audit.copies import copy_tags
 from audit.events import Event, event_body, opening_event
+from audit.failpoints import failpoint
 from audit.findable import findable
 from audit.keyring import Keyring
 from audit.line import Line
@@ -368,10 +369,13 @@ class SqlLedger:
 
     def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
         connection = self._line.connection()
+        failpoint("append: before the lock")
         transaction = connection.begin()
         try:
+            failpoint("append: locked")
             self._check_file()
             size, frontier = self._head(connection)
+            failpoint("append: head read")
             known = self._known_revisions(connection, drafts)
             answers = _judged(connection, drafts, known)
             accepted = [answer for answer in answers if isinstance(answer, Draft)]
@@ -384,12 +388,16 @@ class SqlLedger:
                 insert_entries(connection, accepted, size)
                 add_tiles(connection, peaks, size, leaves)
                 peaks, new_size = merkle.extend(peaks, size, leaves)
+                failpoint("append: before the head")
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
+                failpoint("append: head swapped")
+            failpoint("append: before the commit")
         except BaseException:
             transaction.rollback()
             raise
         self._unanswered = _Commit(size, accepted, answers, known)
         transaction.commit()
+        failpoint("append: committed")
         done, self._unanswered = self._unanswered, None
         self._check_file(log=True)
         return self._answers(done)
@@ -439,6 +447,7 @@ class SqlLedger:
                 f"{self.store.name} was removed or replaced while the ledger was open",
                 advice="Put it back, or open the ledger again.",
             )
+        self._line.check_log()
 
 
 def _destroyed(connection: Connection, keys: set[str]) -> set[str]:

@@ -25,6 +25,10 @@ class Line:
         self._pause = _FIRST_S
         self._failure: LedgerError | None = None
         self._not_before = 0.0
+        self._log: object = None
+        """Of the connection."""
+        self._astray = False
+        """Whether that log is no longer the database's."""
 
     def connection(self) -> Connection:
         """The connection. Raises LedgerError when there is none, at once while the latest attempt is less than a pause ago."""
@@ -53,8 +57,26 @@ class Line:
                 time.sleep(_FIRST_S)
 
     def drop(self) -> None:
-        """Give the connection up, whatever state it is in. Raises LedgerError when even that fails."""
-        connection, self._connection = self._connection, None
+        """Give the connection up, whatever state it is in. Raises LedgerError when even that fails.
+
+        One whose log is not the database's any more stays as it is: to close it would write that log into the database, over
+        what others have committed since.
+        """
+        if self._astray:
+            return
+        connection, self._connection, self._log = self._connection, None, None
         if connection is not None:
             with self._store.clear_errors("close the ledger"):
                 connection.close()
+
+    def check_log(self) -> None:
+        """In a transaction or right after it: raise LedgerError when it is not the database's own log that is written to."""
+        found = self._store.log()
+        self._log = self._log or found
+        if found != self._log:
+            self._astray = True
+            raise LedgerError(
+                f"the write-ahead log of {self._store.name} was replaced while the ledger was open: nothing more is written",
+                advice="Something in this process opened and closed the database's file, which cancels SQLite's locks on it; "
+                "then another process took it for unused. Restart this process; what was acknowledged is there.",
+            )

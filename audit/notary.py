@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, select
 from audit import merkle
 from audit.anchor import Anchor
 from audit.checkpoint import Checkpoint, Known
+from audit.failpoints import failpoint
 from audit.log_key import latest_rotation
 from audit.models import metadata
 from audit.prove import Leaves
@@ -87,8 +88,10 @@ class Notary:
             note = self.witnesses.ask(note, self._consistency)
             if self.witnesses.required and (lack := self.witnesses.lack()):
                 raise NotCosignedError(f"the checkpoint of size {size} is not handed out: {lack}")
+        failpoint("sign: before the anchor")
         for anchor in self.anchors:
             anchor.append(note)
+        failpoint("sign: anchored")
         self._size, self._peaks = size, peaks
         return note
 

@@ -16,6 +16,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, func, or_, 
 
 from audit.body import DECISION, time_string
 from audit.events import AGE, RETENTION_PRUNE, Event, Value
+from audit.failpoints import failpoint
 from audit.gaps import PRUNED
 from audit.holds import active_holds, holding
 from audit.ledger import Effect, SqlLedger
@@ -97,6 +98,7 @@ def prune(ledger: SqlLedger, days: int, *, actor: str, reason: str = "", now: da
         done = _prune_run(ledger, start, min(start + RUN, below), days, actor, reason or f"older than {days} days")
         if done is not None:
             runs[done[0]] = done[1]
+    failpoint("prune: recorded")
     secrets = [secret for run in runs.values() for secret in run.secrets]
     trouble = scrub(ledger.store, secrets) if runs else ""
     bodies = sum(len(run.ids) for run in runs.values())
@@ -184,10 +186,12 @@ def _dropping(run: _Run, start: int, stop: int) -> Effect:
             raise _MovedError("the entries are not what they were when they were counted")
         rows = [{"one": idx} for idx in run.ids]
         with _unlocked(connection):
+            failpoint("prune: unlocked")
             for statement in statements:
                 connection.execute(statement, rows)
         if run.secrets:
             connection.execute(delete(_KEY).where(_KEY.c.wrapped == one), [{"one": secret} for secret in run.secrets])
+        failpoint("prune: content dropped")
 
     return effect
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import BindParameter, Connection, bindparam, select, update
 
 from audit.events import KEY_ROTATION, MASTER, Event, Value
+from audit.failpoints import failpoint
 from audit.keyring import key_in_force, settle
 from audit.keys import key_file_of, next_key_file
 from audit.ledger import SqlLedger
@@ -81,16 +82,20 @@ def rotate_key(ledger: SqlLedger, *, actor: str, reason: str = "", new_file: Pat
             with SqliteStore(target).clear_errors("write the new key"):
                 target.unlink(missing_ok=True)  # what an attempt left that was never in force: nobody else writes now
                 write_new_key(target, secret)
+            failpoint("rotate: key file written")
             if _rewrap(connection, old, new) != count:
                 raise _MovedError("subject keys came while they were wrapped")
+            failpoint("rotate: keys wrapped")
 
         try:
             index = ledger.record_sync(event, unless=unless, effect=effect)
         except _MovedError:
             continue
+        failpoint("rotate: recorded")
         if new_file is None:
             with SqliteStore(place).clear_errors("put the new key in its place"):
                 settle(ledger.store, ring.key_file, new.key_id)
+        failpoint("rotate: settled")
         ring.key_file = place if new_file is not None else ring.key_file
         return Rotated(index, old.key_id, new.key_id, count, place, scrub(ledger.store, None))
     raise LedgerError("subject keys kept coming while they were wrapped", advice="Try again.")

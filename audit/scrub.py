@@ -9,11 +9,14 @@ older blocks is beyond it.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from audit.failpoints import failpoint
 from audit.stores import SqliteStore, Store
 
 WAIT_S = 10.0
@@ -21,6 +24,11 @@ WAIT_S = 10.0
 MAX_SOUGHT = 200
 """Secrets that the file is searched for; of more, the keys are written anew instead."""
 _CHUNK = 1 << 22
+_KEPT: dict[tuple[int, int], int] = {}
+"""A descriptor of each database that was searched, by device and inode. None is ever closed: that would cancel all locks which
+this process has on the file (POSIX), so that the next process to close the database would take it for unused and remove the
+log that this one writes to. What both acknowledge afterwards would be lost."""
+_KEEPING = threading.Lock()
 _KEYS = "id, tenant, subject, wrapped"
 
 
@@ -56,6 +64,7 @@ def _scrub(connection: sqlite3.Connection, path: Path, secrets: Sequence[bytes] 
         step()
         if not _cut_log(connection, wait_s):
             return "another process reads an older state of the ledger and keeps its log from being cut"
+        failpoint("scrub: log cut")
         if not secrets or not remains(path, secrets):
             return ""
     return "the bytes are still found in the file"
@@ -64,17 +73,33 @@ def _scrub(connection: sqlite3.Connection, path: Path, secrets: Sequence[bytes] 
 def remains(path: Path, secrets: Sequence[bytes]) -> bool:
     """Whether any of these bytes stand in the database's file or its log. Raises OSError."""
     longest = max(map(len, secrets), default=1)
-    for file in (path, path.with_name(path.name + "-wal")):
-        if not file.exists():
-            continue
-        tail = b""
-        with file.open("rb") as stream:
-            while part := stream.read(_CHUNK):
-                window = tail + part
-                if any(secret in window for secret in secrets):
-                    return True
-                tail = window[-(longest - 1) :] if longest > 1 else b""
+    log = path.with_name(path.name + "-wal")  # SQLite has no locks on this one
+    if log.exists():
+        with log.open("rb") as stream:
+            if _found(stream.fileno(), secrets, longest):
+                return True
+    return path.exists() and _found(_kept(path), secrets, longest)
+
+
+def _found(descriptor: int, secrets: Sequence[bytes], longest: int) -> bool:
+    tail, place = b"", 0
+    while part := os.pread(descriptor, _CHUNK, place):
+        window, place = tail + part, place + len(part)
+        if any(secret in window for secret in secrets):
+            return True
+        tail = window[-(longest - 1) :] if longest > 1 else b""
     return False
+
+
+def _kept(path: Path) -> int:
+    with _KEEPING:
+        found = path.stat()
+        kept = _KEPT.get((found.st_dev, found.st_ino))
+        if kept is None:
+            kept = os.open(path, os.O_RDONLY)
+            found = os.fstat(kept)
+            _KEPT[found.st_dev, found.st_ino] = kept
+        return kept
 
 
 def _cut_log(connection: sqlite3.Connection, wait_s: float) -> bool:
@@ -92,6 +117,7 @@ def _rewrite_keys(connection: sqlite3.Connection) -> None:
     try:
         rows = connection.execute(f"SELECT {_KEYS} FROM subject_key ORDER BY rowid").fetchall()  # noqa: S608 - fixed text
         connection.execute("DELETE FROM subject_key")
+        failpoint("scrub: keys deleted")
         connection.executemany(f"INSERT INTO subject_key ({_KEYS}) VALUES (?, ?, ?, ?)", rows)  # noqa: S608 - fixed text
         connection.execute("COMMIT")
     except BaseException:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, bindparam, func, insert, select, upda
 from audit import merkle
 from audit.body import config_body
 from audit.canonical import dumps
+from audit.failpoints import failpoint
 from audit.keyring import NEVER, Keyring, key_in_force, settle
 from audit.keys import make_master_key, need_master_key
 from audit.migrate import schema_of, stamp, upgrade
@@ -105,10 +106,12 @@ def open_database(engine: Engine, store: Store, key_file: Path | None) -> Keyrin
 def _begin(connection: Connection, store: Store, key_file: Path | None) -> bytes:
     """Make the tables and entry 0."""
     master = make_master_key(store, key_file)
+    failpoint("begin: key made")
     ledger, key_id = str(uuid4()), Vault(master).key_id
     metadata.create_all(connection)
     store.make_triggers(connection, list(store.triggers))
     stamp(connection)
+    failpoint("begin: tables made")
     connection.execute(insert(_LEDGER), {"id": 1, "ledger": ledger, "database_schema": SCHEMA_VERSION, "key_id": key_id})
     draft = draft_of(config_body(ledger, SCHEMA_VERSION, key_id, datetime.now(UTC)))
     insert_entries(connection, [draft], 0)
@@ -168,14 +171,15 @@ def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) 
             payloads.append((idx, sealed.part, key.id, sealed.nonce, sealed.wrapped, sealed.ciphertext))
         if draft.fingerprint:
             prints.append((idx, *(draft.fingerprint[name] for name in ("decision", "key", "sealed"))))
-    for table, rows in (
-        (_ENTRY, entries),
-        (_TERM, facts),
-        (_KEY, tuple(keys.values())),
-        (_PAYLOAD, payloads),
-        (FINGERPRINT, prints),
-    ):
-        store.insert(connection, table, rows)
+    store.insert(connection, _ENTRY, entries)
+    failpoint("append: entries in")
+    store.insert(connection, _TERM, facts)
+    failpoint("append: terms in")
+    store.insert(connection, _KEY, tuple(keys.values()))
+    failpoint("append: keys in")
+    store.insert(connection, _PAYLOAD, payloads)
+    failpoint("append: payloads in")
+    store.insert(connection, FINGERPRINT, prints)
 
 
 _SWAP = (

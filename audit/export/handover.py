@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from audit.events import EXPORT, MAX_TEXT, Event, Value
+from audit.failpoints import failpoint
 from guard.errors import InputError
 from guard.keyfile import sync_folder
 
@@ -84,11 +85,14 @@ def hand_over(
             os.fsync(file.fileno())
             file.seek(0)
             digest, size = _digest(file)
+        failpoint("export: written")
         told: dict[str, Value] = {"format": named[0], "query": named[1][:MAX_TEXT], "digest": digest}
         told |= {"count": written.count, "first": written.first, "last": written.last}
         event = Event(EXPORT, who[0], told, tenant=who[1])
         entry = record(event)
+        failpoint("export: recorded")
         Path(name).replace(out)
+        failpoint("export: named")
         sync_folder(out.absolute().parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -90,6 +90,9 @@ class Store(Protocol):
         `log`: right after a commit, when its log has to be there too.
         """
 
+    def log(self) -> object:
+        """What tells the write-ahead log of that name from another; None where there is none to be looked at."""
+
     def synced(self) -> None:
         """Make the names of new files durable. Raises OSError."""
 

@@ -254,6 +254,10 @@ class PostgresStore:
         del mark, log
         return False
 
+    def log(self) -> object:
+        """See `Store`."""
+        return None
+
     def synced(self) -> None:
         """Nothing to do."""
 

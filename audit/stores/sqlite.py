@@ -194,6 +194,11 @@ class SqliteStore:
         """See `Store`."""
         return _inode(self.file) != mark or (log and _inode(self.file.with_name(self.file.name + "-wal")) == _MISSING)
 
+    def log(self) -> object:
+        """See `Store`: device and inode."""
+        found = _inode(self.beside("-wal"))
+        return None if found == _MISSING else found
+
     def synced(self) -> None:
         """See `Store`."""
         sync_folder(self.file.absolute().parent)

@@ -68,6 +68,8 @@ def read_heads(anchors: Sequence[FileAnchor], keys: Sequence[Known]) -> Heads:
         notes = anchor.notes()
         if not notes:
             heads.unchecked.append(f"the anchor {anchor.path} holds no checkpoint")
+        if anchor.ends_cut:
+            heads.unchecked.append(f"the last checkpoint of the anchor {anchor.path} was cut off")
         for number, note in enumerate(notes, 1):
             try:
                 head, signers = Checkpoint.signed_by(note, keys)

@@ -48,6 +48,19 @@ def url(backend, request):
     return f"sqlite:///{request.getfixturevalue('path')}"
 
 
+@pytest.fixture
+def new_url(backend, request, tmp_path):
+    """Makes URLs, each of an empty place."""
+    numbers = iter(range(1_000_000))
+
+    def make() -> str:
+        if backend == POSTGRES:
+            return fresh_schema(request.getfixturevalue("postgres"))
+        return f"sqlite:///{tmp_path / f'ledger-{next(numbers)}.db'}"
+
+    return make
+
+
 @pytest.fixture(scope="module")
 def shared_url(backend, request, tmp_path_factory):
     """The URL of a ledger that all tests of a module read."""
@@ -69,3 +82,21 @@ def ledger(url):
     with open_ledger(url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         yield opened
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory):
+    """One process that forks whatever the tests of crashes kill."""
+    from crashing import Nursery
+
+    made = Nursery(tmp_path_factory.mktemp("children"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def every_kind(tmp_path_factory):
+    """A ledger of every kind of entry; never changed, but copied."""
+    from every_kind import make
+
+    return make(tmp_path_factory.mktemp("every-kind"))

@@ -7,90 +7,117 @@ import random
 import resource
 import shutil
 import signal
-import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+from crashing import Nursery, Record
 from ledger_examples import DOCUMENT, REVISION, decision
 
-from audit import merkle
+from audit.erasure import erase
+from audit.keys import default_key_file
 from audit.ledger import open_ledger
+from audit.scrub import remains
 from audit.verify import verify
 from guard.errors import LedgerError
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+TURNS_A_LEDGER = 20
+"""Kills after which a new ledger is begun: each is verified as a whole after each kill."""
 
 
-def start(*arguments: str, **options) -> subprocess.Popen:
-    """A writer process."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
-    return subprocess.Popen(
-        [sys.executable, str(HERE / "writer_process.py"), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        text=True,
-        **options,
-    )
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("moments", [12, pytest.param(500, marks=pytest.mark.slow)])
+def test_a_killed_writer_loses_nothing_that_it_acknowledged(new_url, nursery, moments):
+    """kill -9 at random moments under load, in every other turn beside a writer that goes on."""
+    chance = random.Random(4)
+    said = 0
+    for moment in range(moments):
+        if moment % TURNS_A_LEDGER == 0:
+            record = Record(new_url())
+        said += kill_at_random(nursery, record, chance, beside=moment % 2 == 1)
+    assert said >= moments
 
 
-def stored(path: Path) -> dict[int, tuple[str, str]]:
-    """Index -> (decision, leaf), after SQLite has recovered the file."""
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT idx, decision, leaf FROM entry").fetchall()
-    return {idx: (decision_id, leaf.hex()) for idx, decision_id, leaf in rows}
-
-
-def acknowledged(output: str) -> dict[int, tuple[str, str]]:
-    """What a writer has said in whole lines."""
-    lines = [line.split() for line in output.split("\n")[:-1]]
-    return {int(index): (decision_id, leaf) for index, decision_id, leaf in lines}
+def kill_at_random(nursery: Nursery, record: Record, chance: random.Random, *, beside: bool) -> int:
+    """One kill: within 50 ms after its start, or within 150 ms after its first receipt. Returns how many were acknowledged."""
+    writers = [nursery.start("write", record.url, callers=8) for _ in range(1 + beside)]
+    if chance.random() < 0.8:
+        writers[0].wait_for(1)
+        time.sleep(chance.random() * 0.15)
+    else:
+        time.sleep(chance.random() * 0.05)
+    writers[0].kill()
+    if beside:
+        before = len(writers[1].lines("ack"))
+        writers[1].wait_for(before + 3)  # the dead one left no lock behind
+        assert len(writers[1].lines("ack")) > before
+        writers[1].kill()
+    before = len(record.said)
+    record.note(writers)
+    acknowledged = len(record.said) - before
+    with open_ledger(record.url) as opened:
+        opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
+    record.check()
+    return acknowledged
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("turns", [2, pytest.param(25, marks=pytest.mark.slow)])
-def test_a_killed_writer_loses_nothing_that_it_acknowledged(path, url, turns):
-    """kill -9 at random moments under load: stored, gapless, the root right; and the next process goes on."""
-    chance = random.Random(4)
-    said: dict[int, tuple[str, str]] = {}
-    for _ in range(turns):
-        process = start(url, "0", "8", "acme")
-        first = process.stdout.readline()
-        time.sleep(chance.random() * 0.5)
-        process.send_signal(signal.SIGKILL)
-        output, _ = process.communicate()
-        said |= acknowledged(first + output)
-        report = verify(url)
-        assert report.ok, report.problems
-        found = stored(path)
-        assert sorted(found) == list(range(report.size))
-        assert {index: found[index] for index in said} == said
-        assert merkle.tree_root([bytes.fromhex(found[index][1]) for index in range(report.size)]).hex() == report.root
-    assert len(said) >= turns
+@pytest.mark.parametrize(
+    ("writers", "seconds"), [(4, 3), pytest.param(16, 60, marks=pytest.mark.slow, id="many writers for long")]
+)
+def test_processes_that_write_side_by_side(url, nursery, record_property, writers, seconds):
+    """Started together on no ledger at all: one begins, indices are gapless, each is acknowledged once and stored."""
+    record = Record(url)
+    children = [nursery.start("write", url, seconds=seconds, callers=16) for _ in range(writers)]
+    for child in children:
+        child.wait()
+    assert [child.ended for child in children] == ["ended"] * writers, [child.lines()[-1] for child in children]
+    record.note(children)
+    report = record.check()
+    assert report.size == len(record.said) + 2  # the two that no receipt tells of
+    record_property("appends_a_second", len(record.said) / seconds)
+    print(f"{writers} writers: {len(record.said) / seconds:.0f} appends/s")
 
 
-def test_two_processes_write_one_ledger(path, url):
-    """Started together on no file at all: one ledger begins, indices are gapless and each acknowledged once."""
-    writers = [start(url, "60", "6", f"tenant-{number}") for number in range(2)]
-    said: dict[int, tuple[str, str]] = {}
-    for writer in writers:
-        output, errors = writer.communicate(timeout=100)
-        assert writer.returncode == 0, errors
-        answers = acknowledged(output)
-        assert len(answers) == 60
-        assert answers.keys().isdisjoint(said)
-        said |= answers
-    report = verify(url)
-    assert report.ok, report.problems
-    assert report.size == 122
-    found = stored(path)
-    assert {index: found[index] for index in said} == said
+def test_searching_the_file_leaves_the_locks_alone(ledger, path, url, nursery):
+    """To close any descriptor of a file cancels all locks of its process, and another would remove the log that is written."""
+    receipt = ledger.append_sync(decision(subject="person-7"))
+    assert not remains(path, [b"what is not there"])
+    assert erase(ledger, "person-7", actor="ann", reason="asked for").trouble == ""
+    record = Record(url, {receipt.index: (str(receipt.decision), receipt.leaf_hash.hex())})
+    for _ in range(2):
+        child = nursery.start("write", url, count=3, callers=1)
+        child.wait()
+        assert child.ended == "ended"
+        record.note([child])
+        mine = ledger.append_sync(decision())
+        assert mine.index not in record.said
+        record.said[mine.index] = (str(mine.decision), mine.leaf_hash.hex())
+    record.check(3)
+    assert ledger.append_sync(decision()).index == len(record.said) + 3
+
+
+def test_a_program_that_cancels_the_locks_stops_the_writer(path, url, nursery):
+    """Other code in this process copies the file: nothing is acknowledged into a log that is no longer the database's."""
+    ledger = open_ledger(url)  # never closed: its log would be written over what the child committed
+    ledger.activate_sync("enterprise", 4, REVISION, DOCUMENT)
+    ledger.append_sync(decision())
+    path.read_bytes()
+    child = nursery.start("write", url, count=3, callers=1)
+    child.wait()
+    assert child.ended == "ended"
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="replaced while the ledger was open") as caught:
+            ledger.append_sync(decision())
+        assert "Restart this process" in caught.value.advice
+    assert not ledger.health().ok
+    ledger.close()
+    shutil.copy(path, path.with_name("copy.db"))
+    shutil.copy(default_key_file(path), default_key_file(path.with_name("copy.db")))
+    record = Record(f"sqlite:///{path.with_name('copy.db')}")
+    record.note([child])
+    assert record.check().size == 7
 
 
 def test_a_removed_folder_fails_the_next_append(tmp_path):

@@ -1,0 +1,146 @@
+"""A ledger of 200 entries that has every kind of entry, every kind of row, gaps that are explained, and signed checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from uuid import UUID
+
+from ledger_examples import DOCUMENT, REVISION, decision, picture, verdict
+
+from audit import review_steps as steps
+from audit.access import record_access
+from audit.anchor import FileAnchor
+from audit.erasure import erase
+from audit.export.run import Order, export
+from audit.holds import lift_hold, set_hold
+from audit.keys import default_key_file
+from audit.ledger import SqlLedger, open_ledger
+from audit.log_key import need_log_key
+from audit.notary import Notary
+from audit.retention import prune
+from audit.rotation import rotate_key
+from guard.note import PublicKey
+from guard.types import Action, BankChange, Reviewed, Rollout, Shadow, Step, Verdict
+
+SIZE = 200
+NOW = datetime(2026, 11, 27, tzinfo=UTC) + timedelta(days=1500)
+OLD = NOW - timedelta(days=1000)
+SECOND = DOCUMENT.replace("threat", "threats")
+SECOND_REVISION = sha256(SECOND.encode()).hexdigest()
+DIGESTS = [f"{number:064x}" for number in range(4)]
+_ACTIONS = list(Action)
+
+
+@dataclass
+class Made:
+    """It, and what belongs to it."""
+
+    path: Path
+    anchor: FileAnchor
+    key: PublicKey
+    half: Path
+    """A copy of the database as it was at half its size."""
+
+    @property
+    def url(self) -> str:
+        """Of the ledger."""
+        return f"sqlite:///{self.path}"
+
+
+def make(folder: Path) -> Made:
+    """Write it."""
+    path = folder / "ledger.db"
+    anchor = FileAnchor(folder / "anchor.txt")
+    with open_ledger(f"sqlite:///{path}") as opened:
+        key = need_log_key(path, opened.identity)
+        notary = Notary(opened.reader, path, key, (anchor,))
+        _policies(opened)
+        _decisions(opened, 60, old=True)
+        notary.sign()
+        _persons(opened)
+        half = folder / "half.db"
+        opened.close()
+        half.write_bytes(path.read_bytes())
+        default_key_file(half).write_bytes(default_key_file(path).read_bytes())
+    with open_ledger(f"sqlite:///{path}") as opened:
+        _forgetting(opened, folder)
+        rotate_key(opened, actor="ann", reason="once a year")
+        _decisions(opened, SIZE - opened.size - 1, old=False)
+        notary = Notary(opened.reader, path, key, (anchor,))
+        notary.sign()
+        opened.append_sync(decision(number=999, subject="subject-0"))
+        assert opened.size == SIZE
+    return Made(path, anchor, key.public, half)
+
+
+def _policies(ledger: SqlLedger) -> None:
+    ledger.activate_sync("enterprise", 4, REVISION, DOCUMENT)
+    ledger.activate_sync("enterprise", 5, SECOND_REVISION, SECOND)
+    step = Rollout("enterprise", 4, REVISION, Step.ACTIVATE, "ann", "The first.", OLD)
+    ledger.roll_out_sync(step)
+    more = Rollout("enterprise", 5, SECOND_REVISION, Step.SHADOW, "ann", "Looser.", OLD, previous=REVISION)
+    ledger.roll_out_sync(more)
+    ledger.roll_out_sync(replace(more, step=Step.CANARY, share=10, by="tenants"))
+    ledger.roll_out_sync(replace(more, step=Step.STOP))
+    for before, after in pairwise(DIGESTS):
+        ledger.register_sync(BankChange("mine", "protected", before, after, 2, 1, ("a", "b"), "ann", "works.csv", OLD))
+
+
+def _decisions(ledger: SqlLedger, count: int, *, old: bool) -> None:
+    for number in range(count):
+        more = {"number": number, "subject": f"subject-{number % 7}", "tenant": ("acme", "beta")[number % 2]}
+        when = OLD if old and number < 20 else NOW - timedelta(days=2)
+        if number % 6 == 5:
+            made = picture(number, subject=more["subject"], time=when)
+        else:
+            made = decision(_ACTIONS[number % len(_ACTIONS)], time=when, **more)
+        if number % 9 == 4:
+            shadow = replace(verdict(Action.BLOCK), revision=SECOND_REVISION, version=5)
+            made = replace(made, shadows=(Shadow(shadow, made.results),))
+        ledger.append_sync(made)
+    refused = Verdict(Action.BLOCK, (), "no policy covers this generator", "", 0, "")
+    if not old:
+        return
+    ledger.append_sync(replace(decision(number=7000), verdict=refused, released=None, results=(), marks=()))
+
+
+def _persons(ledger: SqlLedger) -> None:
+    held = [decision(Action.REVIEW, number=number, subject=f"subject-{number % 7}") for number in range(8)]
+    for one in held:
+        ledger.append_sync(one)
+    ids = [str(one.id) for one in held]
+    for number, one in enumerate(ids[:6]):
+        steps.claim(ledger, one, "bob")
+        outcome = "release" if number < 3 else "withhold"
+        taken = steps.decide(ledger, one, "bob", outcome, "quality" if number < 3 else "policy_correct", "because")
+        if number == 0:
+            whose = Reviewed(UUID(one), held[0].time, ("card-number",), "bob", "quality", taken.index)
+            ledger.append_sync(decision(Action.REDACT, number=500, reviewed=whose, parent=UUID(one)))
+    steps.claim(ledger, ids[6], "cas")
+    steps.release_claim(ledger, ids[6], "cas")
+    steps.appeal(ledger, ids[3], "key-1", "it was a joke")
+    steps.claim(ledger, ids[3], "cas")
+    steps.decide(ledger, ids[3], "cas", "withhold", "legal", "an order")
+    steps.overrule(ledger, ids[4], "dee", "release", "it is fine")
+    steps.undo(ledger, ids[5], "bob", "too quick")
+    plain = [decision(Action.ALLOW, number=600 + number) for number in range(3)]
+    for one in plain:
+        ledger.append_sync(one)
+    steps.feedback(ledger, str(plain[0].id), "desk", "missed_harm", "look at this")
+    steps.sample(ledger, str(plain[1].id), "system", persons=2)
+    record_access(ledger, "eve", "case 12", about=str(plain[2].id), parts=("original",), tenant="acme", subject="subject-9")
+    record_access(ledger, "eve", "an emergency", query="action:block", count=3, break_glass=True)
+
+
+def _forgetting(ledger: SqlLedger, folder: Path) -> None:
+    hold = set_hold(ledger, "request:req-2", actor="eve", reason="case 12")
+    other = set_hold(ledger, "tenant:nobody", actor="eve", reason="case 13")
+    lift_hold(ledger, other.id, actor="eve", reason="it is over")
+    erase(ledger, "subject-3", actor="ann", reason="asked for", basis="GDPR Art. 17(1)(b)")
+    dropped = prune(ledger, 365, actor="ann", now=NOW)
+    assert (dropped.bodies, dropped.held) == (19, {hold.id: 1}), dropped
+    export(Order(f"sqlite:///{ledger.path}", "csv", "action:block", "kim"), folder / "all.csv", ledger.record_sync)
