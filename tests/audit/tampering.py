@@ -52,7 +52,7 @@ class Cell:
     def flipped(self, place: int, chance: random.Random) -> bytes | int:
         """With one byte changed; where nothing was, something."""
         if self.value is None:
-            return b"x"
+            return b"x%d" % (self.idx or 0)
         if isinstance(self.value, int):
             bits = 7 if place == 7 else 8  # the sign of an index stays: SQLite knows no other place for it
             return self.value ^ (1 << (8 * place + chance.randrange(bits)))
