@@ -27,7 +27,7 @@ TURNS_A_LEDGER = 20
 
 
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("moments", [12, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("moments", [8, pytest.param(500, marks=pytest.mark.slow)])
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(new_url, nursery, moments):
     """kill -9 at random moments under load, in every other turn beside a writer that goes on."""
     chance = random.Random(4)
