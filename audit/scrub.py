@@ -50,6 +50,7 @@ def scrub_file(store: SqliteStore, secrets: Sequence[bytes] | None, wait_s: floa
         connection = held.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         try:
+            connection.execute(f"PRAGMA busy_timeout={int(wait_s * 1000)}")  # a writer's waits only to begin
             return _scrub(connection, store.file, secrets, wait_s)
         finally:
             held.close()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from ledger_examples import DOCUMENT, REVISION, decision, picture, verdict
 
@@ -15,6 +15,7 @@ from audit import review_steps as steps
 from audit.access import record_access
 from audit.anchor import FileAnchor
 from audit.erasure import erase
+from audit.events import opening_event
 from audit.export.run import Order, export
 from audit.holds import lift_hold, set_hold
 from audit.keys import default_key_file
@@ -24,7 +25,7 @@ from audit.notary import Notary
 from audit.retention import prune
 from audit.rotation import rotate_key
 from guard.note import PublicKey
-from guard.types import Action, BankChange, Reviewed, Rollout, Shadow, Step, Verdict
+from guard.types import Action, BankChange, Opening, Reviewed, Rollout, Shadow, Step, Verdict
 
 SIZE = 200
 NOW = datetime(2026, 11, 27, tzinfo=UTC) + timedelta(days=1500)
@@ -130,6 +131,8 @@ def _persons(ledger: SqlLedger) -> None:
     plain = [decision(Action.ALLOW, number=600 + number) for number in range(3)]
     for one in plain:
         ledger.append_sync(one)
+    opening = Opening(uuid5(NAMESPACE_OID, "streamed"), plain[0].id, plain[0].request, "language", 0, "enterprise", REVISION)
+    ledger.record_sync(opening_event(opening))
     steps.feedback(ledger, str(plain[0].id), "desk", "missed_harm", "look at this")
     steps.sample(ledger, str(plain[1].id), "system", persons=2)
     record_access(ledger, "eve", "case 12", about=str(plain[2].id), parts=("original",), tenant="acme", subject="subject-9")

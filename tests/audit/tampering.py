@@ -19,7 +19,7 @@ from audit.anchor import FileAnchor
 from audit.models import metadata
 from audit.verify import Report, verify
 
-TABLES = sorted(metadata.tables)
+TABLES = sorted(set(metadata.tables) - {"tile"})  # so few entries fill none: test_tile_rows.py changes those
 UNNAMED = {"head", "ledger", "schema_version", "subject_key"}
 """Tables whose rows are of no entry."""
 NAMES_ITS_ENTRY = ("entry", "fingerprint", "payload", "term")
