@@ -1,18 +1,19 @@
-"""`/v1/images/generations`: images, in the answer or at a short-lived address."""
+"""`/v1/images/generations` and `/v1/images/edits`: images, in the answer or at a short-lived address."""
 
 from __future__ import annotations
 
 import re
 import time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Form, UploadFile
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from guard.errors import ParameterError
-from guard.types import Modality, Release
+from guard.protocols import Generator
+from guard.types import Modality, Origin, Release, Request, Stage
 from serving.gate import error_response, refusal_response
 from serving.openai import downloads
 from serving.openai.answers import FILTERED, is_output
@@ -23,6 +24,7 @@ from serving.wiring import Wired
 router = APIRouter()
 router.include_router(downloads.router)
 
+_TYPES = frozenset({"image/png", "image/jpeg", "image/webp"})
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 
 
@@ -47,22 +49,69 @@ class ImageRequest(Asking):
         return given | {"width": int(size[1]), "height": int(size[2])}
 
 
+class EditRequest(ImageRequest):
+    """An image that another one is made from, as a form."""
+
+    image: UploadFile
+    strength: float | None = Field(None, ge=0, le=1, description="Ours: how far it may go from the picture it begins with.")
+    mask: UploadFile | None = Field(None, description="Only nothing: masks are not offered by this version.")
+
+    @field_validator("mask")
+    @classmethod
+    def _no_mask(cls, mask: UploadFile | None) -> UploadFile | None:
+        if mask is not None:
+            raise ValueError("masks are not offered by this version; leave `mask` out")
+        return mask
+
+
 @router.post("/images/generations", response_model=None)
 async def images(body: ImageRequest, http: HttpRequest) -> JSONResponse:
     """Generate images. A withheld image has neither `b64_json` nor `url`, and `finish_reason: content_filter`."""
     generator = generator_of(http, body.model, Modality.IMAGE)
     if isinstance(generator, JSONResponse):
         return generator
+    return await _made(body, http, generator, body.request(http), body.parameters())
+
+
+@router.post("/images/edits", response_model=None)
+async def edits(body: Annotated[EditRequest, Form(media_type="multipart/form-data")], http: HttpRequest) -> JSONResponse:
+    """Make images from a picture, where the generator can. The picture is judged as a prompt is, before anything is made."""
+    generator = generator_of(http, body.model, Modality.IMAGE)
+    if isinstance(generator, JSONResponse):
+        return generator
     wired: Wired = http.app.state.wired
-    request, asked = body.request(http), body.parameters()
+    request = body.request(http)
+    given = await wired.guard.check(
+        await body.image.read(),
+        request=request,
+        stage=Stage.PROMPT,
+        origin=Origin(generator.name),
+        media_type=body.image.content_type if body.image.content_type in _TYPES else "",
+    )
+    if given.refused:
+        return refusal_response(given)
+    if given.content is None:
+        return _answer(http, [given], request, as_url=False)
+    asked = body.parameters() | {"image": given} | ({} if body.strength is None else {"strength": body.strength})
+    return await _made(body, http, generator, request, asked)
+
+
+async def _made(
+    body: ImageRequest, http: HttpRequest, generator: Generator, request: Request, asked: dict[str, Any]
+) -> JSONResponse:
+    wired: Wired = http.app.state.wired
     releases = [one async for _, one in wired.guard.release_many(generator, [body.prompt], request=request, **asked)]
     if not releases:
         return error_response(502, f"generator {generator.name!r} made nothing", "generation_failed")
     if releases[0].refused:
         return refusal_response(releases[0])
+    return _answer(http, releases, request, as_url=body.response_format == "url")
+
+
+def _answer(http: HttpRequest, releases: list[Release], request: Request, *, as_url: bool) -> JSONResponse:
     answer = {
         "created": int(time.time()),
-        "data": [_image(http, one, request.language, as_url=body.response_format == "url") for one in releases],
+        "data": [_image(http, one, request.language, as_url=as_url) for one in releases],
         "genguard": [evidence(one) for one in releases],
     }
     return JSONResponse(answer, headers=evidence_headers(releases[0]))

@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -285,6 +286,22 @@ def test_an_image_can_be_fetched_for_a_while_by_whoever_has_its_address(here):
         assert httpx.get(url.copy_merge_params(changed)).status_code == 403
     other = httpx.URL(answer.data[1].url)
     assert httpx.get(url.copy_with(path=other.path)).status_code == 403
+
+
+def test_an_image_is_made_from_a_picture_that_was_judged(here):
+    """A protected work as the picture to begin with is blocked before anything is made; what is no image is refused."""
+    answer = here.client.images.edit(model="painter", image=("a.png", PNG, "image/png"), prompt="Brighter", n=2)
+    assert [base64.b64decode(one.b64_json) for one in answer.data] == [PNG, PNG]
+    prompts = here.rows("stage:prompt modality:image generator:painter")
+    assert len(prompts) == 1
+    work = next((Path(__file__).parents[2] / "training" / "diffusion" / "works").glob("*.png")).read_bytes()
+    blocked = here.client.images.edit(model="painter", image=("w.png", work, "image/png"), prompt="Brighter")
+    assert blocked.data[0].b64_json is None
+    assert blocked.genguard[0]["action"] == "block"
+    with pytest.raises(openai.BadRequestError):
+        here.client.images.edit(model="painter", image=("t.png", b"no image", "image/png"), prompt="Brighter")
+    with pytest.raises(openai.UnprocessableEntityError, match="mask"):
+        here.client.images.edit(model="painter", image=("a.png", PNG), mask=("m.png", PNG), prompt="Brighter")
 
 
 def test_an_address_expires_and_follows_erasure(here, monkeypatch):
