@@ -40,7 +40,7 @@ from guard.streaming.engine import House, Stream, ended_by, whole
 from guard.streaming.events import Ended, Event
 from guard.streaming.plan import Plan, plan_of
 from guard.streaming.window import Window
-from guard.sync import run_sync
+from guard.twins import SyncTwins
 from guard.types import (
     CALLER,
     Action,
@@ -70,7 +70,7 @@ FINGERPRINT_DEADLINE_S = 30.0
 _log = logging.getLogger(__name__)
 
 
-class Guard:
+class Guard(SyncTwins):
     """Wraps generators so that nothing leaves unjudged or unrecorded.
 
     `guard.release(generator, prompt)` for one output, `release_many` for several prompts or outputs, `check` for content that
@@ -175,10 +175,6 @@ class Guard:
         kept = [one.marker for seat in (*self._bench.seats.values(), *bench.seats.values()) for one in seat.marks]
         self._ready = [one for one in self._ready if any(one is marker for marker in kept)]
         self._redaction_key, self.operator, self._bench = key, whose, bench
-
-    def adopt_sync(self, *policies: Policy | Deployment, **given: Any) -> None:
-        """`adopt` for code without an event loop."""
-        run_sync(self.adopt(*policies, **given))
 
     async def prepare(self, *policies: Policy, operator: Operator | None = None) -> tuple[Seat, ...]:
         """Build, record and load policies without judging with them yet, and raise as `adopt` does.
@@ -363,34 +359,6 @@ class Guard:
         if function is None:
             return partial(self.guarded, **options)
         return decorate(self, function, **options)
-
-    def release_sync(
-        self, generator: Generator, prompt: str | Content, *, request: Request | None = None, **parameters: Any
-    ) -> Release:
-        """`release` for code without an event loop."""
-        return run_sync(self.release(generator, prompt, request=request, **parameters))
-
-    def release_many_sync(
-        self, generator: Generator, prompts: Sequence[str | Content], *, request: Request | None = None, **parameters: Any
-    ) -> list[tuple[int, Release]]:
-        """`release_many` for code without an event loop: all releases at once."""
-
-        async def collect() -> list[tuple[int, Release]]:
-            return [pair async for pair in self.release_many(generator, prompts, request=request, **parameters)]
-
-        return run_sync(collect())
-
-    def check_sync(
-        self,
-        content: str | bytes | Content,
-        *,
-        request: Request | None = None,
-        stage: Stage = Stage.OUTPUT,
-        origin: Origin = CALLER,
-        media_type: str = "",
-    ) -> Release:
-        """`check` for code without an event loop."""
-        return run_sync(self.check(content, request=request, stage=stage, origin=origin, media_type=media_type))
 
     # --- one step each ---------------------------------------------------------------------------------------------
 

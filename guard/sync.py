@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -34,3 +35,45 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     except BaseException:
         future.cancel()
         raise
+
+
+def iterate(make: Callable[[], AsyncGenerator[T]]) -> Iterator[T]:
+    """Items of an asynchronous generator, each made when the one before was taken; its errors are raised here.
+
+    The generator is closed when this one is, or has ended.
+    """
+    ready: asyncio.Queue[T] = asyncio.Queue(1)
+
+    async def fill() -> None:
+        async with aclosing(make()) as items:
+            async for item in items:
+                await ready.put(item)
+                await ready.join()
+
+    async def start() -> asyncio.Task[None]:
+        return asyncio.create_task(fill())
+
+    async def take() -> list[T]:
+        getting = asyncio.create_task(ready.get())
+        await asyncio.wait([getting, task], return_when=asyncio.FIRST_COMPLETED)
+        if getting.done():
+            return [getting.result()]
+        getting.cancel()
+        await asyncio.wait([getting])
+        task.result()
+        return []
+
+    async def taken() -> None:
+        ready.task_done()
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.wait([task])
+
+    task = run_sync(start())
+    try:
+        while found := run_sync(take()):
+            yield found[0]
+            run_sync(taken())
+    finally:
+        run_sync(stop())

@@ -234,10 +234,20 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
         ("request", request.id + (f", conversation {request.conversation}" if request.conversation else "")),
         *[(name, value) for name in ("purpose", "consent") if (value := getattr(request, name))],
         *_before(decision),
+        *_streamed(decision),
         ("action", verdict.action.value),
         ("why", verdict.explanation),
         ("policy", f"{verdict.policy} version {verdict.version}, revision {verdict.revision}"),
     ]
+
+
+def _streamed(decision: Decision) -> list[tuple[str, str]]:
+    """How it left, where it left piece by piece."""
+    one = decision.stream
+    if one is None:
+        return []
+    told = f"{one.mode.value}, {one.ending.value}: {one.judged} characters judged in {one.steps} steps, {one.sent} sent"
+    return [("stream", told)]
 
 
 def _before(decision: Decision) -> list[tuple[str, str]]:

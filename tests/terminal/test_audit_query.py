@@ -96,3 +96,16 @@ def test_a_recorded_policy_comes_back_byte_for_byte(genguard, decided, tmp_path)
     assert genguard("audit", "policy", revision[:12], "--out", "was.json").code == 0
     assert sha256((tmp_path / "was.json").read_bytes()).hexdigest() == revision
     assert genguard("audit", "policy", "ffff").code == 64
+
+
+def test_a_streamed_decision_says_how_it_left(genguard, tmp_path):
+    """Mode, ending, and how much was judged and sent."""
+    from audit.ledger import open_ledger
+    from generators.echo import echo
+    from guard import Guard
+    from policies import load
+
+    with open_ledger(f"sqlite:///{tmp_path / 'genguard.db'}") as ledger:
+        list(Guard(load(str(tmp_path / "desk.yaml")), ledger).stream_sync(echo(), "Good morning."))
+    shown = genguard("audit", "show", genguard("audit", "query", "stage:output", "--json").out.split('"decision": "')[1][:36])
+    assert "complete: 13 characters judged" in shown.out
