@@ -195,6 +195,7 @@ def test_a_ledger_of_before_has_none_and_gains_them(made, copied, verify):
     """As a version made it that knew no fingerprints; what is released from now on is found."""
     with closing(sqlite3.connect(copied.path, isolation_level=None)) as connection:
         connection.execute("DROP TABLE fingerprint")
+        connection.execute("DROP TABLE schema_version")
     found = verify(changed("chapel"), ledger=copied.url)
     assert (found.code, found.near["says"]) == (1, "No released image has a fingerprint.")
     guard, ledger = open_guard([str(made.folder / "bare.yaml")], copied.url)
