@@ -35,17 +35,10 @@ class Forward(Protocol):
         """Forget all rows but these."""
 
 
-class Causal:
-    """A decoder alone: GPT-2, Llama, Qwen and their kin."""
+class _OfModel:
+    """What both kinds tell of their model."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
-        """`prompts`: token ids, none empty."""
-        # Padding stands on the left, so that the last column is each row's newest token.
-        self._model, self.seen = model, prompts
-        self._ids, self._mask = padded(prompts, model.device, left=True)
-        self._takes = OPTIONAL & inspect.signature(model.forward).parameters.keys()
-        self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
-        self._cache: Any = None
+    _model: Any
 
     @property
     def device(self) -> torch.device:
@@ -57,6 +50,19 @@ class Causal:
     def vocabulary(self) -> int:
         """Rows of the model's embedding."""
         return int(self._model.config.get_text_config().vocab_size)
+
+
+class Causal(_OfModel):
+    """A decoder alone: GPT-2, Llama, Qwen and their kin."""
+
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
+        """`prompts`: token ids, none empty."""
+        # Padding stands on the left, so that the last column is each row's newest token.
+        self._model, self.seen = model, prompts
+        self._ids, self._mask = padded(prompts, model.device, left=True)
+        self._takes = OPTIONAL & inspect.signature(model.forward).parameters.keys()
+        self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
+        self._cache: Any = None
 
     def __call__(self, chosen: torch.Tensor | None, /) -> torch.Tensor:
         """Read the prompts the first time, one token a row afterwards."""
@@ -84,7 +90,7 @@ class Causal:
         self._mask, self._positions = self._mask[rows], self._positions[rows]
 
 
-class EncoderDecoder:
+class EncoderDecoder(_OfModel):
     """An encoder that reads the prompt once, and a decoder that writes: T5, BART and their kin."""
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], start: Sequence[int]) -> None:
@@ -98,17 +104,6 @@ class EncoderDecoder:
         with torch.inference_mode():
             self._encoded = model.get_encoder()(input_ids=ids, attention_mask=self._mask, return_dict=True)
         self._cache: Any = None
-
-    @property
-    def device(self) -> torch.device:
-        """The model's."""
-        found: torch.device = self._model.device
-        return found
-
-    @property
-    def vocabulary(self) -> int:
-        """Rows of the model's embedding."""
-        return int(self._model.config.get_text_config().vocab_size)
 
     def __call__(self, chosen: torch.Tensor | None, /) -> torch.Tensor:
         """Write the start the first time, one token a row afterwards."""
