@@ -6,7 +6,8 @@ One table: unguarded, streamed (`window`) and buffered, over the same answers ma
 a service desk, composed from sentences of this file with a seed, every fourth with an address or a number to cut; tokens are
 words with the space before them. The delay is how much of what was made has not left whenever a token comes, in sentences (of
 the answer's mean length). Work a token is the processor's time of this process beyond what the unguarded stream takes: all
-threads, without the waiting for the model.
+threads, without the waiting for the model. Threads of BLAS that wait for work count as well: set OMP_NUM_THREADS=1 for the
+work that is really done.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Paced:
         """Nothing to load."""
 
     def __call__(self, _prompts: Sequence[Content], _parameters: Mapping[str, Any], /) -> Any:
-        raise NotImplementedError("it is only asked for pieces")
+        raise TypeError("it makes pieces alone, expected a call of `stream`")
 
     async def stream(
         self, prompts: Sequence[Content], _parameters: Mapping[str, Any], _marks: Any = (), /
