@@ -35,6 +35,7 @@ from audit.findable import findable
 from audit.keyring import Keyring
 from audit.line import Line
 from audit.models import BANK_DIGEST, tables
+from audit.moments import add_moments
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.tile_rows import add_tiles
 from audit.transaction import Draft, decision_draft, draft_of, insert_entries, open_database, read_head, swap_head
@@ -387,6 +388,7 @@ class SqlLedger:
                 leaves = [draft.leaf for draft in accepted]
                 insert_entries(connection, accepted, size)
                 add_tiles(connection, peaks, size, leaves)
+                add_moments(connection, size, len(accepted))
                 peaks, new_size = merkle.extend(peaks, size, leaves)
                 failpoint("append: before the head")
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))

@@ -190,6 +190,14 @@ class TileHash(Base, table=True):
     hash: bytes = Field(sa_type=LargeBinary)
 
 
+class Moment(Base, table=True):
+    """The earliest and the latest time of a full span of entries (`audit.moments`); `idx` counts spans."""
+
+    idx: int = Field(sa_column=_idx())
+    earliest: str = Field(sa_type=_TEXT)
+    latest: str = Field(sa_type=_TEXT)
+
+
 class SchemaVersion(Base, table=True):
     """One row: which of the migrations made the tables what they are (`audit.migrate`)."""
 
@@ -198,7 +206,7 @@ class SchemaVersion(Base, table=True):
     version_num: str = Field(sa_type=_TEXT, primary_key=True)
 
 
-LATER = frozenset({"fingerprint", "tile", "schema_version"})
+LATER = frozenset({"fingerprint", "moment", "tile", "schema_version"})
 """Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.migrate`), readers do without."""
 
 
@@ -235,6 +243,8 @@ FORBIDDEN = (
     ("fingerprint", "UPDATE"),
     ("tile", "UPDATE"),
     ("tile", "DELETE"),
+    ("moment", "UPDATE"),
+    ("moment", "DELETE"),
 )
 """What triggers refuse, by table and statement."""
 

@@ -21,6 +21,7 @@ from audit.gaps import PRUNED
 from audit.holds import active_holds, holding
 from audit.ledger import Effect, SqlLedger
 from audit.models import ENTRY_COLUMNS, FINGERPRINT, tables
+from audit.moments import renew_moments
 from audit.query import reading
 from audit.scrub import scrub
 from audit.stores import store_of
@@ -32,7 +33,7 @@ RUN = 20_000
 """Entries of one transaction."""
 _TRIES = 20
 _ENTRY, _TERM, _HEAD, _, _PAYLOAD, _KEY = tables()
-_IN_THE_WAY = ("entry_no_update", "term_no_delete")
+_IN_THE_WAY = ("entry_no_update", "term_no_delete", "moment_no_update")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,7 @@ def _dropping(run: _Run, start: int, stop: int) -> Effect:
             failpoint("prune: unlocked")
             for statement in statements:
                 connection.execute(statement, rows)
+            renew_moments(connection, start, stop)
         if run.secrets:
             connection.execute(delete(_KEY).where(_KEY.c.wrapped == one), [{"one": secret} for secret in run.secrets])
         failpoint("prune: content dropped")

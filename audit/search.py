@@ -8,15 +8,17 @@ stopped, and goes on from there when it is asked to.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, Connection, func, inspect, select
+from sqlalchemy import ColumnElement, Connection, inspect, select
 
 from audit.body import DECISION
 from audit.conditions import Window, condition, ends, known_values, within
 from audit.grammar import ANY, TERMS, Filter, about
 from audit.models import tables
+from audit.moments import windows
 from audit.reasons import says, split
 
 PATIENCE_S = 2.0
@@ -27,8 +29,6 @@ _FIRST, _SMALLEST, _LARGEST = 8192, 256, 1 << 18
 _QUICK_S, _SLOW_S = 0.05, 0.2
 _BATCH = 2000
 """Bodies that are in memory at once."""
-_COUNTED = 3_000_000
-"""Rows of the index on times that are counted at most to begin a search at the right place."""
 _TENANTS = 200
 _FEW = 1000
 _PROBED = frozenset({"id", "request", "subject", "parent", "kind", "tenant", "generator", "policy", "actor", "version"})
@@ -59,6 +59,8 @@ class Search:
     _words: tuple[Filter, ...] = ()
     _few: list[int] | None = None
     """All indices that come into question, when they are few."""
+    _spans: list[Window] | None = None
+    """Where entries of the times asked for can be, in order; None for anywhere."""
     _started: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -82,7 +84,7 @@ class Search:
         upwards = after is not None and before is None
         few = _few(connection, plain)
         found = cls(connection, plain, low, max(low, high), upwards, patience, size, _words=words, _few=few)
-        found._jump()
+        found._spans = windows(connection, plain, size) if few is None else None
         found.place = found.low if upwards else found.high
         return found
 
@@ -121,13 +123,15 @@ class Search:
         span = max(1, self.size) if self._few is not None else _BATCH if self._words else _FIRST
         while self.low < self.place if not self.upwards else self.place < self.high:
             begun = time.monotonic()
+            end = self._skip()
             if self.upwards:
-                window = (self.place, min(self.high, self.place + span))
+                window = (self.place, min(end, self.place + span))
                 self.place = window[1]
             else:
-                window = (max(self.low, self.place - span), self.place)
+                window = (max(end, self.place - span), self.place)
                 self.place = window[0]
-            yield window
+            if window[0] < window[1]:
+                yield window
             if self.place == (self.high if self.upwards else self.low):
                 return
             now = time.monotonic()
@@ -170,44 +174,19 @@ class Search:
             found = found & condition(one, window)
         return found
 
-    def _jump(self) -> None:
-        """Leave out indices at both ends that no time asked for can be at.
-
-        Entries are in the order of their commits, their times nearly so; nothing may be missed because of that. So either the
-        entries of those times are looked at, in the index, for the first and last of them, or those before and behind are
-        counted: when they are exactly the first and the last ones of the log, then nothing sought is among them.
-        """
-        start, end = _times(self.wanted)
-        if self._few is not None or (not start and not end):
-            return
-        first = self._seek(start) if start else 0
-        last = self._seek(end) if end else self.size
-        inside, outside = max(0, last - first), max(0, self.size - max(last, first)) + first
-        if outside < _FIRST or first > self.high or last < self.low or (self.low >= first and self.high <= last):
-            return
-        moment = _ENTRY.c.time
-        if inside <= outside and inside <= _COUNTED:
-            held = [*([moment >= start] if start else []), *([moment < end] if end else [])]
-            # The least index as an expression: else PostgreSQL walks the entries in their order until one is of that time.
-            place = _ENTRY.c.idx + 0
-            low, high = self.connection.execute(select(func.min(place), func.max(place)).where(*held)).one()
-            low, high = (self.low, self.low - 1) if low is None else (low, high)
-            self.low, self.high = max(self.low, low), min(self.high, high + 1)
-        elif outside <= _COUNTED:
-            count = func.count()
-            if start:
-                number, top = self.connection.execute(select(count, func.max(_ENTRY.c.idx)).where(moment < start)).one()
-                self.low = max(self.low, number if top == number - 1 else 0)
-            if end:
-                number, bottom = self.connection.execute(select(count, func.min(_ENTRY.c.idx)).where(moment >= end)).one()
-                self.high = min(self.high, bottom if bottom == self.size - number else self.size)
-        self.high = max(self.low, self.high)
-
-    def _seek(self, moment: str) -> int:
-        """About where a time is in the log."""
-        statement = select(_ENTRY.c.idx).where(_ENTRY.c.time >= moment).order_by(_ENTRY.c.time).limit(1)
-        found: int | None = self.connection.execute(statement).scalar_one_or_none()
-        return self.size if found is None else found
+    def _skip(self) -> int:
+        """Move `place` past entries that no time asked for can be at; return how far one may go from there."""
+        if self._spans is None:
+            return self.high if self.upwards else self.low
+        if self.upwards:
+            number = bisect_right(self._spans, self.place, key=lambda span: span[1])
+            start, stop = self._spans[number] if number < len(self._spans) else (self.high, self.high)
+            self.place = min(self.high, max(self.place, start))
+            return min(self.high, stop)
+        number = bisect_left(self._spans, self.place, key=lambda span: span[0]) - 1
+        start, stop = self._spans[number] if number >= 0 else (self.low, self.low)
+        self.place = max(self.low, min(self.place, stop))
+        return max(self.low, start)
 
 
 def _few(connection: Connection, wanted: Sequence[Filter]) -> list[int] | None:
@@ -253,18 +232,3 @@ def _narrowed(wanted: Sequence[Filter], low: int, high: int) -> Window:
             low = max(low, min(int(first or 0) for first, _ in pairs))
             high = min(high, max(int(last) + 1 if last else high for _, last in pairs))
     return low, high
-
-
-def _times(wanted: Sequence[Filter]) -> tuple[str, str]:
-    """The times that all entries sought lie between; empty where open."""
-    starts, stops = [""], []
-    for one in wanted:
-        if one.key == "since":
-            starts.append(one.values[0])
-        elif one.key == "until":
-            stops.append(one.values[0])
-        elif one.key == "created" and not one.excluded:
-            pairs = [ends("created", value) for value in one.values]
-            starts.append(min(first for first, _ in pairs))
-            stops += [max(last for _, last in pairs)] if all(last for _, last in pairs) else []
-    return max(starts), min(stops, default="")

@@ -36,10 +36,11 @@ from audit.vault import Vault
 from audit.verifier.course import Course
 from audit.verifier.fingerprints import Fits
 from audit.verifier.heads import Heads, read_heads
+from audit.verifier.moments import MomentChecker
 from audit.verifier.pool import Pool, processors
 from audit.verifier.report import EXPLAINED, OK, ROLLED_BACK, TAMPERED, UNSIGNED, Findings, Problem, Report
 from audit.verifier.source import Source, SourceError, open_source, state
-from audit.verifier.stretch import Known, Stretch, StretchChecker, fits_of
+from audit.verifier.stretch import CHUNK, Known, Stretch, StretchChecker, fits_of
 from audit.verifier.structure import compare_schema
 from audit.verifier.tiles import TileChecker
 from audit.verifier.wire import Answer, Begin, Check, Checked, Integrity, Learn, Lines, Unreadable, tellable
@@ -115,6 +116,8 @@ class _Run:
     gaps: Gaps | None = None
     tiles: TileChecker | None = None
     """None for a ledger of before, which gains their table when it is opened for writing."""
+    moments: MomentChecker | None = None
+    """Likewise."""
     processes: int = 1
 
     def report(self, seconds: float) -> Report:
@@ -153,6 +156,8 @@ class _Run:
         fingerprints = tables is None or "fingerprint" in tables
         if tables is None or "tile" in tables:
             self.tiles = TileChecker(source, self.found.problem, self.found.tally)
+        if tables is None or "moment" in tables:
+            self.moments = MomentChecker(source, self.found.problem, self.found.tally)
         last = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry")[0][0])
         size = head[0] if head is not None else (last + 1 if isinstance(last, int) else 0)
         known = Known(ledger, explaining, self.master, fingerprints, named(self.fits))
@@ -160,6 +165,8 @@ class _Run:
         self.attempt("extra rows", lambda: self.beyond_head(source, size, fingerprints=fingerprints))
         if self.tiles is not None:
             self.attempt("tile", self.tiles.end)
+        if self.moments is not None:
+            self.attempt("moment", self.moments.end)
         self.compare_head(head)
         end = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry WHERE idx < ?", (min(size, 2**62),))[0][0])
         self.extent = end + 1 if isinstance(end, int) else self.size
@@ -298,6 +305,8 @@ class _Run:
         self.heads.changes = course.keys
         if self.tiles is not None:
             self.tiles.take(stretch.leaves, stretch.tiles)
+        if self.moments is not None:
+            self.moments.take(stretch.times, CHUNK)
         if self.gaps is not None:
             self.gaps.add(stretch.payloads, stretch.bodies)
         signed = self.size + 1, self.size + len(stretch.leaves)

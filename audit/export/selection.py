@@ -13,6 +13,7 @@ from audit.conditions import condition
 from audit.events import KINDS
 from audit.grammar import Filter, parse
 from audit.models import tables
+from audit.moments import within_times
 
 PAGE = 500
 """Entries in memory at a time."""
@@ -54,7 +55,8 @@ class Selection:
 
     def count(self, connection: Connection) -> int:
         """How many entries it has now."""
-        found: int = connection.execute(select(func.count()).select_from(_ENTRY).where(self._matches())).scalar_one()
+        matches = self._matches(connection)
+        found: int = connection.execute(select(func.count()).select_from(_ENTRY).where(matches)).scalar_one()
         return found
 
     def leaves(self, connection: Connection) -> Iterator[tuple[int, bytes, bool]]:
@@ -72,17 +74,17 @@ class Selection:
 
     def _rows(self, connection: Connection, columns: tuple[ColumnElement[Any], ...]) -> Iterator[Any]:
         # One statement, read as it is needed: with a page each, what a filter looks up would be looked up for every page.
-        statement = select(*columns).where(self._matches()).order_by(_ENTRY.c.idx).execution_options(yield_per=PAGE)
+        statement = select(*columns).where(self._matches(connection)).order_by(_ENTRY.c.idx).execution_options(yield_per=PAGE)
         with connection.execute(statement) as found:
             yield from found.mappings()
 
-    def _matches(self) -> ColumnElement[bool]:
+    def _matches(self, connection: Connection) -> ColumnElement[bool]:
         filters = parse(self.query)
         if not self.every_kind and not any(one.key == "kind" for one in filters):
             filters = (*filters, Filter("kind", (DECISION,)))
         if self.tenant:  # filters of their own: values of one key in a query stand beside one another
             filters = (*filters, Filter("tenant", (self.tenant,)), Filter("kind", (DECISION,)))
-        match = and_(_ENTRY.c.idx > self.above, *map(condition, filters))
+        match = and_(_ENTRY.c.idx > self.above, *within_times(connection, filters), *map(condition, filters))
         if self.followed and not self.tenant:
             about = select(_ENTRY.c.decision).where(match, _ENTRY.c.decision.is_not(None))
             match = or_(match, and_(_ENTRY.c.kind.in_(tuple(KINDS)), _ENTRY.c.parent.in_(about)))

@@ -26,7 +26,7 @@ class Problem:
     """Its decision id as far as it can still be read, else empty."""
     what: str
     """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `review`, `schema`,
-    `tile`, `file`; of checkpoints `signature`, `root`, `rollback`."""
+    `tile`, `moment`, `file`; of checkpoints `signature`, `root`, `rollback`."""
     found: str
     expected: str
 
@@ -47,7 +47,7 @@ class Report:
     checked: Mapping[str, int]
     """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
     `pruned`, `bank_changes`, `rollouts`, `events`, `fingerprints`, `fingerprints_opened`, `fingerprints_compared`,
-    `tiles`, `checkpoints`."""
+    `tiles`, `moments`, `checkpoints`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int

@@ -23,6 +23,7 @@ from audit.vault import Vault
 from audit.verifier.careful import CarefulReader, by_no_policy
 from audit.verifier.course import Let, Notes, Step
 from audit.verifier.fingerprints import FingerprintChecker, Fits
+from audit.verifier.moments import Ends, ends_of
 from audit.verifier.payloads import Bodies, Expected, PayloadChecker, Released
 from audit.verifier.report import Findings
 from audit.verifier.source import Row, Source, SourceError
@@ -30,7 +31,7 @@ from audit.verifier.typed import columns, read, terms
 
 CHUNK = 256
 """Entries whose rows are in memory at once."""
-_IDX, _LEAF, _KIND, _BODY = range(4)
+_IDX, _LEAF, _KIND, _BODY, _TIME = range(5)
 _VERSION = ENTRY_COLUMNS.index("version")
 _COLUMNS = ", ".join(ENTRY_COLUMNS)
 _READ = f"SELECT {_COLUMNS} FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"  # noqa: S608 - names of our own columns
@@ -73,6 +74,8 @@ class Stretch:
     """Leaf hashes of the entries that are there."""
     tiles: list[bytes] = field(default_factory=list)
     """Roots over each tile of them, where they are whole tiles and none is missing; else empty."""
+    times: list[Ends | None] = field(default_factory=list)
+    """The earliest and the latest time of each whole chunk; None for one of which not all is there."""
     node: bytes = b""
     """Root over all of them, where they are a node of the tree; else empty."""
     payloads: dict[int, int] = field(default_factory=dict)
@@ -123,6 +126,8 @@ class StretchChecker:
         bodies, present, quick, size = Bodies(), set(range(start, stop)), 0, 0
         if len(rows) != stop - start:
             present = {row[_IDX] for row in rows}
+        if stop - start == CHUNK:
+            out.times.append(ends_of(rows, _TIME) if len(rows) == CHUNK else None)
         for row in rows:
             if self._quick(row, facts, bodies, notes):
                 out.leaves.append(row[_LEAF])

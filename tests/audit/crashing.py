@@ -20,6 +20,7 @@ from sqlalchemy import text
 from audit.keys import ENVIRONMENT
 from audit.ledger import open_ledger
 from audit.query import reading
+from audit.stores.postgres import KEY_FOLDER
 from audit.verify import Report, verify
 
 HERE = Path(__file__).parent
@@ -93,8 +94,8 @@ class Nursery:
         """A child with this order."""
         self._count += 1
         out = self.folder / f"child-{self._count}.txt"
-        key = os.environ.get(ENVIRONMENT)
-        order = {"job": job, "url": url, "out": str(out), "environment": {ENVIRONMENT: key} if key else {}, **order}
+        keys = {name: os.environ[name] for name in (ENVIRONMENT, KEY_FOLDER) if name in os.environ}
+        order = {"job": job, "url": url, "out": str(out), "environment": keys, **order}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return Child(int(self._process.stdout.readline()), out)

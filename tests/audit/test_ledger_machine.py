@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from ledger_examples import DOCUMENT, REVISION, decision
 from naive_review import Naive
+from postgres import fresh_schema
 from sqlalchemy import text
 
 from audit import failpoints, genguard_verify
@@ -39,6 +41,7 @@ from audit.retention import prune
 from audit.review_queue import case, waiting
 from audit.rotation import rotate_key
 from audit.scrub import remains
+from audit.stores.postgres import KEY_FOLDER
 from audit.verify import verify
 from guard.errors import InputError, LedgerError, RefusedError
 from guard.types import Action
@@ -419,6 +422,21 @@ def plan(examples: int, count: int) -> settings:
     )
 
 
+class PostgresMachine(Machine):
+    """The same on a server; the keys lie in a folder."""
+
+    admin: ClassVar[str]
+    """URL of a database on it."""
+
+    def make_url(self) -> str:
+        os.environ[KEY_FOLDER] = str(self.folder)
+        return fresh_schema(self.admin)
+
+    def teardown(self) -> None:
+        super().teardown()
+        del os.environ[KEY_FOLDER]
+
+
 class TestLedger(Machine.TestCase):
     """A few runs."""
 
@@ -428,6 +446,28 @@ class TestLedger(Machine.TestCase):
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 class TestLedgerLong(Machine.TestCase):
+    """Many, and long ones."""
+
+    settings = plan(100, 50)
+
+
+@pytest.fixture(scope="module")
+def server(postgres):
+    """For all runs."""
+    PostgresMachine.admin = postgres
+
+
+@pytest.mark.usefixtures("server")
+class TestLedgerOnPostgres(PostgresMachine.TestCase):
+    """A few runs."""
+
+    settings = plan(2, 15)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.usefixtures("server")
+class TestLedgerOnPostgresLong(PostgresMachine.TestCase):
     """Many, and long ones."""
 
     settings = plan(100, 50)
