@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, false, func, insert, inspect, literal_column, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, inspect, literal_column, not_, or_, select, update
 
-from audit.conditions import Window, ends, within
+from audit.conditions import Window, condition, ends, within
 from audit.grammar import Filter
 from audit.models import metadata
 
@@ -46,7 +46,7 @@ def windows(connection: Connection, wanted: Sequence[Filter], size: int) -> list
     `size`: entries in the ledger. Where there is no row, as behind the last full span, entries are never left out. None when no
     filter is about times, or the ledger of before keeps no rows.
     """
-    asked = [_may(one) for one in wanted if one.key in {"since", "until", "created"} and not one.excluded]
+    asked = [_may(one) for one in _about_times(wanted)]
     if not asked or not has_moments(connection):
         return None
     found, place = [], 0
@@ -57,13 +57,21 @@ def windows(connection: Connection, wanted: Sequence[Filter], size: int) -> list
     return [*found, (place, size)] if place < size else found
 
 
-def within_times(connection: Connection, wanted: Sequence[Filter]) -> list[ColumnElement[bool]]:
-    """From the first to the last entry that filters on times allow, as conditions that hold anyway; none when all may be."""
+def hull(connection: Connection, wanted: Sequence[Filter]) -> Window:
+    """From the first to the last entry that filters on times allow; all entries where they allow any or none is there."""
     size: int = connection.execute(select(_HEAD.c.size)).scalar_one()
     found = windows(connection, wanted, size)
     if found is None:
-        return []
-    return [within((found[0][0], found[-1][1]))] if found else [false()]
+        return 0, size
+    if found and found[-1][0] == size // SPAN * SPAN:  # behind the last full span: a look at each
+        asked = [condition(one) for one in _about_times(wanted)]
+        if connection.execute(select(_ENTRY.c.idx).where(within(found[-1]), *asked).limit(1)).first() is None:
+            found.pop()
+    return (found[0][0], found[-1][1]) if found else (0, 0)
+
+
+def _about_times(wanted: Sequence[Filter]) -> list[Filter]:
+    return [one for one in wanted if one.key in {"since", "until", "created"} and not one.excluded]
 
 
 def _may(one: Filter) -> ColumnElement[bool]:

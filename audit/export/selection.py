@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from audit.body import DECISION
-from audit.conditions import condition
+from audit.conditions import condition, within
 from audit.events import KINDS
 from audit.grammar import Filter, parse
 from audit.models import tables
-from audit.moments import within_times
+from audit.moments import hull
 
 PAGE = 500
 """Entries in memory at a time."""
@@ -84,7 +84,9 @@ class Selection:
             filters = (*filters, Filter("kind", (DECISION,)))
         if self.tenant:  # filters of their own: values of one key in a query stand beside one another
             filters = (*filters, Filter("tenant", (self.tenant,)), Filter("kind", (DECISION,)))
-        match = and_(_ENTRY.c.idx > self.above, *within_times(connection, filters), *map(condition, filters))
+        low, high = hull(connection, filters)
+        # One lower bound: of two, SQLite may walk from the smaller one.
+        match = and_(within((max(low, self.above + 1), high)), *map(condition, filters))
         if self.followed and not self.tenant:
             about = select(_ENTRY.c.decision).where(match, _ENTRY.c.decision.is_not(None))
             match = or_(match, and_(_ENTRY.c.kind.in_(tuple(KINDS)), _ENTRY.c.parent.in_(about)))
