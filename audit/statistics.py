@@ -17,10 +17,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, exists, fu
 
 from audit.body import DECISION, time_from, time_string
 from audit.canonical import loads
-from audit.conditions import condition
+from audit.conditions import condition, within
 from audit.events import APPEAL, FEEDBACK, OVERRIDE, REVIEW
 from audit.grammar import Filter, QueryError, parse
 from audit.models import tables
+from audit.moments import hull
 from audit.outcomes import RELEASE, WITHHOLD, Words
 from audit.query import reading
 from guard.types import Action
@@ -164,14 +165,16 @@ def statistics(
     if any(one.key in {"since", "until"} for one in filters):
         raise QueryError("the period is given apart from the filters", query=query)
     matches = and_(*map(condition, filters))
+    times = (Filter("since", (time_string(period.before),)), Filter("until", (time_string(period.until),)))
     with reading(source) as connection:
-        total = next(_counts(connection, period, matches, None, 1), Count("", {}, {}))
+        then = and_(within(hull(connection, times)), matches)
+        total = next(_counts(connection, period, then, None, 1), Count("", {}, {}))
         return Statistics(
             period,
             query,
             total,
-            {name: tuple(_counts(connection, period, matches, name, top)) for name in DIMENSIONS},
-            tuple(_days(connection, period, matches)),
+            {name: tuple(_counts(connection, period, then, name, top)) for name in DIMENSIONS},
+            tuple(_days(connection, period, then)),
             _persons(connection, (period.since, period.until), matches),
             _persons(connection, (period.before, period.since), matches),
             _queue(connection, min(period.until, now or datetime.now(UTC)), matches),
