@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from audit.canonical import loads
 from audit.events import AGE, ERASURE, RETENTION_PRUNE, SUBJECT, Event, event_from
+from audit.findable import findable
 from guard.errors import LedgerError
 
 PRUNED = {"kind": "pruned", "time": ""}
@@ -60,7 +61,7 @@ class Gaps:
             except (LedgerError, TypeError, KeyError, AttributeError):
                 continue
             if event.kind == ERASURE:
-                self._by_subject.setdefault(event.subject, []).append(idx)
+                self._by_subject.setdefault(findable(event.subject), []).append(idx)
             elif event.kind == RETENTION_PRUNE:
                 self._prunes.append(idx)
                 reach = min(idx, _number(event, "below"))
@@ -73,9 +74,12 @@ class Gaps:
         return bool(self._by_subject)
 
     def erased(self, idx: int, tenant: str, subject: str) -> int | None:
-        """The first erasure that covers the content of an entry of this tenant and subject."""
-        for found in self._by_subject.get(subject, ()):
-            if found > idx and self._events[found].tenant in {"", tenant}:
+        """The first erasure that covers the content of an entry of this tenant and subject.
+
+        Names that columns write alike share their keys, and so what becomes of them.
+        """
+        for found in self._by_subject.get(findable(subject), ()):
+            if found > idx and findable(self._events[found].tenant) in {"", findable(tenant)}:
                 return found
         return None
 
