@@ -1,4 +1,4 @@
-"""The terminal: `genguard demo | serve | generate | check | verify | reveal | eval | policy … | audit … | bank … | config …`.
+"""The terminal: `genguard demo | serve | generate | check | verify | reveal | eval | policy … | audit … | bank … | key …`.
 
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30
 blocked; `verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 3 gaps that are
@@ -41,6 +41,7 @@ from terminal import (
     policy_test,
 )
 from terminal.actor import Author, Reason, actor
+from terminal.api_keys import key_app
 from terminal.audit_migrate import add as add_migrations
 from terminal.audit_query import add as add_queries
 from terminal.audit_review import add as add_reviews
@@ -95,6 +96,7 @@ add_reviews(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 app.add_typer(bulk_app, name="bulk")
+app.add_typer(key_app, name="key")
 add_config(app)
 
 Policies = Annotated[list[str] | None, typer.Option("--policy", help=f"Policy file or pack name. Default: {DEFAULT_POLICY}.")]
