@@ -1,4 +1,4 @@
-"""The terminal: `genguard demo | serve | generate | check | verify | reveal | eval | policy … | marks … | audit … | bank …`.
+"""The terminal: `genguard demo | serve | generate | check | verify | reveal | eval | policy … | audit … | bank … | key …`.
 
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30
 blocked; `verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 3 gaps that are
@@ -41,11 +41,13 @@ from terminal import (
     policy_test,
 )
 from terminal.actor import Author, Reason, actor
+from terminal.api_keys import key_app
 from terminal.audit_migrate import add as add_migrations
 from terminal.audit_query import add as add_queries
 from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
 from terminal.bulk import app as bulk_app
+from terminal.config import add as add_config
 from terminal.inputs import read_input
 from terminal.policy import policy_app
 from terminal.printing import FAILURE, USAGE, Json, print_json
@@ -94,12 +96,17 @@ add_reviews(audit_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bank_app, name="bank")
 app.add_typer(bulk_app, name="bulk")
+app.add_typer(key_app, name="key")
+add_config(app)
 
 Policies = Annotated[list[str] | None, typer.Option("--policy", help=f"Policy file or pack name. Default: {DEFAULT_POLICY}.")]
 LedgerUrl = Annotated[
     str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
 ]
-KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the payloads; beside the ledger by default."),
+]
 RedactionKeyFile = Annotated[
     Path | None,
     typer.Option(
@@ -141,7 +148,7 @@ def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
     generators: Generators = None,
 ) -> None:
-    """Run the HTTP service. Options come before GENGUARD_… environment variables, these before defaults."""
+    """Run the HTTP service. Options come before GENGUARD_… variables, these before genguard.toml and defaults."""
     import service
     from serving.settings import Settings
 

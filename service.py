@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
@@ -16,12 +17,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from guard.errors import GenguardError, InputError, SettingsError
+from guard.errors import GenguardError, InputError
 from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
+from serving.identity.authenticate import Authenticator
+from serving.identity.needs import ANY_KEY, Access, opened
 from serving.rate import Buckets
 from serving.review_hook import ReviewHook
-from serving.settings import Settings, is_loopback
+from serving.settings import Settings
 from serving.verification import gather
 from serving.wiring import Wired, wire
 
@@ -39,16 +42,12 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     Raises SettingsError when it would listen beyond loopback without API keys.
     """
     settings = settings or Settings.read()
-    callers = settings.callers()
-    if not callers and not is_loopback(settings.host):
-        raise SettingsError(
-            f"found no API keys for a service on {settings.host}, expected at least one outside loopback",
-            advice="Set GENGUARD_API_KEYS=name:key (16 characters of key or more), or serve on 127.0.0.1.",
-        )
+    callers = Authenticator(settings)
+    callers.need_some()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.wired, app.state.settings = make(settings), settings
+        app.state.wired, app.state.settings, app.state.callers = make(settings), settings, callers
         known = app.state.wired.guard.operator.watermark_key
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
         await app.state.wired.watcher.start()
@@ -60,7 +59,6 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
             key_file=settings.key_file,
             sla_minutes=settings.review_sla_minutes,
             second=settings.second_review,
-            reviewers=settings.reviewers,
         )
         app.state.office = await asyncio.to_thread(proofs.Office.open, settings)
         app.state.hook = await asyncio.to_thread(ReviewHook.open, settings)
@@ -89,7 +87,6 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         redoc_url=None,
     )
     public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
-    app.add_middleware(Gate, guard=lambda: app.state.wired.guard, callers=callers, max_body=settings.max_body, public=public)
     app.include_router(openai.router)
     app.include_router(proofs.router)
     app.include_router(search.router)  # before the route of one decision, which would take its names
@@ -103,8 +100,17 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_api_route("/healthz", _healthz, methods=["GET"], tags=["operation"])
-    app.add_api_route("/readyz", _readyz, methods=["GET"], tags=["operation"], response_model=None)
+    operation: dict[str, Any] = {"methods": ["GET"], "tags": ["operation"], "dependencies": [opened()]}
+    app.add_api_route("/healthz", _healthz, **operation)
+    app.add_api_route("/readyz", _readyz, **operation, response_model=None)
+    app.add_middleware(
+        Gate,
+        guard=lambda: app.state.wired.guard,
+        proofs=callers,
+        access=Access.of(app, {"/openapi.json": ANY_KEY}),
+        max_body=settings.max_body,
+        public=public,
+    )
     return app
 
 

@@ -198,6 +198,25 @@ class Moment(Base, table=True):
     latest: str = Field(sa_type=_TEXT)
 
 
+class ApiKeyRow(Base, table=True):
+    """A key of the service (`audit.api_keys`). It changes when it is used, replaced or withdrawn: the entries say when."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (Index("ix_api_key_name", "name"),)
+
+    id: str = Field(sa_type=_TEXT, primary_key=True)
+    name: str = Field(sa_type=_TEXT)
+    tenant: str = Field(sa_type=_TEXT)
+    roles: str = Field(sa_type=_TEXT)
+    salt: bytes = Field(sa_type=LargeBinary)
+    digest: bytes = Field(sa_type=LargeBinary)
+    cost: int = Field(sa_type=Integer)
+    made: str = Field(sa_type=_TEXT)
+    expires: str | None = _text()
+    revoked: str | None = _text()
+    used: str | None = _text()
+
+
 class SchemaVersion(Base, table=True):
     """One row: which of the migrations made the tables what they are (`audit.migrate`)."""
 
@@ -206,7 +225,7 @@ class SchemaVersion(Base, table=True):
     version_num: str = Field(sa_type=_TEXT, primary_key=True)
 
 
-LATER = frozenset({"fingerprint", "moment", "tile", "schema_version"})
+LATER = frozenset({"api_key", "fingerprint", "moment", "tile", "schema_version"})
 """Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.migrate`), readers do without."""
 
 
@@ -225,6 +244,9 @@ def tables() -> tuple[Table, Table, Table, Table, Table, Table]:
 
 FINGERPRINT = metadata.tables["fingerprint"]
 """The table behind Fingerprint."""
+
+API_KEYS = metadata.tables["api_key"]
+"""The table behind ApiKeyRow."""
 
 SCHEMA = metadata.tables["schema_version"]
 """The table behind SchemaVersion."""

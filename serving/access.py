@@ -14,11 +14,13 @@ from fastapi.responses import JSONResponse
 from audit.access import record_reveal
 from audit.query import Shown, Stored, show
 from serving.gate import error_response
+from serving.identity.needs import needs
+from serving.identity.roles import Permission
 from serving.lookup import visible
 from serving.settings import Settings
 from serving.wiring import Wired
 
-router = APIRouter(prefix="/v1", tags=["genguard"])
+router = APIRouter(prefix="/v1", tags=["genguard"], dependencies=[needs(Permission.REVEAL, Permission.BREAK_GLASS)])
 
 
 @router.get("/decisions/{decision}/content", response_model=None)
@@ -28,13 +30,13 @@ async def content(
     reason: Annotated[str, Query(max_length=2000, description="Why it has to be seen. It is recorded: name nobody.")] = "",
     break_glass: Annotated[bool, Query(description="Reveal without the right to, in an emergency; recorded as that.")] = False,
 ) -> JSONResponse:
-    """The stored content of one decision, for keys that GENGUARD_REVEALERS names. An `access` entry comes first."""
+    """The stored content of one decision, for officers and reviewers; others break the glass. An `access` entry comes first."""
     wired: Wired = http.app.state.wired
     settings: Settings = http.app.state.settings
     actor: str = http.state.request.actor
-    may = actor in settings.revealers
+    may = http.state.principal.may(Permission.REVEAL)
     if not (may or break_glass):
-        return error_response(403, "this key may not reveal content, expected one that GENGUARD_REVEALERS names", "forbidden")
+        return error_response(403, "this key may reveal content in an emergency only: `break_glass=true`", "forbidden")
     if not reason.strip():
         return error_response(400, "found no reason to reveal content, expected `reason`", "invalid_input")
     masked = await visible(http, decision)

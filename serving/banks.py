@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query
 from fastapi import Request as HttpRequest
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -23,6 +23,8 @@ from guard.matching.imports import Options, import_items
 from guard.matching.records import RIGHTS, facts, header_from, work_from
 from guard.matching.works import Work
 from serving import works as shared
+from serving.identity.needs import needs
+from serving.identity.roles import Permission
 from serving.schemas import decode_base64
 from serving.wiring import Wired
 
@@ -32,6 +34,7 @@ _NEEDED = ("id", "title")
 _FACTS = (*_NEEDED, *RIGHTS)
 
 router = APIRouter(prefix="/v1/banks", tags=["banks"])
+_LOOKS, _CHANGES = needs(Permission.BANKS), needs(Permission.BANKS_WRITE, whole=True)
 
 
 class WorkRequest(BaseModel):
@@ -89,12 +92,6 @@ class MatchRequest(BaseModel):
         return self
 
 
-def _operator(http: HttpRequest) -> None:
-    """Refuse a key of one tenant: a bank is the same for all of them."""
-    if http.state.sees:
-        raise HTTPException(403, "this key sees one tenant only; banks are changed and exported by keys without a tenant")
-
-
 def _bank(bank: str) -> Bank:
     """A bank by its name alone: no path leads out of the banks folder."""
     if not NAME.fullmatch(bank) or bank not in banks.names():
@@ -109,19 +106,19 @@ def _work(bank: Bank, work: str, at: str = "") -> Registered:
     return found
 
 
-@router.get("", response_model=None)
+@router.get("", response_model=None, dependencies=[_LOOKS])
 def list_banks() -> dict[str, Any]:
     """Every bank, live or bundled."""
     return {"banks": shared.all_banks()}
 
 
-@router.get("/{bank}", response_model=None)
+@router.get("/{bank}", response_model=None, dependencies=[_LOOKS])
 def show_bank(bank: str, at: str = Query("", max_length=200, description="A digest, or its beginning.")) -> dict[str, Any]:
     """A bank with its digest and latest changes; as it was, with `at`."""
     return shared.bank_fields(_bank(bank), at=at)
 
 
-@router.get("/{bank}/works", response_model=None)
+@router.get("/{bank}/works", response_model=None, dependencies=[_LOOKS])
 def list_works(
     bank: str,
     q: str = Query("", max_length=200, description="What id, title or owner contains."),
@@ -134,7 +131,7 @@ def list_works(
     return {"works": [shared.work_fields(one) for one in works], "next": more}
 
 
-@router.get("/{bank}/works/{work:path}/thumbnail", response_model=None)
+@router.get("/{bank}/works/{work:path}/thumbnail", response_model=None, dependencies=[_LOOKS])
 def thumbnail(bank: str, work: str) -> Response:
     """The small picture of a work, where its owner allowed one."""
     data = _work(_bank(bank), work).work.thumbnail
@@ -144,7 +141,7 @@ def thumbnail(bank: str, work: str) -> Response:
     return Response(data, media_type=kind, headers={"x-content-type-options": "nosniff"})
 
 
-@router.get("/{bank}/works/{work:path}", response_model=None)
+@router.get("/{bank}/works/{work:path}", response_model=None, dependencies=[_LOOKS])
 def show_work(bank: str, work: str, at: str = Query("", max_length=200)) -> dict[str, Any]:
     """One work, retired or not; with `at`, whether it was registered then."""
     opened = _bank(bank)
@@ -154,7 +151,7 @@ def show_work(bank: str, work: str, at: str = Query("", max_length=200)) -> dict
     return {**fields, "registered": not fields["retired"], "thumbnail": bool(found.work.thumbnail), "digest": state.head.hex()}
 
 
-@router.delete("/{bank}/works/{work:path}", response_model=None, dependencies=[Depends(_operator)])
+@router.delete("/{bank}/works/{work:path}", response_model=None, dependencies=[_CHANGES])
 def retire(bank: str, work: str, http: HttpRequest) -> dict[str, Any]:
     """Retire a work: it never matches again, and stays in the history."""
     opened = _bank(bank)
@@ -165,7 +162,7 @@ def retire(bank: str, work: str, http: HttpRequest) -> dict[str, Any]:
     return {"bank": bank, "retired": count, "works": len(changed), "digest": changed.digest}
 
 
-@router.post("/{bank}/works", response_model=None, dependencies=[Depends(_operator)])
+@router.post("/{bank}/works", response_model=None, dependencies=[_CHANGES])
 def add(bank: str, body: WorkRequest, http: HttpRequest) -> JSONResponse:
     """Register a work, beginning the bank where there is none: 201, or 200 when it is there already, just so."""
     _check_name(bank)
@@ -176,7 +173,7 @@ def add(bank: str, body: WorkRequest, http: HttpRequest) -> JSONResponse:
     return JSONResponse(answer, status_code=201 if added else 200)
 
 
-@router.post("/{bank}/import", response_model=None, dependencies=[Depends(_operator)])
+@router.post("/{bank}/import", response_model=None, dependencies=[_CHANGES])
 async def import_works(
     bank: str, http: HttpRequest, source: str = Query("http", max_length=200, description="What to call it in the record.")
 ) -> dict[str, Any]:
@@ -193,7 +190,7 @@ def _import(bank: str, data: bytes, source: str, http: HttpRequest) -> dict[str,
     return {**summary.fields(), "bank": bank, "works": len(opened), "digest": opened.digest}
 
 
-@router.get("/{bank}/export", response_model=None, dependencies=[Depends(_operator)])
+@router.get("/{bank}/export", response_model=None, dependencies=[_CHANGES])
 def export(
     bank: str,
     format: Literal["jsonl", "csv", "threatexchange"] = "jsonl",  # noqa: A002
@@ -212,7 +209,7 @@ def export(
     return StreamingResponse(pieces(), media_type=_MEDIA[format])
 
 
-@router.post("/{bank}/match", response_model=None)
+@router.post("/{bank}/match", response_model=None, dependencies=[_LOOKS])
 def match(bank: str, body: MatchRequest, http: HttpRequest) -> dict[str, Any]:
     """Compare a text or a picture with a bank, as a policy's check would. Nothing is recorded of it."""
     wired: Wired = http.app.state.wired

@@ -17,6 +17,8 @@ from starlette.background import BackgroundTask
 
 from audit.export.run import BUNDLE, Order, export
 from serving.gate import busy_response
+from serving.identity.needs import needs
+from serving.identity.roles import Permission
 from serving.proofs import Office
 from serving.wiring import Wired
 
@@ -32,7 +34,7 @@ TYPES = {
 BUSY_S = 10
 """When a caller who came during another's export may ask again."""
 
-router = APIRouter(prefix="/v1", tags=["genguard"])
+router = APIRouter(prefix="/v1", tags=["genguard"], dependencies=[needs(Permission.EXPORT)])
 _turn = asyncio.Semaphore(1)
 
 

@@ -26,13 +26,13 @@ from guard.errors import (
 from guard.ids import uuid7
 from guard.pipeline import Guard
 from guard.types import Release, Request
+from serving.identity.authenticate import Authenticator
+from serving.identity.needs import Access
+from serving.identity.principals import LOCAL, Principal
 from serving.rate import Buckets
-from serving.settings import Caller, caller_of
 
 BODY_S = 60.0
 """How long a request's body may take to arrive, in seconds."""
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Paths that answer without a key: they say nothing about content."""
 FILES = "/v1/images/files/"
 """Addresses of released images begin with this; a tag in each stands for a key."""
 VERIFY_PATHS = frozenset({"/verify", "/v1/verify"})
@@ -57,40 +57,44 @@ class Gate:
         app: ASGIApp,
         *,
         guard: Callable[[], Guard],
-        callers: tuple[Caller, ...],
+        proofs: Authenticator,
+        access: Access,
         max_body: int,
         public: Buckets | None = None,
     ) -> None:
-        """`public`: opens VERIFY_PATHS to callers without a key, as often as it allows."""
+        """`proofs`: recognises callers. `access`: what routes need.
+
+        `public`: opens VERIFY_PATHS to callers without a key, as often as it allows.
+        """
         self.app = app
         self.public = public
         self.guard = guard
-        self.callers = callers
+        self.proofs = proofs
+        self.access = access
         self.max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 without a valid key, 413 over the limit, 408 for a body that does not come, 500 for what nobody foresaw.
+        """Answer 401 without a valid key, 403 without the right, 413 over the limit, 408 for a body that does not come.
 
-        Strangers who verify too often get 429.
+        500 for what nobody foresaw. Strangers who verify too often get 429.
 
-        Otherwise pass on with `request` and `sees` (the tenant whose decisions the caller may look up; empty: all) in
-        `scope["state"]`.
+        Otherwise pass on with `request`, `principal` (None for a stranger) and `sees` (the tenant whose decisions the caller
+        may look up; empty: all) in `scope["state"]`.
         """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        caller = self._caller(headers)
-        if caller is None and not self._open(scope["path"]):
-            await error_response(401, "found no valid API key, expected `Authorization: Bearer KEY`", "invalid_api_key")(
-                scope, receive, send
-            )
+        try:
+            caller = await self.proofs.principal(headers)
+        except GenguardError as unknown:
+            await failure_response(unknown)(scope, receive, send)
             return
-        if (caller is None or not self.callers) and (wait := self._wait(scope)):
-            await busy_response("found too many verifications from this address", wait)(scope, receive, send)
+        if refused := self._refused(scope, caller):
+            await refused(scope, receive, send)
             return
         request = _request(headers, caller)
-        scope.setdefault("state", {}).update(request=request, sees=caller.sees if caller else "")
+        scope.setdefault("state", {}).update(request=request, principal=caller, sees=caller.sees if caller else "")
         answering = False
 
         async def answer(message: Message) -> None:
@@ -117,20 +121,22 @@ class Gate:
             late = isinstance(error, TimeoutError) and scope_of_body.expired()
             await (_late_response() if late else failure_response(error))(scope, receive, send)
 
-    def _open(self, path: str) -> bool:
-        return path in OPEN_PATHS or path.startswith(FILES) or (self.public is not None and path in VERIFY_PATHS)
+    def _refused(self, scope: Scope, caller: Principal | None) -> JSONResponse | None:
+        """The answer to whoever may not call this, which costs them no body; None to all others."""
+        route = self.access.find(scope["method"], scope["path"])
+        if caller is None and not (route is not None and (route.open or (route.strangers and self.public is not None))):
+            return error_response(401, "found no valid API key, expected `Authorization: Bearer KEY`", "invalid_api_key")
+        if caller is not None and route is not None and (why := route.lack(caller)):
+            return error_response(403, why, "forbidden")
+        if caller in {None, LOCAL} and (wait := self._wait(scope)):
+            return busy_response("found too many verifications from this address", wait)
+        return None
 
     def _wait(self, scope: Scope) -> int:
         """Seconds that a caller without a key has to wait; 0 for none. The page itself may be fetched at will."""
         if self.public is None or scope["path"] not in VERIFY_PATHS or scope["method"] != "POST":
             return 0
         return self.public.take(scope["client"][0] if scope.get("client") else "")
-
-    def _caller(self, headers: Headers) -> Caller | None:
-        if not self.callers:
-            return Caller("local", "default", b"", "")  # bound to loopback: see service.create_app
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        return caller_of(key.strip(), self.callers) if scheme.lower() == "bearer" else None
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
         """The body, or None as soon as it is known to be over the limit. Raises _GoneError when the client left early."""
@@ -155,10 +161,10 @@ class _GoneError(Exception):
     """The client left: nobody waits for an answer."""
 
 
-def _request(headers: Headers, caller: Caller | None) -> Request:
+def _request(headers: Headers, caller: Principal | None) -> Request:
     return Request(
         id=str(uuid7()),
-        tenant=caller.tenant if caller else "default",
+        tenant=(caller.tenant if caller else "") or "default",
         actor=caller.name if caller else "anonymous",
         subject=headers.get("x-genguard-subject", "")[:200],
         language=headers.get("x-genguard-language", "und")[:35],

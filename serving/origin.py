@@ -21,6 +21,8 @@ from guard.admission import admit
 from guard.types import CALLER, Request, Stage
 from serving.evidence import fields
 from serving.gate import busy_response
+from serving.identity.needs import needs
+from serving.identity.roles import Permission
 from serving.schemas import decode_base64
 from serving.verification import Sources, verify
 from serving.wiring import Wired
@@ -32,7 +34,7 @@ WAITING = 16
 """Verifications that may wait for their turn."""
 _RETRY_S = 10
 
-router = APIRouter(tags=["verify"])
+router = APIRouter(tags=["verify"], dependencies=[needs(Permission.VERIFY, strangers=True)])
 
 
 class VerifyRequest(BaseModel):

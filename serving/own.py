@@ -15,6 +15,8 @@ from audit.query import query
 from guard.errors import InputError
 from guard.types import Modality
 from serving.gate import refusal_response
+from serving.identity.needs import needs
+from serving.identity.roles import Permission
 from serving.lookup import visible
 from serving.schemas import STAGES, CheckAnswer, CheckRequest, check_answer, evidence_headers
 from serving.search import counts_fields, whose
@@ -23,7 +25,7 @@ from serving.wiring import Wired
 router = APIRouter(prefix="/v1", tags=["genguard"])
 
 
-@router.post("/check", response_model=CheckAnswer)
+@router.post("/check", response_model=CheckAnswer, dependencies=[needs(Permission.GENERATE)])
 async def check(body: CheckRequest, http: HttpRequest) -> JSONResponse:
     """Take a text or an image through the policy. The answer holds what may be shown, edited and marked."""
     wired: Wired = http.app.state.wired
@@ -41,7 +43,7 @@ async def check(body: CheckRequest, http: HttpRequest) -> JSONResponse:
     return JSONResponse(answer, headers=evidence_headers(release))
 
 
-@router.get("/decisions", response_model=None)
+@router.get("/decisions", response_model=None, dependencies=[needs(Permission.DECISIONS)])
 async def decisions(
     http: HttpRequest,
     q: str = Query("", max_length=1000, description="Filters such as `action:block category:privacy -generator:echo`."),
@@ -64,7 +66,7 @@ async def decisions(
     return answer
 
 
-@router.get("/decisions/{decision}", response_model=None)
+@router.get("/decisions/{decision}", response_model=None, dependencies=[needs(Permission.DECISIONS)])
 async def decision(decision: str, http: HttpRequest) -> Any:
     """One decision with everything that was recorded of it, except content."""
     shown = await visible(http, decision)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, HTTPException
 from fastapi import Request as HttpRequest
 
 from guard.bench import Deployment
 from guard.rules import Policy
 from policies.rollout import State
+from serving.identity.needs import needs
+from serving.identity.roles import Permission
 from serving.rollout_fields import history_fields, state_fields
 from serving.wiring import Wired
 
-
-def _operator(http: HttpRequest) -> None:
-    """Refuse a key of one tenant."""
-    if http.state.sees:
-        raise HTTPException(403, "this key sees one tenant only; policies are shown to keys without a tenant")
-
-
-router = APIRouter(prefix="/v1/policies", tags=["policies"], dependencies=[Depends(_operator)])
+router = APIRouter(prefix="/v1/policies", tags=["policies"], dependencies=[needs(Permission.POLICIES, whole=True)])
 
 
 @router.get("", response_model=None)

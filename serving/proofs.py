@@ -24,6 +24,8 @@ from audit.webhook import read_secret
 from audit.witnesses import Witnesses
 from guard.errors import LedgerError
 from guard.note import Note
+from serving.identity.needs import needs
+from serving.identity.roles import Permission
 from serving.lookup import visible
 from serving.settings import Settings
 
@@ -31,7 +33,7 @@ SIGN_S = 1.0
 """Seconds between two checkpoints while entries come."""
 _log = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/v1", tags=["genguard"])
+router = APIRouter(prefix="/v1", tags=["genguard"], dependencies=[needs(Permission.PROOFS)])
 
 
 @dataclass(slots=True)

@@ -23,6 +23,8 @@ from audit.review_codes import CODES
 from audit.review_queue import Case, case, waiting
 from serving.gate import error_response
 from serving.held import Vaulted, answer, answer_fields
+from serving.identity.needs import needs
+from serving.identity.roles import Permission
 from serving.review_fields import case_fields, taken_fields
 from serving.wiring import Wired
 
@@ -68,7 +70,7 @@ class FeedbackBody(_Body):
     comment: str = Field("", max_length=MAX_REASON)
 
 
-@router.get("/reviews", response_model=None)
+@router.get("/reviews", response_model=None, dependencies=[needs(Permission.REVIEW_QUEUE)])
 async def reviews(
     http: HttpRequest,
     queue: Annotated[
@@ -79,8 +81,6 @@ async def reviews(
     after: Annotated[int, Query(ge=-1, description="Only decisions of a larger index: the cursor of the next page.")] = -1,
 ) -> Any:
     """What waits for a person, oldest first."""
-    if not _reviews(http):
-        return _not_a_reviewer()
     wired: Wired = http.app.state.wired
     found = await run_in_threadpool(
         waiting, wired.ledger_url, queue, tenant=http.state.sees, limit=limit, after=after, state=state
@@ -88,7 +88,7 @@ async def reviews(
     return {"reviews": [_fields(http, one) for one in found.cases], "next": found.next}
 
 
-@router.get("/reviews/{decision}", response_model=None)
+@router.get("/reviews/{decision}", response_model=None, dependencies=[needs(Permission.REVIEW_STATUS)])
 async def review(decision: str, http: HttpRequest) -> Any:
     """How a decision stands: `waiting`, `released` with the content for the tenant that asked, `withheld`, or `not_held`."""
     wired: Wired = http.app.state.wired
@@ -98,27 +98,27 @@ async def review(decision: str, http: HttpRequest) -> Any:
         return error_response(404, f"no decision {decision[:60]}", "not_found")
     subject = found.state.subject
     fields: dict[str, Any] = {}
-    if subject.tenant == http.state.request.tenant:
+    if subject.tenant == http.state.request.tenant and http.state.principal.may(Permission.COLLECT):
         vault = Vaulted(wired.ledger_url, http.app.state.key_file)
         fields = answer_fields(await answer(wired.guard, wired.ledger, vault, subject.decision), wired.guard.operator)
         found = await run_in_threadpool(case, wired.ledger_url, subject.decision)
     return {**fields, "review": _fields(http, found)}
 
 
-@router.post("/reviews/{decision}/claim", response_model=None)
+@router.post("/reviews/{decision}/claim", response_model=None, dependencies=[needs(Permission.REVIEW)])
 async def claim(decision: str, http: HttpRequest, body: ClaimBody | None = None) -> JSONResponse:
     """Take it for oneself for a while."""
     lease = timedelta(minutes=(body or ClaimBody(minutes=30)).minutes)
     return await _step(http, decision, lambda ledger, actor, sees: steps.claim(ledger, decision, actor, lease, tenant=sees))
 
 
-@router.post("/reviews/{decision}/release", response_model=None)
+@router.post("/reviews/{decision}/release", response_model=None, dependencies=[needs(Permission.REVIEW)])
 async def release_claim(decision: str, http: HttpRequest) -> JSONResponse:
     """Give it back to the queue, undecided."""
     return await _step(http, decision, lambda ledger, actor, sees: steps.release_claim(ledger, decision, actor, tenant=sees))
 
 
-@router.post("/reviews/{decision}/decide", response_model=None)
+@router.post("/reviews/{decision}/decide", response_model=None, dependencies=[needs(Permission.REVIEW)])
 async def decide(decision: str, http: HttpRequest, body: DecideBody) -> JSONResponse:
     """Say what becomes of it."""
     second = http.app.state.second_review
@@ -130,17 +130,17 @@ async def decide(decision: str, http: HttpRequest, body: DecideBody) -> JSONResp
     return await _step(http, decision, take)
 
 
-@router.post("/reviews/{decision}/appeal", response_model=None)
+@router.post("/reviews/{decision}/appeal", response_model=None, dependencies=[needs(Permission.OBJECT)])
 async def appeal(decision: str, http: HttpRequest, body: ReasonBody) -> JSONResponse:
     """Ask that somebody else looks at it; callers may do so, too."""
 
     def take(ledger: Any, actor: str, sees: str) -> steps.Taken:
         return steps.appeal(ledger, decision, actor, body.reason, tenant=sees)
 
-    return await _step(http, decision, take, everybody=True)
+    return await _step(http, decision, take)
 
 
-@router.post("/reviews/{decision}/overrule", response_model=None)
+@router.post("/reviews/{decision}/overrule", response_model=None, dependencies=[needs(Permission.REVIEW)])
 async def overrule(decision: str, http: HttpRequest, body: OverruleBody) -> JSONResponse:
     """Set aside what somebody else decided."""
 
@@ -150,32 +150,28 @@ async def overrule(decision: str, http: HttpRequest, body: OverruleBody) -> JSON
     return await _step(http, decision, take)
 
 
-@router.post("/reviews/{decision}/undo", response_model=None)
+@router.post("/reviews/{decision}/undo", response_model=None, dependencies=[needs(Permission.OBJECT)])
 async def undo(decision: str, http: HttpRequest, body: ReasonBody) -> JSONResponse:
     """Take one's own latest step back."""
 
     def take(ledger: Any, actor: str, sees: str) -> steps.Taken:
         return steps.undo(ledger, decision, actor, body.reason, tenant=sees)
 
-    return await _step(http, decision, take, everybody=True)
+    return await _step(http, decision, take)
 
 
-@router.post("/feedback", response_model=None)
+@router.post("/feedback", response_model=None, dependencies=[needs(Permission.OBJECT)])
 async def feedback(http: HttpRequest, body: FeedbackBody) -> JSONResponse:
     """Say that a decision was a wrong block or missed a harm: a person looks at it."""
 
     def take(ledger: Any, actor: str, sees: str) -> steps.Taken:
         return steps.feedback(ledger, body.decision, actor, body.code, body.comment, tenant=sees)
 
-    return await _step(http, body.decision, take, everybody=True)
+    return await _step(http, body.decision, take)
 
 
-async def _step(
-    http: HttpRequest, decision: str, take: Callable[[Any, str, str], steps.Taken], *, everybody: bool = False
-) -> JSONResponse:
-    """Take a step under the caller's name. `everybody`: whether it is open to keys that do not review."""
-    if not everybody and not _reviews(http):
-        return _not_a_reviewer()
+async def _step(http: HttpRequest, decision: str, take: Callable[[Any, str, str], steps.Taken]) -> JSONResponse:
+    """Take a step under the caller's name."""
     wired: Wired = http.app.state.wired
     try:  # a mistake in the body is an InputError: only the decision is looked up by this
         found = await run_in_threadpool(case, wired.ledger_url, decision[:60], tenant=http.state.sees)
@@ -184,15 +180,6 @@ async def _step(
     taken = await run_in_threadpool(take, wired.ledger, http.state.request.actor, http.state.sees)
     assert taken.case.state.subject == found.state.subject
     return JSONResponse(taken_fields(taken, _sla(http), datetime.now(UTC)))
-
-
-def _reviews(http: HttpRequest) -> bool:
-    reviewers = http.app.state.reviewers
-    return not reviewers or http.state.request.actor in reviewers
-
-
-def _not_a_reviewer() -> JSONResponse:
-    return error_response(403, "this API key does not review, expected one that GENGUARD_REVIEWERS names", "not_a_reviewer")
 
 
 def _fields(http: HttpRequest, found: Case) -> dict[str, Any]:
@@ -204,7 +191,6 @@ def _sla(http: HttpRequest) -> timedelta:
     return sla
 
 
-def settle(state: Any, *, key_file: Path | None, sla_minutes: int, second: tuple[str, ...], reviewers: tuple[str, ...]) -> None:
+def settle(state: Any, *, key_file: Path | None, sla_minutes: int, second: tuple[str, ...]) -> None:
     """Give an application's state what these routes need."""
-    state.key_file, state.review_sla = key_file, timedelta(minutes=sla_minutes)
-    state.second_review, state.reviewers = second, reviewers
+    state.key_file, state.review_sla, state.second_review = key_file, timedelta(minutes=sla_minutes), second

@@ -14,9 +14,11 @@ from fastapi.concurrency import run_in_threadpool
 
 from audit.completion import complete
 from audit.facets import Counts, series, top
+from serving.identity.needs import needs
+from serving.identity.roles import Permission
 from serving.wiring import Wired
 
-router = APIRouter(prefix="/v1/decisions", tags=["genguard"])
+router = APIRouter(prefix="/v1/decisions", tags=["genguard"], dependencies=[needs(Permission.DECISIONS)])
 Q = Annotated[str, Query(max_length=1000, description="Filters and words, such as `action:block -generator:echo`.")]
 
 

@@ -1,19 +1,18 @@
-"""Settings of the service and the terminal, from `GENGUARD_…` environment variables; command line options come first."""
+"""Settings of the service and the terminal: the command line, then `GENGUARD_…` variables, `genguard.toml`, and defaults."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import ipaddress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from guard.errors import SettingsError
 from guard.types import Operator
+from serving.config.file import FileSource
+from serving.config.sources import mistake, origins
+from serving.identity.principals import SettledKey, settled_key
 
 DEFAULT_LEDGER = "sqlite:///genguard.db"
 DEFAULT_POLICY = "enterprise"
@@ -28,7 +27,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """What an operator can set. Each field is the environment variable `GENGUARD_<NAME>`."""
+    """What an operator can set. Each field is the environment variable `GENGUARD_<NAME>`, and a key of `genguard.toml`."""
 
     model_config = SettingsConfigDict(env_prefix="GENGUARD_", extra="ignore")
 
@@ -64,11 +63,14 @@ class Settings(BaseSettings):
     witness_policy: Literal["warn", "require"] = Field(
         default="warn", description="What becomes of a checkpoint that fewer cosigned: told by `/readyz`, or not handed out."
     )
+    key_folder: Path | None = Field(
+        default=None, description="For a ledger in PostgreSQL: the folder of all files that lie beside the ledger."
+    )
     log_key_file: Path | None = Field(
         default=None, description="Key that checkpoints are signed with; beside the ledger when left out."
     )
     revealers: Names = Field(
-        default=(), description="Names of API keys that may reveal stored content; others only by breaking the glass."
+        default=(), description="Names of keys in `api_keys` that may reveal stored content, besides officers and reviewers."
     )
     retention_days: int | None = Field(
         default=None,
@@ -83,6 +85,9 @@ class Settings(BaseSettings):
         default=None,
         description="Models of generators that stay in memory; the ones used last. Without a limit when left out.",
         ge=1,
+    )
+    models: str = Field(
+        default="", description="Folders of model folders, separated by `:`; policies and generators name models by digest."
     )
     content_producer: str = Field(
         default="", max_length=200, description="Name or 27-character code of the provider, for the mark `aigc`. Never made up."
@@ -105,26 +110,45 @@ class Settings(BaseSettings):
         default=(), description="Rules and categories whose held outputs take two persons to be released."
     )
     reviewers: Names = Field(
-        default=(), description="Names of the API keys that may review; without any, each key may, but never what it asked for."
+        default=(),
+        description="Names of keys in `api_keys` that have the role `reviewer`, besides those that say so themselves.",
     )
-    host: str = "127.0.0.1"
-    port: int = 8000
-    api_keys: SecretStr = Field(default=SecretStr(""), description="`name:key` or `name@tenant:key`, separated by commas.")
+    banks: Path = Field(default=Path("banks"), description="Folder of the banks of works.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; beyond loopback it takes keys or a login.")
+    port: int = Field(default=8000, description="Port to listen on.", ge=1, le=65535)
+    api_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="Keys besides those of `genguard key`: `name@tenant+role+role:key`, separated by commas. Tenant and roles "
+        "may be left out; the role is `caller` then.",
+    )
     max_body: int = Field(default=8_000_000, description="Bytes of one HTTP request body.", ge=1)
     max_text: int = Field(default=50_000, description="Code points of one text.", ge=1)
     max_image: int = Field(default=5_000_000, description="Bytes of one image file.", ge=1)
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was given, the environment, the file: the first that says something counts. Raises SettingsError."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, FileSource(settings_cls)
+
+    @classmethod
     def read(cls, **given: Any) -> Settings:
-        """Settings from the environment, with `given` before it. Raises SettingsError; no value is quoted."""
+        """Settings from environment and file, with `given` before them. Raises SettingsError; no secret is quoted."""
         try:
             return cls(**given)
         except ValidationError as error:
-            told = "; ".join(
-                f"GENGUARD_{'_'.join(str(step) for step in problem['loc']).upper()}: {problem['msg']}"
-                for problem in error.errors()
-            )
-            raise SettingsError(f"found settings that cannot be used: {told}") from None
+            origin = origins(cls, given)
+            told = "; ".join(mistake(problem, origin, cls) for problem in error.errors())
+            raise SettingsError(
+                f"found settings that cannot be used: {told}", advice="`genguard config example` says what each one may be."
+            ) from None
 
     def operator(self) -> Operator:
         """Whom marks name and sign for. Raises SettingsError for a content producer with control characters."""
@@ -133,50 +157,8 @@ class Settings(BaseSettings):
             raise SettingsError("GENGUARD_CONTENT_PRODUCER: found a character that cannot be printed, expected a name or code")
         return Operator(producer, self.c2pa_certificate, self.c2pa_key)
 
-    def callers(self) -> tuple[Caller, ...]:
-        """Parse `api_keys`. Raises SettingsError for an entry without a name or with a key under 16 characters."""
+    def callers(self) -> tuple[SettledKey, ...]:
+        """Parse `api_keys`. Raises SettingsError for an entry without a name, an unknown role, a key under 16 characters."""
         entries = [entry.strip() for entry in self.api_keys.get_secret_value().split(",") if entry.strip()]
-        return tuple(Caller.parse(entry, number) for number, entry in enumerate(entries, 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who an API key belongs to. Only the key's digest is kept in memory."""
-
-    name: str
-    tenant: str
-    digest: bytes
-    sees: str
-    """The tenant whose decisions it may look up: its own, where one is named. Empty: all of them."""
-
-    @classmethod
-    def parse(cls, entry: str, number: int) -> Caller:
-        """Read `name:key` or `name@tenant:key`; `number` stands for the entry in messages, so that no key is shown."""
-        who, _, key = entry.partition(":")
-        name, _, tenant = who.partition("@")
-        if not name or len(key) < 16:
-            raise SettingsError(
-                f"API key {number} cannot be used: expected name:key or name@tenant:key with at least 16 characters of key",
-                advice="Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
-            )
-        return cls(name, tenant or "default", hashlib.sha256(key.encode()).digest(), tenant)
-
-
-def caller_of(key: str, callers: tuple[Caller, ...]) -> Caller | None:
-    """Whose key it is, compared in constant time over all of them."""
-    digest = hashlib.sha256(key.encode()).digest()
-    found = None
-    for caller in callers:
-        if hmac.compare_digest(digest, caller.digest):
-            found = caller
-    return found
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server bound to `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        lists = {"reviewers": self.reviewers, "revealers": self.revealers}
+        return tuple(settled_key(entry, number, **lists) for number, entry in enumerate(entries, 1))

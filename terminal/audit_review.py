@@ -24,7 +24,10 @@ WAITS, WITHHELD = 20, 30
 LedgerUrl = Annotated[
     str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
 ]
-KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the payloads; beside the ledger by default."),
+]
 Actor = Annotated[str, typer.Option("--actor", envvar="GENGUARD_ACTOR", help="Who you are. Default: your user name.")]
 Decision = Annotated[str, typer.Argument(help="A decision id, or the beginning of one.")]
 Outcome = Annotated[str, typer.Option(help="release or withhold.")]

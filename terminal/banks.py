@@ -36,7 +36,9 @@ BankName = Annotated[str, typer.Argument(metavar="BANK", help="A bank's name, or
 LedgerUrl = Annotated[
     str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where changes of banks are recorded: an SQLAlchemy URL.")
 ]
-KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the ledger; beside it by default.")]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the ledger; beside it by default.")
+]
 Kind = Annotated[str, typer.Option("--kind", help="protected, or cleared: look-alikes that never count. For a new bank.")]
 KeepText = Annotated[bool, typer.Option("--keep-text", help="Keep texts, so that a match can be followed letter by letter.")]
 At = Annotated[str, typer.Option("--at", metavar="DIGEST", help="As it was when the bank had this digest, or its beginning.")]

@@ -79,7 +79,9 @@ def policy_replay(
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Let the draft's checks read the stored contents again, as far as they open.")
     ] = False,
-    key_file: Annotated[Path | None, typer.Option("--key-file", help="With --rescore: master key of the payloads.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="With --rescore: master key of the payloads.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Derive each decision again under its own policy; end with 1 when one does not.")
     ] = False,

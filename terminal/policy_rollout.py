@@ -33,7 +33,9 @@ class By(StrEnum):
 
 Name = Annotated[str, typer.Argument(metavar="POLICY", help="A policy's name.")]
 LedgerUrl = Annotated[str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="The ledger that services follow.")]
-KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the ledger; beside it by default.")]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the ledger; beside it by default.")
+]
 Author = Annotated[str, typer.Option("--author", envvar="GENGUARD_ACTOR", help="Who does this; your user name by default.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; recorded.")]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="The beginning of a revision.")]

@@ -32,7 +32,10 @@ _SQLITE = b"SQLite format 3\x00"
 LedgerUrl = Annotated[
     str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
 ]
-KeyFile = Annotated[Path | None, typer.Option("--key-file", help="Master key of the payloads; beside the ledger by default.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the payloads; beside the ledger by default."),
+]
 LogKeyFile = Annotated[
     Path | None, typer.Option("--log-key-file", help="Key that checkpoints are signed with; beside the ledger by default.")
 ]

@@ -39,7 +39,8 @@ def _of_before(source: Source, problem: Problems, *, stated: bool) -> bool:
     if rows[0][0] == REVISIONS[-1]:
         return False
     found = source.objects()
-    if all(f"index {name}" in found for name in LATER_INDEXES) and all(f"table {name}" in found for name in LATER):
+    later = (*(f"index {name}" for name in LATER_INDEXES), *(f"table {name}" for name in LATER))
+    if all(name in found for name in later):
         problem(None, "schema", f"revision {rows[0][0]}", f"{REVISIONS[-1]}, for nothing of it is missing")
     return True
 

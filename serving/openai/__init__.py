@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.openai import chat, completions, images, models, moderations
+from serving.identity.needs import needs, opened
+from serving.identity.roles import Permission
+from serving.openai import chat, completions, downloads, images, models, moderations
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 for _module in (models, chat, completions, images, moderations):
-    router.include_router(_module.router)
+    router.include_router(_module.router, dependencies=[needs(Permission.GENERATE)])
+router.include_router(downloads.router, dependencies=[opened()])  # a tag in the address stands for a key

@@ -22,7 +22,6 @@ from serving.schemas import as_base64, evidence, evidence_headers, message_of
 from serving.wiring import Wired
 
 router = APIRouter()
-router.include_router(downloads.router)
 
 _TYPES = frozenset({"image/png", "image/jpeg", "image/webp"})
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")

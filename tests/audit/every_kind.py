@@ -14,6 +14,8 @@ from ledger_examples import DOCUMENT, REVISION, decision, picture, verdict
 from audit import review_steps as steps
 from audit.access import record_access
 from audit.anchor import FileAnchor
+from audit.api_keys import make_key, revoke_key
+from audit.api_keys import rotate_key as rotate_key_of_api
 from audit.erasure import erase
 from audit.events import opening_event
 from audit.export.run import Order, export
@@ -146,4 +148,7 @@ def _forgetting(ledger: SqlLedger, folder: Path) -> None:
     erase(ledger, "subject-3", actor="ann", reason="asked for", basis="GDPR Art. 17(1)(b)")
     dropped = prune(ledger, 365, actor="ann", now=NOW)
     assert (dropped.bodies, dropped.held) == (19, {hold.id: 1}), dropped
+    made = make_key(ledger, "desk", ["caller"], actor="root", tenant="acme")
+    rotate_key_of_api(ledger, made.key.id, actor="root", overlap=timedelta(hours=1))
+    revoke_key(ledger, "desk", actor="root", reason="lost")
     export(Order(f"sqlite:///{ledger.path}", "csv", "action:block", "kim"), folder / "all.csv", ledger.record_sync)

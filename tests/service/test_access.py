@@ -61,8 +61,8 @@ def test_only_holders_of_a_key_get_in_and_are_recorded_by_name(tmp_path):
 
 
 def test_a_tenants_key_looks_up_that_tenants_decisions_only(tmp_path):
-    """In lists, by id and by index, whatever it asks for; a key without a tenant is the operator's and sees all."""
-    app = create_app(settings(tmp_path, api_keys=f"desk@acme:{KEY},shop@other:{'o' * 16},officer:{'s' * 16}"))
+    """In lists, by id and by index, whatever it asks for; an officer's without a tenant sees all."""
+    app = create_app(settings(tmp_path, api_keys=f"desk@acme:{KEY},shop@other:{'o' * 16},officer+officer:{'s' * 16}"))
     acme, other, officer = ({"authorization": f"Bearer {key}"} for key in (KEY, "o" * 16, "s" * 16))
     with TestClient(app) as client:
         made = client.post("/v1/check", json={"text": "Hello"}, headers=acme).headers

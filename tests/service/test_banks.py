@@ -54,7 +54,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleN
         policies=(str(tmp_path / "policy.yaml"),),
         ledger=ledger,
         generators=("echo",),
-        api_keys=f"op:{OPERATOR},desk@acme:{TENANT}",
+        api_keys=f"op+admin:{OPERATOR},desk@acme+officer:{TENANT}",
     )
     with TestClient(create_app(settings), headers={"authorization": f"Bearer {OPERATOR}"}) as client:
         yield SimpleNamespace(

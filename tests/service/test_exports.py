@@ -39,7 +39,7 @@ def client(tmp_path, url, monkeypatch):
     (tmp_path / "policy.yaml").write_text(POLICY, "utf-8")
     (tmp_path / "work").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "work"))
-    keys = f"desk@acme:{'k' * 24},other@umbrella:{'o' * 24},officer:{'f' * 24}"
+    keys = f"desk@acme+caller+officer:{'k' * 24},other@umbrella:{'o' * 24},officer+officer:{'f' * 24}"
     settings = Settings(policies=(str(tmp_path / "policy.yaml"),), ledger=url, generators=("echo",), api_keys=keys)
     with TestClient(create_app(settings)) as opened:
         for headers in (ACME, UMBRELLA, ACME, UMBRELLA):

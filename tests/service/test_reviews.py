@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 
@@ -34,7 +35,13 @@ rules:
 marks:
   metadata: [iptc]
 """
-KEYS = {"app": "app@acme", "ann": "ann@acme", "bob": "bob@acme", "spy": "spy@umbrella", "boss": "boss"}
+KEYS = {
+    "app": "app@acme+caller+reviewer",
+    "ann": "ann@acme+reviewer",
+    "bob": "bob@acme+reviewer",
+    "spy": "spy@umbrella+reviewer",
+    "boss": "boss+auditor",
+}
 
 
 @pytest.fixture
@@ -224,7 +231,9 @@ def test_who_asked_may_not_let_it_go_and_undo_ends_the_handing_out(settings: Set
 
 def test_settings_say_who_reviews_and_what_takes_two(settings: Settings) -> None:
     """Keys that do not review may appeal and give feedback."""
-    strict = settings.model_copy(update={"reviewers": ("ann", "bob"), "second_review": ("odd",), "review_sla_minutes": 1})
+    plain = SecretStr(",".join(f"{who.partition('+')[0]}:{name * 8}" for name, who in KEYS.items()))
+    more = {"reviewers": ("ann", "bob"), "second_review": ("odd",), "review_sla_minutes": 1}
+    strict = settings.model_copy(update={"api_keys": plain, **more})
     with TestClient(create_app(strict)) as client:
         desk = Desk(client)
         one = desk.held()

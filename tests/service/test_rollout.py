@@ -413,7 +413,7 @@ def test_the_routes_tell_how_a_policy_came_to_be_in_force(tmp_path, url):
 
 def test_only_keys_without_a_tenant_see_policies(tmp_path):
     """A policy names other tenants."""
-    app = create_app(settings(tmp_path, api_keys=f"desk@acme:{KEY},officer:{'s' * 16}"))
+    app = create_app(settings(tmp_path, api_keys=f"desk@acme+author:{KEY},officer+officer:{'s' * 16}"))
     with TestClient(app) as client:
         statuses = [
             client.get(path, headers={"authorization": f"Bearer {key}"}).status_code

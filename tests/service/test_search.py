@@ -29,7 +29,7 @@ def client(tmp_path_factory):
         policies=(str(folder / "policy.yaml"),),
         ledger=f"sqlite:///{folder / 'ledger.db'}",
         generators=("echo",),
-        api_keys=f"desk@acme:{KEYS['acme']},shop@other:{KEYS['other']},officer:{KEYS['']}",
+        api_keys=f"desk@acme:{KEYS['acme']},shop@other:{KEYS['other']},officer+officer:{KEYS['']}",
     )
     with TestClient(create_app(settings)) as client:
         for tenant in ("acme", "acme", "other"):
