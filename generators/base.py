@@ -190,8 +190,17 @@ class Worker:
         except GenguardError:
             raise
         except Exception as error:
-            # The message of the cause may quote the prompt: only its type is ours to repeat.
-            raise GenerationError(f"{self._generator}: generation failed with {type(error).__name__}") from error
+            raise self.failure(error) from error
+
+    def failure(self, error: Exception) -> GenguardError:
+        """What an error is told as: our own as they are, of others only the type, for a message may quote the prompt."""
+        if isinstance(error, GenguardError):
+            return error
+        return GenerationError(f"{self._generator}: generation failed with {type(error).__name__}")
+
+    def later(self, function: Callable[[], object]) -> None:
+        """Call a blocking function on the thread when it is free, after what waits already. It must not raise."""
+        self._thread().submit(function)
 
     def wait(self, function: Callable[[], T]) -> T:
         """Call a blocking function on the thread, for code without an event loop. Raises what it raises."""

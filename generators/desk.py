@@ -11,7 +11,7 @@ from time import monotonic
 
 from guard.errors import BusyError, GenerationError
 from guard.lines import Full, Lines
-from guard.protocols import Asked, Generator, JointGenerator, Piece, StreamingGenerator, TokenGenerator
+from guard.protocols import Asked, Generator, JoiningGenerator, JointGenerator, Piece, StreamingGenerator, TokenGenerator
 from guard.types import Content
 
 Item = tuple[int, Piece]
@@ -27,7 +27,10 @@ class Settings:
     together: int = 32
     """Orders in one call."""
     lanes: int = 2
-    """Calls at a time: with one alone, a short answer would wait for the end of a long one."""
+    """Calls at a time: with one alone, a short answer would wait for the end of a long one.
+
+    Neither concerns a JoiningGenerator: each order is a call of its own, as long as it makes their outputs side by side.
+    """
     wait_s: float = 60.0
     """How long an order may wait for its call to begin, in seconds."""
 
@@ -44,7 +47,7 @@ class Figures:
     orders: int = 0
     """Orders in all calls: divided by `calls`, how many share one."""
     largest: int = 0
-    """Orders in the largest call."""
+    """Orders in the largest call; of a JoiningGenerator, orders that ran at a time."""
     waited_s: float = 0.0
     """Seconds that the orders of all calls had waited, summed."""
     repeated: int = 0
@@ -97,6 +100,12 @@ class Order:
         """Whose it is."""
         return self.asked[0].prompt.request.tenant
 
+    @property
+    def outputs(self) -> int:
+        """How many it is for, as far as its parameters say."""
+        counts = [one.parameters.get("n", 1) for one in self.asked]
+        return sum(max(1, count) if type(count) is int else 1 for count in counts)
+
 
 class Desk:
     """The queue of one event loop, and the calls that run for it. Used on that loop alone."""
@@ -104,6 +113,7 @@ class Desk:
     def __init__(self, generator: Generator, settings: Settings, figures: Figures) -> None:
         """`figures`: where to count; shared with the desks of other loops."""
         self._generator, self._settings, self._figures = generator, settings, figures
+        self._beside = generator.beside if isinstance(generator, JoiningGenerator) else 0
         self._lines: Lines[Order] = Lines()
         self._again: deque[Order] = deque()
         self._due = False
@@ -160,7 +170,7 @@ class Desk:
             self._again.remove(order)
 
     def _busy(self) -> BusyError:
-        expected = self._seconds * self.waiting / (self._settings.together * self._settings.lanes)
+        expected = self._seconds * self.waiting / (self._beside or self._settings.together * self._settings.lanes)
         seconds = min(60, max(1, ceil(expected)))
         return BusyError(
             f"found {self.waiting} prompts waiting for generator {self._generator.name!r}, "
@@ -179,16 +189,22 @@ class Desk:
 
     def _begin(self) -> None:
         self._due = False
-        while len(self.calls) < self._settings.lanes and (batch := self._next()):
+        while self._free() and (batch := self._next()):
             now, figures = monotonic(), self._figures
             for order in batch:
                 order.begun = True
                 figures.waited_s += now - order.since
             figures.calls, figures.orders = figures.calls + 1, figures.orders + len(batch)
-            figures.largest = max(figures.largest, len(batch))
             task = asyncio.get_running_loop().create_task(self._call(batch))
             self.calls[task] = batch
+            figures.largest = max(figures.largest, len(self.calls) if self._beside else len(batch))
             task.add_done_callback(self._ended)
+
+    def _free(self) -> bool:
+        """Whether one more call may begin."""
+        if self._beside:
+            return sum(order.outputs for batch in self.calls.values() for order in batch) < self._beside
+        return len(self.calls) < self._settings.lanes
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self.calls[task]
@@ -202,7 +218,8 @@ class Desk:
         order = self._lines.first()
         while order is not None:
             batch.append(order)
-            order = self._lines.like(order.kind) if len(batch) < self._settings.together else None
+            more = len(batch) < self._settings.together and not self._beside
+            order = self._lines.like(order.kind) if more else None
         return batch
 
     async def _call(self, batch: list[Order]) -> None:

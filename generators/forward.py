@@ -34,22 +34,28 @@ class Forward(Protocol):
     def keep(self, rows: torch.Tensor, /) -> None:
         """Forget all rows but these."""
 
+    def takes(self, other: Forward, /) -> bool:
+        """Whether the rows of another one can go on beside its own."""
+
+    def join(self, other: Forward, /) -> None:
+        """Remember the rows of another one, behind its own."""
+
 
 class _OfModel:
     """What both kinds tell of their model."""
 
-    _model: Any
+    model: Any
 
     @property
     def device(self) -> torch.device:
         """The model's."""
-        found: torch.device = self._model.device
+        found: torch.device = self.model.device
         return found
 
     @property
     def vocabulary(self) -> int:
         """Rows of the model's embedding."""
-        return int(self._model.config.get_text_config().vocab_size)
+        return int(self.model.config.get_text_config().vocab_size)
 
 
 class Causal(_OfModel):
@@ -58,7 +64,7 @@ class Causal(_OfModel):
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
         """`prompts`: token ids, none empty."""
         # Padding stands on the left, so that the last column is each row's newest token.
-        self._model, self.seen = model, prompts
+        self.model, self.seen = model, prompts
         self._ids, self._mask = padded(prompts, model.device, left=True)
         self._takes = OPTIONAL & inspect.signature(model.forward).parameters.keys()
         self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
@@ -73,7 +79,7 @@ class Causal(_OfModel):
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(chosen), 1)], dim=-1)
             self._positions = self._positions[:, -1:] + 1
         extra = {"position_ids": self._positions, "logits_to_keep": 1}
-        output = self._model(
+        output = self.model(
             input_ids=self._ids,
             attention_mask=self._mask,
             past_key_values=self._cache,
@@ -85,9 +91,47 @@ class Causal(_OfModel):
         return logits
 
     def keep(self, rows: torch.Tensor, /) -> None:
-        """Rows of cache, mask and positions."""
+        """Rows of cache, mask and positions; and of the columns, those that any row that is left has something in."""
         self._cache.batch_select_indices(rows)
         self._mask, self._positions = self._mask[rows], self._positions[rows]
+        if self.plain and (empty := int((self._mask.cumsum(-1).amax(0) == 0).sum())):
+            self._mask = self._mask[:, empty:]
+            for layer in self._cache.layers:
+                layer.keys, layer.values = layer.keys[:, :, empty:], layer.values[:, :, empty:]
+
+    def takes(self, other: Forward, /) -> bool:
+        """Where positions are told to the model and its cache is keys and values of every token: no windows, no states."""
+        return isinstance(other, Causal) and other.model is self.model and self.plain and other.plain
+
+    def join(self, other: Forward, /) -> None:
+        """Whichever has fewer columns is padded on the left, as if it had begun so."""
+        import torch
+
+        assert isinstance(other, Causal)
+        layers, mask, positions = other.state
+        width = max(self._mask.shape[-1], mask.shape[-1])
+        for mine, theirs in zip(self._cache.layers, layers, strict=True):
+            mine.keys = torch.cat([_widened(mine.keys, width), _widened(theirs.keys, width)])
+            mine.values = torch.cat([_widened(mine.values, width), _widened(theirs.values, width)])
+        masks = [torch.nn.functional.pad(one, (width - one.shape[-1], 0)) for one in (self._mask, mask)]
+        self._mask = torch.cat(masks)
+        self._positions = torch.cat([self._positions[:, -1:], positions[:, -1:]])
+
+    @property
+    def state(self) -> tuple[Sequence[Any], torch.Tensor, torch.Tensor]:
+        """Layers of the cache, mask and positions."""
+        return self._cache.layers, self._mask, self._positions
+
+    @property
+    def plain(self) -> bool:
+        """Whether rows may join, and columns go."""
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        cache = self._cache
+        whole = type(cache) is DynamicCache and all(
+            type(layer) is DynamicLayer and layer.is_initialized for layer in cache.layers
+        )
+        return whole and "position_ids" in self._takes
 
 
 class EncoderDecoder(_OfModel):
@@ -97,7 +141,7 @@ class EncoderDecoder(_OfModel):
         """`start`: tokens that each output begins with and that are no part of it."""
         import torch
 
-        self._model, self.seen = model, [start] * len(prompts)
+        self.model, self.seen = model, [start] * len(prompts)
         # Padding stands on the right: positions of an encoder may count from its first column.
         ids, self._mask = padded(prompts, model.device, left=False)
         self._ids = torch.tensor([list(start)] * len(prompts), device=model.device)
@@ -107,7 +151,7 @@ class EncoderDecoder(_OfModel):
 
     def __call__(self, chosen: torch.Tensor | None, /) -> torch.Tensor:
         """Write the start the first time, one token a row afterwards."""
-        output = self._model(
+        output = self.model(
             encoder_outputs=self._encoded,
             attention_mask=self._mask,
             decoder_input_ids=self._ids if chosen is None else chosen,
@@ -123,6 +167,21 @@ class EncoderDecoder(_OfModel):
         self._cache.batch_select_indices(rows)
         self._mask = self._mask[rows]
         self._encoded.last_hidden_state = self._encoded.last_hidden_state[rows]
+
+    def takes(self, _other: Forward, /) -> bool:
+        """Never: outputs begin at one column, which is where a decoder may count its positions from."""
+        return False
+
+    def join(self, _other: Forward, /) -> None:
+        """See `takes`."""
+        raise NotImplementedError("rows of an encoder-decoder model do not join")
+
+
+def _widened(states: torch.Tensor, width: int) -> torch.Tensor:
+    """Keys or values [R, H, T, D] with columns of nothing on the left, `width` in all."""
+    import torch
+
+    return torch.nn.functional.pad(states, (0, 0, width - states.shape[-2], 0))
 
 
 def padded(prompts: Sequence[Sequence[int]], device: torch.device, *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,20 +7,21 @@ without turns as one message of the user; without a template the model reads the
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from generators.base import MAX_SEED, Worker, limited, origin, output_seeds, parse
+from generators.base import MAX_SEED, Worker, fresh_seed, limited, origin, output_seeds, parse
+from generators.language_joint import Company
 from generators.language_model import LanguageModel, load
+from generators.reply import Reply
 from generators.residency import Slot
-from generators.sampling import Batch, Drawn, Order, Score, Settings
-from generators.spelling import Spelling
+from generators.sampling import Batch, Order, Settings
 from guard.errors import ParameterError
-from guard.protocols import Generator, Piece, TokenMark
+from guard.protocols import Asked, Generator, Piece, TokenMark
 from guard.registry import generators
-from guard.types import Content, Making, Modality, Origin, Stage, TokenScore
+from guard.types import Content, Modality, Origin
 
 MAX_STOPS = 16
 
@@ -70,6 +71,12 @@ class LanguageGenerator:
         self._batch, self._warm = batch, warm
         self._worker = Worker(name)
         self._loaded = Slot(lambda: load(model, device, revision))
+        self._company = Company(self._worker, self._loaded, batch)
+
+    @property
+    def beside(self) -> int:
+        """Outputs that are made side by side, whichever calls of `joint` they belong to."""
+        return self._batch
 
     def load(self) -> None:
         """Load the model, and warm it up where that is asked for: draw one token.
@@ -105,6 +112,21 @@ class LanguageGenerator:
         """Yield what each token adds; the last piece of an output brings the whole of it. Raises as a call does."""
         asked, each = self._asked(parameters), list(marks) or [None] * len(prompts)
         return self._flat(self._worker.stream(lambda: self._steps(prompts, asked, each)))
+
+    def joint(
+        self, asked: Sequence[Asked], gone: Callable[[int], bool], /, *, pieces: bool
+    ) -> AsyncIterator[tuple[int, Piece]]:
+        """Outputs of several callers, beside those of all other calls of `joint` that run. Raises as a call does."""
+        each = [self._asked(one.parameters) for one in asked]
+
+        def replies(loaded: LanguageModel) -> list[tuple[int, Reply]]:
+            return [
+                (index, reply)
+                for index, (one, own) in enumerate(zip(asked, each, strict=True))
+                for reply in self._replies(loaded, index, one, own, own.seed)
+            ]
+
+        return self._company.call(replies, gone, pieces=pieces)
 
     def tokens(self, text: str, /) -> Sequence[int]:
         """Token ids of an output as a reader finds them, without special ones. Raises as `load`."""
@@ -147,33 +169,39 @@ class LanguageGenerator:
         asked: LanguageParameters,
         marks: Sequence[TokenMark | None],
     ) -> Iterator[list[tuple[int, Piece]]]:
-        encoded = [loaded.encode(prompt, f"{self.name}: prompt {index}") for index, prompt in enumerate(prompts)]
-        outputs = output_seeds(len(prompts), asked.n, asked.seed)
+        first = fresh_seed() if asked.seed is None else asked.seed
         replies = [
-            _Reply(
-                loaded,
-                asked,
-                prompts[index],
-                at % asked.n,
-                self._origin(loaded, asked, seed, marks[index]),
-                Order(
-                    encoded[index],
-                    seed,
-                    min(asked.max_new_tokens, loaded.room(encoded[index])),
-                    asked.settings,
-                    marks[index],
-                    asked.top_logprobs if asked.logprobs else None,
-                ),
-            )
-            for at, (index, seed) in enumerate(outputs)
+            (index, reply)
+            for index, (prompt, mark) in enumerate(zip(prompts, marks, strict=True))
+            for reply in self._replies(loaded, index, Asked(prompt, {}, mark), asked, first + index * asked.n)
         ]
-        for start in range(0, len(outputs), self._batch):
+        for start in range(0, len(replies), self._batch):
             beside = replies[start : start + self._batch]
-            batch = Batch(loaded.forward([one.order.prompt for one in beside]), [one.order for one in beside])
-            for drawn in batch.steps(loaded.ends, lambda row, token, beside=beside: beside[row].add(token)):  # type: ignore[misc]
-                pieces = [(outputs[start + one.row][0], beside[one.row].piece(one)) for one in drawn]
+            orders = [reply.order for _, reply in beside]
+            batch = Batch(loaded.forward([order.prompt for order in orders]), orders)
+            for drawn in batch.steps(loaded.ends, lambda row, token, beside=beside: beside[row][1].add(token)):  # type: ignore[misc]
+                pieces = [(beside[one.row][0], beside[one.row][1].piece(one)) for one in drawn]
                 if some := [(index, piece) for index, piece in pieces if piece.text or piece.content is not None]:
                     yield some
+
+    def _replies(
+        self, loaded: LanguageModel, index: int, asked: Asked, parameters: LanguageParameters, first: int | None
+    ) -> list[Reply]:
+        """The outputs of one prompt, their seeds counted up from `first` or a fresh one. Raises as `LanguageModel.encode`."""
+        ids = loaded.encode(asked.prompt, f"{self.name}: prompt {index}")
+        limit = min(parameters.max_new_tokens, loaded.room(ids))
+        top = parameters.top_logprobs if parameters.logprobs else None
+        return [
+            Reply(
+                loaded,
+                parameters.stop,
+                asked.prompt,
+                choice,
+                self._origin(loaded, parameters, seed, asked.mark),
+                Order(ids, seed, limit, parameters.settings, asked.mark, top),
+            )
+            for choice, (_, seed) in enumerate(output_seeds(1, parameters.n, first))
+        ]
 
     def _origin(self, loaded: LanguageModel, asked: LanguageParameters, seed: int, mark: TokenMark | None) -> Origin:
         named = asked.recorded() | ({"text_watermark": mark.method} if mark and asked.temperature > 0 else {})
@@ -184,51 +212,6 @@ def _warm_up(loaded: LanguageModel) -> None:
     order = Order(loaded.tokens("a") or [0], 0, 1)
     for _ in Batch(loaded.forward([order.prompt]), [order]).steps((), lambda _row, _token: False):
         pass
-
-
-class _Reply:
-    """One output on its way from tokens to a content."""
-
-    def __init__(
-        self,
-        loaded: LanguageModel,
-        asked: LanguageParameters,
-        prompt: Content,
-        choice: int,
-        source: Origin,
-        order: Order,
-    ) -> None:
-        self._loaded, self._prompt, self._choice, self._source = loaded, prompt, choice, source
-        self.order = order
-        self._spelling: Spelling = loaded.spelling(asked.stop)
-        self._ready = ""
-        self._tokens: list[int] = []
-        self._scores: list[tuple[Score, tuple[tuple[str, float], ...]]] = []
-
-    def add(self, token: int) -> bool:
-        """Spell one more token; whether a stop sequence has just been completed."""
-        self._tokens.append(token)
-        self._ready += self._spelling.add(token)
-        return self._spelling.stopped
-
-    def piece(self, drawn: Drawn) -> Piece:
-        """What a step brought."""
-        if drawn.score is not None:
-            before = self._tokens[:-1]
-            top = tuple((self._loaded.shown(before, token), logprob) for token, logprob in drawn.score.top)
-            self._scores.append((drawn.score, top))
-        text, self._ready = self._ready, ""
-        if not drawn.finish:
-            return Piece(self._choice, text)
-        text += self._spelling.end()
-        return Piece(self._choice, text, self._content(drawn.finish))
-
-    def _content(self, finish: str) -> Content:
-        spans = self._spelling.spans() if self._scores else []
-        scores = tuple(TokenScore(span, one.logprob, top) for span, (one, top) in zip(spans, self._scores, strict=False))
-        making = Making(self._choice, finish, len(self.order.prompt), len(self._tokens), scores=scores)
-        text, request = self._spelling.text, self._prompt.request
-        return Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, self._source, request, making)
 
 
 @generators.register("language")

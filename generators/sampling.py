@@ -111,6 +111,7 @@ class Drawn:
     """What one step brought one row."""
 
     row: int
+    """Its name."""
     token: int | None
     """None for a token that ends an output: it is no part of it."""
     finish: str
@@ -122,8 +123,10 @@ class Drawn:
 class _Row:
     """One reply in the making."""
 
-    index: int
+    name: int
     order: Order
+    draws: list[float]
+    """One for each token that it may have."""
     tokens: list[int] = field(default_factory=list)
     contexts: set[tuple[int, ...]] = field(default_factory=set)
     """Of the mark, those that came up."""
@@ -141,40 +144,69 @@ class _Row:
 
 
 class Batch:
-    """Several prompts that are continued together, with one forward pass a token; rows that are done leave the batch."""
+    """Several prompts that are continued together, with one forward pass a token; rows leave, others join."""
 
-    def __init__(self, forward: Forward, orders: Sequence[Order]) -> None:
-        """`forward`: the model's, begun with the prompts of these very orders."""
+    def __init__(self, forward: Forward, orders: Sequence[Order], names: Sequence[int] = ()) -> None:
+        """`forward`: the model's, begun with the prompts of these very orders; `names`: of its rows, else 0, 1, …"""
         import torch
 
         self._forward = forward
-        self._rows = [_Row(index, order) for index, order in enumerate(orders)]
-        most = max(order.limit for order in orders)
-        self._draws = torch.stack([uniform_draws(order.seed, most) for order in orders]).to(forward.device)
+        self._rows = [
+            _Row(name, order, uniform_draws(order.seed, order.limit).tolist())
+            for name, order in zip(names or range(len(orders)), orders, strict=True)
+        ]
         self._seen = torch.zeros(len(orders), forward.vocabulary, dtype=torch.bool)
         for row, tokens in enumerate(forward.seen):
             self._seen[row, list(tokens)] = True
         self._seen = self._seen.to(forward.device)
         self._chosen: torch.Tensor | None = None
-        self._step = 0
+
+    @property
+    def names(self) -> list[int]:
+        """Of the rows that are left."""
+        return [row.name for row in self._rows]
 
     def steps(self, ends: Collection[int], complete: Callable[[int, int], bool]) -> Iterator[list[Drawn]]:
-        """Yield what each step brought the rows that are left, until none is.
-
-        A row ends by a token of `ends`, at its limit, or when `complete`, called with row and token, says so.
-        """
+        """Yield what each step brought the rows that are left, until none is."""
         while self._rows:
-            chosen, scores = self._draw()
-            drawn = []
-            for row, token, score in zip(self._rows, chosen, scores, strict=True):
-                if token in ends:
-                    drawn.append(Drawn(row.index, None, "stop"))
-                    continue
-                row.tokens.append(token)
-                finish = "length" if len(row.tokens) >= row.order.limit else ""
-                drawn.append(Drawn(row.index, token, "stop" if complete(row.index, token) else finish, score))
-            self._keep([at for at, one in enumerate(drawn) if not one.finish])
-            yield drawn
+            yield self.step(ends, complete)
+
+    def step(self, ends: Collection[int], complete: Callable[[int, int], bool]) -> list[Drawn]:
+        """Draw one token for every row.
+
+        A row ends by a token of `ends`, at its limit, or when `complete`, called with its name and the token, says so.
+        """
+        chosen, scores = self._draw()
+        drawn = []
+        for row, token, score in zip(self._rows, chosen, scores, strict=True):
+            if token in ends:
+                drawn.append(Drawn(row.name, None, "stop"))
+                continue
+            row.tokens.append(token)
+            finish = "length" if len(row.tokens) >= row.order.limit else ""
+            drawn.append(Drawn(row.name, token, "stop" if complete(row.name, token) else finish, score))
+        self._keep([at for at, one in enumerate(drawn) if not one.finish])
+        return drawn
+
+    def leave(self, names: Collection[int]) -> None:
+        """Let rows go before they are done. To be asked after a step."""
+        self._keep([at for at, row in enumerate(self._rows) if row.name not in names])
+
+    def takes(self, other: Batch) -> bool:
+        """Whether the rows of another batch can join; both have made a step."""
+        return self._forward.takes(other._forward)
+
+    def join(self, other: Batch) -> None:
+        """Take over the rows of another batch, which is not to be used any more."""
+        import torch
+
+        assert self._chosen is not None
+        assert other._chosen is not None
+        with torch.inference_mode():
+            self._forward.join(other._forward)
+            self._chosen = torch.cat([self._chosen, other._chosen])
+            self._seen = torch.cat([self._seen, other._seen])
+        self._rows += other._rows
 
     def _draw(self) -> tuple[list[int], list[Score | None]]:
         import torch
@@ -184,14 +216,14 @@ class Batch:
             logits = self._forward(self._chosen)
             self._chosen = self._choose(logits).unsqueeze(-1)
             self._seen = self._seen.scatter(-1, self._chosen, True)
-            self._step += 1
             return [int(token) for token in self._chosen.squeeze(-1).tolist()], self._scores(logits)
 
     def _choose(self, logits: torch.Tensor) -> torch.Tensor:
         """One token a row, by the settings of each."""
         import torch
 
-        draws, shift = self._draws[:, self._step], self._shift()
+        next_draws = [row.draws[len(row.tokens)] for row in self._rows]
+        draws, shift = torch.tensor(next_draws, dtype=torch.float64).to(logits.device), self._shift()
         groups: dict[Settings, list[int]] = {}
         for at, row in enumerate(self._rows):
             groups.setdefault(row.order.settings, []).append(at)
@@ -242,6 +274,6 @@ class Batch:
         if not kept or self._chosen is None:
             return
         with torch.inference_mode():
-            indices = torch.tensor(kept, device=self._draws.device)
+            indices = torch.tensor(kept, device=self._seen.device)
             self._forward.keep(indices)
-            self._chosen, self._seen, self._draws = self._chosen[indices], self._seen[indices], self._draws[indices]
+            self._chosen, self._seen = self._chosen[indices], self._seen[indices]

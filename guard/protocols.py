@@ -160,6 +160,18 @@ class JointGenerator(Generator, Protocol):
         """
 
 
+@runtime_checkable
+class JoiningGenerator(JointGenerator, Protocol):
+    """A joint generator whose calls share its model too: outputs join those that are being made, and leave when they are done.
+
+    Who asks it need not gather callers into one call.
+    """
+
+    @property
+    def beside(self) -> int:
+        """How many outputs it makes side by side, of all calls of `joint` together; the others wait."""
+
+
 class Marker(Protocol):
     """Puts a mark on an output and reads it back.
 

@@ -152,7 +152,7 @@ def save(model: transformers.PreTrainedModel, folder: Path) -> None:
 
 CONTEXT = 64
 LANGUAGE_MODELS = ("gpt2", "llama", "qwen3", "t5", "bart")
-"""Formats that `save_model` writes."""
+"""Formats that `save_model` writes; besides, `mistral`, which attends to a window."""
 
 
 def save_tokenizer(folder: Path, template: str | None = None) -> None:
@@ -184,6 +184,10 @@ def save_model(folder: Path, architecture: str) -> None:
             model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=257, **gpt2, **ids))
         elif architecture == "llama":
             model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**llama))
+        elif architecture == "mistral":
+            model = transformers.MistralForCausalLM(
+                transformers.MistralConfig(sliding_window=8, num_key_value_heads=1, **llama)
+            )
         elif architecture == "qwen3":
             model = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(head_dim=16, num_key_value_heads=1, **llama))
         elif architecture == "t5":
