@@ -23,6 +23,8 @@ from serving.rate import Buckets
 from serving.review_hook import ReviewHook
 from serving.settings import Settings, is_loopback
 from serving.verification import gather
+from serving.watching import logs
+from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
 GRACE_S = 30
@@ -51,6 +53,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         app.state.wired, app.state.settings = make(settings), settings
         known = app.state.wired.guard.operator.watermark_key
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
+        lookout.watch(app.state.wired.ledger)
         await app.state.wired.watcher.start()
         app.state.troubles = await app.state.wired.guard.load()
         for name, why in app.state.troubles.items():
@@ -79,6 +82,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
                 for anchor in app.state.office.sent:
                     await asyncio.to_thread(anchor.deliver)
         app.state.wired.close()
+        await asyncio.to_thread(lookout.close)
 
     app = FastAPI(
         title="genguard",
@@ -88,8 +92,10 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         docs_url=None,  # the page would load its scripts from elsewhere; /openapi.json is served
         redoc_url=None,
     )
+    lookout = Lookout.of(settings)
     public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
     app.add_middleware(Gate, guard=lambda: app.state.wired.guard, callers=callers, max_body=settings.max_body, public=public)
+    lookout.attach(app)
     app.include_router(openai.router)
     app.include_router(proofs.router)
     app.include_router(search.router)  # before the route of one decision, which would take its names
@@ -174,6 +180,7 @@ def serve(settings: Settings) -> None:
     """Run the service until it is stopped. Raises PolicyError, LedgerError, RegistryError or SettingsError at its start."""
     import uvicorn
 
+    logs.configure(settings.log_format, settings.log_level)
     app = create_app(settings, make=lambda _: wired)
     wired = wire(settings)  # before the server runs, which would tell a mistake as a traceback
     try:
@@ -181,7 +188,8 @@ def serve(settings: Settings) -> None:
             app,
             host=settings.host,
             port=settings.port,
-            log_level="info",
+            log_config=None,
+            access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
         )
