@@ -4,44 +4,17 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from service_client import served
 from starlette.testclient import TestClient
 
 from guard.errors import SettingsError
-from service import create_app
 from serving.settings import Settings
 from serving.watching.lookout import Lookout
 from serving.watching.metrics import OTHER, Metrics
-
-POLICY = """
-policy: desk
-version: 1
-status: live
-checks:
-  secrets: {use: secrets, deadline_ms: 60000}
-rules:
-  - {id: held, when: {secrets: AWS_ACCESS_KEY}, action: review, category: privacy, basis: House rules 1}
-  - id: token
-    when: {secrets: GITHUB_TOKEN}
-    action: redact
-    category: privacy
-    basis: House rules 2
-    with: {operator: replace}
-"""
-
-
-@contextmanager
-def served(folder: Path, **given: Any) -> Iterator[TestClient]:
-    """The application in this process."""
-    (folder / "desk.yaml").write_text(POLICY, "utf-8")
-    known = {"policies": (str(folder / "desk.yaml"),), "ledger": f"sqlite:///{folder / 'ledger.db'}", "generators": ("echo",)}
-    with TestClient(create_app(Settings(**{**known, **given}))) as client:
-        yield client
 
 
 def chat(client: TestClient, said: str, **more: Any) -> Any:
@@ -93,8 +66,7 @@ def test_what_waits_for_a_person_is_counted(tmp_path: Path) -> None:
 
 def test_text_that_leaves_early_is_timed(tmp_path: Path) -> None:
     said = " ".join(f"This is sentence number {number} of a long story." for number in range(20))
-    (tmp_path / "stream").mkdir()
-    with served(tmp_path / "stream") as client:
+    with served(tmp_path) as client:
         chat(client, said, stream=True).raise_for_status()
         found = figures(client)
     assert found["genguard_stream_delay_seconds_count"] > 0
@@ -102,8 +74,6 @@ def test_text_that_leaves_early_is_timed(tmp_path: Path) -> None:
 
 
 def test_two_services_in_one_process_count_for_themselves(tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
     with served(tmp_path / "one") as one, served(tmp_path / "two") as two:
         chat(one, "hello").raise_for_status()
         series = 'genguard_requests_total{method="POST",route="/v1/chat/completions",status="200"}'
@@ -132,7 +102,6 @@ def test_tenants_are_named_only_where_that_is_asked_for(tmp_path: Path) -> None:
     body = {"text": "hello"}
     for asked in (False, True):
         folder = tmp_path / str(asked)
-        folder.mkdir()
         with served(folder, metrics_tenants=asked, metrics_token="t" * 16, **keys) as client:
             client.post("/v1/check", json=body, headers=mine).raise_for_status()
             found = figures(client, authorization="Bearer " + "t" * 16)
