@@ -26,6 +26,8 @@ from serving.rate import Buckets
 from serving.review_hook import ReviewHook
 from serving.settings import Settings
 from serving.verification import gather
+from serving.watching import logs
+from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
 GRACE_S = 30
@@ -50,6 +52,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         app.state.wired, app.state.settings, app.state.callers = make(settings), settings, callers
         known = app.state.wired.guard.operator.watermark_key
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
+        lookout.watch(app.state.wired.ledger)
         await app.state.wired.watcher.start()
         app.state.troubles = await app.state.wired.guard.load()
         for name, why in app.state.troubles.items():
@@ -77,6 +80,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
                 for anchor in app.state.office.sent:
                     await asyncio.to_thread(anchor.deliver)
         app.state.wired.close()
+        await asyncio.to_thread(lookout.close)
 
     app = FastAPI(
         title="genguard",
@@ -86,6 +90,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         docs_url=None,  # the page would load its scripts from elsewhere; /openapi.json is served
         redoc_url=None,
     )
+    lookout = Lookout.of(settings)
     public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
     app.include_router(openai.router)
     app.include_router(proofs.router)
@@ -103,6 +108,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     operation: dict[str, Any] = {"methods": ["GET"], "tags": ["operation"], "dependencies": [opened()]}
     app.add_api_route("/healthz", _healthz, **operation)
     app.add_api_route("/readyz", _readyz, **operation, response_model=None)
+    lookout.add_route(app)
     app.add_middleware(
         Gate,
         guard=lambda: app.state.wired.guard,
@@ -111,6 +117,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         max_body=settings.max_body,
         public=public,
     )
+    lookout.attach(app)
     return app
 
 
@@ -180,6 +187,7 @@ def serve(settings: Settings) -> None:
     """Run the service until it is stopped. Raises PolicyError, LedgerError, RegistryError or SettingsError at its start."""
     import uvicorn
 
+    logs.configure(settings.log_format, settings.log_level)
     app = create_app(settings, make=lambda _: wired)
     wired = wire(settings)  # before the server runs, which would tell a mistake as a traceback
     try:
@@ -187,7 +195,8 @@ def serve(settings: Settings) -> None:
             app,
             host=settings.host,
             port=settings.port,
-            log_level="info",
+            log_config=None,
+            access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
         )

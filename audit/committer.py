@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from guard.errors import LedgerError, LedgerFullError
+from guard.errors import LedgerError, LedgerFullError, RefusedError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -70,6 +70,8 @@ class Committer(Generic[Item, Answer]):
         self._changed = threading.Condition()
         self._closed = False
         self._running_since: float | None = None
+        self.told: Callable[[int, float, int], None] | None = None
+        """Called on its thread after each group, with the entries, the seconds of their commit, and how many failed."""
         self.last_error: LedgerError | None = None
         """Why the latest group was not committed; None when it was."""
         self._thread = threading.Thread(target=self._run, name="genguard-ledger", daemon=True)
@@ -143,9 +145,16 @@ class Committer(Generic[Item, Answer]):
                 answers = [self.last_error] * len(group)
             else:
                 self.last_error = None
+            self._tell(answers)
             with self._changed:
                 self._running_since = None
             _deliver(zip(group, answers, strict=True))
+
+    def _tell(self, answers: Sequence[Answer | LedgerError]) -> None:
+        if self.told is not None and self._running_since is not None:
+            failed = sum(isinstance(one, LedgerError) and not isinstance(one, RefusedError) for one in answers)
+            with contextlib.suppress(Exception):  # whoever counts stops no commit
+                self.told(len(answers), time.monotonic() - self._running_since, failed)
 
     def _take(self, previous: int) -> list[Waiting[Item, Answer]]:
         """The next group; empty when closed and nothing waits."""

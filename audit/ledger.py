@@ -230,6 +230,14 @@ class SqlLedger:
             return Health(False, f"{self.store.name} was removed or replaced", pending)
         return Health(True, "ok", pending)
 
+    def stalled(self) -> float:
+        """Seconds that the commit in progress, or the oldest entry that waits, has been waiting."""
+        return self._committer.stalled()
+
+    def on_commit(self, told: Callable[[int, float, int], None]) -> None:
+        """Have `told` called after each transaction: entries, seconds, and how many were not recorded. It must not block."""
+        self._committer.told = told
+
     def close(self, timeout: float = 30.0) -> None:
         """Commit what waits and let go of the file. `timeout`: seconds."""
         self._committer.close(timeout)

@@ -15,6 +15,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from guard import watching
 from guard.endpoint import ADVICE, AGAIN, address, asked_pause, read_key, require_variable
 from guard.errors import EndpointError, GenerationError, RegistryError
 
@@ -188,13 +189,12 @@ class Upstream:
         if self._tls is None:
             raise GenerationError(f"{self.url} is not ready to be asked", advice="Call load() before the first prompt.")
         patience, data = self._patience, json.dumps(body).encode()
+        headers = {**watching.headers(), "Content-Type": "application/json"}
         timeout = httpx.Timeout(patience.read_s, connect=patience.connect_s)
         async with httpx.AsyncClient(headers=self._headers, verify=self._tls, timeout=timeout) as client:
             for tried in range(1, patience.retries + 2):
                 pause = FIRST_PAUSE_S * 2 ** (tried - 1) * random.uniform(0.5, 1)  # noqa: S311 - spreads tries, hides nothing
-                request = client.build_request(
-                    "POST", self.url + path, content=data, params=self._query, headers={"Content-Type": "application/json"}
-                )
+                request = client.build_request("POST", self.url + path, content=data, params=self._query, headers=headers)
                 try:
                     response = await client.send(request, stream=True)
                 except httpx.TransportError as error:

@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import groupby
 from time import perf_counter
 
+from guard import watching
 from guard.batching import MOST_AT_ONCE, Answer
 from guard.decide import EARLY_STOP, blocks
 from guard.errors import PolicyError, describe
@@ -112,10 +113,13 @@ class Chain:
                     results[at][spec.name] = self._result(spec, Status.SKIPPED, error=EARLY_STOP)
             if some := [at for at in owed if not stopped[at]]:
                 asked.append((spec, some))
+        since = watching.now()
         measured = await self._measure([(spec, [contents[at] for at in some]) for spec, some in asked])
         for (spec, some), found in zip(asked, measured, strict=True):
             for at, result in zip(some, found, strict=True):
                 results[at][spec.name] = result
+        if since:
+            watching.checked(self.policy.id, [result for found in measured for result in found], since)
 
     async def measure(
         self, spec: CheckSpec, batch: Sequence[Content], call: Callable[[], Sequence[Scan]] | None = None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
+from guard import watching
 from guard.errors import GenerationError, GenguardError
 from guard.protocols import Generator, TokenGenerator, TokenMark
 from guard.types import Content
@@ -61,14 +62,25 @@ async def _pump(
         else:
             source = generator(prompts, parameters)
         try:
-            async for pair in source:
-                ready.put_nowait(_checked(pair, generator, prompts))
-                await room.acquire()
+            with watching.step(watching.GENERATE, generator=generator.name, prompts=len(prompts)) as step:
+                async for pair in source:
+                    tell(step, _checked(pair, generator, prompts)[1])
+                    ready.put_nowait(pair)
+                    await room.acquire()
         finally:
             if isinstance(source, AsyncGenerator):
                 await source.aclose()
     finally:
         ready.put_nowait(None)
+
+
+def tell(step: watching.Step, output: Content) -> None:
+    """Say what is known of how an output was made."""
+    making = output.making
+    if making is not None and watching.watched():
+        counts = {"prompt_tokens": making.prompt_tokens, "output_tokens": making.output_tokens}
+        known: dict[str, watching.Fact] = {name: count for name, count in counts.items() if count is not None}
+        step.tell(finish=making.finish, **known)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

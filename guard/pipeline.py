@@ -19,7 +19,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from guard import watching
 from guard.admission import Limits, admit
+from guard.batching import Figures
 from guard.bench import Bench, Deployment, Seat, require_no_key, require_usable
 from guard.chain import Chain, context_for, context_of
 from guard.decide import REDACTION, decide, refuse, set_aside, settle
@@ -133,6 +135,14 @@ class Guard(SyncTwins):
     def deployments(self) -> tuple[Deployment, ...]:
         """All policies with their canaries and shadows."""
         return self._bench.deployments
+
+    def figures(self) -> list[tuple[str, str, Figures]]:
+        """What the queue of each check has done: policy, check, figures. A check that policies share is told of one."""
+        told: dict[Instrument, tuple[str, str]] = {}
+        for seat in self._bench.seats.values():
+            for name, one in seat.chain.instruments.items():
+                told.setdefault(one, (seat.policy.id, name))
+        return [(*names, one.batcher.figures()) for one, names in told.items()]
 
     async def load(self, *generators: Generator) -> dict[str, str]:
         """Load all models now rather than at the first call; return what went wrong, by policy and check."""
@@ -342,7 +352,11 @@ class Guard(SyncTwins):
             fields |= {"released": released if verdict.action.releases else None, "marks": marks}
             fields["fingerprint"] = await self._fingerprint(fields["released"])
         decision = _decision(content, held.context, held.request, verdict, **fields)
-        return Release(decision.released, verdict, await append(decision), decision)
+        with watching.step(watching.APPEND) as step:
+            receipt = await append(decision)
+            step.tell(decision=str(decision.id), index=receipt.index)
+        watching.decided(decision)
+        return Release(decision.released, verdict, receipt, decision)
 
     def wrap(self, generator: Generator) -> Guarded:
         """Bind a generator to this guard."""
@@ -447,7 +461,9 @@ class Guard(SyncTwins):
             begun = begin(bench, seat, mine)
             beside += begun.values()
             try:
-                measured = await seat.chain.run([job.content for job in mine if job.content is not None], now)
+                facts = {"policy": seat.policy.id, "stage": mine[0].context.stage.value, "contents": len(mine)}
+                with watching.step(watching.CHECKS, **facts):
+                    measured = await seat.chain.run([job.content for job in mine if job.content is not None], now)
             except BaseException:
                 for one in beside:
                     one.cancel()
@@ -490,7 +506,8 @@ class Guard(SyncTwins):
     ) -> tuple[Content | None, tuple[Mark, ...]]:
         """Apply edits, then marks. What fails is a mark that is not verified; `settle` takes it into the verdict."""
         try:
-            return await self._dresser.run(lambda: self._dressed(planned, content, verdict, marking), MARK_DEADLINE_S)
+            with watching.step(watching.MARKS, policy=marking.policy, modality=content.modality.value):
+                return await self._dresser.run(lambda: self._dressed(planned, content, verdict, marking), MARK_DEADLINE_S)
         except TimeoutError:
             return None, (Mark("marks", "", "", verified=False, error=f"not done within {MARK_DEADLINE_S:.0f} s"),)
 
@@ -520,10 +537,14 @@ class Guard(SyncTwins):
             _log.warning("an image gets no fingerprint: %s", describe(error))
             return b""
 
-    async def _record(self, seat: Seat | None, decision: Decision) -> Release:
+    async def _record(self, seat: Seat | None, decision: Decision, since: int = 0) -> Release:
+        """`since`: of a stream, when it began (`guard.watching.Watch.decided`)."""
         if seat is not None:
             await self._activate(seat.policy)
-        receipt = await self.ledger.append(decision)
+        with watching.step(watching.APPEND) as step:
+            receipt = await self.ledger.append(decision)
+            step.tell(decision=str(decision.id), index=receipt.index)
+        watching.decided(decision, since)
         return Release(decision.released, decision.verdict, receipt, decision)
 
     async def _activate(self, policy: Policy) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from dataclasses import dataclass, field
+from time import monotonic
 
 from fastapi import APIRouter
 from fastapi import Request as HttpRequest
@@ -46,6 +47,7 @@ class Office:
     trouble: str = ""
     """Why the latest signing failed; empty when it did not."""
     _latest: str = ""
+    _signed_at: float = field(default_factory=monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -72,8 +74,12 @@ class Office:
                 self.trouble = ""
                 if note is None and not self._latest:  # the anchors have this very size already
                     note = Notary(self.notary.engine, self.notary.path, self.notary.key, witnesses=self.notary.witnesses).sign()
-                self._latest = note or self._latest
+                self._latest, self._signed_at = note or self._latest, monotonic()
             return self._latest
+
+    def age(self) -> float:
+        """Seconds since the ledger was last signed as it was, or found to be; at first since this was opened."""
+        return monotonic() - self._signed_at
 
     def _sign(self) -> str | None:
         """Sign, with the key that followed where another process changed it."""

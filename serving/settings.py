@@ -124,6 +124,24 @@ class Settings(BaseSettings):
     max_body: int = Field(default=8_000_000, description="Bytes of one HTTP request body.", ge=1)
     max_text: int = Field(default=50_000, description="Code points of one text.", ge=1)
     max_image: int = Field(default=5_000_000, description="Bytes of one image file.", ge=1)
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Who shows it as a bearer token may read `/metrics`, and nobody else; keys of no tenant when left out.",
+    )
+    metrics_tenants: bool = Field(default=False, description="Count verdicts by tenant, too: their names are in the metrics.")
+    log_format: Literal["json", "text"] = Field(default="text", description="How `genguard serve` writes its log on stderr.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="From which level on.")
+    otlp_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s?#@]+)?$",
+        description="Where traces go: OTLP over HTTP, such as http://collector:4318/v1/traces. Without it there are none.",
+    )
+    otlp_headers: SecretStr = Field(
+        default=SecretStr(""), description="Headers for it: `name=value`, separated by commas; they may hold a key."
+    )
+    trace_ratio: float = Field(
+        default=1.0, description="Share of requests that are traced, where the caller did not decide.", ge=0, le=1
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from guard import watching
 from guard.admission import Limits
 from guard.bench import Seat
 from guard.decide import refuse, settle
@@ -57,8 +58,8 @@ class House:
     key: RedactionKey | None
     activate: Callable[[Policy], Awaitable[None]]
     """See that the ledger has a policy's document."""
-    record: Callable[[Seat, Decision], Awaitable[Release]]
-    """Commit a decision."""
+    record: Callable[[Seat, Decision, int], Awaitable[Release]]
+    """Commit a decision on an output that began to be made at a time (`guard.watching.Watch.decided`)."""
     judge: Callable[[Content], Awaitable[Release]]
     """Judge and record a whole output."""
     dress: Callable[[Window, Verdict, UUID], Awaitable[tuple[Content | None, tuple[Mark, ...]]]]
@@ -76,6 +77,8 @@ class _Choice:
     decision: UUID
     opening: asyncio.Task[int] | None
     """None where nothing leaves before the decision."""
+    since: int
+    """When it began, where somebody watches (`guard.watching.now`)."""
     over: bool = False
 
     async def opened(self) -> None:
@@ -179,7 +182,7 @@ class Stream:
         if self._mode is StreamMode.WINDOW:
             opening = asyncio.create_task(self._house.ledger.begin_stream(Opening(*known)))
             opening.add_done_callback(lambda done: done.cancelled() or done.exception())
-        choice = self._choices[number] = _Choice(number, window, decision, opening)
+        choice = self._choices[number] = _Choice(number, window, decision, opening, watching.now())
         return choice
 
     async def _step(self, choice: _Choice) -> list[Event]:
@@ -190,6 +193,7 @@ class Stream:
         if not window.held and window.edited:
             await choice.opened()
             if text := window.leaving():
+                watching.left(window.waited())
                 return [Delta(choice.number, text)]
         return []
 
@@ -234,7 +238,7 @@ class Stream:
         known: dict[str, Any] = {"results": window.measured.results, "parent": self._parent.decision, "stream": stream}
         context, request = window.measured.context, self._prompt.request
         decision = Decision(id=choice.decision, time=window.time, context=context, request=request, **{**known, **fields})
-        return await self._house.record(window.seat, decision)
+        return await self._house.record(window.seat, decision, choice.since)
 
     async def _close(self) -> None:
         """Record what is left when nobody reads any more, even while the reader's task is being cancelled."""

@@ -7,7 +7,9 @@ import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from guard import watching
 from guard.errors import GenerationError, GenguardError
+from guard.generation import tell
 from guard.protocols import Piece, StreamingGenerator, TokenMark
 from guard.types import Content, Modality
 
@@ -61,9 +63,12 @@ async def _pump(
     try:
         source = generator.stream([prompt], parameters, [mark] if mark is not None else [])
         try:
-            async for _, piece in source:
-                await room.acquire()
-                ready.put_nowait(_checked(piece, generator, prompt))
+            with watching.step(watching.GENERATE, generator=generator.name, prompts=1) as step:
+                async for _, piece in source:
+                    await room.acquire()
+                    ready.put_nowait(_checked(piece, generator, prompt))
+                    if piece.content is not None:
+                        tell(step, piece.content)
         finally:
             if isinstance(source, AsyncGenerator):
                 await source.aclose()

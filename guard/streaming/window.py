@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from datetime import datetime
-from time import perf_counter
+from time import monotonic, perf_counter
 
+from guard import watching
 from guard.admission import Limits
 from guard.bench import Seat
 from guard.chain import context_of
@@ -47,6 +49,8 @@ class Window:
         self._limits = limits
         self._asked = self._ended = 0
         self._took = 0.0
+        self._came: deque[tuple[int, float]] = deque()
+        """Where each piece that did not leave yet ends, and when it came."""
         labels = [one.marker for one in seat.marks if isinstance(one.marker, TextLabel) and one.marker.first]
         self._label = labels[0] if labels else None
 
@@ -65,6 +69,8 @@ class Window:
         except UnicodeEncodeError:
             raise InputError("found an unpaired surrogate in an output, expected Unicode text") from None
         self.content = replace(self.content, data=self.text + piece)
+        if watching.watched():
+            self._came.append((self.content.length, monotonic()))
 
     @property
     def due(self) -> bool:
@@ -96,6 +102,13 @@ class Window:
         text = ready[len(self.sent) :] if ready.startswith(self.sent) else ""
         self.sent += text
         return text
+
+    def waited(self) -> float:
+        """How long ago, in seconds, the first of what was judged since the last call was made."""
+        first = self._came[0][1] if self._came else monotonic()
+        while self._came and self._came[0][0] <= self.measured.judged:
+            self._came.popleft()
+        return monotonic() - first
 
     def _labelled(self) -> str:
         """With the label in front, once it is clear that the text does not begin with one."""
