@@ -1,4 +1,4 @@
-"""The terminal: `genguard demo | serve | generate | check | verify | reveal | eval | policy … | audit … | bank … | key …`.
+"""The terminal: `genguard demo | serve | doctor | generate | check | verify | reveal | eval`; `policy | audit | bank | key …`.
 
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30
 blocked; `verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 3 gaps that are
@@ -30,6 +30,7 @@ from terminal import (
     audit_stream,
     audit_streams,
     audit_witness,
+    doctor,
     log_key,
     policy_coverage,
     policy_diff,
@@ -79,6 +80,7 @@ for part in (
     policy_sign,
 ):
     part.add(policy_app)
+doctor.add(app)
 app.add_typer(policy_app, name="policy")
 app.add_typer(marks_app, name="marks")
 add_queries(audit_app)

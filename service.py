@@ -32,6 +32,8 @@ from serving.wiring import Wired, wire
 
 GRACE_S = 30
 """Seconds that requests may take to end when the service is stopped."""
+ROUTERS = (openai, proofs, search, own, access, banks, policies, origin, exports, reviews)
+"""Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""
 _log = logging.getLogger(__name__)
 
 READY_S = 5.0
@@ -92,16 +94,8 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     )
     lookout = Lookout.of(settings)
     public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
-    app.include_router(openai.router)
-    app.include_router(proofs.router)
-    app.include_router(search.router)  # before the route of one decision, which would take its names
-    app.include_router(own.router)
-    app.include_router(access.router)
-    app.include_router(banks.router)
-    app.include_router(policies.router)
-    app.include_router(origin.router)
-    app.include_router(exports.router)
-    app.include_router(reviews.router)
+    for part in ROUTERS:
+        app.include_router(part.router)
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)

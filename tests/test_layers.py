@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CORE = ("guard", "policies", "generators", "audit")
-EDGES = ("service", "cli", "bulk", "evaluation", "integrations", "serving", "terminal", "demo", "console", "settings")
+EDGES = ("service", "cli", "bulk", "doctor", "evaluation", "integrations", "serving", "terminal", "demo", "console", "settings")
 OURS = {*CORE, *EDGES, "training", "benchmarks", "tests"}
 
 HEAVY = {
