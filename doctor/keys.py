@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from audit.api_keys import all_keys
 from audit.keyring import key_in_force
 from audit.keys import ENVIRONMENT, find_master_key, key_file_of
 from audit.log_key import read_log_key
@@ -17,8 +19,9 @@ from audit.vault import Vault
 from doctor.finding import Finding, bad, ok, warning
 from guard.errors import GenguardError
 from serving import redaction, watermarking
+from serving.identity.authenticate import Authenticator
 from serving.keyhome import KeyHome
-from serving.settings import Settings, is_loopback
+from serving.settings import Settings
 
 PART = "keys"
 _LATER = "none yet; it is made when it is first needed"
@@ -37,7 +40,7 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield from _kept(home, file, store)
     if settings.c2pa_key is not None:
         yield from _private("key of the C2PA certificate", settings.c2pa_key)
-    yield _callers(settings)
+    yield _callers(settings, there=there)
 
 
 def _begun(settings: Settings) -> bool:
@@ -118,13 +121,14 @@ def _private(name: str, file: Path) -> Iterator[Finding]:
         )
 
 
-def _callers(settings: Settings) -> Finding:
+def _callers(settings: Settings, *, there: bool) -> Finding:
     try:
-        callers = settings.callers()
+        known = Authenticator(settings)
+        known.need_some()
     except GenguardError as error:
         return bad(PART, "API keys", str(error), error.advice)
-    if not callers and not is_loopback(settings.host):
-        advice = "Set GENGUARD_API_KEYS=name:key, or serve on 127.0.0.1."
-        return bad(PART, "API keys", f"none for a service on {settings.host}, expected at least one", advice)
-    found = f"{len(callers)} in the settings" if callers else "none: whoever is on this machine may ask"
-    return ok(PART, "API keys", found, keys=len(callers))
+    now = datetime.now(UTC)
+    stored = [key for key in all_keys(settings.ledger) if key.state(now) == "live"] if there else []
+    count = len(known.settled) + len(stored)
+    found = f"{len(stored)} in the ledger's database, {len(known.settled)} in the settings"
+    return ok(PART, "API keys", found if count else "none: whoever is on this machine may ask", keys=count)

@@ -20,7 +20,7 @@ from audit.models import metadata
 from audit.verify import Report, verify
 
 OTHERS = {"tile", "moment", "api_key"}
-"""So few entries fill no tiles and no spans: test_tile_rows.py and test_moments.py change those. The service's keys are no entries."""
+"""So few entries fill no tiles and spans: test_tile_rows.py, test_moments.py change those. Keys of the service are apart."""
 TABLES = sorted(set(metadata.tables) - OTHERS)
 UNNAMED = {"head", "ledger", "schema_version", "subject_key"}
 """Tables whose rows are of no entry."""

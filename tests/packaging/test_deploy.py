@@ -15,7 +15,7 @@ from serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-OUTSIDE = {"GENGUARD_ALLOW_CUDA", "GENGUARD_KEY_FOLDER", "GENGUARD_MASTER_KEY"}
+OUTSIDE = {"GENGUARD_ALLOW_CUDA", "GENGUARD_CONFIG", "GENGUARD_KEY_FOLDER", "GENGUARD_MASTER_KEY"}
 """Variables that are no fields of the settings."""
 
 

@@ -97,7 +97,7 @@ def test_labels_hold_names_of_routes_and_policies_alone(tmp_path: Path) -> None:
 
 def test_tenants_are_named_only_where_that_is_asked_for(tmp_path: Path) -> None:
     key = secrets.token_urlsafe(24)
-    keys = {"api_keys": f"ops:{secrets.token_urlsafe(24)},desk@hospital:{key}"}
+    keys = {"api_keys": f"ops+auditor:{secrets.token_urlsafe(24)},desk@hospital:{key}"}
     mine = {"authorization": f"Bearer {key}"}
     body = {"text": "hello"}
     for asked in (False, True):
@@ -118,7 +118,7 @@ def test_tenants_are_told_apart_up_to_a_limit() -> None:
 
 def test_metrics_are_for_those_who_see_all(tmp_path: Path) -> None:
     all_of_it, own = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-    with served(tmp_path, api_keys=f"ops:{all_of_it},desk@hospital:{own}") as client:
+    with served(tmp_path, api_keys=f"ops+auditor:{all_of_it},desk@hospital:{own}") as client:
         assert client.get("/metrics").status_code == 401
         assert client.get("/metrics", headers={"authorization": f"Bearer {own}"}).status_code == 403
         assert client.get("/metrics", headers={"authorization": f"Bearer {all_of_it}"}).status_code == 200
