@@ -103,11 +103,12 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     operation: dict[str, Any] = {"methods": ["GET"], "tags": ["operation"], "dependencies": [opened()]}
     app.add_api_route("/healthz", _healthz, **operation)
     app.add_api_route("/readyz", _readyz, **operation, response_model=None)
+    app.state.access = Access.of(app, {"/openapi.json": ANY_KEY})
     app.add_middleware(
         Gate,
         guard=lambda: app.state.wired.guard,
         proofs=callers,
-        access=Access.of(app, {"/openapi.json": ANY_KEY}),
+        access=app.state.access,
         max_body=settings.max_body,
         public=public,
     )
