@@ -103,11 +103,12 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.add_api_route("/healthz", _healthz, **operation)
     app.add_api_route("/readyz", _readyz, **operation, response_model=None)
     lookout.add_route(app)
+    app.state.access = Access.of(app, {"/openapi.json": ANY_KEY})
     app.add_middleware(
         Gate,
         guard=lambda: app.state.wired.guard,
         proofs=callers,
-        access=Access.of(app, {"/openapi.json": ANY_KEY}),
+        access=app.state.access,
         max_body=settings.max_body,
         public=public,
     )

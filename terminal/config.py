@@ -1,4 +1,4 @@
-"""`genguard config show | example`: what the settings are, where each comes from, and a file to begin with."""
+"""`genguard config show | example | access-table`: what the settings are and where from, a file to begin with, who may what."""
 
 from __future__ import annotations
 
@@ -61,3 +61,12 @@ def _shown(one: Setting) -> str:
 def print_example() -> None:
     """Print a genguard.toml with every setting at its default, as comments."""
     typer.echo(example(Settings), nl=False)
+
+
+@config_app.command("access-table")
+def print_access_table() -> None:
+    """Print which role may call which route, as docs/access.md has it."""
+    from service import create_app
+    from serving.identity.table import access_table
+
+    typer.echo(access_table(create_app(Settings.read(host="127.0.0.1")).state.access), nl=False)
