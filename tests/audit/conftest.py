@@ -100,3 +100,28 @@ def every_kind(tmp_path_factory):
     from every_kind import make
 
     return make(tmp_path_factory.mktemp("every-kind"))
+
+
+@pytest.fixture(scope="session")
+def every_kind_on_server(tmp_path_factory, postgres):
+    """The same on PostgreSQL; its keys lie in its folder."""
+    from every_kind import make
+
+    folder = tmp_path_factory.mktemp("every-kind-server")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GENGUARD_MASTER_KEY", raising=False)
+        patch.setenv("GENGUARD_KEY_FOLDER", str(folder))
+        return make(folder, fresh_schema(postgres), fresh_schema(postgres))
+
+
+@pytest.fixture
+def scene(backend, request, tmp_path, monkeypatch):
+    """A copy of a ledger of every kind of entry, to be changed."""
+    from tampering import Scene, ServerScene
+
+    if backend == SQLITE:
+        return Scene.of(request.getfixturevalue("every_kind"), tmp_path)
+    made = request.getfixturevalue("every_kind_on_server")
+    monkeypatch.delenv("GENGUARD_MASTER_KEY", raising=False)
+    monkeypatch.setenv("GENGUARD_KEY_FOLDER", str(made.folder))
+    return ServerScene.at(made, tmp_path, fresh_schema(request.getfixturevalue("postgres")))

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from ledger_examples import DOCUMENT, REVISION, decision, picture, verdict
+from sqlalchemy.engine import make_url
 
 from audit import review_steps as steps
 from audit.access import record_access
@@ -20,16 +21,18 @@ from audit.erasure import erase
 from audit.events import opening_event
 from audit.export.run import Order, export
 from audit.holds import lift_hold, set_hold
-from audit.keys import default_key_file
 from audit.ledger import SqlLedger, open_ledger
 from audit.log_key import need_log_key
+from audit.models import metadata
 from audit.notary import Notary
 from audit.retention import prune
 from audit.rotation import rotate_key
+from audit.stores import open_store
 from guard.note import PublicKey
 from guard.types import Action, BankChange, Opening, Reviewed, Rollout, Shadow, Step, Verdict
 
 SIZE = 200
+LOG_KEY = "ledger.db.log.key"
 NOW = datetime(2026, 11, 27, tzinfo=UTC) + timedelta(days=1500)
 OLD = NOW - timedelta(days=1000)
 SECOND = DOCUMENT.replace("threat", "threats")
@@ -42,42 +45,66 @@ _ACTIONS = list(Action)
 class Made:
     """It, and what belongs to it."""
 
-    path: Path
+    url: str
+    folder: Path
+    """Where its keys lie."""
     anchor: FileAnchor
     key: PublicKey
-    half: Path
-    """A copy of the database as it was at half its size."""
+    half: str
+    """The URL of a copy of it as it was at half its size."""
+    half_key: Path
+    """The master key of then."""
 
     @property
-    def url(self) -> str:
-        """Of the ledger."""
-        return f"sqlite:///{self.path}"
+    def path(self) -> Path:
+        """The file, of one in a file."""
+        return self.folder / "ledger.db"
 
 
-def make(folder: Path) -> Made:
-    """Write it."""
-    path = folder / "ledger.db"
+def make(folder: Path, url: str = "", half: str = "") -> Made:
+    """Write it: into a file, or where `url` says, with a copy at `half`. Keys lie in the folder."""
+    url, half = url or f"sqlite:///{folder / 'ledger.db'}", half or f"sqlite:///{folder / 'half.db'}"
     anchor = FileAnchor(folder / "anchor.txt")
-    with open_ledger(f"sqlite:///{path}") as opened:
-        key = need_log_key(path, opened.identity)
-        notary = Notary(opened.reader, path, key, (anchor,))
+    with open_ledger(url) as opened:
+        key = need_log_key(folder, opened.identity, folder / LOG_KEY)
+        notary = Notary(opened.reader, opened.store, key, (anchor,))
         _policies(opened)
         _decisions(opened, 60, old=True)
         notary.sign()
         _persons(opened)
-        half = folder / "half.db"
+        master = opened.store.beside(".key")
         opened.close()
-        half.write_bytes(path.read_bytes())
-        default_key_file(half).write_bytes(default_key_file(path).read_bytes())
-    with open_ledger(f"sqlite:///{path}") as opened:
-        _forgetting(opened, folder)
+        copy(url, half)
+        half_key = folder / "half.key"
+        half_key.write_bytes(master.read_bytes())
+    with open_ledger(url) as opened:
+        _forgetting(opened, folder, url)
         rotate_key(opened, actor="ann", reason="once a year")
         _decisions(opened, SIZE - opened.size - 1, old=False)
-        notary = Notary(opened.reader, path, key, (anchor,))
-        notary.sign()
+        Notary(opened.reader, opened.store, key, (anchor,)).sign()
         opened.append_sync(decision(number=999, subject="subject-0"))
         assert opened.size == SIZE
-    return Made(path, anchor, key.public, half)
+    return Made(url, folder, anchor, key.public, half, half_key)
+
+
+def copy(url: str, to: str) -> None:
+    """A whole ledger to an empty place of the same kind."""
+    store, other = open_store(url), open_store(to)
+    if store.path is not None and other.path is not None:
+        other.path.write_bytes(store.path.read_bytes())
+        return
+    engine = other.writer(5000)
+    with engine.connect() as connection, connection.begin():
+        metadata.create_all(connection)
+        other.make_triggers(connection, list(other.triggers))
+        for table in metadata.sorted_tables:
+            connection.exec_driver_sql(f"INSERT INTO {table} SELECT * FROM {schema(url)}.{table}")
+    engine.dispose()
+
+
+def schema(url: str) -> str:
+    """That a URL of a server names."""
+    return make_url(url).query["options"].partition("search_path=")[2]
 
 
 def _policies(ledger: SqlLedger) -> None:
@@ -141,7 +168,7 @@ def _persons(ledger: SqlLedger) -> None:
     record_access(ledger, "eve", "an emergency", query="action:block", count=3, break_glass=True)
 
 
-def _forgetting(ledger: SqlLedger, folder: Path) -> None:
+def _forgetting(ledger: SqlLedger, folder: Path, url: str) -> None:
     hold = set_hold(ledger, "request:req-2", actor="eve", reason="case 12")
     other = set_hold(ledger, "tenant:nobody", actor="eve", reason="case 13")
     lift_hold(ledger, other.id, actor="eve", reason="it is over")
@@ -151,4 +178,4 @@ def _forgetting(ledger: SqlLedger, folder: Path) -> None:
     made = make_key(ledger, "desk", ["caller"], actor="root", tenant="acme")
     rotate_key_of_api(ledger, made.key.id, actor="root", overlap=timedelta(hours=1))
     revoke_key(ledger, "desk", actor="root", reason="lost")
-    export(Order(f"sqlite:///{ledger.path}", "csv", "action:block", "kim"), folder / "all.csv", ledger.record_sync)
+    export(Order(url, "csv", "action:block", "kim"), folder / "all.csv", ledger.record_sync)

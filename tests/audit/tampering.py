@@ -1,22 +1,30 @@
-"""Changes databases as somebody would who can write to the file: triggers are out of the way, and back afterwards."""
+"""Changes databases as somebody would who can write to them: triggers are out of the way, and back afterwards.
+
+A `Scene` is a copy in a file, a `ServerScene` one in a PostgreSQL schema, changed by its superuser. Both take the same
+statements.
+"""
 
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from every_kind import Made
+import psycopg
+from every_kind import Made, copy, schema
 
 from audit import merkle
 from audit.anchor import FileAnchor
+from audit.findable import Findable
 from audit.models import metadata
+from audit.query import reading
 from audit.verify import Report, verify
 
 OTHERS = {"tile", "moment", "api_key"}
@@ -69,6 +77,7 @@ class Scene:
 
     made: Made
     path: Path
+    """Of the database."""
     pristine: bytes = b""
     cells: list[Cell] = field(default_factory=list)
 
@@ -80,13 +89,34 @@ class Scene:
         shutil.copy(made.anchor.path, folder / "anchor.txt")
         scene = cls(made, folder / "ledger.db", made.path.read_bytes())
         scene.restore()
-        scene.cells = list(_cells(scene.path))
+        scene.cells = list(_cells(scene.url))
         return scene
+
+    refused = (sqlite3.IntegrityError,)
+    """What a change ends with that the database does not take."""
+    on_server = False
+
+    @property
+    def url(self) -> str:
+        """Of the copy."""
+        return f"sqlite:///{self.path}"
 
     @property
     def anchor(self) -> FileAnchor:
         """The copy of the anchor."""
         return FileAnchor(self.path.with_name("anchor.txt"))
+
+    def few(self, count: int) -> int:
+        """How many of so many changes are made: all of them here."""
+        return count
+
+    def flipped(self, cell: Cell, place: int, chance: random.Random) -> bytes | int:
+        """Another value for a cell."""
+        return cell.flipped(place, chance)
+
+    def restore_half(self) -> None:
+        """Bring back the backup of when it was half as large."""
+        self.restore(Path(self.made.half.removeprefix("sqlite:///")).read_bytes())
 
     def restore(self, data: bytes | None = None) -> None:
         """The file as it was, or as it is given."""
@@ -98,25 +128,21 @@ class Scene:
         """Verify it."""
         if anchored:
             options |= {"anchors": [self.anchor], "log_keys": [self.made.key]}
-        return verify(f"sqlite:///{self.path}", **options)
+        return verify(self.url, **options)
 
     def flip(self, flips: Sequence[tuple[Cell, bytes | int]]) -> None:
         """Put other values into some cells. Raises IntegrityError where a unique key refuses it."""
         with self.opened() as connection:
             for cell, value in flips:
                 new = "CAST(? AS TEXT)" if cell.is_text else "?"
-                where = " AND ".join(
-                    f"{name} = CAST(? AS TEXT)" if isinstance(one, bytes) else f"{name} = ?" for name, one in cell.key
-                )
-                statement = f"UPDATE {cell.table} SET {cell.column} = {new} WHERE {where}"
+                statement = f"UPDATE {cell.table} SET {cell.column} = {new} WHERE {_where(cell.key)}"
                 done = connection.execute(statement, (value, *(one for _, one in cell.key)))
                 assert done.rowcount == 1, cell
 
-    def run(self, *statements: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> None:
-        """Execute statements."""
+    def delete(self, table: str, key: tuple[tuple[str, Any], ...]) -> None:
+        """Drop the row of a key."""
         with self.opened() as connection:
-            for statement in statements:
-                connection.execute(statement, parameters)
+            assert connection.execute(f"DELETE FROM {table} WHERE {_where(key)}", [one for _, one in key]).rowcount == 1
 
     def opened(self) -> _Opened:
         """A transaction without triggers and checks."""
@@ -152,21 +178,122 @@ class _Opened:
         self.connection.close()
 
 
-def _cells(path: Path) -> Iterator[Cell]:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.text_factory = bytes
-        gone = {idx for (idx,) in connection.execute("SELECT idx FROM entry WHERE body IS NULL")}
+class ServerScene(Scene):
+    """One in a schema of a PostgreSQL server."""
+
+    refused = (psycopg.IntegrityError, psycopg.DataError)
+    on_server = True
+
+    @classmethod
+    def at(cls, made: Made, folder: Path, url: str) -> ServerScene:
+        """At an empty schema; keys stay where they are."""
+        shutil.copy(made.anchor.path, folder / "anchor.txt")
+        scene = cls(made, folder / "none")
+        scene.place, scene.changed = url, set()
+        copy(made.url, url)
+        texts = {
+            (table.name, one.name) for table in metadata.sorted_tables for one in table.c if isinstance(one.type, Findable)
+        }
+        scene.cells = [replace(cell, is_text=(cell.table, cell.column) in texts) for cell in _cells(url)]
+        return scene
+
+    @property
+    def url(self) -> str:
+        """See `Scene`."""
+        return self.place
+
+    def few(self, count: int) -> int:
+        """Fewer: a server takes ten times as long."""
+        return min(25, max(1, count // 4))
+
+    def flipped(self, cell: Cell, place: int, chance: random.Random) -> bytes | int:
+        """One of its type: a server takes no other."""
+        if cell.column == "version" and cell.value is None:
+            return 7
+        for _ in range(100):
+            new = cell.flipped(place, chance)
+            with suppress(UnicodeDecodeError):
+                if not cell.is_text or not isinstance(new, bytes) or "\0" not in new.decode():
+                    return new
+        whole = cell.value.decode()
+        return (whole[1:] + "x").encode()
+
+    def restore(self, data: bytes | None = None) -> None:
+        """Only the tables that were changed."""
+        assert data is None
+        self._fill(schema(self.made.url))
+
+    def restore_half(self) -> None:
+        """See `Scene`."""
+        self.changed = set(TABLES)
+        self._fill(schema(self.made.half))
+
+    def _fill(self, source: str) -> None:
+        with self.opened(*self.changed) as connection:
+            for table in sorted(self.changed):
+                connection.execute(f"DELETE FROM {table}")
+                connection.execute(f"INSERT INTO {table} SELECT * FROM {source}.{table}")
+        self.changed = set()
+
+    def check(self, *, anchored: bool = False, **options: Any) -> Report:
+        """See `Scene`."""
+        return super().check(anchored=anchored, jobs=1, **options)
+
+    def flip(self, flips: Sequence[tuple[Cell, bytes | int]]) -> None:
+        """See `Scene`."""
+        kept = self.changed | {cell.table for cell, _ in flips}
+        super().flip(flips)
+        self.changed = kept
+
+    def opened(self, *tables: str) -> _OpenedOnServer:
+        """See `Scene`."""
+        self.changed |= set(tables or TABLES)
+        return _OpenedOnServer(self.place)
+
+
+class _OpenedOnServer:
+    """A transaction for which no trigger fires; it takes a file's statements."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = psycopg.connect(url)
+
+    def __enter__(self) -> Self:
+        self.connection.execute("SET session_replication_role = replica")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.connection.commit()
+        self.connection.close()
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor:
+        """Run one; bytes that are meant as text are text here."""
+        parts = re.split(r"(CAST\(\? AS TEXT\)|\?)", statement)
+        kinds = [part for part in parts if part.endswith(("?", "? AS TEXT)"))]
+        told = [
+            one.decode() if "TEXT" in kind and isinstance(one, bytes) else one
+            for kind, one in zip(kinds, parameters, strict=True)
+        ]
+        return self.connection.execute("".join("%s" if part in kinds else part for part in parts), told, binary=True)
+
+
+def _where(key: tuple[tuple[str, Any], ...]) -> str:
+    return " AND ".join(f"{name} = CAST(? AS TEXT)" if isinstance(one, bytes) else f"{name} = ?" for name, one in key)
+
+
+def _cells(url: str) -> Iterator[Cell]:
+    with reading(url) as connection:
+        gone = set(connection.exec_driver_sql("SELECT idx FROM entry WHERE body IS NULL").scalars())
         for table in TABLES:
             known = metadata.tables[table]
-            names = [column.name for column in known.columns]
             keys = [column.name for column in known.primary_key.columns]
-            types = [f"typeof({name})" for name in names]
-            for row in connection.execute(f"SELECT {', '.join(names + types)} FROM {table}").fetchall():
-                values = dict(zip(names, row, strict=False))
+            names = [column.name for column in known.columns]
+            for row in connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM {table}").mappings().all():
+                values = {name: one.encode() if isinstance(one, str) else one for name, one in row.items()}
                 key = tuple((name, values[name]) for name in keys)
-                for name, kind in zip(names, row[len(names) :], strict=True):
+                for name, value in row.items():
                     pruned = table == "entry" and values["idx"] in gone
-                    yield Cell(table, key, name, values[name], kind == b"text", pruned)
+                    yield Cell(table, key, name, values[name], isinstance(value, str), pruned)
 
 
 def batches(cells: Sequence[Cell]) -> Iterator[tuple[int, list[Cell]]]:

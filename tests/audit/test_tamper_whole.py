@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import shutil
 import sqlite3
 from contextlib import closing
 
 import pytest
-from every_kind import SIZE, make
+from every_kind import LOG_KEY, SIZE, make
 from tampering import TABLES, Scene
 
 from audit import merkle
@@ -16,14 +15,17 @@ from audit.canonical import dumps, loads
 from audit.checkpoint import Checkpoint
 from audit.ledger import open_ledger
 from audit.log_key import need_log_key
+from audit.models import ENTRY_COLUMNS
 from guard.note import SigningKey
 
 ROWS = ("term", "payload", "fingerprint")
+AWAY = 10**6
+"""An index that no entry has."""
 
 
 @pytest.fixture
-def scene(every_kind, tmp_path) -> Scene:
-    """A copy to be changed."""
+def in_file(every_kind, tmp_path) -> Scene:
+    """A copy in a file."""
     return Scene.of(every_kind, tmp_path)
 
 
@@ -34,7 +36,7 @@ def told(report) -> set[tuple[str, int | None]]:
 def log_key(scene) -> SigningKey:
     """As a thief of it would use it."""
     with open_ledger(scene.made.url) as opened:
-        return need_log_key(scene.path, opened.identity)
+        return need_log_key(scene.made.folder, opened.identity, scene.made.folder / LOG_KEY)
 
 
 def rows_of(path) -> dict:
@@ -48,24 +50,24 @@ def rows_of(path) -> dict:
 
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("count", [60, pytest.param(30_000, marks=pytest.mark.slow)])
-def test_a_byte_of_the_file_is_noticed_or_says_nothing(scene, count):
+def test_a_byte_of_the_file_is_noticed_or_says_nothing(in_file, count):
     """The header, the head of each page, bytes anywhere: noticed, unless all rows, the schema and SQLite's check are as before.
 
     Nothing of the ledger lies in what is left then: free space in pages, freed pages, counters and versions in the header.
     """
-    whole, chance = rows_of(scene.path), random.Random(21)
-    size = int.from_bytes(scene.pristine[16:18], "big")
-    heads = [page + place for page in range(0, len(scene.pristine), size) for place in range(12)]
-    places = [*range(100), *heads, *(chance.randrange(len(scene.pristine)) for _ in range(count))]
+    whole, chance = rows_of(in_file.path), random.Random(21)
+    size = int.from_bytes(in_file.pristine[16:18], "big")
+    heads = [page + place for page in range(0, len(in_file.pristine), size) for place in range(12)]
+    places = [*range(100), *heads, *(chance.randrange(len(in_file.pristine)) for _ in range(count))]
     quiet = 0
     for place in chance.sample(places, min(count, len(places))):
-        data = bytearray(scene.pristine)
+        data = bytearray(in_file.pristine)
         data[place] ^= chance.randrange(1, 256)
-        scene.restore(data)
-        if scene.check().exit_code == 2:
+        in_file.restore(data)
+        if in_file.check().exit_code == 2:
             continue
         quiet += 1
-        assert rows_of(scene.path) == whole, place
+        assert rows_of(in_file.path) == whole, place
     assert quiet < count
 
 
@@ -73,7 +75,7 @@ def test_a_byte_of_the_file_is_noticed_or_says_nothing(scene, count):
 def test_neighbours_that_change_places_are_noticed(scene, each):
     """With their bodies alone they are named; with all that belongs to them, each is sound, and the tree is not."""
     chance = random.Random(22)
-    for idx in chance.sample(range(SIZE - 1), each):
+    for idx in chance.sample(range(SIZE - 1), scene.few(each)):
         scene.restore()
         with scene.opened() as connection:
             exchange(connection, "entry", idx, idx + 1)
@@ -92,12 +94,12 @@ def test_neighbours_that_change_places_are_noticed(scene, each):
 
 
 def entries(scene, *indices) -> list[tuple]:
-    with closing(sqlite3.connect(scene.path)) as connection:
+    with scene.opened() as connection:
         return [connection.execute("SELECT * FROM entry WHERE idx = ?", (idx,)).fetchone() for idx in indices]
 
 
 def exchange(connection, table, one, other) -> None:
-    for before, after in ((one, -1), (other, one), (-1, other)):
+    for before, after in ((one, AWAY), (other, one), (AWAY, other)):
         connection.execute(f"UPDATE {table} SET idx = ? WHERE idx = ?", (after, before))
 
 
@@ -144,9 +146,8 @@ def test_a_ledger_rewritten_as_a_whole_shows_against_an_anchor_alone(scene):
 
 def test_a_backup_that_was_restored_shows_against_an_anchor_alone(scene):
     """Exit code 5; without the anchor it is a sound ledger of before."""
-    scene.restore(scene.made.half.read_bytes())
-    shutil.copy(scene.made.path.with_name("half.db.key"), scene.path.with_name("old.key"))
-    options = {"key_file": scene.path.with_name("old.key")}
+    scene.restore_half()
+    options = {"key_file": scene.made.half_key}
     assert scene.check(**options).exit_code == 0
     report = scene.check(anchored=True, **options)
     assert (report.exit_code, told(report)) == (5, {("rollback", None)})
@@ -172,14 +173,14 @@ def test_a_checkpoint_that_was_replaced_is_noticed(scene, how):
     assert scene.check(anchored=True).exit_code == code
 
 
-def test_rows_of_another_ledger_do_not_pass(scene, tmp_path):
+def test_rows_of_another_ledger_do_not_pass(in_file, tmp_path):
     """Entries, payloads and keys of a ledger under the same names."""
     other = tmp_path / "other"
     other.mkdir()
     foreign = make(other)
     for table in ("entry", "payload", "subject_key", "ledger", "head", "fingerprint"):
-        scene.restore()
-        with scene.opened() as connection:
+        in_file.restore()
+        with in_file.opened() as connection:
             connection.execute("COMMIT")
             connection.execute("ATTACH ? AS other", (str(foreign.path),))
             connection.execute("BEGIN")
@@ -190,7 +191,7 @@ def test_rows_of_another_ledger_do_not_pass(scene, tmp_path):
             else:
                 connection.execute(f"DELETE FROM {table}")
                 connection.execute(f"INSERT INTO {table} SELECT * FROM other.{table}")
-        report = scene.check()
+        report = in_file.check()
         assert report.exit_code == 2, table
         if table in {"entry", "payload", "fingerprint"}:
             assert idx in {problem.idx for problem in report.problems}, table
@@ -204,15 +205,14 @@ def test_a_payload_that_was_moved_between_decisions_of_one_subject_is_named(scen
         for idx, key in connection.execute(find):
             by_key.setdefault(key, []).append(idx)
         one, other = next(found for found in by_key.values() if len(found) > 1)[:2]
-        for before, after in ((one, -1), (other, one), (-1, other)):
+        for before, after in ((one, AWAY), (other, one), (AWAY, other)):
             connection.execute("UPDATE payload SET idx = ? WHERE idx = ? AND part = 'original'", (after, before))
     assert {("payload", one), ("payload", other)} <= told(scene.check())
 
 
 def empty(connection, idx) -> None:
     """As retention does it, and without a word."""
-    names = [row[1] for row in connection.execute("PRAGMA table_info(entry)")]
-    nothing = ", ".join(f"{name} = NULL" for name in names if name not in {"idx", "leaf", "kind", "time"})
+    nothing = ", ".join(f"{name} = NULL" for name in ENTRY_COLUMNS if name not in {"idx", "leaf", "kind", "time"})
     connection.execute(f"UPDATE entry SET kind = 'pruned', time = '', {nothing} WHERE idx = ?", (idx,))
     for table in ROWS:
         connection.execute(f"DELETE FROM {table} WHERE idx = ?", (idx,))
