@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError
-from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search
+from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search, shape
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.identity.authenticate import Authenticator
 from serving.identity.needs import ANY_KEY, Access, opened
@@ -160,7 +160,10 @@ async def _on_invalid(http: HttpRequest, error: Exception) -> JSONResponse:
             "the request is no JSON object, expected one, with the header `content-type: application/json`",
             "invalid_request",
         )
-    told = "; ".join(f"{'.'.join(str(step) for step in problem['loc'][1:])}: {problem['msg']}" for problem in problems[:5])
+    body = error.body if isinstance(error, RequestValidationError) else None
+    if not hasattr(http.app.state, "names"):
+        http.app.state.names = shape.names(http.app.openapi())
+    told = shape.told(problems, body, http.app.state.names)
     return error_response(422, f"the request is not of the expected shape: {told}", "invalid_request")
 
 

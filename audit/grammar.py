@@ -73,6 +73,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 MAX_LENGTH = 4000
 """Characters of a query."""
 _KEY = re.compile("[A-Za-z_]*")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 
 
 class QueryError(InputError):
@@ -85,6 +86,11 @@ class QueryError(InputError):
         self.position = position
         self.hint = advice
         """The advice without the caret."""
+
+    def plain(self) -> str:
+        """Without what stands in quotation marks, which is the query's."""
+        place = f", at character {self.position + 1} of the query" if self.query else ""
+        return "\n".join(filter(None, (_QUOTED.sub("…", str(self)) + place, _QUOTED.sub("…", self.hint))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,7 @@ class SqlLedger:
                     return self._lasting(drafts)
                 except IntegrityError as error:
                     if len(drafts) == 1:
-                        return [LedgerError(f"the ledger refused an entry: {error.orig}")]
+                        return [LedgerError(f"the ledger refused an entry: {_first_line(error.orig)}")]
         except LedgerError:
             self._line.drop()  # whatever state it was in, the next group begins with a new one
             raise
@@ -569,6 +569,11 @@ def _not_activated(draft: Draft) -> LedgerError:
         f"the ledger has no policy document of revision {draft.revision or '(empty)'}, so the {what} could not be explained",
         advice=f"Call activate with the policy before its first {what}.",
     )
+
+
+def _first_line(error: BaseException | None) -> str:
+    """What a database says first: what follows quotes rows."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _payload_size(decision: Decision) -> int:

@@ -215,8 +215,13 @@ def find_row(connection: Connection, reference: str | int | UUID) -> Mapping[str
     """The columns of one entry by decision id, by the beginning of one, or by index. Raises QueryError unless there is one."""
     row = connection.execute(_find(connection, reference)).mappings().one_or_none()
     if row is None:
-        raise QueryError(f"no entry {reference!s}", advice="Give a decision id, at least its beginning, or an index.")
+        raise not_there(str(reference))
     return dict(row)
+
+
+def not_there(reference: str) -> QueryError:
+    """What is said of an entry that there is none of."""
+    return QueryError(f"no entry {reference!r}", advice="Give a decision id, at least its beginning, or an index.")
 
 
 def _find(connection: Connection, reference: str | int | UUID) -> Select[Any]:

@@ -62,7 +62,7 @@ def case(source: str | Engine, reference: str, *, tenant: str = "") -> Case:
     with reading(source) as connection:
         row = find_row(connection, reference)
         if row["kind"] != DECISION or (tenant and row["tenant"] != tenant):
-            raise QueryError(f"no decision {reference[:60]}", advice="Give a decision id, at least its beginning.")
+            raise QueryError(f"no decision {reference[:60]!r}", advice="Give a decision id, at least its beginning.")
         return _cases(connection, [row["idx"]])[0]
 
 
@@ -70,7 +70,7 @@ def state_of(connection: Connection, decision: str) -> State:
     """How a decision stands, in a transaction. Raises QueryError when there is no such decision."""
     row = connection.execute(select(_ENTRY.c.idx).where(_ENTRY.c.decision == decision)).one_or_none()
     if row is None:
-        raise QueryError(f"no decision {decision}")
+        raise QueryError(f"no decision {decision!r}")
     return _cases(connection, [row.idx])[0].state
 
 

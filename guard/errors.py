@@ -39,6 +39,10 @@ class GenguardError(Exception):
         """Message and advice, for a person."""
         return f"{self}\n{self.advice}" if self.advice else str(self)
 
+    def plain(self) -> str:
+        """The same without words of whoever asked, for answers that others may keep."""
+        return self.diagnostics()
+
 
 class PolicyError(GenguardError):
     """A policy file cannot be used."""

@@ -95,7 +95,7 @@ class MatchRequest(BaseModel):
 def _bank(bank: str) -> Bank:
     """A bank by its name alone: no path leads out of the banks folder."""
     if not NAME.fullmatch(bank) or bank not in banks.names():
-        raise HTTPException(404, f"no bank {bank[:64]!r}")
+        raise HTTPException(404, "no bank of this name")
     return banks.load(bank, empty=True)
 
 
@@ -225,7 +225,7 @@ def _ledger(http: HttpRequest) -> Any:
 
 def _check_name(bank: str) -> None:
     if not NAME.fullmatch(bank):
-        raise InputError(f"found bank name {bank[:80]!r}, expected letters, digits, - and _")
+        raise InputError("found a bank name with other characters, expected letters, digits, - and _")
 
 
 def _kind(data: bytes) -> str:

@@ -210,7 +210,7 @@ def failure_response(error: Exception) -> JSONResponse:
         frames = traceback.extract_tb(error.__traceback__)[-4:]
         place = " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in frames)
         _log.error("%s: %s", type(error).__name__, error if known else f"at {place}")
-    message = error.diagnostics() if isinstance(error, GenguardError) else "the service failed; nothing was released"
+    message = error.plain() if isinstance(error, GenguardError) else "the service failed; nothing was released"
     return error_response(status, message, code)
 
 

@@ -7,12 +7,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from audit.grammar import QueryError
-from audit.query import Shown, show
+from audit.query import Shown, not_there, show
 from serving.gate import error_response
 from serving.wiring import Wired
 
 MAX_REFERENCE = 60
 """Characters of a decision id or index that are looked at."""
+_NOTHING = not_there("")
 
 
 async def visible(http: HttpRequest, reference: str) -> Shown | JSONResponse:
@@ -22,7 +23,7 @@ async def visible(http: HttpRequest, reference: str) -> Shown | JSONResponse:
     try:
         shown = await run_in_threadpool(show, wired.ledger_url, asked)
     except QueryError as error:
-        return error_response(404, str(error), "not_found")
+        return error_response(404, error.plain(), "not_found")
     if http.state.sees and shown.body.get("request", {}).get("tenant") != http.state.sees:
-        return error_response(404, f"no entry {asked}", "not_found")
+        return error_response(404, _NOTHING.plain(), "not_found")
     return shown

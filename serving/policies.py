@@ -35,7 +35,7 @@ def show_policy(policy: str, http: HttpRequest) -> dict[str, Any]:
     found = _standing(wired).get(policy)
     state = wired.watcher.states.get(policy)
     if found is None and state is None:
-        raise HTTPException(404, f"no policy {policy[:64]!r}")
+        raise HTTPException(404, "no policy of this id")
     live = found.policy if found is not None else None
     document = json.loads(live.document) if live is not None else None
     return {

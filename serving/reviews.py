@@ -95,7 +95,7 @@ async def review(decision: str, http: HttpRequest) -> Any:
     try:
         found = await run_in_threadpool(case, wired.ledger_url, decision[:60], tenant=http.state.sees)
     except QueryError:  # its words may name ids of other tenants
-        return error_response(404, f"no decision {decision[:60]}", "not_found")
+        return error_response(404, "no such decision", "not_found")
     subject = found.state.subject
     fields: dict[str, Any] = {}
     if subject.tenant == http.state.request.tenant and http.state.principal.may(Permission.COLLECT):
@@ -176,7 +176,7 @@ async def _step(http: HttpRequest, decision: str, take: Callable[[Any, str, str]
     try:  # a mistake in the body is an InputError: only the decision is looked up by this
         found = await run_in_threadpool(case, wired.ledger_url, decision[:60], tenant=http.state.sees)
     except QueryError:  # its words may name ids of other tenants
-        return error_response(404, f"no decision {decision[:60]}", "not_found")
+        return error_response(404, "no such decision", "not_found")
     taken = await run_in_threadpool(take, wired.ledger, http.state.request.actor, http.state.sees)
     assert taken.case.state.subject == found.state.subject
     return JSONResponse(taken_fields(taken, _sla(http), datetime.now(UTC)))

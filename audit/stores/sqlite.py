@@ -145,7 +145,7 @@ class SqliteStore:
         try:
             yield
         except DBAPIError as error:
-            raise LedgerError(f"cannot {doing} {self.file}: {error.orig}", advice=_advice(error.orig)) from None
+            raise LedgerError(f"cannot {doing} {self.file}: {_told(error.orig)}", advice=_advice(error.orig)) from None
         except (SQLAlchemyError, sqlite3.Error) as error:
             text = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
             raise LedgerError(f"cannot {doing} {self.file}: {text}", advice=_advice(error)) from None
@@ -294,6 +294,11 @@ def _inode(path: Path) -> tuple[int, int]:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+def _told(error: BaseException | None) -> str:
+    """What SQLite says, which quotes no values; of any other error its type."""
+    return str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
 
 
 def _advice(error: BaseException | None) -> str:

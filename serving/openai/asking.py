@@ -100,5 +100,5 @@ def generator_of(http: HttpRequest, name: str, modality: Modality) -> Generator 
     offered = {one.name: one for one in wired.generators.values() if one.modality is modality}
     if name in offered:
         return offered[name]
-    told = f"found model {name[:60]!r}, expected one of: {', '.join(offered) or 'none is offered'}"
+    told = f"found another model, expected one of: {', '.join(offered) or 'none is offered'}"
     return error_response(404, told, "model_not_found", param="model")

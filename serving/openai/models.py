@@ -28,7 +28,7 @@ async def one_model(name: str, http: HttpRequest) -> Any:
     wired: Wired = http.app.state.wired
     found = next((one for one in wired.generators.values() if one.name == name), None)
     if found is None:
-        return error_response(404, f"found no model {name[:60]!r}", "model_not_found", param="model")
+        return error_response(404, "found no model of this name", "model_not_found", param="model")
     return JSONResponse(_fields(found))
 
 

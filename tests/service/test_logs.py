@@ -19,6 +19,7 @@ import pytest
 from fakes import png
 from hypothesis import given
 from hypothesis import strategies as st
+from kept_logging import kept_logging
 from service_client import POLICY, served
 
 from guard.errors import InputError
@@ -32,20 +33,8 @@ SECRET = "jane.doe@example.com"
 @pytest.fixture
 def kept() -> Iterator[None]:
     """The process's logging as it was before."""
-    root, hooks = logging.getLogger(), (threading.excepthook, sys.unraisablehook)
-    handlers, level, raising = list(root.handlers), root.level, logging.raiseExceptions
-    known = {name: (list(one.handlers), one.propagate, one.disabled) for name, one in _loggers().items()}
-    yield
-    root.handlers[:], root.level = handlers, level
-    logging.raiseExceptions = raising
-    logging.captureWarnings(False)
-    threading.excepthook, sys.unraisablehook = hooks
-    for name, one in _loggers().items():
-        one.handlers[:], one.propagate, one.disabled = known.get(name, ([], True, False))
-
-
-def _loggers() -> dict[str, logging.Logger]:
-    return {name: one for name, one in logging.root.manager.loggerDict.items() if isinstance(one, logging.Logger)}
+    with kept_logging():
+        yield
 
 
 def record(name: str, message: str, *args: Any, error: BaseException | None = None) -> logging.LogRecord:
