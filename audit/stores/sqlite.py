@@ -16,9 +16,9 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from audit.insert import insert_rows
+from audit.insert import flat, insert_rows
 from audit.models import TRIGGERS, metadata
-from audit.stores.base import Rows
+from audit.stores.base import Rows, translated
 from guard.errors import LedgerError
 from guard.keyfile import sync_folder
 
@@ -182,9 +182,24 @@ class SqliteStore:
             for statement in self.triggers[name]:
                 connection.exec_driver_sql(statement)
 
-    def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
+    def run(self, connection: Connection, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """See `Store`."""
-        insert_rows(connection, table, rows)
+        try:
+            return raw(connection).execute(statement, values)
+        except sqlite3.Error as error:
+            raise translated(connection, statement, error, sqlite3.Error) from error
+
+    def packed(self, table: Table, rows: Rows) -> list[Any]:
+        """See `Store`: their values end to end."""
+        del table
+        return flat(rows)
+
+    def insert(self, connection: Connection, table: Table, packed: list[Any], start: int | None = None) -> None:
+        """See `Store`."""
+        if start is not None:
+            width = len(table.columns)
+            packed[::width] = [start + place for place in packed[::width]]
+        insert_rows(partial(self.run, connection), table, packed)
 
     def mark(self) -> object:
         """Device and inode."""
