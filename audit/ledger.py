@@ -35,6 +35,7 @@ from audit.findable import findable
 from audit.keyring import Keyring
 from audit.line import Line
 from audit.models import BANK_DIGEST, tables
+from audit.settling import Settling
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.tile_rows import add_tiles
 from audit.transaction import Batch, Draft, decision_draft, draft_of, gather, insert_batch, open_database, read_head, swap_head
@@ -119,6 +120,7 @@ class SqlLedger:
         self._process = os.getpid()
         self._activated: set[str] = set()
         self._line = Line(engine, store)
+        self._settling = Settling(store)
         self._seen = 0
         """The largest size that a commit here led to."""
         self._unanswered: _Commit | None = None
@@ -233,6 +235,7 @@ class SqlLedger:
     def close(self, timeout: float = 30.0) -> None:
         """Commit what waits and let go of the file. `timeout`: seconds."""
         self._committer.close(timeout)
+        self._settling.close(timeout)
         self._line.drop()
 
     def __enter__(self) -> Self:
@@ -408,6 +411,7 @@ class SqlLedger:
         failpoint("append: committed")
         done, self._unanswered = self._unanswered, None
         self._check_file(log=True)
+        self._settling.wrote(len(done.accepted), self._line.log)
         return done
 
     def _answers(self, done: _Commit) -> Sequence[Receipt | LedgerError | None]:

@@ -114,6 +114,9 @@ class Store(Protocol):
     def log(self) -> object:
         """What tells the write-ahead log of that name from another; None where there is none to be looked at."""
 
+    def settle(self) -> None:
+        """Bring what the write-ahead log holds into the database, as far as that holds nobody up. Raises LedgerError."""
+
     def synced(self) -> None:
         """Make the names of new files durable. Raises OSError."""
 

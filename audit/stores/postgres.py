@@ -266,6 +266,9 @@ class PostgresStore:
         """See `Store`."""
         return None
 
+    def settle(self) -> None:
+        """Nothing to do: the server does."""
+
     def synced(self) -> None:
         """Nothing to do."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -24,6 +24,8 @@ from guard.keyfile import sync_folder
 
 _PAGE_SIZE = 8192
 """Bytes. An entry is 2 to 3 kB: pages of 4096 would hold one each."""
+LOG_PAGES = 16_000
+"""Of the write-ahead log; from then on each commit brings it into the database, which `audit.settling` should have done."""
 _MISSING = (-1, -1)
 _TURN_S = 0.0005
 """Between looks whether another process is done: shorter than what it does between two of its transactions."""
@@ -96,7 +98,7 @@ class SqliteStore:
                 "journal_mode=WAL",
                 "synchronous=FULL",
                 "secure_delete=ON",
-                "wal_autocheckpoint=4000",
+                f"wal_autocheckpoint={LOG_PAGES}",
                 "trusted_schema=OFF",
             ):
                 _persist(connection, f"PRAGMA {pragma}", wait_ms / 1000)
@@ -213,6 +215,13 @@ class SqliteStore:
         """See `Store`: device and inode."""
         found = _inode(self.beside("-wal"))
         return None if found == _MISSING else found
+
+    def settle(self) -> None:
+        """See `Store`."""
+        name = f"file:{quote(str(self.file))}?mode=rw"
+        with self.clear_errors("settle the log of"), closing(_connect(name, 0)) as connection:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def synced(self) -> None:
         """See `Store`."""
