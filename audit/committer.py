@@ -2,7 +2,8 @@
 
 One commit costs one flush of the disk however many entries it holds, so entries that arrive while a commit runs form the
 next group. A caller alone is committed at once; after a group of several, the thread waits for as many again while they keep
-coming, at most `linger`, because callers that were answered together tend to come back together.
+coming, because callers that were answered together tend to come back together: at most `linger`, and no longer than the latest
+commit took, since a group that waits for company longer than it saves makes all of it wait.
 """
 
 from __future__ import annotations
@@ -69,9 +70,13 @@ class Committer(Generic[Item, Answer]):
         self._queue: deque[Waiting[Item, Answer]] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._idle = False
+        """Whether the thread sleeps until something comes."""
         self._running_since: float | None = None
         self.told: Callable[[int, float, int], None] | None = None
         """Called on its thread after each group, with the entries, the seconds of their commit, and how many failed."""
+        self._took = 0.0
+        """Seconds of the latest commit."""
         self.last_error: LedgerError | None = None
         """Why the latest group was not committed; None when it was."""
         self._thread = threading.Thread(target=self._run, name="genguard-ledger", daemon=True)
@@ -100,7 +105,8 @@ class Committer(Generic[Item, Answer]):
                     advice="Offer less at a time, or let the disk catch up; nothing of this call was recorded or released.",
                 )
             self._queue.append(waiting)
-            self._changed.notify()
+            if self._idle:
+                self._changed.notify()
 
     @property
     def pending(self) -> int:
@@ -147,6 +153,7 @@ class Committer(Generic[Item, Answer]):
                 self.last_error = None
             self._tell(answers)
             with self._changed:
+                self._took = time.monotonic() - (self._running_since or 0.0)
                 self._running_since = None
             _deliver(zip(group, answers, strict=True))
 
@@ -162,7 +169,10 @@ class Committer(Generic[Item, Answer]):
             while not self._queue:
                 if self._closed:
                     return []
-                if not self._changed.wait(None if self.last_error is None else _PROBE_S) and not self._closed:
+                self._idle = True
+                came = self._changed.wait(None if self.last_error is None else _PROBE_S)
+                self._idle = False
+                if not came and not self._closed:
                     self._try_again()
         if previous > 1:
             self._await_more(min(previous, self._group))
@@ -187,7 +197,7 @@ class Committer(Generic[Item, Answer]):
 
     def _await_more(self, expected: int) -> None:
         """Let the queue grow to `expected`, as long as it grows. Polls: waking for each arrival would slow them down."""
-        until, seen = time.monotonic() + self._linger, 0
+        until, seen = time.monotonic() + min(self._linger, self._took), 0
         while seen < (now := len(self._queue)) < expected and not self._closed and time.monotonic() < until:
             seen = now
             time.sleep(_LULL)

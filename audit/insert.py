@@ -7,30 +7,32 @@ as long. And each statement takes Python's lock anew, for which it waits while o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Table
 
 _VALUES = 8192
 """Values of one statement; SQLite takes 32,766."""
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-    """Add rows, each with the values of the table's columns in their order. Raises what SQLAlchemy raises."""
+def flat(rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """The values of all rows, end to end."""
+    return list(chain.from_iterable(rows))
+
+
+def insert_rows(run: Callable[[str, list[Any]], object], table: Table, values: list[Any]) -> None:
+    """Add rows: the values of the table's columns in their order, row after row. `run` runs a statement."""
     names = tuple(column.name for column in table.columns)
-    most = 1 << ((_VALUES // len(names)).bit_length() - 1)
-    start = 0
-    while left := len(rows) - start:
-        count = min(most, 1 << (left.bit_length() - 1))  # powers of two: few statements, each prepared once
-        given = tuple(chain.from_iterable(rows[start : start + count]))
-        connection.exec_driver_sql(_statement(table.name, names, count), given)
-        start += count
+    most = _VALUES // len(names) * len(names)
+    for start in range(0, len(values), most):
+        part = values[start : start + most]
+        run(_statement(table.name, names, len(part) // len(names)), part)
 
 
-@cache
+@lru_cache(512)
 def _statement(table: str, names: tuple[str, ...], count: int) -> str:
     row = f"({','.join('?' * len(names))})"
     quoted = ",".join(f'"{name}"' for name in names)

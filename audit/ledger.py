@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Text, bindparam, func, select, update
+from sqlalchemy import Connection, Engine, Text, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
@@ -36,9 +36,11 @@ from audit.keyring import Keyring
 from audit.line import Line
 from audit.models import BANK_DIGEST, tables
 from audit.moments import add_moments
+from audit.settling import Settling
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.tile_rows import add_tiles
-from audit.transaction import Draft, decision_draft, draft_of, insert_entries, open_database, read_head, swap_head
+from audit.transaction import Batch, Draft, decision_draft, draft_of, gather, insert_batch, open_database, read_head, swap_head
+from audit.turns import short_turns
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
 from guard.types import BankChange, Decision, Opening, Receipt, Rollout
@@ -60,7 +62,7 @@ Effect = Callable[[Connection], None]
 
 _ENTRY, _TERM, _HEAD, _LEDGER, _, _KEY = tables()
 _THERE = select(_KEY.c.id).where(_KEY.c.id.in_(bindparam("keys", expanding=True, type_=Text())))
-_COUNTED = _THERE.with_only_columns(func.count())
+_COUNTED = "SELECT count(*) FROM subject_key WHERE id IN ({})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class SqlLedger:
         self._process = os.getpid()
         self._activated: set[str] = set()
         self._line = Line(engine, store)
+        self._settling = Settling(store)
         self._seen = 0
         """The largest size that a commit here led to."""
         self._unanswered: _Commit | None = None
@@ -241,6 +244,7 @@ class SqlLedger:
     def close(self, timeout: float = 30.0) -> None:
         """Commit what waits and let go of the file. `timeout`: seconds."""
         self._committer.close(timeout)
+        self._settling.close(timeout)
         self._line.drop()
 
     def __enter__(self) -> Self:
@@ -378,6 +382,13 @@ class SqlLedger:
 
     def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
         connection = self._line.connection()
+        batch = gather(self.store, drafts)  # of nearly all groups every draft is accepted
+        with short_turns():
+            done = self._committed(connection, batch)
+        return self._answers(done)
+
+    def _committed(self, connection: Connection, batch: Batch) -> _Commit:
+        drafts = batch.drafts
         failpoint("append: before the lock")
         transaction = connection.begin()
         try:
@@ -390,14 +401,14 @@ class SqlLedger:
             accepted = [answer for answer in answers if isinstance(answer, Draft)]
             if size != self._followed:  # another process wrote, which may have changed the key
                 self.keyring.follow(connection)
-            self._seal_anew(connection, accepted)
+            if self._seal_anew(connection, batch) or len(accepted) < len(drafts):
+                batch = gather(self.store, accepted)
             if accepted:
                 peaks = merkle.unpack(frontier, size)
-                leaves = [draft.leaf for draft in accepted]
-                insert_entries(connection, accepted, size)
-                add_tiles(connection, peaks, size, leaves)
+                insert_batch(connection, batch, size)
+                add_tiles(connection, peaks, size, batch.leaves)
                 add_moments(connection, size, len(accepted))
-                peaks, new_size = merkle.extend(peaks, size, leaves)
+                peaks, new_size = merkle.extend(peaks, size, batch.leaves)
                 failpoint("append: before the head")
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
                 failpoint("append: head swapped")
@@ -410,7 +421,8 @@ class SqlLedger:
         failpoint("append: committed")
         done, self._unanswered = self._unanswered, None
         self._check_file(log=True)
-        return self._answers(done)
+        self._settling.wrote(len(done.accepted), self._line.log)
+        return done
 
     def _answers(self, done: _Commit) -> Sequence[Receipt | LedgerError | None]:
         """What each draft of a commit that was done is answered."""
@@ -436,19 +448,24 @@ class SqlLedger:
             known |= set(connection.execute(found).scalars())
         return known
 
-    def _seal_anew(self, connection: Connection, drafts: list[Draft]) -> None:
-        """Seal anew what nobody could ever open: under a key, or a master key, that another process has replaced since."""
-        vault = self.keyring.vault
-        gone = _destroyed(connection, {sealed.key.id for draft in drafts for sealed in draft.sealed if sealed.key.stored})
-        for place, draft in enumerate(drafts):
-            lost = [sealed.key for sealed in draft.sealed if sealed.key.id in gone] if gone else []
+    def _seal_anew(self, connection: Connection, batch: Batch) -> bool:
+        """Seal anew what nobody could ever open: under a key, or a master key, that another process has replaced since.
+
+        Returns whether there was any.
+        """
+        vault, changed = self.keyring.vault, False
+        gone = _destroyed(self.store, connection, batch.stored)
+        if not gone and batch.masters <= {vault.key_id}:
+            return False
+        for draft in batch.drafts:
+            lost = [sealed.key for sealed in draft.sealed if sealed.key.id in gone]
             if draft.again is not None and (lost or (draft.sealed and draft.master != vault.key_id)):
                 for key in lost:
                     vault.forget(key)
                 fresh = draft.again()
                 draft.leaf, draft.columns, draft.terms, draft.sealed = fresh.leaf, fresh.columns, fresh.terms, fresh.sealed
-                draft.fingerprint = fresh.fingerprint
-                drafts[place] = draft
+                draft.fingerprint, draft.master, changed = fresh.fingerprint, fresh.master, True
+        return changed
 
     def _check_file(self, *, log: bool = False) -> None:
         """Raise LedgerError when the open file is no longer the one of that name: SQLite would write into the void."""
@@ -460,12 +477,15 @@ class SqlLedger:
         self._line.check_log()
 
 
-def _destroyed(connection: Connection, keys: set[str]) -> set[str]:
+def _destroyed(store: Store, connection: Connection, keys: frozenset[str]) -> frozenset[str]:
     """Those of some subject keys that the ledger has no more."""
-    asked = {"keys": list(keys)}
-    if not keys or connection.execute(_COUNTED, asked).scalar_one() == len(keys):
-        return set()
-    return keys - set(connection.execute(_THERE, asked).scalars())
+    if not keys:
+        return frozenset()
+    asked = list(keys)
+    asked += asked[-1:] * ((1 << (len(asked) - 1).bit_length()) - len(asked))  # so that there are few statements
+    if store.run(connection, _COUNTED.format(",".join("?" * len(asked))), asked).fetchone()[0] == len(keys):
+        return frozenset()
+    return keys - set(connection.execute(_THERE, {"keys": asked}).scalars())
 
 
 def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:

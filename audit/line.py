@@ -69,6 +69,11 @@ class Line:
             with self._store.clear_errors("close the ledger"):
                 connection.close()
 
+    @property
+    def log(self) -> object:
+        """The write-ahead log that the connection writes to; None while that is not known."""
+        return self._log
+
     def check_log(self) -> None:
         """In a transaction or right after it: raise LedgerError when it is not the database's own log that is written to."""
         found = self._store.log()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select
 
 from audit import merkle
 from audit.body import config_body
@@ -20,7 +20,7 @@ from audit.keys import make_master_key, need_master_key
 from audit.migrate import schema_of, stamp, upgrade
 from audit.models import ENTRY_COLUMNS, FINGERPRINT, LATER, SCHEMA_VERSION, metadata, project, tables, terms
 from audit.stores import Store, store_of
-from audit.vault import Sealed, Vault
+from audit.vault import Key, Sealed, Vault
 from audit.written import decision_entry, decision_terms
 from guard.errors import LedgerError
 from guard.types import Decision, Rollout
@@ -114,7 +114,7 @@ def _begin(connection: Connection, store: Store, key_file: Path | None) -> bytes
     failpoint("begin: tables made")
     connection.execute(insert(_LEDGER), {"id": 1, "ledger": ledger, "database_schema": SCHEMA_VERSION, "key_id": key_id})
     draft = draft_of(config_body(ledger, SCHEMA_VERSION, key_id, datetime.now(UTC)))
-    insert_entries(connection, [draft], 0)
+    insert_batch(connection, gather(store, [draft]), 0)
     connection.execute(insert(_HEAD), {"id": 1, "size": 1, "frontier": merkle.pack([draft.leaf])})
     store.synced()
     return master
@@ -134,12 +134,15 @@ def decision_draft(decision: Decision, payloads: Mapping[str, Mapping[str, Any]]
     return Draft(leaf, columns, decision_terms(decision, copies))
 
 
-_READ = select(_HEAD.c.size, _HEAD.c.frontier, select(func.max(_ENTRY.c.idx)).scalar_subquery())
+_READ = "SELECT size, frontier, (SELECT max(idx) FROM entry) FROM head"
 
 
 def read_head(connection: Connection) -> tuple[int, bytes]:
     """Size and frontier, after a look at whether they can be right. Raises LedgerError: nothing is built on damage."""
-    size, frontier, last = connection.execute(_READ).one()
+    found = store_of(connection).run(connection, _READ).fetchone()
+    if found is None:
+        raise _damaged("there is no head")
+    size, frontier, last = found
     try:
         merkle.unpack(frontier, size)
     except (ValueError, TypeError) as error:
@@ -153,46 +156,71 @@ def _damaged(why: str) -> LedgerError:
     return LedgerError(f"the ledger is damaged: {why}", advice="Run `genguard audit verify`, and restore a backup.")
 
 
-def insert_entries(connection: Connection, drafts: Sequence[Draft], start: int) -> None:
-    """Add entries with their terms, payloads, fingerprints and new subject keys, numbered from `start`."""
-    store = store_of(connection)
-    entries: list[tuple[Any, ...]] = []
-    facts: list[tuple[Any, ...]] = []
-    payloads: list[tuple[Any, ...]] = []
-    prints: list[tuple[Any, ...]] = []
-    keys: dict[str, tuple[Any, ...]] = {}
-    for idx, draft in enumerate(drafts, start):
-        entries.append((idx, *draft.columns.values()))
-        facts += [(idx, name, value) for name, value in sorted(draft.terms)]
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The rows of some drafts, ready but for the index that the first will have, and what has to be looked at besides."""
+
+    drafts: Sequence[Draft]
+    leaves: list[bytes]
+    entries: Any
+    terms: Any
+    keys: Any
+    payloads: Any
+    fingerprints: Any
+    stored: frozenset[str]
+    """Subject keys that the ledger holds, as far as is known here."""
+    masters: frozenset[str]
+    """Master keys that what is sealed goes back to."""
+
+
+def gather(store: Store, drafts: Sequence[Draft]) -> Batch:
+    """Make the rows of drafts, which takes no lock."""
+    facts: list[Sequence[Any]] = []
+    payloads: list[Sequence[Any]] = []
+    keys: dict[str, Key] = {}
+    for place, draft in enumerate(drafts):
+        facts += [(place, name, value) for name, value in sorted(draft.terms)]
         for sealed in draft.sealed:
             key = sealed.key
-            if not key.stored:
-                keys[key.id] = (key.id, key.tenant, key.subject, key.wrapped)
-            payloads.append((idx, sealed.part, key.id, sealed.nonce, sealed.wrapped, sealed.ciphertext))
-        if draft.fingerprint:
-            prints.append((idx, *(draft.fingerprint[name] for name in ("decision", "key", "sealed"))))
-    store.insert(connection, _ENTRY, entries)
+            keys[key.id] = key
+            payloads.append((place, sealed.part, key.id, sealed.nonce, sealed.wrapped, sealed.ciphertext))
+    new = [(key.id, key.tenant, key.subject, key.wrapped) for key in keys.values() if not key.stored]
+    prints = [
+        (place, *(draft.fingerprint[name] for name in ("decision", "key", "sealed")))
+        for place, draft in enumerate(drafts)
+        if draft.fingerprint
+    ]
+    return Batch(
+        drafts,
+        [draft.leaf for draft in drafts],
+        store.packed(_ENTRY, [(place, *draft.columns.values()) for place, draft in enumerate(drafts)]),
+        store.packed(_TERM, facts),
+        store.packed(_KEY, new),
+        store.packed(_PAYLOAD, payloads),
+        store.packed(FINGERPRINT, prints),
+        frozenset([key.id for key in keys.values() if key.stored]),
+        frozenset([draft.master for draft in drafts if draft.sealed]),
+    )
+
+
+def insert_batch(connection: Connection, batch: Batch, start: int) -> None:
+    """Add entries with their terms, payloads, fingerprints and new subject keys, numbered from `start`. A batch serves once."""
+    store = store_of(connection)
+    store.insert(connection, _ENTRY, batch.entries, start)
     failpoint("append: entries in")
-    store.insert(connection, _TERM, facts)
+    store.insert(connection, _TERM, batch.terms, start)
     failpoint("append: terms in")
-    store.insert(connection, _KEY, tuple(keys.values()))
+    store.insert(connection, _KEY, batch.keys)
     failpoint("append: keys in")
-    store.insert(connection, _PAYLOAD, payloads)
+    store.insert(connection, _PAYLOAD, batch.payloads, start)
     failpoint("append: payloads in")
-    store.insert(connection, FINGERPRINT, prints)
+    store.insert(connection, FINGERPRINT, batch.fingerprints, start)
 
 
-_SWAP = (
-    update(_HEAD)
-    .where(_HEAD.c.id == 1, _HEAD.c.size == bindparam("old_size"), _HEAD.c.frontier == bindparam("old_frontier"))
-    .values(size=bindparam("new_size"), frontier=bindparam("new_frontier"))
-)
+_SWAP = "UPDATE head SET size = ?, frontier = ? WHERE id = 1 AND size = ? AND frontier = ?"
 
 
 def swap_head(connection: Connection, size: int, frontier: bytes, new_size: int, new_frontier: bytes) -> None:
     """Compare-and-swap the head. Raises LedgerError when it is not what was read."""
-    swapped = connection.execute(
-        _SWAP, {"old_size": size, "old_frontier": frontier, "new_size": new_size, "new_frontier": new_frontier}
-    )
-    if swapped.rowcount != 1:
+    if store_of(connection).run(connection, _SWAP, (new_size, new_frontier, size, frontier)).rowcount != 1:
         raise LedgerError("the head changed under the write lock: another program writes to this database")

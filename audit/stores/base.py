@@ -8,9 +8,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.exc import DBAPIError
 
 Rows = Sequence[Sequence[Any]]
 """Each with the values of a table's columns, in their order."""
+
+
+def translated(
+    connection: Connection, statement: str, error: Exception, base: type[Exception], gone: bool = False
+) -> DBAPIError:
+    """What SQLAlchemy would make of a driver's error. `base`: of all errors of the driver; `gone`: is the connection lost?"""
+    found = DBAPIError.instance(
+        statement, (), error, base, hide_parameters=True, connection_invalidated=gone, dialect=connection.dialect
+    )
+    assert isinstance(found, DBAPIError)
+    return found
 
 
 class Store(Protocol):
@@ -78,8 +90,17 @@ class Store(Protocol):
     def make_triggers(self, connection: Connection, names: Sequence[str]) -> None:
         """Make triggers, each of `triggers`."""
 
-    def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
-        """Add rows, of which there may be none, the fastest way."""
+    def run(self, connection: Connection, statement: str, values: Sequence[Any] = ()) -> Any:
+        """Run a statement that both databases understand, with `?` for each value; returns the driver's cursor.
+
+        For the few that every commit needs: SQLAlchemy takes longer over one than the database. Raises what it would raise.
+        """
+
+    def packed(self, table: Table, rows: Rows) -> Any:
+        """Rows, of which there may be none, as `insert` takes them: made before the write lock is taken."""
+
+    def insert(self, connection: Connection, table: Table, packed: Any, start: int | None = None) -> None:
+        """Add rows the fastest way. `start`: is added to the first value of each; it was not known when they were packed."""
 
     def mark(self) -> object:
         """What tells this file from another that takes its place; hand it to `replaced`. Does no more I/O than that takes."""
@@ -92,6 +113,9 @@ class Store(Protocol):
 
     def log(self) -> object:
         """What tells the write-ahead log of that name from another; None where there is none to be looked at."""
+
+    def settle(self) -> None:
+        """Bring what the write-ahead log holds into the database, as far as that holds nobody up. Raises LedgerError."""
 
     def synced(self) -> None:
         """Make the names of new files durable. Raises OSError."""

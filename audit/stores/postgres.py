@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.pool import NullPool
 
 from audit.stores import catalog
-from audit.stores.base import Rows
+from audit.stores.base import Rows, translated
 from guard.errors import LedgerError
 
 LOCK = 0x67656E67756172
@@ -219,12 +219,28 @@ class PostgresStore:
             for statement in self.triggers[name]:
                 connection.exec_driver_sql(statement)
 
-    def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
+    def run(self, connection: Connection, statement: str, values: Sequence[Any] = ()) -> Any:
+        """See `Store`."""
+        import psycopg
+
+        driver: Any = connection.connection.driver_connection
+        try:
+            return driver.execute(statement.replace("?", "%s"), values)
+        except psycopg.Error as error:
+            raise translated(connection, statement, error, psycopg.Error, driver.closed) from error
+
+    def packed(self, table: Table, rows: Rows) -> Rows:
+        """See `Store`: as they are."""
+        del table
+        return rows
+
+    def insert(self, connection: Connection, table: Table, packed: Rows, start: int | None = None) -> None:
         """See `Store`: by COPY. Raises what SQLAlchemy makes of the driver's errors."""
         import psycopg
 
-        if not rows:
+        if not packed:
             return
+        rows = packed if start is None else ((start + row[0], *row[1:]) for row in packed)
         names = [column.name for column in table.columns]
         statement = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
         kinds = [catalog.type_name(table.c[name]) for name in names]
@@ -235,15 +251,7 @@ class PostgresStore:
                 for row in rows:
                     copy.write_row(row)
         except psycopg.Error as error:
-            raise DBAPIError.instance(
-                statement,
-                (),
-                error,
-                psycopg.Error,
-                hide_parameters=True,
-                connection_invalidated=driver.closed,
-                dialect=connection.dialect,
-            ) from error
+            raise translated(connection, statement, error, psycopg.Error, driver.closed) from error
 
     def mark(self) -> object:
         """Nothing: a connection stays with its database; a new one looks at the ledger's id."""
@@ -257,6 +265,9 @@ class PostgresStore:
     def log(self) -> object:
         """See `Store`."""
         return None
+
+    def settle(self) -> None:
+        """Nothing to do: the server does."""
 
     def synced(self) -> None:
         """Nothing to do."""

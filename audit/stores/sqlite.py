@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -16,14 +16,16 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from audit.insert import insert_rows
+from audit.insert import flat, insert_rows
 from audit.models import TRIGGERS, metadata
-from audit.stores.base import Rows
+from audit.stores.base import Rows, translated
 from guard.errors import LedgerError
 from guard.keyfile import sync_folder
 
 _PAGE_SIZE = 8192
 """Bytes. An entry is 2 to 3 kB: pages of 4096 would hold one each."""
+LOG_PAGES = 16_000
+"""Of the write-ahead log; from then on each commit brings it into the database, which `audit.settling` should have done."""
 _MISSING = (-1, -1)
 _TURN_S = 0.0005
 """Between looks whether another process is done: shorter than what it does between two of its transactions."""
@@ -96,7 +98,7 @@ class SqliteStore:
                 "journal_mode=WAL",
                 "synchronous=FULL",
                 "secure_delete=ON",
-                "wal_autocheckpoint=4000",
+                f"wal_autocheckpoint={LOG_PAGES}",
                 "trusted_schema=OFF",
             ):
                 _persist(connection, f"PRAGMA {pragma}", wait_ms / 1000)
@@ -182,9 +184,24 @@ class SqliteStore:
             for statement in self.triggers[name]:
                 connection.exec_driver_sql(statement)
 
-    def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
+    def run(self, connection: Connection, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """See `Store`."""
-        insert_rows(connection, table, rows)
+        try:
+            return raw(connection).execute(statement, values)
+        except sqlite3.Error as error:
+            raise translated(connection, statement, error, sqlite3.Error) from error
+
+    def packed(self, table: Table, rows: Rows) -> list[Any]:
+        """See `Store`: their values end to end."""
+        del table
+        return flat(rows)
+
+    def insert(self, connection: Connection, table: Table, packed: list[Any], start: int | None = None) -> None:
+        """See `Store`."""
+        if start is not None:
+            width = len(table.columns)
+            packed[::width] = [start + place for place in packed[::width]]
+        insert_rows(partial(self.run, connection), table, packed)
 
     def mark(self) -> object:
         """Device and inode."""
@@ -198,6 +215,13 @@ class SqliteStore:
         """See `Store`: device and inode."""
         found = _inode(self.beside("-wal"))
         return None if found == _MISSING else found
+
+    def settle(self) -> None:
+        """See `Store`."""
+        name = f"file:{quote(str(self.file))}?mode=rw"
+        with self.clear_errors("settle the log of"), closing(_connect(name, 0)) as connection:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def synced(self) -> None:
         """See `Store`."""
