@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-all check bench clean
+.PHONY: help setup demo serve test test-all check docs bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ check: ## formatting, lint and types
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
+
+docs: setup ## the documentation as a site, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
 
 bench: setup ## figures of speed, with the machine named
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done

@@ -14,7 +14,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CORE = ("guard", "policies", "generators", "audit")
-EDGES = ("service", "cli", "bulk", "doctor", "evaluation", "integrations", "serving", "terminal", "demo", "console", "settings")
+EDGES = (
+    *("service", "cli", "bulk", "console", "demo", "doctor", "evaluation", "integrations", "serving", "settings", "sitegen"),
+    "terminal",
+)
 OURS = {*CORE, *EDGES, "training", "benchmarks", "tests"}
 
 HEAVY = {
