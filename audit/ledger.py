@@ -34,7 +34,8 @@ from audit.failpoints import failpoint
 from audit.findable import findable
 from audit.keyring import Keyring
 from audit.line import Line
-from audit.models import BANK_DIGEST, tables
+from audit.models import tables
+from audit.projected import BANK_DIGEST
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.tile_rows import add_tiles
 from audit.transaction import Draft, decision_draft, draft_of, insert_entries, open_database, read_head, swap_head

@@ -20,7 +20,8 @@ from audit.failpoints import failpoint
 from audit.gaps import PRUNED
 from audit.holds import active_holds, holding
 from audit.ledger import Effect, SqlLedger
-from audit.models import ENTRY_COLUMNS, FINGERPRINT, tables
+from audit.models import FINGERPRINT, tables
+from audit.projected import ENTRY_COLUMNS
 from audit.query import reading
 from audit.scrub import scrub
 from audit.stores import store_of

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 from audit.anchor import FileAnchor
 from audit.checkpoint import Checkpoint, Known
+from audit.verifier.report import KEY, ROLLBACK, ROOT, SIGNATURE
 from guard.errors import SignatureError
-
-SIGNATURE, ROOT, ROLLBACK, KEY = "signature", "root", "rollback", "key"
-"""Kinds of problems."""
 
 
 @dataclass(slots=True)
