@@ -60,6 +60,8 @@ class Report:
     """What is missing and explained by an erasure or by retention."""
     processes: int = 1
     """How many worked on it."""
+    witnessed: tuple[str, ...] = ()
+    """Which witnesses cosigned the largest tree that enough of them did, and when."""
 
     @property
     def ok(self) -> bool:
