@@ -14,7 +14,8 @@ from sqlalchemy import Connection, and_, func, select
 from audit.body import BODY_VERSION, DECISION, decision_from
 from audit.conditions import condition
 from audit.grammar import Filter
-from audit.models import REVIEWED, tables
+from audit.models import tables
+from audit.projected import REVIEWED
 from audit.stores import open_store
 from audit.stores.sqlite import raw
 from guard.errors import LedgerError

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
-from audit.models import COPY_TAGS, tables
+from audit.models import tables
+from audit.projected import COPY_TAGS
 from audit.query import open_vault, reading
 from audit.vault import Vault
 from guard.errors import LedgerError

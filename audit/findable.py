@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from sqlalchemy import Dialect, Text
-from sqlalchemy.types import TypeDecorator, TypeEngine
-
 MOST = 1000
 """Bytes of UTF-8, so that two of them fit into one row of an index."""
 _KEPT, _SAFE = 900, MOST // 4
@@ -23,24 +20,3 @@ def findable(text: str) -> str:
         return text
     data = text.encode("utf-8", "replace")
     return text if len(data) <= MOST else data[:_KEPT].decode("utf-8", "ignore") + "…" + sha256(data).hexdigest()[:32]
-
-
-class Findable(TypeDecorator[str]):
-    """A column of such texts: what is compared with it is written the same way.
-
-    Text is compared by its bytes: a page of ids, a range of times mean the same whatever a server's locale is.
-    """
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        """See SQLAlchemy. Not by way of the dialect, whose own type of text would be VARCHAR."""
-        return Text(collation="C") if dialect.name == "postgresql" else Text()
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """See SQLAlchemy. A lone surrogate is in no ledger: a question mark stands for it."""
-        del dialect
-        if value is None or value.isascii():
-            return value if value is None else findable(value)
-        return findable(value.encode("utf-8", "replace").decode())

@@ -34,8 +34,9 @@ from audit.failpoints import failpoint
 from audit.findable import findable
 from audit.keyring import Keyring
 from audit.line import Line
-from audit.models import BANK_DIGEST, tables
+from audit.models import tables
 from audit.moments import add_moments
+from audit.projected import BANK_DIGEST
 from audit.settling import Settling
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.tile_rows import add_tiles

@@ -1,46 +1,36 @@
-"""The tables, the triggers that keep them append-only, and the columns that are projected out of each body.
+"""The tables, and the triggers that keep them append-only.
 
 `entry.body` is the truth: its bytes are what the tree's leaf is the hash of. Every other column of `entry`, and every row of
-`term`, only makes entries findable; the verifier derives each again from the body (`project`) and compares. `head` changes in
-the transaction that adds entries. Payloads and fingerprints lie apart, so that they can go while the log stays.
+`term`, only makes entries findable; the verifier derives each again from the body (`audit.projected`) and compares. `head`
+changes in the transaction that adds entries. Payloads and fingerprints lie apart, so that they can go while the log stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Dialect,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
+    Text,
     text,
 )
+from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
-from audit.body import ACTIVATION, BANK_CHANGE, DECISION, POLICY_ROLLOUT
-from audit.events import KINDS, event_columns, event_terms
-from audit.findable import Findable, findable
+from audit.body import ACTIVATION, DECISION
+from audit.findable import findable
+from audit.projected import ENTRY_COLUMNS
 
 SCHEMA_VERSION = 1
 """Version of the tables; a database of another version is refused."""
-
-BANK_DIGEST = "bank_digest"
-"""Term that says which digest a bank's change led to."""
-
-ROLLOUT = "rollout"
-"""Term that says which policy a rollout is of: what services look for."""
-
-REVIEWED = "reviewed"
-"""Term of a decision that released what was held, after a person said so: the decision that held it."""
-
-COPY_TAGS = frozenset({"exact", "folded"})
-"""Terms that a released output is found by (`audit.copies`)."""
 
 metadata = MetaData()
 """Only the ledger's tables: an application's own SQLModel tables stay out of it."""
@@ -50,6 +40,27 @@ class Base(SQLModel):
     """A table of the ledger."""
 
     metadata = metadata
+
+
+class Findable(TypeDecorator[str]):
+    """A column of such texts: what is compared with it is written the same way.
+
+    Text is compared by its bytes: a page of ids, a range of times mean the same whatever a server's locale is.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """See SQLAlchemy. Not by way of the dialect, whose own type of text would be VARCHAR."""
+        return Text(collation="C") if dialect.name == "postgresql" else Text()
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """See SQLAlchemy. A lone surrogate is in no ledger: a question mark stands for it."""
+        del dialect
+        if value is None or value.isascii():
+            return value if value is None else findable(value)
+        return findable(value.encode("utf-8", "replace").decode())
 
 
 _TEXT = Findable()
@@ -251,7 +262,7 @@ API_KEYS = metadata.tables["api_key"]
 SCHEMA = metadata.tables["schema_version"]
 """The table behind SchemaVersion."""
 
-ENTRY_COLUMNS = tuple(column.name for column in metadata.tables["entry"].columns)
+assert tuple(column.name for column in metadata.tables["entry"].columns) == ENTRY_COLUMNS, "audit.projected names them"
 
 FORBIDDEN = (
     ("entry", "UPDATE"),
@@ -284,61 +295,3 @@ TRIGGERS = (
 )
 """Those of SQLite (`audit.stores.catalog` has PostgreSQL's). They stop mistakes and careless tools. Who may write to the
 file can drop them: the tree is what shows that."""
-
-
-def project(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of `entry` that follow from a body: all but `idx`, `leaf` and `body`."""
-    columns: dict[str, Any] = dict.fromkeys(ENTRY_COLUMNS[4:])
-    columns["kind"], columns["time"] = body["kind"], body["time"]
-    if body["kind"] == DECISION:
-        columns |= _decision_columns(body)
-    elif body["kind"] == ACTIVATION:
-        for name in ("policy", "version", "revision"):
-            columns[name] = body[name]
-    elif body["kind"] == BANK_CHANGE:
-        columns["actor"] = body["actor"]
-    elif body["kind"] in KINDS:
-        columns |= event_columns(body)
-    elif body["kind"] == POLICY_ROLLOUT:
-        for name in ("policy", "version", "revision"):
-            columns[name] = body[name]
-        columns["actor"] = body.get("approver") or body["author"]
-    return {name: findable(value) if type(value) is str else value for name, value in columns.items()}
-
-
-def _decision_columns(body: Mapping[str, Any]) -> dict[str, Any]:
-    request, context, verdict = body["request"], body["context"], body["verdict"]
-    return {
-        "decision": body["id"],
-        "request": request["id"],
-        **{name: request[name] for name in ("tenant", "actor", "subject")},
-        **{name: context[name] for name in ("stage", "modality", "generator")},
-        "model": body["origin"]["model"] if "origin" in body else "",
-        **{name: verdict[name] for name in ("action", "policy", "version", "revision")},
-        "parent": body.get("parent"),
-    }
-
-
-def terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """The (name, value) rows of `term` that follow from a body."""
-    return {(name, findable(value)) for name, value in _terms(body)}
-
-
-def _terms(body: Mapping[str, Any]) -> set[tuple[str, str]]:
-    if body["kind"] == BANK_CHANGE:
-        return {("bank", body["bank"]), (BANK_DIGEST, body["to"])}
-    if body["kind"] in KINDS:
-        return event_terms(body)
-    if body["kind"] == POLICY_ROLLOUT:
-        return {(ROLLOUT, body["policy"]), ("step", body["step"])}
-    if body["kind"] != DECISION:
-        return set()
-    found = {("rule", fired["rule"]) for fired in body["verdict"]["fired"]}
-    found.update(("category", fired["category"]) for fired in body["verdict"]["fired"])
-    found.update(("mark", mark["payload"]) for mark in body["marks"] if mark["payload"])
-    found.update((name, body["request"][name]) for name in ("purpose", "consent") if name in body["request"])
-    found.update(("shadow", shadow["verdict"]["action"]) for shadow in body.get("shadows", ()))
-    if REVIEWED in body:
-        found.add((REVIEWED, body[REVIEWED]["held"]))
-    found.update((name, tag) for name, tag in body.get("copies", {}).items() if name in COPY_TAGS)
-    return found

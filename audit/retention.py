@@ -20,8 +20,9 @@ from audit.failpoints import failpoint
 from audit.gaps import PRUNED
 from audit.holds import active_holds, holding
 from audit.ledger import Effect, SqlLedger
-from audit.models import ENTRY_COLUMNS, FINGERPRINT, tables
+from audit.models import FINGERPRINT, tables
 from audit.moments import renew_moments
+from audit.projected import ENTRY_COLUMNS
 from audit.query import reading
 from audit.scrub import scrub
 from audit.stores import store_of

@@ -8,7 +8,8 @@ from sqlalchemy import Engine, select
 
 from audit.body import ACTIVATION, DECISION, rollout_from
 from audit.canonical import loads
-from audit.models import ROLLOUT, tables
+from audit.models import tables
+from audit.projected import ROLLOUT
 from audit.query import reading
 from guard.errors import LedgerError
 from guard.types import Rollout

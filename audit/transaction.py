@@ -18,7 +18,8 @@ from audit.failpoints import failpoint
 from audit.keyring import NEVER, Keyring, key_in_force, settle
 from audit.keys import make_master_key, need_master_key
 from audit.migrate import schema_of, stamp, upgrade
-from audit.models import ENTRY_COLUMNS, FINGERPRINT, LATER, SCHEMA_VERSION, metadata, project, tables, terms
+from audit.models import FINGERPRINT, LATER, SCHEMA_VERSION, metadata, tables
+from audit.projected import ENTRY_COLUMNS, project, terms
 from audit.stores import Store, store_of
 from audit.vault import Key, Sealed, Vault
 from audit.written import decision_entry, decision_terms

@@ -51,6 +51,7 @@ _SUBJECT = b"genguard/v1/subject-key\x00"
 _TAG = b"genguard/v1/copy-tag\x00"
 _OLD_TAGS = b"genguard/v1/old-tags\x00"
 _FINGERPRINT = b"genguard/v1/fingerprint\x00"
+_CLOSED = "{} does not open: it was changed, moved, or sealed under another key"
 
 
 class SealError(LedgerError):
@@ -184,9 +185,26 @@ def open_payload(
     cipher: AESGCM, decision: bytes, part: str, wrapped: bytes, nonce: bytes, ciphertext: bytes
 ) -> tuple[bytes, bytes]:
     """Plaintext and commitment of a stored payload. Raises SealError when it does not open under this subject key."""
-    record_key = _decrypt(cipher, wrapped, _about(_RECORD, decision, part), "record key")
-    salted = _decrypt(AESGCM(record_key), nonce + ciphertext, _about(_PAYLOAD, decision, part), "payload")
+    salted = _salted(cipher, decision, part, wrapped, nonce, ciphertext)
     return salted[SALT_SIZE:], sha256(_COMMIT + salted).digest()
+
+
+def try_payload(
+    cipher: AESGCM, decision: bytes, part: str, wrapped: bytes, nonce: bytes, ciphertext: bytes
+) -> tuple[int, bytes]:
+    """Size in bytes and commitment of a stored payload. Raises SealError as `open_payload` does."""
+    salted = _salted(cipher, decision, part, wrapped, nonce, ciphertext)
+    return len(salted) - SALT_SIZE, sha256(_COMMIT + salted).digest()
+
+
+def _salted(cipher: AESGCM, decision: bytes, part: str, wrapped: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
+    named, what = decision + part.encode(), "record key"
+    try:
+        record_key = cipher.decrypt(wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], _RECORD + named)
+        what = "payload"
+        return AESGCM(record_key).decrypt(nonce, ciphertext, _PAYLOAD + named)
+    except (InvalidTag, ValueError):
+        raise SealError(_CLOSED.format(what)) from None
 
 
 def open_fingerprint(cipher: AESGCM, decision: bytes, sealed: bytes) -> bytes:
@@ -217,7 +235,7 @@ def _decrypt(cipher: AESGCM, data: bytes, about: bytes, what: str) -> bytes:
     try:
         return cipher.decrypt(data[:NONCE_SIZE], data[NONCE_SIZE:], about)
     except (InvalidTag, ValueError):
-        raise SealError(f"{what} does not open: it was changed, moved, or sealed under another key") from None
+        raise SealError(_CLOSED.format(what)) from None
 
 
 def _about(label: bytes, decision: bytes, part: str) -> bytes:

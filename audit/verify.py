@@ -26,6 +26,7 @@ from audit import merkle
 from audit.anchor import FileAnchor
 from audit.canonical import loads
 from audit.checkpoint import Known as Trusted
+from audit.cosign import WitnessKey
 from audit.events import KEY_ROTATION, MASTER, event_from
 from audit.gaps import READ as GAPS
 from audit.gaps import WHAT, Gaps
@@ -35,8 +36,9 @@ from audit.stores import DEFAULT_URL, Store, open_store
 from audit.vault import Vault
 from audit.verifier.course import Course
 from audit.verifier.fingerprints import Fits
-from audit.verifier.heads import Heads, read_heads
+from audit.verifier.heads import Cosigners, Heads, read_heads
 from audit.verifier.moments import MomentChecker
+from audit.verifier.order import name_exchanged
 from audit.verifier.pool import Pool, processors
 from audit.verifier.report import EXPLAINED, OK, ROLLED_BACK, TAMPERED, UNSIGNED, Findings, Problem, Report
 from audit.verifier.source import Source, SourceError, open_source, state
@@ -48,10 +50,11 @@ from guard.errors import LedgerError
 
 __all__ = ("EXPLAINED", "OK", "ROLLED_BACK", "TAMPERED", "UNSIGNED", "Problem", "Report", "verify")
 
-STRETCH = 8192
-"""Entries that one process checks at a time; a power of two, so that they are one node of the tree."""
-MANY = 50_000
-"""Entries from which on several processes work: one takes half a second to begin."""
+STRETCH = 2048
+"""Entries that one process checks at a time; a power of two, so that they are one node of the tree, and few, so that
+all end at about the same time."""
+MANY = 20_000
+"""Entries from which on several processes work: one takes a fifth of a second to begin."""
 
 Progress = Callable[[int, int], None]
 
@@ -65,21 +68,24 @@ def verify(
     progress: Progress | None = None,
     fits: Fits | None = None,
     jobs: int | None = None,
+    witnesses: Sequence[WitnessKey] = (),
+    quorum: int | None = None,
 ) -> Report:
     """Verify a ledger; memory stays bounded however long it is.
 
     `key_file`: the master key (default: as `open_ledger`; payloads are compared but not opened when there is none).
     `anchors`: signed checkpoints kept elsewhere, which the log has to extend, by the public keys `log_keys`.
     `progress`: called with (entries checked, entries in all). `fits`: compares a fingerprint with its stored image; left out,
-    none is. `jobs`: processes that work on it (default: one a core); below `MANY` entries, it is one. Raises LedgerError when
-    there is no file or an unusable key.
+    none is. `jobs`: processes that work on it (default: one a core); below `MANY` entries, it is one. `witnesses`: of whom
+    `quorum` (default: all) have to have cosigned one of the checkpoints. Raises LedgerError when there is no file, or an
+    unusable key.
     """
     store = open_store(url)
     if store.path is not None:
         store.need()
     file = Path(key_file) if key_file else None
     master = find_master_key(store, file)
-    heads = read_heads(anchors, log_keys)
+    heads = read_heads(anchors, log_keys, Cosigners.of(witnesses, quorum) if witnesses else None)
     number = processors() if jobs is None else jobs
     run = _Run(store, url, heads, partial(find_master_key, store, file), master, progress, fits, number)
     started = time.monotonic()
@@ -126,7 +132,7 @@ class _Run:
         for what, found, expected in self.heads.compare(self.extent):
             heads.problem(None, what, found, expected)
         checked = self.found.checked | ({"checkpoints": len(self.heads.sound)} if self.heads.sound else {})
-        self.unchecked += self.heads.unchecked
+        self.unchecked += [*self.heads.unchecked, *self.heads.unwitnessed(self.extent)]
         ordered = sorted(self.found.problems, key=lambda problem: (problem.idx is None, problem.idx or 0))
         if checked.get("fingerprints_opened", 0) and self.fits is None:
             self.unchecked.append("fingerprints were not compared with their images: that is done on request (--fingerprints)")
@@ -140,12 +146,13 @@ class _Run:
             seconds=seconds,
             gaps=self.gaps.explained() if self.gaps is not None else (),
             processes=self.processes,
+            witnessed=self.heads.told(),
         )
 
     def all(self) -> None:
         """Every part; a part that the database cannot read is a problem, and the others go on."""
         source, pool = self.begin()
-        tables = self.attempt("schema", lambda: compare_schema(source, self.found.problem))
+        tables = self.attempt("schema", lambda: compare_schema(source, self.store.expected(), self.found.problem))
         if self.store.path is None and tables is not None and not tables & metadata.tables.keys():
             raise LedgerError(f"there is no ledger in {self.store.name}", advice="Name another with --ledger.")
         head = self.attempt("head", lambda: self.head(source))
@@ -167,7 +174,8 @@ class _Run:
             self.attempt("tile", self.tiles.end)
         if self.moments is not None:
             self.attempt("moment", self.moments.end)
-        self.compare_head(head)
+        if self.compare_head(head) and head is not None:
+            self.attempt("places of entries", lambda: self.order(source, *head))
         end = self.attempt("entry", lambda: source.rows("SELECT max(idx) FROM entry WHERE idx < ?", (min(size, 2**62),))[0][0])
         self.extent = end + 1 if isinstance(end, int) else self.size
         if self.gaps is not None:
@@ -188,7 +196,8 @@ class _Run:
                 nonlocal source
                 now.close()
                 source = now.enter_context(open_source(self.store))
-                return Begin(self.url, source.share()), state(source)
+                file = str(self.store.path or "")
+                return Begin(file, "" if file else self.url, source.share()), state(source)
 
             pool.join(again)
             self.processes, pool = max(1, len(pool)), pool if len(pool) else None
@@ -327,27 +336,39 @@ class _Run:
     def beyond_head(self, source: Source, size: int, *, fingerprints: bool) -> None:
         """Rows that belong to no entry."""
         size, problem = min(size, 2**62), self.found.problem
-        for idx, decision in source.rows("SELECT idx, decision FROM entry WHERE idx >= ? OR idx < 0 LIMIT 100", (size,)):
-            problem(idx, "extra", "an entry past the head", f"{size} entries, as the head says", str(decision or ""))
-        for table in ("term", "payload", *(["fingerprint"] if fingerprints else [])):
-            statement = f"SELECT DISTINCT idx FROM {table} WHERE idx >= ? OR idx < 0 LIMIT 100"  # noqa: S608 - our own names
-            for (idx,) in source.rows(statement, (size,)):
-                problem(idx, "extra", f"a {table} row without its entry", "none")
+        for where in (f"idx >= {size}", "idx < 0"):  # each a range of an index: with OR, every row would be looked at
+            for idx, decision in source.rows(f"SELECT idx, decision FROM entry WHERE {where} LIMIT 100"):  # noqa: S608 - a number
+                problem(idx, "extra", "an entry past the head", f"{size} entries, as the head says", str(decision or ""))
+            for table in ("term", "payload", *(["fingerprint"] if fingerprints else [])):
+                statement = f"SELECT DISTINCT idx FROM {table} WHERE {where} LIMIT 100"  # noqa: S608 - our own names
+                for (idx,) in source.rows(statement):
+                    problem(idx, "extra", f"a {table} row without its entry", "none")
 
-    def compare_head(self, head: tuple[int, bytes] | None) -> None:
-        """The tree over what was found against the head."""
-        if head is None:
+    def order(self, source: Source, size: int, frontier: bytes) -> None:
+        """Entries in each other's place, where the head has a whole frontier."""
+        try:
+            peaks = merkle.unpack(frontier, size)
+        except ValueError:
             return
+        name_exchanged(source, peaks, size, self.found.problem, tiles=self.tiles is not None)
+
+    def compare_head(self, head: tuple[int, bytes] | None) -> bool:
+        """The tree over what was found against the head. Whether the trees are of the same size, and not the same."""
+        if head is None:
+            return False
         size, frontier = head
         if size != self.size:
             self.found.problem(None, "head", f"{self.size} readable entries", f"{size}, as the head says")
-        elif merkle.pack(self.peaks) != frontier:
+            return False
+        differs = merkle.pack(self.peaks) != frontier
+        if differs:
             root = merkle.frontier_root(self.peaks).hex()
             try:
                 stated = merkle.frontier_root(merkle.unpack(frontier, size)).hex()
             except ValueError as error:
                 stated = f"that of a whole frontier ({error})"
             self.found.problem(None, "head", f"a tree with root {root}", f"root {stated}, as the head says")
+        return differs
 
     def structure(self, source: Source, answer: Answer | None) -> None:
         """The database's own check, or what a helper's came to."""

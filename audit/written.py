@@ -16,7 +16,7 @@ from audit.body import BODY_VERSION, DECISION, decision_body, time_string
 from audit.canonical import MAX_INTEGER, dumps
 from audit.findable import MOST, findable
 from audit.merkle import leaf_hash
-from audit.models import COPY_TAGS, REVIEWED
+from audit.projected import COPY_TAGS, REVIEWED
 from guard.types import (
     NONE,
     CheckResult,

@@ -34,7 +34,8 @@ from audit.body import time_string
 from audit.canonical import dumps
 from audit.completion import complete
 from audit.facets import facets, series, top
-from audit.models import ENTRY_COLUMNS, metadata
+from audit.models import metadata
+from audit.projected import ENTRY_COLUMNS
 from audit.query import query
 
 END = datetime(2026, 11, 27, tzinfo=UTC)

@@ -314,5 +314,7 @@ def print_report(report: Report) -> None:
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.checked.items())
     by = f" by {report.processes} processes" if report.processes > 1 else ""
     console.print(f"checked: {counted}, in {report.seconds:.1f} s{by}", highlight=False)
+    for one in report.witnessed:
+        console.print(f"checked: {escape(printable(one))}", highlight=False)
     for one in report.unchecked:
         console.print(f"not checked: {escape(one)}", highlight=False)

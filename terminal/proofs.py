@@ -27,6 +27,7 @@ _PROOF_UNCHECKED = (
     "whether the ledger still holds the entry, and what was said of it later",
     "stored content: a proof has none",
 )
+_WITNESSED = "Name the file of checkpoints with --anchor, or give a proof or a bundle to verify."
 _SQLITE = b"SQLite format 3\x00"
 
 LedgerUrl = Annotated[
@@ -128,6 +129,7 @@ def verify(
 ) -> None:
     """Recompute the ledger and compare it with its checkpoints, or check a proof or bundle; 0 when all is as it was signed."""
     from audit.anchor import FileAnchor
+    from audit.cosign import WitnessKey
     from audit.genguard_verify import Failure, Quorum, is_bundle
     from audit.verify import verify as verify_ledger
     from guard.matching.likeness import fits
@@ -143,12 +145,12 @@ def verify(
         raise typer.Exit(_verify_bundle(file, given_keys(log_key, ledger, chain), others, as_json=as_json))
     if file is not None:
         raise typer.Exit(_verify_proof(file, given_keys(log_key, ledger, chain), others, as_json=as_json))
-    if witness:
-        raise InputError("found --witness without a file, expected a proof or a bundle with it")
     paths = [Path(one) for one in anchor_targets(anchor) if "://" not in one]
     for path in paths:
         if not path.is_file():
             raise InputError(f"there is no anchor {path}, expected a file of signed checkpoints")
+    if witness and not paths:
+        raise InputError("found --witness without an anchor: cosignatures stand under the checkpoints there", advice=_WITNESSED)
     keys = given_keys(log_key, ledger, chain) if paths else ()
     with _progress(quiet=as_json) as progress:
         report = verify_ledger(
@@ -159,6 +161,8 @@ def verify(
             progress=progress,
             fits=fits if fingerprints else None,
             jobs=jobs,
+            witnesses=[WitnessKey.parse(one) for one in witness or ()],
+            quorum=quorum,
         )
     if as_json:
         _print_json(display.report_fields(report))

@@ -7,7 +7,7 @@ from typing import Any
 
 from audit.canonical import loads
 from audit.export.selection import Taken
-from audit.models import project, terms
+from audit.projected import project, terms
 
 TEXTS = (
     "time",

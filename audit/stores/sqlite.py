@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from audit.insert import flat, insert_rows
 from audit.models import TRIGGERS, metadata
+from audit.sqlite_file import connect_file, objects, open_reading
 from audit.stores.base import Rows, translated
 from guard.errors import LedgerError
 from guard.keyfile import sync_folder
@@ -29,7 +30,6 @@ LOG_PAGES = 16_000
 _MISSING = (-1, -1)
 _TURN_S = 0.0005
 """Between looks whether another process is done: shorter than what it does between two of its transactions."""
-_OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class SqliteStore:
         """See `Store`: `BEGIN IMMEDIATE`, and a write-ahead log that each commit flushes."""
 
         def connect() -> sqlite3.Connection:
-            connection = _connect(f"file:{quote(str(self.file))}?mode=rwc", wait_ms)
+            connection = connect_file(f"file:{quote(str(self.file))}?mode=rwc", wait_ms)
             for pragma in (
                 f"page_size={_PAGE_SIZE}",  # only a new database takes it
                 "journal_mode=WAL",
@@ -109,22 +109,7 @@ class SqliteStore:
 
     def reader(self, wait_ms: int = 5000) -> Engine:
         """See `Store`. Text that is not UTF-8 comes back with surrogates: the verifier has to be able to look at it."""
-
-        def connect() -> sqlite3.Connection:
-            name = f"file:{quote(str(self.file))}?mode=ro"
-            try:
-                connection = _probed(name, wait_ms)
-            except sqlite3.OperationalError:
-                if self.file.with_name(self.file.name + "-wal").exists():
-                    raise
-                # A backup on a medium that takes no -shm file: nobody writes to it.
-                connection = _probed(name + "&immutable=1", wait_ms)
-            connection.text_factory = _text
-            connection.execute("PRAGMA query_only=ON")
-            connection.execute("PRAGMA trusted_schema=OFF")
-            return connection
-
-        return self._engine(connect, lambda connection: connection.execute("BEGIN"))
+        return self._engine(partial(open_reading, self.file, wait_ms), lambda connection: connection.execute("BEGIN"))
 
     def _engine(self, connect: Callable[[], sqlite3.Connection], begin: Callable[[sqlite3.Connection], object]) -> Engine:
         engine = create_engine(
@@ -163,7 +148,7 @@ class SqliteStore:
 
     def objects(self, connection: Connection) -> dict[str, str]:
         """See `Store`: how SQLite keeps each statement. Indexes of its own, on keys, have none."""
-        return _objects(raw(connection))
+        return objects(raw(connection))
 
     def expected(self) -> dict[str, str]:
         """See `Store`."""
@@ -219,7 +204,7 @@ class SqliteStore:
     def settle(self) -> None:
         """See `Store`."""
         name = f"file:{quote(str(self.file))}?mode=rw"
-        with self.clear_errors("settle the log of"), closing(_connect(name, 0)) as connection:
+        with self.clear_errors("settle the log of"), closing(connect_file(name, 0)) as connection:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
@@ -259,24 +244,6 @@ def _take_turn(connection: sqlite3.Connection, wait_s: float) -> None:
             return
 
 
-def _connect(name: str, wait_ms: int) -> sqlite3.Connection:
-    return sqlite3.connect(name, uri=True, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
-
-
-def _probed(name: str, wait_ms: int) -> sqlite3.Connection:
-    """A connection that has read something, or an error and none left open."""
-    connection = _connect(name, wait_ms)
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error:
-        connection.close()
-        raise
-    except UnicodeDecodeError:  # SQLite quotes a damaged schema in its message
-        connection.close()
-        raise sqlite3.DatabaseError("malformed database schema: it holds text that is no UTF-8") from None
-    return connection
-
-
 def _persist(connection: sqlite3.Connection, statement: str, timeout: float) -> None:
     """Run a statement that SQLite fails at once, whatever the busy timeout, when another process begins the same file."""
     until = time.monotonic() + timeout
@@ -292,10 +259,6 @@ def _persist(connection: sqlite3.Connection, statement: str, timeout: float) -> 
             return
 
 
-def _objects(connection: sqlite3.Connection) -> dict[str, str]:
-    return {f"{kind} {name}": sql for kind, name, _, sql in connection.execute(_OBJECTS) if sql is not None}
-
-
 @cache
 def _expected() -> tuple[tuple[str, str], ...]:
     engine = create_engine("sqlite://")
@@ -303,7 +266,7 @@ def _expected() -> tuple[tuple[str, str], ...]:
         metadata.create_all(connection)
         for statement in TRIGGERS:
             connection.exec_driver_sql(statement)
-        found = _objects(raw(connection))
+        found = objects(raw(connection))
     engine.dispose()
     return tuple(found.items())
 
@@ -314,10 +277,6 @@ def _inode(path: Path) -> tuple[int, int]:
     except OSError:
         return _MISSING
     return (found.st_dev, found.st_ino)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
 
 
 def _told(error: BaseException | None) -> str:

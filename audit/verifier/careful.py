@@ -25,7 +25,7 @@ from audit.body import (
 from audit.canonical import loads
 from audit.events import KEY_ROTATION, LOG, event_from
 from audit.gaps import PRUNED, Gaps
-from audit.models import ENTRY_COLUMNS, project, terms
+from audit.projected import ENTRY_COLUMNS, project, terms
 from audit.review_codes import RELEASE
 from audit.verifier.course import Freed, Let, Notes, Rekeyed, Rolled
 from audit.verifier.report import Findings

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
 
 from audit.body import commitments
 from audit.findable import findable
 from audit.gaps import Gaps
-from audit.vault import SealError, Vault, open_payload, sealed_digest
+from audit.vault import SealError, Vault, open_payload, sealed_digest, try_payload
 from audit.verifier.report import Problems, Tally
-from audit.verifier.source import Source, SourceError
+from audit.verifier.source import Row, Source, SourceError
 
 _KEYS_KEPT = 20_000
 _READ = "SELECT idx, part, key, nonce, wrapped, ciphertext FROM payload WHERE idx >= ? AND idx < ? ORDER BY idx, part"
@@ -22,7 +23,7 @@ _OWNER = "SELECT tenant, subject, wrapped FROM subject_key WHERE id = ?"
 _NO_OWNER: tuple[None, None, None] = (None, None, None)
 
 
-class Expected(NamedTuple):
+class Expected(Struct, frozen=True, gc=False):
     """What a body says of one stored payload."""
 
     sealed: str
@@ -34,7 +35,7 @@ class Expected(NamedTuple):
     decision: str
 
 
-class Released(NamedTuple):
+class Released(Struct, frozen=True, gc=False):
     """An image that an entry released."""
 
     decision: str
@@ -79,6 +80,7 @@ class PayloadChecker:
     def __init__(self, source: Source, vault: Vault | None, gaps: Gaps | None) -> None:
         """`vault`: None when the master key is not there. `gaps`: what explains missing payloads; None: nothing does."""
         self._source, self._vault, self._gaps = source, vault, gaps
+        self._named, self._bytes = "", b""
         self._owners: OrderedDict[str, tuple[str | None, str | None, AESGCM | None]] = OrderedDict()
 
     def chunk(self, start: int, stop: int, bodies: Bodies, present: Collection[int], problem: Problems, tally: Tally) -> None:
@@ -87,20 +89,21 @@ class PayloadChecker:
         erasures = gaps is not None and gaps.erases
         try:
             for row in self._source.each(_READ, (start, stop)):
-                idx, part, key, nonce, wrapped, ciphertext = row
-                says = expected.pop((idx, part), None)
+                says = expected.pop(row[:2], None)
                 if says is None:
+                    idx, part = row[:2]
                     if idx in bodies.named or idx not in present:
                         problem(
                             idx, "payload", f"a payload row {part!r} that no entry names", "none", bodies.named.get(idx, "")
                         )
                     continue
-                if erasures and gaps is not None and (by := gaps.erased(idx, says.tenant, says.subject)):
+                if erasures and gaps is not None and (by := gaps.erased(row[0], says.tenant, says.subject)):
+                    idx, part = row[:2]
                     found = f"a payload {part!r} of a subject that entry {by} erased"
                     problem(idx, "payload", found, "none", says.decision)
                     continue
                 seen += 1
-                opened += self._row(idx, part, (key, nonce, wrapped, ciphertext), says, problem)
+                opened += self._row(row, says, problem)
         except SourceError as error:
             found = f"payloads of entries {start} to {stop - 1} cannot all be read ({error})"
             problem(None, "payload", found, "readable rows")
@@ -126,9 +129,9 @@ class PayloadChecker:
                 except (SealError, TypeError, ValueError):
                     problem(None, "key", f"subject key {key!r} that does not open", "one under the ledger's master key")
 
-    def _row(self, idx: int, part: str, row: tuple[Any, ...], says: Expected, problem: Problems) -> bool:
+    def _row(self, row: Row, says: Expected, problem: Problems) -> bool:
         """One row; whether it was opened."""
-        key, nonce, wrapped, ciphertext = row
+        idx, part, key, nonce, wrapped, ciphertext = row
         named = says.decision
         if type(key) is not str or not type(nonce) is type(wrapped) is type(ciphertext) is bytes:
             problem(idx, "payload", f"a payload row {part!r} of other types", "bytes under a key id", named)
@@ -138,7 +141,7 @@ class PayloadChecker:
             found = f"a stored payload {part!r} with digest {digest}"
             problem(idx, "payload", found, f"{says.sealed}, as the body says", named)
             return False
-        tenant, subject, cipher = self.owner(key)
+        tenant, subject, cipher = self._owners.get(key) or self.owner(key)
         if (tenant != says.tenant or subject != says.subject) and (tenant, subject) != owner_of(says):
             if tenant is None:
                 problem(idx, "key", f"no subject key {key}", "the one that the payload is sealed under", named)
@@ -148,13 +151,19 @@ class PayloadChecker:
         if cipher is None:
             return False
         try:
-            data, commit = open_payload(cipher, bytes.fromhex(named.replace("-", "")), part, wrapped, nonce, ciphertext)
+            size, commit = try_payload(cipher, self._id(named), part, wrapped, nonce, ciphertext)
         except SealError as error:
             problem(idx, "payload", f"a stored payload {part!r}: {error}", "one that opens", named)
             return False
-        if commit.hex() != says.commit or len(data) != says.size:
+        if commit.hex() != says.commit or size != says.size:
             problem(idx, "payload", f"a stored payload {part!r} with another commitment", "the body's", named)
         return True
+
+    def _id(self, named: str) -> bytes:
+        """The bytes of a decision's id: payloads of one entry come together."""
+        if named != self._named:
+            self._named, self._bytes = named, bytes.fromhex(named.replace("-", ""))
+        return self._bytes
 
     def released(self, idx: int, image: Released) -> bytes | None:
         """What an entry released; None when it is not stored any more or does not open."""

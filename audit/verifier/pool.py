@@ -177,4 +177,5 @@ class _Board:
 
 
 def _gone() -> LedgerError:
-    return LedgerError("a process of the verifier has ended before its time", advice="Try again with --jobs 1.")
+    advice = "Try again with --jobs 1, which also tells what of a file the disk cannot read."
+    return LedgerError("a process of the verifier has ended before its time", advice=advice)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from audit.gaps import Gap
-from audit.verifier.heads import ROLLBACK, SIGNATURE
 
 OK, TAMPERED, EXPLAINED, UNSIGNED, ROLLED_BACK = 0, 2, 3, 4, 5
 """Exit codes: sound, tampered with, sound with gaps that entries explain, a checkpoint whose signature is wrong, a log behind a
 checkpoint."""
+
+SIGNATURE, ROOT, ROLLBACK, KEY = "signature", "root", "rollback", "key"
+"""Kinds of problems of checkpoints."""
 
 MAX_PROBLEMS = 1000
 
@@ -25,8 +27,8 @@ class Problem:
     decision: str
     """Its decision id as far as it can still be read, else empty."""
     what: str
-    """`body`, `leaf`, `column`, `term`, `gap`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `review`, `schema`,
-    `tile`, `moment`, `file`; of checkpoints `signature`, `root`, `rollback`."""
+    """`body`, `leaf`, `column`, `term`, `gap`, `order`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `review`,
+    `schema`, `tile`, `moment`, `file`; of checkpoints `signature`, `root`, `rollback`."""
     found: str
     expected: str
 
@@ -58,6 +60,8 @@ class Report:
     """What is missing and explained by an erasure or by retention."""
     processes: int = 1
     """How many worked on it."""
+    witnessed: tuple[str, ...] = ()
+    """Which witnesses cosigned the largest tree that enough of them did, and when."""
 
     @property
     def ok(self) -> bool:

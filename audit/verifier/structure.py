@@ -10,10 +10,13 @@ from audit.verifier.report import Problems
 from audit.verifier.source import Source
 
 
-def compare_schema(source: Source, problem: Problems) -> set[str]:
-    """Tables, indexes and triggers, by their very definitions. Returns the names of the tables that are there."""
+def compare_schema(source: Source, expected: dict[str, str], problem: Problems) -> set[str]:
+    """Tables, indexes and triggers, by their very definitions. Returns the names of the tables that are there.
+
+    `expected`: what `Store.expected` says.
+    """
     found = _plain(source.objects())
-    expected = _plain(source.store.expected())
+    expected = _plain(expected)
     if _of_before(source, problem, stated=f"table {SCHEMA.name}" in found):
         for name in LATER:
             if f"table {name}" not in found:

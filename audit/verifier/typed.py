@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from audit.canonical import MAX_INTEGER
-from audit.models import REVIEWED
+from audit.projected import REVIEWED
 
 Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Span = tuple[Integer, Integer]
@@ -223,30 +223,42 @@ class Body(_Part, Generic[Place], kw_only=True):
 
 _text: Callable[[bytes], Body[Any]] = msgspec.json.Decoder(Body[Span]).decode
 _image: Callable[[bytes], Body[Any]] = msgspec.json.Decoder(Body[Region]).decode
-_encode = msgspec.json.Encoder().encode
-_IMAGE = b'"modality":"image"'
+_encode_into = msgspec.json.Encoder().encode_into
 
 
-def read(data: bytes) -> Body[Any] | None:
-    """The decision of a body in canonical form; None for anything else, and for whatever takes a closer look."""
-    try:
-        body = _image(data) if _IMAGE in data else _text(data)
-        if _encode(body) != data or not _ID(body.id):
-            return None
-        datetime.fromisoformat(body.time)
-        if body.parent is not UNSET and not _ID(body.parent):
-            return None
-        if body.reviewed is not UNSET:
-            if not _ID(body.reviewed.held):
+class Reader:
+    """Reads bodies, one at a time."""
+
+    __slots__ = ("_written",)
+
+    def __init__(self) -> None:
+        """Nothing is read yet."""
+        self._written = bytearray(4096)
+
+    def read(self, data: bytes, modality: object) -> Body[Any] | None:
+        """The decision of a body in canonical form; None for anything else, and for whatever takes a closer look.
+
+        `modality`: what the entry's column says, which the body has to say as well.
+        """
+        try:
+            body = _image(data) if modality == "image" else _text(data)
+            _encode_into(body, self._written)
+            if self._written != data or body.context.modality != modality or not _ID(body.id):
                 return None
-            datetime.fromisoformat(body.reviewed.judged)
-    except (msgspec.MsgspecError, ValueError, RecursionError):  # a text that is no Unicode is a ValueError, too
-        return None
-    return body
+            datetime.fromisoformat(body.time)
+            if body.parent is not UNSET and not _ID(body.parent):
+                return None
+            if body.reviewed is not UNSET:
+                if not _ID(body.reviewed.held):
+                    return None
+                datetime.fromisoformat(body.reviewed.judged)
+        except (msgspec.MsgspecError, ValueError, RecursionError):  # a text that is no Unicode is a ValueError, too
+            return None
+        return body
 
 
 def columns(body: Body[Any]) -> tuple[Any, ...]:
-    """The columns of `entry` from `time` on, as `audit.models.project` derives them."""
+    """The columns of `entry` from `time` on, as `audit.projected.project` derives them."""
     request, context, verdict = body.request, body.context, body.verdict
     return (
         body.time,
@@ -268,25 +280,35 @@ def columns(body: Body[Any]) -> tuple[Any, ...]:
 
 
 def terms(idx: int, body: Body[Any]) -> list[tuple[int, str, str]]:
-    """The rows of `term`, in their order, as `audit.models.terms` derives them."""
-    fired, copies = body.verdict.fired, body.copies
+    """The rows of `term`, in their order, as `audit.projected.terms` derives them."""
+    fired, copies, request = body.verdict.fired, body.copies, body.request
     if len(fired) == 1:
         found = [(idx, "category", fired[0].category)]
     else:
         found = [(idx, "category", one) for one in sorted({one.category for one in fired})]
+    if request.consent is not UNSET:
+        found.append((idx, "consent", request.consent))
     if copies is not UNSET:
         if copies.exact is not UNSET:
             found.append((idx, "exact", copies.exact))
         if copies.folded is not UNSET:
             found.append((idx, "folded", copies.folded))
-    if body.marks:
-        found += [(idx, "mark", one) for one in sorted({mark.payload for mark in body.marks if mark.payload})]
-    if body.reviewed is not UNSET:
-        found.append((idx, REVIEWED, body.reviewed.held))
+    if body.marks or request.purpose is not UNSET or body.reviewed is not UNSET:
+        found += _rare(idx, body)
     if len(fired) == 1:
         found.append((idx, "rule", fired[0].rule))
     else:
         found += [(idx, "rule", one) for one in sorted({one.rule for one in fired})]
     if body.shadows is not UNSET:
         found += [(idx, "shadow", one) for one in sorted({shadow.verdict.action for shadow in body.shadows})]
+    return found
+
+
+def _rare(idx: int, body: Body[Any]) -> list[tuple[int, str, str]]:
+    """Terms from `mark` to `reviewed`."""
+    found = [(idx, "mark", one) for one in sorted({mark.payload for mark in body.marks if mark.payload})]
+    if body.request.purpose is not UNSET:
+        found.append((idx, "purpose", body.request.purpose))
+    if body.reviewed is not UNSET:
+        found.append((idx, REVIEWED, body.reviewed.held))
     return found

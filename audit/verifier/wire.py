@@ -16,7 +16,10 @@ _LENGTH = 8
 class Begin(Struct, frozen=True, tag=True):
     """See the database as it is now, or at a snapshot. Answer: `Seen`, or `Unreadable`."""
 
-    url: str
+    file: str
+    """A file; empty for a server."""
+    url: str = ""
+    """That of a server."""
     snapshot: str = ""
 
 

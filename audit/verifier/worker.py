@@ -10,11 +10,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import IO
 
-from audit.stores import open_store
-from audit.verifier.source import Source, SourceError, open_source, state
+from audit.verifier.source import Source, SourceError, open_file, state
 from audit.verifier.stretch import StretchChecker
 from audit.verifier.wire import (
     Answer,
@@ -47,7 +47,7 @@ class Worker:
         try:
             if isinstance(message, Begin):
                 self._open.close()
-                self._source = self._open.enter_context(open_source(open_store(message.url), message.snapshot))
+                self._source = self._open.enter_context(_opened(message))
                 return Seen(state(self._source))
             assert self._source is not None, "it has to begin first"
             if isinstance(message, Learn):
@@ -59,6 +59,15 @@ class Worker:
             return Lines(self._source.broken())
         except SourceError as error:
             return Unreadable(str(error))
+
+
+def _opened(message: Begin) -> AbstractContextManager[Source]:
+    if message.file:
+        return open_file(Path(message.file), mapped=True)
+    from audit.stores import open_store
+    from audit.verifier.postgres import open_server
+
+    return open_server(open_store(message.url), message.snapshot)
 
 
 def serve(asked: IO[bytes], answers: IO[bytes], answer: Callable[[Message], Answer]) -> None:

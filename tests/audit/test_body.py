@@ -11,7 +11,7 @@ from ledger_examples import HIDDEN, SECRET, decision, text
 
 from audit import canonical
 from audit.body import decision_body, decision_from, origin_from, time_from, time_string
-from audit.models import terms
+from audit.projected import terms
 from guard.errors import LedgerError
 from guard.types import Action
 

@@ -21,6 +21,14 @@ def test_readers_never_load_the_writer(module):
     assert done.stdout.strip() == "[]"
 
 
+def test_a_process_of_the_verifier_begins_without_what_is_slow_to_load():
+    """On a file it needs no tables of SQLAlchemy's."""
+    slow = {"sqlalchemy", "sqlmodel", "pydantic", "psycopg", "asyncio", "numpy"}
+    program = f"import sys, audit.verifier.worker; print(sorted({slow!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_ledger_knows_a_few_modules_of_the_guard_alone():
     """No check, no policy, no generator."""
     for file in (ROOT / "audit").glob("*.py"):

@@ -15,7 +15,7 @@ from audit import search
 from audit.events import Event
 from audit.grammar import COLUMNS, PREFIXES, RANGES, TERMS, about, parse
 from audit.ledger import open_ledger
-from audit.models import project, terms
+from audit.projected import project, terms
 from audit.query import query, show
 from audit.reasons import reasons
 from guard.types import Action

@@ -23,7 +23,8 @@ from audit.ledger import open_ledger
 from audit.models import metadata
 from audit.notary import Notary
 from audit.stores import open_store
-from audit.verifier.source import PostgresSource, SourceError, open_source
+from audit.verifier.postgres import PostgresSource
+from audit.verifier.source import SourceError, open_source
 from audit.verify import verify
 from guard.errors import LedgerError
 from guard.note import SigningKey

@@ -17,7 +17,7 @@ from ledger_examples import decision
 from audit import merkle
 from audit.body import decision_body
 from audit.canonical import MAX_INTEGER
-from audit.models import project, terms
+from audit.projected import project, terms
 from audit.randomness import Random
 from audit.transaction import decision_draft, draft_of
 from audit.vault import Vault

@@ -57,7 +57,11 @@ def test_a_proof_shows_who_cosigned(genguard, served, monkeypatch, tmp_path):
         assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == code
     for arguments in (("--witness", "nonsense"), ("--witness", key, "--quorum", "2")):
         assert genguard("audit", "verify", "seen.tlog-proof", "--log-key", log, *arguments).code == 64
-    assert genguard("audit", "verify", "--witness", key).code == 64
+    assert genguard("audit", "verify", "--witness", key).code == 64  # no anchor: there are no checkpoints to look at
+    genguard("audit", "sign", "--anchor", "anchor.txt")
+    live = genguard("audit", "verify", "--anchor", "anchor.txt", "--witness", key)
+    assert live.code == 0
+    assert "checked: witness.example/w1 cosigned the tree of " in live.out
 
 
 def test_a_witness_that_is_gone_is_told_and_the_checkpoint_still_made(genguard, tmp_path, monkeypatch):
