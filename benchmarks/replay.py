@@ -31,7 +31,8 @@ from audit.columns import history
 from audit.database import writer_engine
 from audit.history import documents
 from audit.ledger import open_ledger
-from audit.transaction import draft_of, insert_entries, read_head, swap_head
+from audit.stores import store_of
+from audit.transaction import draft_of, gather, insert_batch, read_head, swap_head
 from guard.decide import decide, settle
 from guard.ids import uuid7
 from guard.rules import Policy
@@ -203,7 +204,7 @@ def fill(url: str, path: Path, policy: Policy, count: int) -> float:
             drafts.append(draft_of(decision_body(decision, payloads, {"exact": f"{number:032x}"})))
             total += len(drafts[-1].columns["body"])
             if len(drafts) == 5000 or number == count:
-                insert_entries(connection, drafts, size)
+                insert_batch(connection, gather(store_of(connection), drafts), size)
                 peaks, size = merkle.extend(peaks, size, [draft.leaf for draft in drafts])
                 drafts = []
         swap_head(connection, *old, size, merkle.pack(peaks))
