@@ -185,8 +185,8 @@ def serve(settings: Settings) -> None:
     """Run the service until it is stopped. Raises PolicyError, LedgerError, RegistryError or SettingsError at its start."""
     import uvicorn
 
-    logs.configure(settings.log_format, settings.log_level)
     app = create_app(settings, make=lambda _: wired)
+    logs.configure(settings.log_format, settings.log_level)
     wired = wire(settings)  # before the server runs, which would tell a mistake as a traceback
     try:
         uvicorn.run(
