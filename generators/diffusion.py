@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from generators.base import MAX_SEED, Worker, choose_device, limited, origin, output_seeds, parse
 from generators.prompting import Prompting
-from generators.residency import Slot
+from generators.residency import Slot, weights
 from guard.errors import GenguardError, ModelError, ParameterError
 from guard.imaging import decode, image_content
 from guard.models import ModelFiles, locate
@@ -82,7 +82,10 @@ class DiffusionGenerator:
         self.model = model
         self._batch, self._warm = batch, warm
         self._worker = Worker(name)
-        self._loaded = Slot(lambda: _load(model, device, precision, revision, name))
+        self._loaded = Slot(
+            lambda: _load(model, device, precision, revision, name),
+            sizes=lambda loaded: weights(*loaded.pipeline.components.values()),
+        )
 
     def load(self) -> None:
         """Load the pipeline, and warm it up where that is asked for: make one step of one image.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from guard.errors import SettingsError
@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         default=None,
         description="Models of generators that stay in memory; the ones used last. Without a limit when left out.",
         ge=1,
+    )
+    resident_bytes: ByteSize | None = Field(
+        default=None,
+        description="Bytes of generators' weights that stay in memory on each device, such as `8GiB`; those used last. Without "
+        "a limit when left out.",
     )
     content_producer: str = Field(
         default="", max_length=200, description="Name or 27-character code of the provider, for the mark `aigc`. Never made up."
