@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-all check docs bench clean
+.PHONY: help setup demo serve test test-all test-gpu check docs bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +21,10 @@ test: setup ## all tests but the slow ones
 	@$(RUN) -m pytest
 
 test-all: setup ## all tests, the exhaustive ones too
-	@$(RUN) -m pytest -m "slow or not slow"
+	@$(RUN) -m pytest -m "not gpu"
+
+test-gpu: setup ## tests that need CUDA
+	@$(RUN) -m pytest -m gpu
 
 check: ## formatting, lint and types
 	@PYTHON=$(PYTHON) scripts/setup dev

@@ -18,12 +18,13 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from generators.base import MAX_SEED, Worker, choose_device, limited, origin, output_seeds, parse
 from generators.prompting import Prompting
-from generators.residency import Slot
+from generators.residency import Slot, weights
 from guard.errors import GenguardError, ModelError, ParameterError
 from guard.imaging import decode, image_content
 from guard.models import ModelFiles, locate
@@ -40,7 +41,7 @@ SMALLEST_SIDE = 256
 DEFAULT_STEPS = 25
 """Steps of the reverse process run here; a pipeline that is called has its own default."""
 PREVIEW_EVERY = 5
-"""Steps between two previews."""
+"""Steps between two previews, when nobody says."""
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _PRECISIONS = ("float32", "float16", "bfloat16")
 
@@ -81,7 +82,10 @@ class DiffusionGenerator:
         self.model = model
         self._batch, self._warm = batch, warm
         self._worker = Worker(name)
-        self._loaded = Slot(lambda: _load(model, device, precision, revision, name))
+        self._loaded = Slot(
+            lambda: _load(model, device, precision, revision, name),
+            sizes=lambda loaded: weights(*loaded.pipeline.components.values()),
+        )
 
     def load(self) -> None:
         """Load the pipeline, and warm it up where that is asked for: make one step of one image.
@@ -102,14 +106,20 @@ class DiffusionGenerator:
         return self._worker.stream(lambda: self._generate(prompts, asked, None))
 
     def previewed(
-        self, prompts: Sequence[Content], parameters: Mapping[str, Any], early: Callable[[int, Content], bool], /
+        self,
+        prompts: Sequence[Content],
+        parameters: Mapping[str, Any],
+        early: Callable[[int, Content], bool],
+        /,
+        *,
+        every: int = PREVIEW_EVERY,
     ) -> AsyncIterator[tuple[int, Content]]:
         """The same, one image after another, with a look at each while it is made: see `PreviewingGenerator`.
 
         A pipeline that tells nothing of its steps, or has no decoder for its latents, gives no previews.
         """
         asked = self._asked(parameters)
-        return self._worker.stream(lambda: self._generate(prompts, asked, early))
+        return self._worker.stream(lambda: self._generate(prompts, asked, early, every))
 
     def _asked(self, parameters: Mapping[str, Any]) -> DiffusionParameters:
         asked = parse(DiffusionParameters, parameters, generator=self.name)
@@ -122,13 +132,17 @@ class DiffusionGenerator:
         return asked
 
     def _generate(
-        self, prompts: Sequence[Content], asked: DiffusionParameters, early: Callable[[int, Content], bool] | None
+        self,
+        prompts: Sequence[Content],
+        asked: DiffusionParameters,
+        early: Callable[[int, Content], bool] | None,
+        every: int = PREVIEW_EVERY,
     ) -> Iterator[tuple[int, Content]]:
         with self._loaded.use() as loaded:
             if early is None:
                 yield from self._drawn(loaded, prompts, asked)
             else:
-                yield from self._watched(loaded, prompts, asked, early)
+                yield from self._watched(loaded, prompts, asked, early, every)
 
     def _watched(
         self,
@@ -136,19 +150,23 @@ class DiffusionGenerator:
         prompts: Sequence[Content],
         asked: DiffusionParameters,
         early: Callable[[int, Content], bool],
+        every: int,
     ) -> Iterator[tuple[int, Content]]:
         for at, (index, seed) in enumerate(output_seeds(len(prompts), asked.n, asked.seed)):
             prompt = prompts[index]
-            shown: list[Image] = []
+            shown: list[tuple[Image, int]] = []
+            content = partial(self._content, loaded, asked, prompt=prompt, seed=seed)
 
-            def look(image: Image, index: int = index, seed: int = seed, shown: list[Image] = shown) -> bool:
-                shown.append(fit(image, None, None))
-                return early(index, self._content(loaded, asked, shown[-1], {}, prompts[index], seed, Making(), Stage.CHUNK))
+            def look(image: Image, step: int, content: Any = content, index: int = index, shown: Any = shown) -> bool:
+                shown.append((fit(image, None, None), step))
+                return early(index, content(shown[-1][0], {"step": step}, making=Making(), stage=Stage.CHUNK))
 
-            ((image, chosen),) = loaded.draw([prompt.text], [seed], asked, look)
-            stopped = image is None
-            making = Making(at % asked.n, "stopped" if stopped else "stop")
-            yield index, self._content(loaded, asked, image or shown[-1], chosen, prompt, seed, making)
+            ((image, chosen),) = loaded.draw([prompt.text], [seed], asked, Look(look, every))
+            if image is None:
+                last, step = shown[-1]
+                yield index, content(last, {**chosen, "step": step}, making=Making(at % asked.n, "stopped"))
+            else:
+                yield index, content(image, chosen, making=Making(at % asked.n, "stop"))
 
     def _drawn(self, loaded: _Loaded, prompts: Sequence[Content], asked: DiffusionParameters) -> Iterator[tuple[int, Content]]:
         # On a CPU a batch saves nothing and may change the last bit of a sum, so that an output would depend on its neighbours.
@@ -178,6 +196,19 @@ class DiffusionGenerator:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Who sees the previews of an image, and how often."""
+
+    at: Callable[[Image, int], bool]
+    """Called with a preview and the number of steps made; says whether to go on."""
+    every: int
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether to look after a step; not after the last one."""
+        return step % self.every == 0 and step < steps
+
+
+@dataclass(frozen=True, slots=True)
 class _Loaded:
     """A pipeline on its device, and what it takes."""
 
@@ -193,7 +224,7 @@ class _Loaded:
         prompts: Sequence[str],
         seeds: Sequence[int],
         asked: DiffusionParameters,
-        look: Callable[[Image], bool] | None = None,
+        look: Look | None = None,
     ) -> list[tuple[Image | None, dict[str, Any]]]:
         """One image a prompt, with the parameters that were chosen for it.
 
@@ -218,7 +249,7 @@ class _Loaded:
         prompts: Sequence[str],
         sources: list[torch.Generator],
         asked: DiffusionParameters,
-        look: Callable[[Image], bool] | None,
+        look: Look | None,
     ) -> list[Image]:
         """The images that the pipeline makes; none when `look` stopped it."""
         pipeline, takes = self.pipeline, self.takes
@@ -264,7 +295,7 @@ class _Loaded:
         prompts: Sequence[str],
         sources: list[torch.Generator],
         asked: DiffusionParameters,
-        look: Callable[[Image], bool] | None,
+        look: Look | None,
     ) -> tuple[list[Image], list[dict[str, Any]]]:
         """Reverse diffusion conditioned on classes (DDIM, Song et al. 2021, or whatever scheduler the folder names)."""
         import torch
@@ -291,11 +322,11 @@ class _Loaded:
             predicted = unet(scheduler.scale_model_input(sample, time), time, class_labels=labels).sample
             stepped = scheduler.step(predicted, time, sample, **extra)
             sample = stepped.prev_sample
-            if look is not None and at % PREVIEW_EVERY == 0 and at < len(scheduler.timesteps):
+            if look is not None and look.due(at, len(scheduler.timesteps)):
                 # What the model expects the end to look like, where the scheduler tells it.
                 expected = getattr(stepped, "pred_original_sample", None)
                 shown = sample if expected is None else expected
-                if not look(_to_images(torch.nn.functional.pixel_shuffle(shown.float(), prompting.patch))[0]):
+                if not look.at(_to_images(torch.nn.functional.pixel_shuffle(shown.float(), prompting.patch))[0], at):
                     return [], facts
         images = _to_images(torch.nn.functional.pixel_shuffle(sample.float(), prompting.patch))
         return images, facts
@@ -308,13 +339,13 @@ class _Loaded:
             )
 
 
-def _watch(look: Callable[[Image], bool], stopped: list[bool]) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+def _watch(look: Look, stopped: list[bool]) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
     """A callback for a pipeline's steps that shows its latents, decoded, and notes when it was told to stop."""
 
     def step(pipeline: Any, at: int, _time: Any, given: dict[str, Any]) -> dict[str, Any]:
-        if not stopped and (at + 1) % PREVIEW_EVERY == 0 and at + 1 < pipeline.num_timesteps:
+        if not stopped and look.due(at + 1, pipeline.num_timesteps):
             decoded = pipeline.vae.decode(given["latents"] / pipeline.vae.config.scaling_factor, return_dict=False)[0]
-            if not look(_to_images(decoded.float())[0].convert("RGB")):
+            if not look.at(_to_images(decoded.float())[0].convert("RGB"), at + 1):
                 stopped.append(True)
                 pipeline._interrupt = True  # noqa: SLF001 - how diffusers lets a callback stop its loop
         return given

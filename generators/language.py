@@ -16,7 +16,7 @@ from generators.base import MAX_SEED, Worker, fresh_seed, limited, origin, outpu
 from generators.language_joint import Company
 from generators.language_model import LanguageModel, load
 from generators.reply import Reply
-from generators.residency import Slot
+from generators.residency import Slot, weights
 from generators.sampling import Batch, Order, Settings
 from guard.errors import ParameterError
 from guard.protocols import Asked, Generator, Piece, TokenMark
@@ -70,7 +70,7 @@ class LanguageGenerator:
         self.model = model
         self._batch, self._warm = batch, warm
         self._worker = Worker(name)
-        self._loaded = Slot(lambda: load(model, device, revision))
+        self._loaded = Slot(lambda: load(model, device, revision), sizes=lambda loaded: weights(loaded.model))
         self._company = Company(self._worker, self._loaded, batch)
 
     @property

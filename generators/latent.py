@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from generators.base import MAX_SEED, Worker, choose_device, limited, origin, output_seeds, parse
 from generators.prompting import Prompting
-from generators.residency import Slot
+from generators.residency import Slot, weights
 from guard.errors import GenguardError, ModelError, ParameterError
 from guard.imaging import image_content
 from guard.models import BUNDLED, ModelFiles, locate
@@ -70,7 +70,7 @@ class LatentGenerator:
         self.name = name
         self.model = model
         self._worker = Worker(name)
-        self._loaded = Slot(lambda: _load(model, architecture, device))
+        self._loaded = Slot(lambda: _load(model, architecture, device), sizes=lambda loaded: weights(loaded.network))
 
     def load(self) -> None:
         """Build the network and load its weights. Raises ModelError when they are not there or do not fit."""

@@ -9,7 +9,6 @@ model asks for come back as contents of their own, so that their arguments are j
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -19,15 +18,13 @@ from typing import Any
 
 from generators.base import MAX_SEED, limited, origin, parse
 from generators.openai_answers import UNREADABLE, Answer, Choice, reading
-from generators.upstream import Patience, Upstream
+from generators.upstream import Patience, Upstream, gathered
 from guard.errors import InputError, ParameterError, RegistryError
 from guard.protocols import Generator, Piece, TokenMark
 from guard.registry import generators
 from guard.types import Content, Making, Modality, Stage, ToolCall
 
 PATH = "/chat/completions"
-AT_ONCE = 8
-"""Requests of one call that are under way at the same time."""
 AHEAD = 64
 """Pieces that may wait for a slow reader before the service is made to wait."""
 MAX_STOPS = 16
@@ -160,36 +157,13 @@ class OpenAIGenerator:
         ask: Callable[[_Unit, OpenAIParameters, Callable[[Piece], Awaitable[None]]], Awaitable[None]],
     ) -> AsyncGenerator[tuple[int, Piece]]:
         """Ask for all units, a few at a time, and yield what comes; all requests end when this ends."""
-        ready: asyncio.Queue[tuple[int, Piece] | None] = asyncio.Queue()
-        room, gate = asyncio.Semaphore(AHEAD), asyncio.Semaphore(AT_ONCE)
 
-        async def one(unit: _Unit) -> None:
-            async def emit(piece: Piece) -> None:
-                await room.acquire()
-                ready.put_nowait((unit.index, piece))
+        def job(unit: _Unit) -> Callable[[Callable[[tuple[int, Piece]], Awaitable[None]]], Awaitable[None]]:
+            return lambda emit: ask(unit, asked, lambda piece: emit((unit.index, piece)))
 
-            async with gate, self._upstream.patiently():
-                await ask(unit, asked, emit)
-
-        async def everything() -> None:
-            tasks = [asyncio.ensure_future(one(unit)) for unit in self._units(prompts, asked)]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                ready.put_nowait(None)
-
-        task = asyncio.create_task(everything())
-        try:
-            while (item := await ready.get()) is not None:
-                room.release()
+        async with aclosing(gathered(self._upstream, [job(unit) for unit in self._units(prompts, asked)], AHEAD)) as found:
+            async for item in found:
                 yield item
-            await task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def _ask(self, unit: _Unit, asked: OpenAIParameters, emit: Callable[[Piece], Awaitable[None]]) -> None:
         found = await self._upstream.whole(PATH, self._body(unit, asked))

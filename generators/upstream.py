@@ -10,10 +10,10 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from guard import watching
 from guard.endpoint import ADVICE, AGAIN, address, asked_pause, read_key, require_variable
@@ -22,6 +22,10 @@ from guard.errors import EndpointError, GenerationError, RegistryError
 if TYPE_CHECKING:
     import httpx
 
+T = TypeVar("T")
+
+AT_ONCE = 8
+"""Requests of one call that are under way at the same time."""
 MAX_ANSWER_BYTES = 64 << 20
 """Of one answer, streamed or not."""
 MAX_EVENT_BYTES = 8 << 20
@@ -232,6 +236,46 @@ class Upstream:
             return _said(json.loads(found))
         except (httpx.HTTPError, ValueError, RecursionError):
             return ""
+
+
+async def gathered(
+    upstream: Upstream, jobs: Sequence[Callable[[Callable[[T], Awaitable[None]]], Awaitable[None]]], ahead: int
+) -> AsyncGenerator[T]:
+    """Ask an upstream for several things, a few at a time, and yield what comes; all requests end when this ends.
+
+    `jobs`: each makes its request and calls what it is given with everything that it gets; `ahead`: how much of that may wait
+    for a slow reader before the service is made to wait.
+    """
+    ready: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
+    room, gate = asyncio.Semaphore(ahead), asyncio.Semaphore(AT_ONCE)
+
+    async def emit(item: T) -> None:
+        await room.acquire()
+        ready.put_nowait((item,))
+
+    async def one(job: Callable[[Callable[[T], Awaitable[None]]], Awaitable[None]]) -> None:
+        async with gate, upstream.patiently():
+            await job(emit)
+
+    async def everything() -> None:
+        tasks = [asyncio.ensure_future(one(job)) for job in jobs]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            ready.put_nowait(None)
+
+    task = asyncio.create_task(everything())
+    try:
+        while (found := await ready.get()) is not None:
+            room.release()
+            yield found[0]
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _said(answer: Any) -> str:

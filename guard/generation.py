@@ -8,6 +8,7 @@ from typing import Any
 
 from guard import watching
 from guard.errors import GenerationError, GenguardError
+from guard.previews import Watch
 from guard.protocols import Generator, TokenGenerator, TokenMark
 from guard.types import Content
 
@@ -20,16 +21,17 @@ async def generate(
     parameters: Mapping[str, Any],
     most: int,
     marks: Sequence[TokenMark | None] = (),
+    watch: Watch | None = None,
 ) -> AsyncGenerator[list[_Pair]]:
     """Yield (index of the prompt, output) in batches of up to `most`: whatever is ready when the caller is.
 
-    `marks`: what a TokenGenerator puts into the outputs of each prompt; empty: nothing into any.
+    `marks`: what a TokenGenerator puts into the outputs of each prompt; empty: nothing into any. `watch`: looks at previews.
     The generator runs ahead by two batches and then waits; it has stopped when this one is closed. Raises GenerationError when
     it fails with something that is not an error of ours, or yields anything else than such pairs.
     """
     ready: asyncio.Queue[_Pair | None] = asyncio.Queue()
     room = asyncio.Semaphore(2 * most)
-    task = asyncio.create_task(_pump(generator, prompts, parameters, marks, ready, room))
+    task = asyncio.create_task(_pump(generator, prompts, parameters, marks, ready, room, watch))
     try:
         done = False
         while not done:
@@ -44,6 +46,8 @@ async def generate(
         await _ended(task)
     finally:
         task.cancel()
+        if watch is not None:
+            watch.close()
         await asyncio.wait([task])
 
 
@@ -54,18 +58,24 @@ async def _pump(
     marks: Sequence[TokenMark | None],
     ready: asyncio.Queue[_Pair | None],
     room: asyncio.Semaphore,
+    watch: Watch | None,
 ) -> None:
     """Fill the queue; None is the end, whatever brought it about."""
     try:
-        if any(marks) and isinstance(generator, TokenGenerator):
+        if watch is not None:
+            source = watch.source(prompts, parameters)
+        elif any(marks) and isinstance(generator, TokenGenerator):
             source = generator.marked(prompts, parameters, marks)
         else:
             source = generator(prompts, parameters)
         try:
             with watching.step(watching.GENERATE, generator=generator.name, prompts=len(prompts)) as step:
                 async for pair in source:
-                    tell(step, _checked(pair, generator, prompts)[1])
-                    ready.put_nowait(pair)
+                    index, content = _checked(pair, generator, prompts)
+                    tell(step, content)
+                    if watch is not None:
+                        watch.made(index, content)
+                    ready.put_nowait((index, content))
                     await room.acquire()
         finally:
             if isinstance(source, AsyncGenerator):

@@ -33,6 +33,7 @@ from guard.instrument import Instrument
 from guard.jobs import Job, begin, sampling
 from guard.marks import order
 from guard.marks.order import Planned
+from guard.previews import Watch
 from guard.protocols import Generator, Ledger, Marker, StreamingGenerator
 from guard.redact import redact
 from guard.redaction_key import RedactionKey
@@ -386,14 +387,17 @@ class Guard(SyncTwins):
         await self._load_generator(generator)
         prompts = [prompt for _, prompt, _ in passed]
         marks = [sampling(bench, generator, prompt) for prompt in prompts]
-        async with aclosing(generate(generator, prompts, parameters, self.limits.outputs, marks)) as batches:
+        watch = Watch.of(bench, generator, passed, self.limits)
+        async with aclosing(generate(generator, prompts, parameters, self.limits.outputs, marks, watch)) as batches:
             async for batch in batches:
-                parents = [passed[position][2] for position, _ in batch]
+                stopped = [watch.stopped(content) if watch else None for _, content in batch]
+                done = [pair for pair, job in zip(batch, stopped, strict=True) if job is None]
+                parents = [passed[position][2] for position, _ in done]
                 request, origin = batch[0][1].request, batch[0][1].origin
-                contents = [one for _, one in batch]
-                releases = await self._judge_all(bench, contents, request, Stage.OUTPUT, origin, parents=parents)
-                for (position, _), release in zip(batch, releases, strict=True):
-                    yield position, release
+                contents = [one for _, one in done]
+                judged = iter(await self._judge_all(bench, contents, request, Stage.OUTPUT, origin, parents=parents))
+                for (position, _), job in zip(batch, stopped, strict=True):
+                    yield position, await self._finish(job) if job else next(judged)
 
     def _house(self, bench: Bench, parent: Receipt) -> House:
         """What this guard does for a stream."""

@@ -96,13 +96,13 @@ class PreviewingGenerator(Generator, Protocol):
     """A generator of images that shows them while they are made, so that a doomed one need not be finished."""
 
     def previewed(
-        self, prompts: Sequence[Content], parameters: Mapping[str, Any], early: Callable[[int, Content], bool], /
+        self, prompts: Sequence[Content], parameters: Mapping[str, Any], early: Callable[[int, Content], bool], /, *, every: int
     ) -> AsyncIterator[tuple[int, Content]]:
-        """As a call; `early` gets (index of the prompt, preview) every few steps, and says whether to go on.
+        """As a call; `early` gets (index of the prompt, preview) every `every` steps, and says whether to go on.
 
-        It is called on the generator's own thread, which waits for it; a preview has the stage CHUNK. An image that is not to
-        go on is yielded as its last preview with `making.finish` `stopped`: it is evidence and no output, and MUST NOT be
-        released. Raises as a call does, and what `early` raises.
+        It is called on the generator's own thread, which waits for it; a preview has the stage CHUNK, and its origin names the
+        `step`. An image that is not to go on is the next that is yielded for its prompt: its last preview with `making.finish`
+        `stopped`. It is evidence and no output, and MUST NOT be released. Raises as a call does, and what `early` raises.
         """
 
 

@@ -143,6 +143,7 @@ generators: Registry[Generator] = Registry(
         "vae": "generators.vae",
         "echo": "generators.echo",
         "openai": "generators.openai",
+        "openai_images": "generators.openai_images",
         "python": "generators.function",
     },
 )

@@ -181,6 +181,16 @@ class Exemption:
 
 
 @dataclass(frozen=True, slots=True)
+class Previews:
+    """How images are looked at while they are made."""
+
+    rules: tuple[str, ...]
+    """Ids of the rules that end a run when they fire on a preview and block; at least one."""
+    every: int = 5
+    """Steps from one preview to the next."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A compiled policy. Two policies with one revision decide alike."""
 
@@ -203,6 +213,8 @@ class Policy:
     exceptions: tuple[Exemption, ...] = ()
     stream: StreamMode = StreamMode.WINDOW
     """How outputs leave that are made piece by piece, where `guard.streaming.plan` finds nothing against it."""
+    previews: Previews | None = None
+    """None: images are judged when they are finished, and never before."""
 
     def covers(self, generator: str, tenant: str) -> bool:
         """Whether the policy speaks for this generator and tenant."""

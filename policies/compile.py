@@ -22,6 +22,7 @@ from policies.exceptions import Exceptions
 from policies.loaded import LoadedPolicy, RuleTest
 from policies.mistake import Mistakes, Position, describe, one_of
 from policies.parts import CheckPart, broken_check, compile_check, compile_marks, labelled
+from policies.previews import check_rules, narrowed
 from policies.source import Node
 from policies.wording import note
 
@@ -51,8 +52,13 @@ def compile_policy(source: Node, mistakes: Mistakes, folder: Path | None = None)
     marks = _marks(root, broken, mistakes)
     if not _touches(broken, "marks"):
         labelled(root, rules.labels, mistakes)
+    if file is not None and file.previews:
+        check_rules(root, {one.id: one.action for one in file.rules}, mistakes)
     mistakes.raise_if_any()
     assert file is not None
+    entries = {name: part.entry or {} for name, part in checks.items()}
+    if file.previews:
+        entries = narrowed(entries, compiled, file.previews.rules)
     document = {
         "format": FORMAT,
         "policy": file.policy,
@@ -61,13 +67,14 @@ def compile_policy(source: Node, mistakes: Mistakes, folder: Path | None = None)
         "owner": file.owner,
         "description": file.description,
         "applies_to": {"generators": file.applies_to.generators, "tenants": file.applies_to.tenants},
-        "checks": {name: _slim(part.entry or {}, "parameters") for name, part in checks.items()},
+        "checks": {name: _slim(entry, "parameters") for name, entry in entries.items()},
         "rules": compiled,
         "exceptions": exceptions,
         "marks": marks,
         "stream": "" if file.stream == "window" else file.stream,
+        "previews": file.previews.model_dump() if file.previews else None,
     }
-    policy = from_document(canonical(_slim(document, "owner", "description", "exceptions", "marks", "stream")))
+    policy = from_document(canonical(_slim(document, "owner", "description", "exceptions", "marks", "stream", "previews")))
     return LoadedPolicy(policy, tuple(rules.tests), known, root, mistakes.file, composed.unused)
 
 

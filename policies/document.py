@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from guard.errors import PolicyError
-from guard.rules import CheckSpec, Exemption, MarkSpec, Policy, Rule
+from guard.rules import CheckSpec, Exemption, MarkSpec, Policy, Previews, Rule
 from guard.types import Action, Modality, Stage, StreamMode
 from policies.encoding import decode
 
@@ -69,7 +69,12 @@ def _policy(found: dict[str, Any], document: str) -> Policy:
         description=found.get("description", ""),
         exceptions=tuple(_exemption(entry) for entry in found.get("exceptions", ())),
         stream=StreamMode(found.get("stream", StreamMode.WINDOW)),
+        previews=_previews(found["previews"]) if "previews" in found else None,
     )
+
+
+def _previews(entry: dict[str, Any]) -> Previews:
+    return Previews(tuple(entry["rules"]), entry["every"])
 
 
 def _check(name: str, entry: dict[str, Any]) -> CheckSpec:

@@ -73,6 +73,19 @@ class AppliesTo(Model):
     )
 
 
+class PreviewsEntry(Model):
+    """Images that are looked at while they are made: which rules may end a run, and how often to look."""
+
+    rules: Annotated[list[Name], Field(min_length=1)] = Field(
+        description="Ids of rules with the action `block` that end a run when they fire on a preview. Previews are noisy: name "
+        "rules that are sure on them.",
+        examples=[["nudity"]],
+    )
+    every: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=5, description="Steps from one preview to the next.", examples=[10]
+    )
+
+
 class CheckEntry(Model, extra="allow"):
     """One check: what measures, and how. All further keys are the check's own parameters."""
 
@@ -429,6 +442,11 @@ class PolicyFile(Model):
         description="How outputs leave that a caller reads while they are made. window: what no later word can change leaves. "
         "buffer: all of it at the end.",
         examples=["buffer"],
+    )
+    previews: PreviewsEntry | None = Field(
+        default=None,
+        description="Looks at images while they are made, and ends a run that a rule would block. Left out: nobody looks.",
+        examples=[{"rules": ["nudity"], "every": 5}],
     )
     marks: Marks | None = Field(
         default=None, description="What every released output carries.", examples=[{"watermark": {"image": True}}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from guard.errors import SettingsError
@@ -85,6 +85,11 @@ class Settings(BaseSettings):
         default=None,
         description="Models of generators that stay in memory; the ones used last. Without a limit when left out.",
         ge=1,
+    )
+    resident_bytes: ByteSize | None = Field(
+        default=None,
+        description="Bytes of generators' weights that stay in memory on each device, such as `8GiB`; those used last. Without "
+        "a limit when left out.",
     )
     models: str = Field(
         default="", description="Folders of model folders, separated by `:`; policies and generators name models by digest."

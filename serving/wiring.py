@@ -74,7 +74,7 @@ def wire(settings: Settings) -> Wired:
         trusted = replace(trust, known=frozenset(one.revision for one in given))
         watcher = Watcher(guard, settings.ledger, given, trust=trusted, keys=partial(_keys, settings=settings, guard=guard))
         generators = {name: batched(made) for name, made in offered(settings.generators).items()}
-        RESIDENCY.limit(settings.resident_models)
+        RESIDENCY.limit(settings.resident_models, settings.resident_bytes)
         return Wired(guard, ledger, settings.ledger, generators, watcher)
     except BaseException:
         ledger.close()

@@ -1,9 +1,11 @@
-"""A service on this machine that speaks OpenAI's chat completions, well or badly: what `openai` is tested against."""
+"""A service on this machine that speaks OpenAI's API, well or badly: what `openai` and `openai_images` are tested against."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import io
 import json
 import random
 import threading
@@ -11,6 +13,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from PIL import Image
 
 KEY = "sk-test-0123456789abcdef"
 SECRET = "the prompt that nobody may repeat"
@@ -91,9 +95,21 @@ def made_up(body: Any, index: int) -> str:
     return " ".join(rng.choices(words, k=9))
 
 
+def painted(body: Any, index: int) -> str:
+    """A picture that depends on prompt, seed and choice alone, in base64."""
+    rng = random.Random(json.dumps([body["prompt"], body.get("seed"), index]))
+    width, height = map(int, body.get("size", "64x64").split("x"))
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (rng.randrange(256), rng.randrange(256), rng.randrange(256))).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
 async def well(talk: Talk) -> None:
     """As a good service does: whole or streamed, with counts where they are asked for."""
     body = talk.body
+    if talk.asked.target.partition("?")[0].endswith("/images/generations"):
+        await talk.answer({"data": [{"b64_json": painted(body, at)} for at in range(body.get("n", 1))]})
+        return
     count, usage = body.get("n", 1), {"prompt_tokens": 11, "completion_tokens": 9 * body.get("n", 1)}
     if not body.get("stream"):
         choices = [message(index, content=made_up(body, index)) for index in range(count)]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from guard.registry import generators
-from guard.types import CALLER
+from guard.types import CALLER, Modality, Stage
+from policies.compare import measured
 from policies.lint.registry import LINTS, Level, Note, lint
 from policies.lint.subject import Subject, written
 from policies.mistake import listed
@@ -141,6 +142,25 @@ def _bare_allowance(subject: Subject) -> Iterator[Note]:
 )
 def _unused_allowance(_: Subject) -> Iterator[Note]:
     yield from ()  # known only when all others are done: `policies.lint.run` says it
+
+
+@lint(
+    "previews-unread",
+    Level.WARNING,
+    "A rule may end images while they are made, and none of its checks reads previews.",
+    why="""`previews` names rules that end a run when they fire on a preview. What a preview shows reaches a rule only through
+    checks of images that run at the stage `chunk`. Add it to their `stages`, or take the rule out of `previews`.""",
+)
+def _previews_unread(subject: Subject) -> Iterator[Note]:
+    named = subject.policy.previews.rules if subject.policy.previews else ()
+    reads = {spec.name for spec in subject.policy.checks if spec.applies(Stage.CHUNK, Modality.IMAGE)}
+    for rule in subject.policy.rules:
+        if rule.id in named and reads.isdisjoint(one.check for one in measured(rule.when)):
+            yield Note(
+                subject.head("previews"),
+                f"rule {rule.id!r} in `previews`, whose checks read no image at stage chunk",
+                "a rule on checks of images that run there",
+            )
 
 
 @lint(

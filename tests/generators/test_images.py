@@ -15,7 +15,6 @@ import pytest
 # Before torch starts its threads: waiting threads that spin slow tiny models down on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from generators import diffusion as diffusion_module
 from generators.base import MAX_SEED, choose_device, limited, output_seeds, parse
 from generators.diffusion import DiffusionParameters, fit
 from generators.latent import DARKEST, LIGHTEST
@@ -522,17 +521,14 @@ def watched(generator: Any, stop_at: int | None, **parameters: Any) -> tuple[lis
         return len(shown) != stop_at
 
     async def collect() -> list[Content]:
-        return [content async for _, content in generator.previewed([prompt("a star")], parameters, early)]
+        return [content async for _, content in generator.previewed([prompt("a star")], parameters, early, every=2)]
 
     return shown, asyncio.run(collect())
 
 
 @pytest.mark.parametrize("kind", ["bundled", "stable"])
-def test_an_image_is_shown_while_it_is_made(
-    diffusion: Generator, stable_diffusion_folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_is_shown_while_it_is_made(diffusion: Generator, stable_diffusion_folder: Path, kind: str) -> None:
     """Every few steps; looking changes nothing, and a picture that is stopped is its last preview, and says so."""
-    monkeypatch.setattr(diffusion_module, "PREVIEW_EVERY", 2)
     generator: Any = diffusion
     if kind == "stable":
         generator = generators.make("diffusion", {"model": str(stable_diffusion_folder), "device": "cpu"})
@@ -540,6 +536,7 @@ def test_an_image_is_shown_while_it_is_made(
     asked = {"steps": 5, "seed": 4}
     shown, (whole,) = watched(generator, None, **asked)
     assert [preview.stage for preview in shown] == [Stage.CHUNK] * 2
+    assert [dict(preview.origin.parameters)["step"] for preview in shown] == ["2", "4"]
     assert {min(decode(preview).size) >= 256 for preview in shown} == {True}
     assert [whole.data] == [content.data for _, content in generate(generator, ["a star"], asked)]
     assert whole.making == Making(0, "stop")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from generators.language import language
-from generators.residency import Residency, Slot
+from generators.residency import Residency, Slot, weights
 from guard.errors import ModelError
 from guard.models import locate, write_manifest
 from guard.types import CALLER, Content, Modality, Request, Stage
@@ -75,6 +75,58 @@ def test_a_model_that_cannot_be_made_leaves_no_trace() -> None:
     assert isinstance(slot.get(), Model)
 
 
+def sized(size: int | None, *models: dict[str, int]) -> tuple[Residency, list[Slot[Any]]]:
+    residency = Residency(size=size)
+    return residency, [Slot(Model, residency, sizes=lambda _made, one=one: one) for one in models]
+
+
+def test_weights_are_limited_by_device() -> None:
+    """The least recently used goes, of those that take room where room is short; others stay."""
+    residency, (first, elsewhere, second, third) = sized(100, {"cuda:0": 60}, {"cpu": 90}, {"cuda:0": 40}, {"cuda:0": 50})
+    for slot in (first, elsewhere, second):
+        slot.get()
+    assert residency.taken == {"cuda:0": 100, "cpu": 90}
+    third.get()
+    assert [slot.held for slot in (first, elsewhere, second, third)] == [False, True, True, True]
+    residency.limit(size=50)
+    assert residency.taken == {"cuda:0": 50}
+    assert not elsewhere.held
+
+
+def test_room_is_made_before_when_the_size_is_known() -> None:
+    """The second time, the old one is gone when the new one is being made."""
+    residency = Residency(size=100)
+    there: list[bool] = []
+    first: Slot[Model] = Slot(Model, residency, sizes=lambda _made: {"cpu": 70})
+
+    def make() -> Model:
+        there.append(first.held)
+        return Model()
+
+    second: Slot[Model] = Slot(make, residency, sizes=lambda _made: {"cpu": 70})
+    for slot in (first, second, first, second):
+        slot.get()
+    assert there == [True, False]
+    assert residency.taken == {"cpu": 70}
+
+
+def test_what_is_in_use_stays_however_large() -> None:
+    """And goes when its use ends, when there is no room for it even alone; what is idle made way before."""
+    residency, (large, small) = sized(100, {"cpu": 150}, {"cpu": 10})
+    with large.use(), small.use():
+        assert residency.taken == {"cpu": 160}
+    assert residency.taken == {}
+
+
+def test_weights_are_counted_once() -> None:
+    """Parameters and buffers in their own types, shared ones once; what has none counts nothing."""
+    import torch
+
+    one, two = torch.nn.Linear(3, 5, bias=False), torch.nn.BatchNorm1d(4).to(torch.bfloat16)
+    two.shared = one.weight
+    assert weights(one, two, "scheduler", None) == {"cpu": 3 * 5 * 4 + 4 * 4 * 2 + 8}
+
+
 def test_many_threads_make_one_model_once() -> None:
     """And the limit holds when they are done."""
     made: list[int] = []
@@ -120,20 +172,20 @@ def test_unloading_frees_the_weights(folder: Path) -> None:
     """Also when a call was left early; the next call loads them again, warm or not."""
     generator: Any = language(model=str(folder), device="cpu", warm=True)
     generator.load()
-    weights = weakref.ref(generator._loaded.get().model.lm_head.weight)
+    kept = weakref.ref(generator._loaded.get().model.lm_head.weight)
     asked = [Content(Modality.TEXT, "abc", "text/plain", Stage.PROMPT, CALLER, Request("r"))]
 
     async def leave() -> None:
         pieces = generator.stream(asked, {"seed": 1, "max_new_tokens": 50})
         await anext(pieces)
         generator.unload()
-        assert weights() is not None
+        assert kept() is not None
         await pieces.aclose()
 
     asyncio.run(leave())
     generator._worker.wait(lambda: None)
     gc.collect()
-    assert weights() is None
+    assert kept() is None
 
     async def again() -> int:
         return len([one async for one in generator(asked, {"max_new_tokens": 3})])

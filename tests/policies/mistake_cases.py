@@ -34,6 +34,19 @@ WORK = "when: {works: matched}"
 WITH = "with: {operator: mask, keep_last: 4}"
 
 CASES: dict[str, tuple[str, str, int, str]] = {
+    # previews
+    "preview rule that is not there": (
+        "status: live",
+        "previews: {rules: [works]}",
+        3,
+        "no rule 'works', expected one of: threat, work",
+    ),
+    "preview rule that does not block": (
+        "status: live",
+        "previews: {rules: [work, card]}",
+        3,
+        "rule 'card' with action 'redact', expected a rule with action 'block'",
+    ),
     # shape
     "unknown key": ("status: live", "statsu: live", 3, "unknown key 'statsu', expected one of: policy, version, status"),
     "suggestion": ("status: live", "statsu: live", 3, "did you mean 'status'?"),

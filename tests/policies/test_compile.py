@@ -22,6 +22,7 @@ from guard.rules import (
     MarkSpec,
     Not,
     Policy,
+    Previews,
     ScoreAtLeast,
     ScoreByLanguage,
 )
@@ -389,3 +390,22 @@ def test_a_policy_that_is_not_there_is_a_policy_error(name: str) -> None:
 def test_canonical_json_has_one_spelling() -> None:
     """Sorted, compact, unescaped."""
     assert canonical({"b": 1, "a": "该"}) == '{"a":"该","b":1}'
+
+
+def test_previews_are_looked_at_by_the_checks_of_their_rules() -> None:
+    """Other checks of images do not run on previews; those of texts, and a policy without the key, stay as they were."""
+    rules = """
+    - {id: threat, when: {toxicity.threat: 0.6}, action: block, category: violence}
+    - {id: work, when: {works: matched}, action: block}
+    """
+    plain = house(rules)
+    head = HEAD.replace("rules:", "  logos: {use: image_match, bank: logos}\npreviews: {rules: [work]}\nrules:")
+    looked = loads(head + textwrap.indent(textwrap.dedent(rules), "  "))
+    assert plain.previews is None
+    assert "previews" not in json.loads(plain.document)
+    assert looked.previews == Previews(("work",), 5)
+    assert from_document(looked.document) == looked
+    stages = {spec.name: spec.stages for spec in looked.checks}
+    assert stages == dict.fromkeys(("toxicity", "pii", "works"), frozenset(Stage)) | {
+        "logos": frozenset({Stage.PROMPT, Stage.OUTPUT})
+    }

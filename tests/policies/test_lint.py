@@ -132,6 +132,8 @@ IMAGES = {"applies_to": "{generators: [diffusion]}"}
 BOTH = {"applies_to": "{generators: [language, diffusion]}"}
 WORKS = {"works": "{use: image_match, bank: w}"}
 COPY = rule("copy", "{works: matched}", category="intellectual_property", tests="")
+SEEN = {**COPY, "tests": "[{flags: {image: a.png}}]"}
+LOOKED = {**BOTH, "previews": "{rules: [copy]}"}
 PLAIN = house()
 TEXTS_ONLY = "checks:  # lint: allow unread-stage - texts only"
 
@@ -244,7 +246,7 @@ CASES: list[Case] = [
         "no-image-example",
         house(rule(), CARD, COPY, head=BOTH, checks=WORKS),
         (
-            house(rule(), CARD, {**COPY, "tests": "[{flags: {image: a.png}}]"}, head=BOTH, checks=WORKS),
+            house(rule(), CARD, SEEN, head=BOTH, checks=WORKS),
             {},
         ),
     ),
@@ -309,8 +311,8 @@ CASES: list[Case] = [
     ),
     (
         "idle-check",
-        house(rule(), CARD, {**COPY, "tests": "[{flags: {image: a.png}}]"}, checks=WORKS),
-        house(rule(), CARD, {**COPY, "tests": "[{flags: {image: a.png}}]"}, head=BOTH, checks=WORKS),
+        house(rule(), CARD, SEEN, checks=WORKS),
+        house(rule(), CARD, SEEN, head=BOTH, checks=WORKS),
     ),
     (
         "late-timeout",
@@ -347,9 +349,7 @@ CASES: list[Case] = [
     (
         "idle-mark",
         house(marks="{metadata: [iptc]}"),
-        house(
-            rule(), CARD, {**COPY, "tests": "[{flags: {image: a.png}}]"}, head=BOTH, checks=WORKS, marks="{metadata: [iptc]}"
-        ),
+        house(rule(), CARD, SEEN, head=BOTH, checks=WORKS, marks="{metadata: [iptc]}"),
     ),
     (
         "unmarkable-text",
@@ -390,6 +390,11 @@ CASES: list[Case] = [
     ("no-owner", house(head={"owner": ""}), PLAIN),
     ("streams-buffered", house(head={"stream": "window"}), house(head={"stream": "buffer"})),
     ("streams-buffered", house(head={"stream": "window"}), house()),
+    (
+        "previews-unread",
+        house(rule(), CARD, SEEN, head=LOOKED, checks={"works": "{use: image_match, bank: w, stages: [output]}"}),
+        house(rule(), CARD, SEEN, head=LOOKED, checks=WORKS),
+    ),
     ("no-description", house(head={"description": ""}), PLAIN),
     (
         "not-activatable",
