@@ -17,7 +17,7 @@ from policies.load import open_policy
 
 FOLDER = "examples"
 """Where pictures go, beside the policy file."""
-_SUFFIX: Mapping[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+_SUFFIX: Mapping[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "audio/wav": ".wav"}
 
 
 @dataclass(frozen=True, slots=True)

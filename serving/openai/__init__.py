@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.openai import chat, completions, images, models, moderations
+from serving.openai import chat, completions, images, models, moderations, speech
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
-for _module in (models, chat, completions, images, moderations):
+for _module in (models, chat, completions, images, speech, moderations):
     router.include_router(_module.router)
