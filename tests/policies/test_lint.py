@@ -43,6 +43,10 @@ def placeless() -> FakeCheck:
     return FakeCheck(HARMS, TEXT, traits=Traits(Places.NONE))
 
 
+def hearing() -> FakeCheck:
+    return FakeCheck(HARMS, frozenset({Modality.AUDIO}))
+
+
 def text_watermark(*, method: str = "synthid") -> FakeMarker:
     return FakeMarker(Modality.TEXT)
 
@@ -55,7 +59,7 @@ def iptc() -> FakeMarker:
 def _more_parts(_small_parts: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checks of every kind."""
     if "real_parts" not in request.fixturenames:
-        for name, factory in {"hosted": hosted, "service": service, "placeless": placeless}.items():
+        for name, factory in {"hosted": hosted, "service": service, "placeless": placeless, "hearing": hearing}.items():
             monkeypatch.setitem(checks._factories, name, factory)
             monkeypatch.setitem(checks._modules, name, __name__)
         monkeypatch.setitem(markers._factories, "text_watermark", text_watermark)
@@ -132,6 +136,9 @@ IMAGES = {"applies_to": "{generators: [diffusion]}"}
 BOTH = {"applies_to": "{generators: [language, diffusion]}"}
 WORKS = {"works": "{use: image_match, bank: w}"}
 COPY = rule("copy", "{works: matched}", category="intellectual_property", tests="")
+SAID = rule("said", BAD, tests="")
+ANY = {"applies_to": "{generators: ['*']}"}
+ALL = (rule(), CARD, SAID, {**COPY, "tests": "[{flags: {image: a.png}}]"})
 PLAIN = house()
 TEXTS_ONLY = "checks:  # lint: allow unread-stage - texts only"
 
@@ -350,6 +357,11 @@ CASES: list[Case] = [
         house(
             rule(), CARD, {**COPY, "tests": "[{flags: {image: a.png}}]"}, head=BOTH, checks=WORKS, marks="{metadata: [iptc]}"
         ),
+    ),
+    (
+        "unmarked-audio",
+        house(*ALL, head=ANY, checks=WORKS | {"harm": "{use: hearing}"}, marks="{label: {profile: eu}}"),
+        house(*ALL, head=ANY, checks=WORKS | {"harm": "{use: hearing}"}, marks="{metadata: [aigc]}"),
     ),
     (
         "unmarkable-text",
