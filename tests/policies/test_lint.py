@@ -23,7 +23,7 @@ from policies.lint import LINTS, Level, Report, examine, lint, mistaken
 from policies.lint.page import FILE, page
 from policies.load import read_policy
 from policies.mistake import PolicyFileError, Position
-from tests.policies.conftest import TOXICITY, FakeCheck, FakeMarker
+from tests.policies.conftest import TOXICITY, FakeCheck, FakeMarker, hearing, iptc
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -43,16 +43,8 @@ def placeless() -> FakeCheck:
     return FakeCheck(HARMS, TEXT, traits=Traits(Places.NONE))
 
 
-def hearing() -> FakeCheck:
-    return FakeCheck(HARMS, frozenset({Modality.AUDIO}))
-
-
 def text_watermark(*, method: str = "synthid") -> FakeMarker:
     return FakeMarker(Modality.TEXT)
-
-
-def iptc() -> FakeMarker:
-    return FakeMarker(kind="iptc")
 
 
 @pytest.fixture(autouse=True)
@@ -136,9 +128,8 @@ IMAGES = {"applies_to": "{generators: [diffusion]}"}
 BOTH = {"applies_to": "{generators: [language, diffusion]}"}
 WORKS = {"works": "{use: image_match, bank: w}"}
 COPY = rule("copy", "{works: matched}", category="intellectual_property", tests="")
-SAID = rule("said", BAD, tests="")
 ANY = {"applies_to": "{generators: ['*']}"}
-ALL = (rule(), CARD, SAID, {**COPY, "tests": "[{flags: {image: a.png}}]"})
+ALL = (rule(), CARD, rule("said", BAD, tests=""), {**COPY, "tests": "[{flags: {image: a.png}}]"})
 PLAIN = house()
 TEXTS_ONLY = "checks:  # lint: allow unread-stage - texts only"
 
