@@ -170,7 +170,7 @@ def generate(
     ledger: LedgerUrl = DEFAULT_LEDGER,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     model: Annotated[str | None, typer.Option(help="Model folder or name; the bundled one by default.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the released output here. Images need it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the released output here. Images and audio need it.")] = None,
     key_file: KeyFile = None,
     redaction_key_file: RedactionKeyFile = None,
     generators: Generators = None,
@@ -181,8 +181,8 @@ def generate(
 
     _quiet()
     made = find(generator, generators or (), model)
-    if made.modality is Modality.IMAGE and out is None:
-        raise typer.BadParameter("an image needs a file: --out FILE", param_hint="--out")
+    if made.modality is not Modality.TEXT and out is None:
+        raise typer.BadParameter(f"{made.modality.value} needs a file: --out FILE", param_hint="--out")
     parameters = {} if seed is None else {"seed": seed}
     keys = (key_file, redaction_key_file)
     release = _with_guard(policy, ledger, keys, lambda guard: guard.release_sync(made, prompt, **parameters))
@@ -191,7 +191,7 @@ def generate(
 
 @app.command()
 def check(
-    file: Annotated[str, typer.Argument(help="A text or image file, or - for standard input.")],
+    file: Annotated[str, typer.Argument(help="A text, image or WAV file, or - for standard input.")],
     policy: Policies = None,
     ledger: LedgerUrl = DEFAULT_LEDGER,
     out: Annotated[Path | None, typer.Option(help="Write the released content here.")] = None,
@@ -230,7 +230,7 @@ def reveal(
     key = find_redaction_key(ledger, redaction_key_file)
     text = read_input(file)
     if isinstance(text, bytes):
-        raise InputError(f"{file}: found an image, expected a text")
+        raise InputError(f"{file}: found a file that is no text, expected a text")
     revealed = open_values(text, key)
     if as_json:
         print_json(asdict(revealed) | {"found": revealed.found})
@@ -241,7 +241,7 @@ def reveal(
 
 @app.command("verify")
 def verify_origin(
-    file: Annotated[str, typer.Argument(help="A text or image file, or - for standard input.")],
+    file: Annotated[str, typer.Argument(help="A text, image or WAV file, or - for standard input.")],
     ledger: Annotated[str | None, typer.Option(help="Where decisions are kept: an SQLAlchemy URL.")] = None,
     anchors: Annotated[Path | None, typer.Option(help="PEM file with certificates whose C2PA signers are trusted.")] = None,
     key_file: KeyFile = None,

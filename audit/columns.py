@@ -64,7 +64,7 @@ class _Result(msgspec.Struct, gc=False):
 
 class _Context(msgspec.Struct, gc=False):
     stage: Literal["prompt", "output", "chunk"]
-    modality: Literal["text", "image"]
+    modality: Literal["text", "image", "audio"]
     generator: str
     tenant: str
     language: str

@@ -1,4 +1,4 @@
-"""A function of one's own as a generator: plain or async, returning a text, a picture or an image file, or yielding a text.
+"""A function of one's own as a generator: plain or async, returning a text, a picture, an image or WAV file, or yielding text.
 
     generators.make("python", {"function": "shop.answers:reply", "name": "reply"})      # or `use: python:shop.answers:reply`
 
@@ -24,10 +24,16 @@ from generators.base import MAX_SEED, Worker, limited, origin, output_seeds, par
 from guard.errors import GenerationError, GenguardError, InputError, ParameterError, RegistryError
 from guard.protocols import Generator, Piece, TokenMark
 from guard.registry import generators
+from guard.sound import audio_content
 from guard.types import Content, Making, Modality, Origin, Stage
 
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _OWN = {"n", "seed"}
+_EXPECTED = {
+    Modality.TEXT: "a text",
+    Modality.IMAGE: "a PIL image or the bytes of an image file",
+    Modality.AUDIO: "the bytes of a WAV file",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,17 @@ class _Own:
 class FunctionGenerator:
     """One function as a generator."""
 
-    def __init__(self, function: Callable[..., Any], *, name: str, modality: Modality = Modality.TEXT) -> None:
-        """`function`: see the module. Raises RegistryError for one that takes no prompt."""
+    def __init__(
+        self, function: Callable[..., Any], *, name: str, modality: Modality = Modality.TEXT, says_prompt: bool = False
+    ) -> None:
+        """`function`: see the module. `says_prompt`: whether an audio of it says the prompt's words.
+
+        Raises RegistryError for one that takes no prompt.
+        """
         self.name = name
         self.modality = modality
         self._function = function
+        self._says_prompt = says_prompt
         self._worker = Worker(name)
         self._takes = inspect.signature(function).parameters
         if not self._takes:
@@ -116,7 +128,7 @@ class FunctionGenerator:
                         if part:
                             yield index, Piece(choice, part)
                         continue
-                    yield index, Piece(choice, "", self._image(part, source, prompt, choice))
+                    yield index, Piece(choice, "", self._file(part, source, prompt, choice))
             if self.modality is Modality.TEXT:
                 text = "".join(parts)
                 making = Making(choice)
@@ -149,7 +161,7 @@ class FunctionGenerator:
         except Exception as error:
             raise GenerationError(f"{self.name}: the function failed with {type(error).__name__}") from error
 
-    def _image(self, made: Any, source: Origin, prompt: Content, choice: int) -> Content:
+    def _file(self, made: Any, source: Origin, prompt: Content, choice: int) -> Content:
         from PIL.Image import Image
 
         from guard.imaging import identify, image_content
@@ -162,7 +174,13 @@ class FunctionGenerator:
                 return Content(Modality.IMAGE, made, identify(made)[0], Stage.OUTPUT, source, request, making)
             except InputError as error:
                 raise GenerationError(f"{self.name}: the function returned bytes that are no image: {error}") from None
-        expected = "a text" if self.modality is Modality.TEXT else "a PIL image or the bytes of an image file"
+        if self.modality is Modality.AUDIO and isinstance(made, bytes):
+            said = prompt.text if self._says_prompt else ""
+            try:
+                return audio_content(made, origin=source, request=request, making=making, transcript=said)
+            except InputError as error:
+                raise GenerationError(f"{self.name}: the function returned bytes that are no WAV file: {error}") from None
+        expected = _EXPECTED[self.modality]
         raise GenerationError(f"{self.name}: the function returned {type(made).__name__}, expected {expected}")
 
 
@@ -190,12 +208,13 @@ def find(path: str) -> Callable[..., Any]:
 
 
 @generators.register("python")
-def python(*, function: str, modality: str = "text", name: str = "python") -> Generator:
+def python(*, function: str, modality: str = "text", name: str = "python", says_prompt: bool = False) -> Generator:
     """A function of one's own, by `module:function`. It is code: it is named in the operator's settings alone.
 
-    `modality`: `text` or `image`, what it makes. Raises RegistryError when there is no such function.
+    `modality`: `text`, `image` or `audio`, what it makes. `says_prompt`: whether an audio says the words of its prompt, and no
+    others: then checks of its transcript read them. Raises RegistryError when there is no such function.
     """
-    kinds = {one.value: one for one in (Modality.TEXT, Modality.IMAGE)}
+    kinds = {one.value: one for one in Modality}
     if modality not in kinds:
-        raise RegistryError(f"modality is {modality[:20]!r}, expected text or image")
-    return FunctionGenerator(find(function), name=name, modality=kinds[modality])
+        raise RegistryError(f"modality is {modality[:20]!r}, expected text, image or audio")
+    return FunctionGenerator(find(function), name=name, modality=kinds[modality], says_prompt=says_prompt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from guard.errors import InputError, TooLargeError
+from guard.sound import ALIASES, MEDIA_TYPE, identify, is_wav, require_short
 from guard.types import Content, Modality, Origin, Request, Stage
 
 
@@ -16,6 +17,10 @@ class Limits:
     """Code points of one text."""
     image: int = 20_000_000
     """Bytes of one image file."""
+    audio: int = 50_000_000
+    """Bytes of one audio file."""
+    audio_seconds: float = 600.0
+    """Seconds that one audio may play."""
     outputs: int = 64
     """Outputs judged in one batch."""
 
@@ -23,9 +28,9 @@ class Limits:
 def admit(
     data: str | bytes | Content, *, request: Request, stage: Stage, origin: Origin, media_type: str, limits: Limits
 ) -> Content:
-    """Make a Content of a text or an image file, or take one as it is when it keeps the limits.
+    """Make a Content of a text, an image or an audio file, or take one as it is when it keeps the limits.
 
-    A Content keeps its own request and origin, and takes the given stage. `media_type`: what the sender calls an image; empty
+    A Content keeps its own request and origin, and takes the given stage. `media_type`: what the sender calls a file; empty
     when it does not say. Raises TooLargeError over a limit, InputError for a text that is no Unicode or a file whose bytes are
     not what it says, TypeError for what is neither text, bytes nor a Content.
     """
@@ -41,7 +46,18 @@ def admit(
         return Content(Modality.TEXT, _text(data, limits.text), media_type or "text/plain", stage, origin, request)
     if not isinstance(data, bytes):
         raise TypeError(f"found {type(data).__name__}, expected str, bytes or Content")
-    return Content(Modality.IMAGE, data, _image_type(data, media_type, limits.image), stage, origin, request)
+    modality = modality_of(data, media_type)
+    found = _audio_type(data, media_type, limits) if modality is Modality.AUDIO else _image_type(data, media_type, limits.image)
+    return Content(modality, data, found, stage, origin, request)
+
+
+def modality_of(data: str | bytes | Content, media_type: str = "") -> Modality:
+    """What something is, or is meant to be: of bytes, as they begin or as their sender calls them."""
+    if isinstance(data, Content):
+        return data.modality
+    if isinstance(data, str):
+        return Modality.TEXT
+    return Modality.AUDIO if is_wav(data) or media_type.startswith("audio/") else Modality.IMAGE
 
 
 def _text(text: str, limit: int) -> str:
@@ -60,15 +76,27 @@ def _text(text: str, limit: int) -> str:
     return text
 
 
+def _audio_type(data: bytes, said: str, limits: Limits) -> str:
+    if len(data) > limits.audio:
+        raise TooLargeError(f"found an audio file of {len(data)} bytes, expected at most {limits.audio}")
+    require_short(identify(data), limits.audio_seconds)
+    if said and said not in ALIASES:
+        raise _mistold(MEDIA_TYPE, said)
+    return MEDIA_TYPE
+
+
+def _mistold(found: str, said: str) -> InputError:
+    return InputError(
+        f"found a file of type {found}, expected {said} as its sender says", advice="Send the type that the bytes have."
+    )
+
+
 def _image_type(data: bytes, said: str, limit: int) -> str:
-    from guard.imaging import identify
+    from guard.imaging import identify as identify_image
 
     if len(data) > limit:
         raise TooLargeError(f"found an image file of {len(data)} bytes, expected at most {limit}")
-    found, _, _ = identify(data)
+    found, _, _ = identify_image(data)
     if said and said.replace("image/jpg", "image/jpeg") != found:
-        raise InputError(
-            f"found a file of type {found}, expected {said} as its sender says",
-            advice="Send the type that the bytes have.",
-        )
+        raise _mistold(found, said)
     return found

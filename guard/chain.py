@@ -40,7 +40,7 @@ from guard.types import (
 )
 from guard.workers import Overdue
 
-_PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region}
+_PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region, Modality.AUDIO: Span}
 _log = logging.getLogger(__name__)
 
 

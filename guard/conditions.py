@@ -41,7 +41,7 @@ _Results = Mapping[str, CheckResult]
 
 
 def covers(scanned: Span | Region | None, context: Context) -> bool:
-    """Whether a check read the whole content. Images are read whole or not at all."""
+    """Whether a check read the whole content. Images are read whole or not at all, of audio its file's bytes count."""
     if context.modality is Modality.IMAGE:
         return isinstance(scanned, Region)
     return isinstance(scanned, Span) and scanned.start == 0 and scanned.end >= context.length

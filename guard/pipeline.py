@@ -1,7 +1,7 @@
 """generate -> chain -> decide -> redact -> mark -> record -> release. The only maker of a Release.
 
-There is one way through, for text and images, prompts and outputs, and it ends in the ledger: a Release can only be built from
-the Receipt of a durable commit.
+There is one way through, for text, images and audio, prompts and outputs, and it ends in the ledger: a Release can only be
+built from the Receipt of a durable commit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from guard import watching
-from guard.admission import Limits, admit
+from guard.admission import Limits, admit, modality_of
 from guard.batching import Figures
 from guard.bench import Bench, Deployment, Seat, require_no_key, require_usable
 from guard.chain import Chain, context_for, context_of
@@ -287,6 +287,11 @@ class Guard(SyncTwins):
         seat = self._bench.seat(context_for(request, Stage.OUTPUT, Modality.TEXT, generator.name), request)
         return plan_of(seat.policy, seat.chain.checks) if seat else None
 
+    def marks_for(self, generator: Generator, request: Request) -> tuple[str, ...]:
+        """What a generator's outputs would be marked with, whatever else their verdict says; in order."""
+        seat = self._bench.seat(context_for(request, Stage.OUTPUT, generator.modality, generator.name), request)
+        return tuple(one.spec.use for one in seat.marks if one.marker.modality is generator.modality) if seat else ()
+
     async def check(
         self,
         content: str | bytes | Content,
@@ -443,9 +448,7 @@ class Guard(SyncTwins):
             try:
                 content = admit(data, request=whose, stage=stage, origin=made, media_type=media_type, limits=self.limits)
             except InputError as error:
-                modality = Modality.TEXT if isinstance(data, str) else Modality.IMAGE
-                modality = data.modality if isinstance(data, Content) else modality
-                context = context_for(whose, stage, modality, made.generator, time=now)
+                context = context_for(whose, stage, modality_of(data, media_type), made.generator, time=now)
                 jobs.append(Job(None, context, whose, parent, bench.seat(context, whose), error))
             else:
                 context = context_of(content, now)

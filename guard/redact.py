@@ -70,6 +70,8 @@ def redact(content: Content, edits: Sequence[Edit], key: RedactionKey | None = N
         making = replace(content.making, scores=()) if content.making else None  # they spell what was edited
         text = "".join(text for _, text in parts)
         return replace(content, data=text, turns=tuple(_moved(content.turns, parts)), making=making)
+    if content.modality is Modality.AUDIO:
+        raise ValueError(f"found {len(edits)} edits of an audio, expected none: no operator changes audio")
     return _redact_image(content, edits)
 
 

@@ -65,7 +65,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """The content is at least, or less than, so long: code points of a text, bytes of an image file."""
+    """The content is at least, or less than, so long: code points of a text, bytes of a file."""
 
     at_least: int = 0
     below: int | None = None

@@ -5,7 +5,8 @@ One output takes one way through the house, and each step makes a new frozen val
     Content -> CheckResult (one a check) -> Verdict -> Decision -> Receipt -> Release
 
 Units, everywhere: scores are integers per mille (0 to 1000), text positions are Unicode code points, image positions are
-pixels from the top left corner, ranges are half-open, durations are microseconds, times are UTC.
+pixels from the top left corner, audio positions are bytes of its file, ranges are half-open, durations are microseconds, times
+are UTC.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Modality(StrEnum):
 
     TEXT = "text"
     IMAGE = "image"
+    AUDIO = "audio"
 
 
 class Stage(StrEnum):
@@ -70,7 +72,7 @@ _STRENGTH = {action: rank for rank, action in enumerate(Action)}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A half-open range of code points of one text."""
+    """A half-open range of code points of one text, or of bytes of one audio file."""
 
     start: int
     end: int
@@ -177,7 +179,7 @@ class Making:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Content:
-    """One text (`data` is a str) or one image (`data` is its encoded file), compared by identity."""
+    """One text (`data` is a str), or one image or audio (`data` is its encoded file), compared by identity."""
 
     modality: Modality
     data: str | bytes = field(repr=False)
@@ -190,28 +192,31 @@ class Content:
     turns: tuple[Turn, ...] = ()
     """For a prompt that is a conversation: which part of its text is whose. A generator is sent these parts of
     what was judged, and nothing else."""
+    transcript: str = field(default="", repr=False)
+    """For an audio: the words of the judged prompt that its generator was made to say; the prompt's decision records them.
+    Empty: nobody knows any, as of music, or of a file that was made elsewhere."""
 
     @property
     def length(self) -> int:
-        """Code points of a text, bytes of an image file."""
+        """Code points of a text, bytes of a file."""
         return len(self.data)
 
     @property
     def text(self) -> str:
-        """The text; raises TypeError for an image."""
+        """The text; raises TypeError for a file."""
         if not isinstance(self.data, str):
             raise TypeError(f"expected a text content, found {self.modality.value}")
         return self.data
 
     @property
     def file(self) -> bytes:
-        """The encoded image file; raises TypeError for a text."""
+        """The encoded image or audio file; raises TypeError for a text."""
         if not isinstance(self.data, bytes):
-            raise TypeError(f"expected an image content, found {self.modality.value}")
+            raise TypeError(f"expected a file as content, found {self.modality.value}")
         return self.data
 
     def text_of(self, turn: Turn) -> str:
-        """What a turn says; raises TypeError for an image."""
+        """What a turn says; raises TypeError for a file."""
         return self.text[turn.where.start : turn.where.end]
 
     def payload(self) -> bytes:

@@ -27,7 +27,12 @@ from policies.source import Node
 from policies.wording import note
 
 _Broken = set[tuple[str | int, ...]]
-_OPERATORS = {Modality.TEXT: TEXT_OPERATORS, Modality.IMAGE: IMAGE_OPERATORS}
+_OPERATORS: Mapping[Modality, tuple[str, ...]] = {
+    Modality.TEXT: TEXT_OPERATORS,
+    Modality.IMAGE: IMAGE_OPERATORS,
+    Modality.AUDIO: (),
+}
+_UNCUT = "`block` or `review`: nothing can be cut out of"
 _PARAMETERS = {"keep_first": "mask", "keep_last": "mask", "text": "replace"}
 """Parameters of a redaction, with the one operator that reads each."""
 
@@ -49,7 +54,8 @@ def compile_policy(source: Node, mistakes: Mistakes, folder: Path | None = None)
     rules = _Rules(root, known, scope, mistakes)
     compiled = rules.compile(broken)
     exceptions = _exceptions(root, rules.ids, scope, broken, mistakes)
-    marks = _marks(root, broken, mistakes)
+    spoken = any(Modality.AUDIO in part.known.modalities for part in checks.values() if part.entry)
+    marks = _marks(root, broken, mistakes, audio=spoken)
     if not _touches(broken, "marks"):
         labelled(root, rules.labels, mistakes)
     if file is not None and file.previews:
@@ -118,11 +124,11 @@ def _scope(applies_to: Node, broken: _Broken) -> dict[str, tuple[str, ...]]:
     return {"generator": tuple(model.generators), "tenant": tuple(model.tenants)}
 
 
-def _marks(root: Node, broken: _Broken, mistakes: Mistakes) -> dict[str, Any]:
+def _marks(root: Node, broken: _Broken, mistakes: Mistakes, *, audio: bool) -> dict[str, Any]:
     found = root.entries["marks"].node.plain() if "marks" in root.entries else None
     if found is None or _touches(broken, "marks"):
         return {}
-    return compile_marks(root, schema.Marks.model_validate(found), mistakes)
+    return compile_marks(root, schema.Marks.model_validate(found), mistakes, audio=audio)
 
 
 def _exceptions(
@@ -291,11 +297,12 @@ class _Rules:
             where[1] for one in measures if not one.negated for where in held if self._checks[one.condition.check].runs(*where)
         }
         for modality in sorted(reads):
-            if change.operator not in _OPERATORS[modality]:
+            if change.operator not in (known := _OPERATORS[modality]):
                 self._mistakes.add(
                     node.value_at(("with", "operator")),
                     f"operator {change.operator!r} for {modality.value}",
-                    one_of(_OPERATORS[modality]) + ", or a `modality` in `when` that rules this out",
+                    (one_of(known) if known else f"{_UNCUT} {modality.value}")
+                    + ", or a `modality` in `when` that rules this out",
                 )
 
 

@@ -15,7 +15,7 @@ from policies.mistake import Mistakes, describe, listed
 from policies.source import Node
 
 _Where = tuple[Stage, Modality]
-_EXPECTED = {Modality.TEXT: "a text", Modality.IMAGE: "`{image: FILE}`"}
+_EXPECTED = {Modality.TEXT: "a text", Modality.IMAGE: "`{image: FILE}`", Modality.AUDIO: "no example"}
 
 
 def compile_examples(

@@ -115,13 +115,13 @@ def _facts(name: str) -> dict[str, Any]:
         "tenant": _patterns("Tenant that asks; a pattern, a list of patterns, or `$LIST`.", "shop", "$partners"),
         "generator": _patterns("Name of the generator; a pattern or a list of patterns.", "gan*"),
         "language": _patterns("Language of the text, such as en; a pattern or a list of patterns.", "en*", ["de", "fr"]),
-        "modality": _patterns("text or image.", "text", "image"),
+        "modality": _patterns("text, image or audio.", "text", ["image", "audio"]),
         "stage": _patterns("prompt, output or chunk.", "prompt", ["output", "chunk"]),
         "purpose": _patterns("What the caller says it is for; `none` where nothing is said.", "marketing*", ["none", "test"]),
         "consent": _patterns("The caller's reference to a consent; `none` where there is none.", "none", "crm-*"),
         "length": {
             "$ref": "#/$defs/Length",
-            "description": "How long the content is: characters of a text, bytes of an image file.",
+            "description": "How long the content is: characters of a text, bytes of a file.",
             "examples": [{"at_least": 2000}],
         },
         "time": {

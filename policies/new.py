@@ -28,6 +28,8 @@ STRICTNESS = ("low", "medium", "high")
 """How readily models' scores make a rule fire. `medium` is what the pack says."""
 ON_PERSONAL_DATA = ("redact", "block", "review")
 LABELS = ("gb45438", "eu", "plain", "none")
+JUDGED = frozenset({Modality.TEXT, Modality.IMAGE})
+"""What can be asked for: no pack has a check that reads audio."""
 READ = ("en", "zh")
 """Languages in which the bundled models read abuse and names."""
 SCORED = ("toxicity", "prompt_injection")
@@ -113,7 +115,7 @@ def write(answers: Answers, *, file: str = "policy.yaml") -> str:
         _fit(rule, answers, loaded, text)
     wanted = answers.modalities or questions(answers.pack).modalities
     checks = text.checks()
-    if len(wanted) < len(Modality) and not checks[0].startswith(ALLOWED):
+    if not wanted >= JUDGED and not checks[0].startswith(ALLOWED):
         checks.insert(0, f"{ALLOWED} unread-stage - it judges {' and '.join(wanted)} alone; anything else is blocked")
     made = "\n".join([*_head(answers, text), "", *checks, "", *text.rules(), *_marks(wanted, answers.label, text), ""])
     read_policy(made, file=file)
@@ -177,7 +179,7 @@ def _cut(answers: Answers, loaded: LoadedPolicy, text: PackText) -> list[Rule]:
     """Cut checks that read nothing of what is judged, and rules that ask nothing else; the rules that stay."""
     policy, kept = loaded.policy, []
     reads = {spec.name: spec.modalities for spec in policy.checks}
-    wanted = answers.modalities or frozenset(Modality)
+    wanted = answers.modalities or JUDGED
     for spec in policy.checks:
         if not spec.modalities & wanted:
             text.cut_check(spec.name)
@@ -315,7 +317,7 @@ def _marks(wanted: frozenset[Modality], profile: str | None, text: PackText) -> 
 
 
 def _watermark_lines(asked: Mapping[str, Any], wanted: frozenset[Modality]) -> list[str]:
-    kinds = [modality.value for modality in Modality if asked.get(modality) and modality in wanted]
+    kinds = [modality.value for modality in sorted(JUDGED, reverse=True) if asked.get(modality) and modality in wanted]
     if not kinds:
         return []
     return [
@@ -328,7 +330,7 @@ def _label_lines(asked: Mapping[str, Any], profile: str | None, wanted: frozense
     label = dict(asked) if profile is None else {**asked, "profile": profile}
     if not label or profile == "none":
         return []
-    carrying = [name for name in label.pop("modalities", list(Modality)) if name in wanted] or sorted(wanted)
-    if len(carrying) < len(Modality):
+    carrying = [name for name in label.pop("modalities", sorted(JUDGED, reverse=True)) if name in wanted] or sorted(wanted)
+    if len(carrying) < len(JUDGED):
         label["modalities"] = f"[{', '.join(carrying)}]"
     return ["  # For people.", f"  label: {{{', '.join(f'{key}: {value}' for key, value in label.items())}}}"]

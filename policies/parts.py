@@ -62,9 +62,13 @@ def compile_check(name: str, node: Node, entry: schema.CheckEntry, mistakes: Mis
     return CheckPart(document, Known(name, dict(check.labels), check.modalities, stages, traits_of(check), why_whole(check)))
 
 
-def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes) -> dict[str, Any]:
-    """Compile `marks`: by marker and what it marks, the parameters and `on_unmarkable`."""
+def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes, *, audio: bool = False) -> dict[str, Any]:
+    """Compile `marks`: by marker and what it marks, the parameters and `on_unmarkable`.
+
+    `audio`: whether a check reads audio. Else none leaves, and marks for it would only change the revision of older policies.
+    """
     found: dict[str, Any] = {}
+    spoken = (Modality.AUDIO,) if audio else ()
     if entry.watermark is not None:
         found |= _watermarks(root, entry.watermark, mistakes)
     if entry.label is not None:
@@ -75,11 +79,12 @@ def compile_marks(root: Node, entry: schema.Marks, mistakes: Mistakes) -> dict[s
             for modality in entry.label.modalities
         }
     for kind in entry.metadata or ():
-        where = (Modality.IMAGE, Modality.TEXT) if kind == "aigc" else (Modality.IMAGE,)
+        where = (Modality.IMAGE, Modality.TEXT, *spoken) if kind == "aigc" else (Modality.IMAGE,)
         found[kind] = {one.value: _mark(kind, one, ("marks", "metadata"), root, (), "block", mistakes) for one in where}
     if entry.c2pa is not None:
         found["c2pa"] = {
-            "image": _mark("c2pa", Modality.IMAGE, ("marks", "c2pa"), root, (), entry.c2pa.on_unmarkable, mistakes)
+            one.value: _mark("c2pa", one, ("marks", "c2pa"), root, (), entry.c2pa.on_unmarkable, mistakes)
+            for one in (Modality.IMAGE, *spoken)
         }
     return found
 

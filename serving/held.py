@@ -111,7 +111,7 @@ async def release(guard: Guard, ledger: Appender, vault: Vaulted, state: State) 
 
 
 def answer_fields(found: Answer, operator: Operator) -> dict[str, Any]:
-    """The answer as plain fields, with `text` or `image` (base64) when it is released, and `AIGC` where it was asked for."""
+    """The answer as plain fields, with `text`, `image` or `audio` (base64) when it is released, and `AIGC` where asked for."""
     from guard.marks.aigc import envelope_of
     from serving.schemas import evidence_of
 
@@ -123,7 +123,8 @@ def answer_fields(found: Answer, operator: Operator) -> dict[str, Any]:
     if found.content is not None and found.content.data is not None:
         text = found.content.media_type.startswith("text/")
         data = found.content.data
-        fields |= {"text": _text(data)} if text else {"image": base64.b64encode(data).decode()}
+        kind = found.content.media_type.partition("/")[0]
+        fields |= {"text": _text(data)} if text else {kind: base64.b64encode(data).decode()}
         fields["media_type"] = found.content.media_type
         if found.shown is not None and found.shown.decision is not None:
             label = envelope_of(found.shown.decision, operator)

@@ -1,4 +1,4 @@
-"""`POST /v1/verify` and the page `/verify`: where does this image or text come from? Nothing that is sent is recorded."""
+"""`POST /v1/verify` and the page `/verify`: where does this image, audio or text come from? Nothing of it is recorded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serving.evidence import fields
 from serving.gate import busy_response
 from serving.identity.needs import needs
 from serving.identity.roles import Permission
-from serving.schemas import decode_base64
+from serving.schemas import file_of, require_one
 from serving.verification import Sources, verify
 from serving.wiring import Wired
 
@@ -38,18 +38,18 @@ router = APIRouter(tags=["verify"], dependencies=[needs(Permission.VERIFY, stran
 
 
 class VerifyRequest(BaseModel):
-    """One text, or one image as base64."""
+    """One text, or one image or audio as base64."""
 
     model_config = ConfigDict(extra="forbid")
 
     text: str | None = None
     image: str | None = Field(None, description="The image file's bytes in base64: PNG, JPEG or WebP.")
+    audio: str | None = Field(None, description="The audio file's bytes in base64: WAV with PCM.")
     aigc: dict[str, str] | None = Field(None, alias="AIGC", description="The object of that name that came beside the text.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> VerifyRequest:
-        if (self.text is None) == (self.image is None):
-            raise ValueError("expected exactly one of `text` and `image`")
+        require_one(self.text, self.image, self.audio)
         return self
 
 
@@ -78,9 +78,9 @@ class Desk:
 
 @router.post(ROUTE, response_model=None)
 async def verify_origin(body: VerifyRequest, http: HttpRequest) -> JSONResponse:
-    """Tell where a text or an image comes from, with what the answer rests on. Nothing of it is kept or recorded."""
+    """Tell where a text, an image or an audio comes from, with what the answer rests on. Nothing of it is kept or recorded."""
     wired: Wired = http.app.state.wired
-    data = body.text if body.text is not None else decode_base64(body.image or "")
+    data = body.text if body.text is not None else file_of(body.image, body.audio)
     # The same limits as for a check; the content itself is not used further.
     admit(data, request=Request("verify"), stage=Stage.OUTPUT, origin=CALLER, media_type="", limits=wired.guard.limits)
     envelope = json.dumps(body.aigc) if body.aigc is not None else ""

@@ -13,7 +13,6 @@ from fastapi.responses import JSONResponse
 from audit.facets import facets as count_facets
 from audit.query import query
 from guard.errors import InputError
-from guard.types import Modality
 from serving.gate import refusal_response
 from serving.identity.needs import needs
 from serving.identity.roles import Permission
@@ -27,13 +26,13 @@ router = APIRouter(prefix="/v1", tags=["genguard"])
 
 @router.post("/check", response_model=CheckAnswer, dependencies=[needs(Permission.GENERATE)])
 async def check(body: CheckRequest, http: HttpRequest) -> JSONResponse:
-    """Take a text or an image through the policy. The answer holds what may be shown, edited and marked."""
+    """Take a text, an image or an audio through the policy. The answer holds what may be shown, edited and marked."""
     wired: Wired = http.app.state.wired
     stage = STAGES[body.stage]
     try:
         data = body.data()
     except InputError as error:
-        return refusal_response(await wired.guard.refuse(error, http.state.request, stage=stage, modality=Modality.IMAGE))
+        return refusal_response(await wired.guard.refuse(error, http.state.request, stage=stage, modality=body.modality))
     release = await wired.guard.check(data, request=http.state.request, stage=stage, media_type=body.media_type)
     if release.refused:
         return refusal_response(release)

@@ -11,28 +11,51 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from guard import types
 from guard.errors import InputError
 from guard.marks.aigc import envelope
+from guard.sound import is_wav
 from guard.types import CheckResult, Content, Decision, Finding, Modality, Operator, Region, Release, Span, Stage
 
 
 class CheckRequest(BaseModel):
-    """One text, or one image as base64."""
+    """One text, or one image or audio as base64."""
 
     model_config = ConfigDict(extra="forbid")
 
     text: str | None = None
     image: str | None = Field(None, description="The image file's bytes in base64: PNG, JPEG or WebP.")
-    media_type: str = Field("", description="What the sender calls the image; checked against its bytes.")
+    audio: str | None = Field(None, description="The audio file's bytes in base64: WAV with PCM.")
+    media_type: str = Field("", description="What the sender calls the file; checked against its bytes.")
     stage: Literal["prompt", "output"] = "output"
 
     @model_validator(mode="after")
     def _exactly_one(self) -> CheckRequest:
-        if (self.text is None) == (self.image is None):
-            raise ValueError("expected exactly one of `text` and `image`")
+        require_one(self.text, self.image, self.audio)
         return self
 
+    @property
+    def modality(self) -> Modality:
+        """What it says that it holds."""
+        return Modality.TEXT if self.text is not None else Modality.AUDIO if self.audio is not None else Modality.IMAGE
+
     def data(self) -> str | bytes:
-        """The text, or the decoded image file. Raises InputError for what is no base64."""
-        return self.text if self.text is not None else decode_base64(self.image or "")
+        """The text, or the decoded file. Raises InputError for what is no base64, or another kind of file than it says."""
+        return self.text if self.text is not None else file_of(self.image, self.audio)
+
+
+def require_one(text: str | None, image: str | None, audio: str | None) -> None:
+    """Raise ValueError unless just one is there."""
+    if sum(one is not None for one in (text, image, audio)) != 1:
+        raise ValueError("expected exactly one of `text`, `image` and `audio`")
+
+
+def file_of(image: str | None, audio: str | None) -> bytes:
+    """The one file that is given in base64. Raises InputError for what is no base64, or an image under `audio` or the like."""
+    data = decode_base64(audio or image or "")
+    if is_wav(data) is not (audio is not None):
+        raise InputError(
+            "found no WAV file under `audio`, expected one" if audio is not None else "found a WAV file under `image`",
+            advice="Give audio under `audio`, and images under `image`.",
+        )
+    return data
 
 
 def decode_base64(value: str) -> bytes:
@@ -41,7 +64,7 @@ def decode_base64(value: str) -> bytes:
     try:
         return base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError):
-        raise InputError("found an image that is not base64, expected the file's bytes in base64") from None
+        raise InputError("found a file that is not base64, expected the file's bytes in base64") from None
 
 
 class Receipt(BaseModel):
@@ -78,11 +101,12 @@ class Evidence(BaseModel):
 
 
 class CheckAnswer(BaseModel):
-    """What became of a content: `text` or `image` (base64) is there only when it may be shown."""
+    """What became of a content: `text`, or `image` or `audio` (base64), is there only when it may be shown."""
 
     action: Literal["allow", "label", "redact", "review", "block"]
     text: str | None = None
     image: str | None = None
+    audio: str | None = None
     message: dict[str, str] = Field(default_factory=dict, description="What to tell the person, by language.")
     results: list[dict[str, Any]]
     genguard: Evidence
@@ -139,6 +163,7 @@ def check_answer(release: Release, operator: Operator) -> CheckAnswer:
         action=release.verdict.action.value,
         text=content.text if content is not None and content.modality is Modality.TEXT else None,
         image=as_base64(content) if content is not None and content.modality is Modality.IMAGE else None,
+        audio=as_base64(content) if content is not None and content.modality is Modality.AUDIO else None,
         message=dict(release.verdict.message),
         results=[result_fields(result) for result in release.decision.results],
         genguard=Evidence(**evidence(release)),
@@ -147,7 +172,7 @@ def check_answer(release: Release, operator: Operator) -> CheckAnswer:
 
 
 def as_base64(content: Content) -> str:
-    """The file of an image content in base64."""
+    """The file of a content in base64."""
     return base64.b64encode(content.file).decode()
 
 

@@ -129,6 +129,8 @@ class Settings(BaseSettings):
     max_body: int = Field(default=8_000_000, description="Bytes of one HTTP request body.", ge=1)
     max_text: int = Field(default=50_000, description="Code points of one text.", ge=1)
     max_image: int = Field(default=5_000_000, description="Bytes of one image file.", ge=1)
+    max_audio: int = Field(default=20_000_000, description="Bytes of one audio file.", ge=1)
+    max_audio_seconds: float = Field(default=600.0, description="Seconds that one audio may play.", gt=0)
     metrics_token: SecretStr = Field(
         default=SecretStr(""),
         description="Who shows it as a bearer token may read `/metrics`, and nobody else; keys of no tenant when left out.",

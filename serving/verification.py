@@ -1,4 +1,4 @@
-"""Where does this image or text come from? Every mark in it, what the ledger says of each, and one answer.
+"""Where does this image, audio or text come from? Every mark in it, what the ledger says of each, and one answer.
 
 Three things prove that an output is ours: it is the same, byte for byte, as one that was released; it bears a watermark that
 only the holder of the key can make, and the ledger knows it; or a signer whom the operator trusts signed it as an entry of the
@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
+from guard.admission import modality_of
 from guard.errors import InputError, LedgerError, ModelError, SettingsError
 from guard.imaging import open_picture
-from guard.marks.aigc import IN_ANSWER, IN_FILE
-from guard.marks.reading import Found, Standing, read_hidden, read_image, read_text
+from guard.marks.aigc import IN_ANSWER, IN_FILE, IN_SOUND
+from guard.marks.reading import Found, Standing, read_audio, read_hidden, read_image, read_text
 from guard.marks.watermark import DEFAULT
 from guard.types import Modality
 from serving.book import Book, Entry
@@ -137,23 +138,25 @@ TEXT_READERS: tuple[Callable[[str, Sources, Book], Trace], ...] = (_choice_of_wo
 
 
 def verify(data: str | bytes, sources: Sources, envelope: str = "") -> Report:
-    """Judge a text or an image file. `envelope`: the AIGC object that came beside a text, as JSON.
+    """Judge a text, an image file or a WAV file. `envelope`: the AIGC object that came beside a text, as JSON.
 
     Takes up to `sources.seconds` and about a second more; four, where the ledger's policies use `rivaGan`. A ledger or key that
-    is missing is told in the notes. Raises InputError for bytes that do not begin as PNG, JPEG or WebP.
+    is missing is told in the notes. Raises InputError for bytes that do not begin as PNG, JPEG, WebP or WAV.
     """
     case = _Case(data, sources, Book(sources.ledger, sources.key_file))
-    image = isinstance(data, bytes)
-    found = read_image(data, sources.anchors) if isinstance(data, bytes) else read_text(data, envelope)
+    if isinstance(data, str):
+        found = read_text(data, envelope)
+    else:
+        found = (read_audio if case.modality is Modality.AUDIO else read_image)(data, sources.anchors)
     case.copy()
-    if isinstance(data, bytes):
+    if isinstance(data, str):
+        case.traces += [reader(data, sources, case.book) for reader in TEXT_READERS]
+    elif case.modality is Modality.IMAGE:
         case.watermarks(data)
         case.looks(data)
-    else:
-        case.traces += [reader(data, sources, case.book) for reader in TEXT_READERS]
     for one in found:
         {"c2pa": case.credential, "aigc": case.label_of_machines}.get(one.kind, case.remark)(one)
-    return case.report(Modality.IMAGE if image else Modality.TEXT)
+    return case.report(case.modality)
 
 
 class _Case:
@@ -161,6 +164,7 @@ class _Case:
 
     def __init__(self, data: str | bytes, sources: Sources, book: Book) -> None:
         self.data, self.sources, self.book = data, sources, book
+        self.modality = modality_of(data)
         self.traces: list[Trace] = []
         self.notes = list(sources.notes)
         self.same: tuple[Entry, ...] = ()
@@ -314,7 +318,7 @@ class _Case:
             self.foreign(found, claim)
         else:
             decision = _uuid(number)
-            entry, why = self.known(decision, "aigc", IN_FILE, IN_ANSWER) if decision else (None, "with no decision's number")
+            entry, why = self.known(decision, "aigc", *_CARRIERS) if decision else (None, "with no decision's number")
             why = why or self.elsewhere(entry)
             if why:
                 says = f"An AIGC object in this operator's name, with a decision {why}."
@@ -334,13 +338,12 @@ class _Case:
     def known(self, decision: UUID, kind: str, *methods: str) -> tuple[Entry | None, str]:
         """The entry that a mark names, and what is wrong with that; empty when it fits."""
         entry = self.book.entry(decision)
-        modality = Modality.IMAGE if isinstance(self.data, bytes) else Modality.TEXT
         if entry is None:
             return None, "that this ledger does not have"
         if not entry.released:
             return entry, "that released nothing"
-        if entry.modality is not modality:
-            return entry, f"on {'a text' if modality is Modality.IMAGE else 'an image'}"
+        if entry.modality is not self.modality:
+            return entry, f"on {_KINDS[entry.modality]}"
         return entry, "" if entry.mark(kind, *methods) else "whose output got no such mark"
 
     def elsewhere(self, entry: Entry | None) -> str:
@@ -403,6 +406,8 @@ class _Case:
         return Report(answer, words, modality, tuple(self.traces), leading, self.same, self.count, notes)
 
 
+_CARRIERS = (IN_FILE, IN_SOUND, IN_ANSWER)
+_KINDS = {Modality.TEXT: "a text", Modality.IMAGE: "an image", Modality.AUDIO: "an audio"}
 _STATES = {
     "trusted": "whom the trust anchors vouch for",
     "valid": "with no trust anchors to say by whom",

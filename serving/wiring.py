@@ -64,7 +64,12 @@ def wire(settings: Settings) -> Wired:
         settings.ledger,
         key_file=settings.key_file,
         redaction_key_file=settings.redaction_key_file,
-        limits=Limits(text=settings.max_text, image=settings.max_image),
+        limits=Limits(
+            text=settings.max_text,
+            image=settings.max_image,
+            audio=settings.max_audio,
+            audio_seconds=settings.max_audio_seconds,
+        ),
         operator=settings.operator(),
         watermark_key_file=settings.watermark_key_file,
         fingerprints=settings.fingerprints,

@@ -180,8 +180,8 @@ def fetch(
         opened.close()
     fields = answer_fields(found, guard.operator)
     data = found.content.data if found.content else None
-    if data is not None and out is None and "image" in fields and not as_json:
-        raise typer.BadParameter("an image needs a file: --out FILE", param_hint="--out")
+    if data is not None and out is None and "text" not in fields and not as_json:
+        raise typer.BadParameter("an image or audio needs a file: --out FILE", param_hint="--out")
     if data is not None and out is not None:
         out.write_bytes(data)
     if as_json:

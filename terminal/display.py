@@ -28,7 +28,7 @@ from terminal.matches import change_facts, matches
 from terminal.printing import ACTION_STYLE, printable
 from terminal.rollouts import rollout_facts, shadow_facts, share_words
 
-_UNIT = {Modality.TEXT: "characters", Modality.IMAGE: "bytes"}
+_UNIT = {Modality.TEXT: "characters", Modality.IMAGE: "bytes", Modality.AUDIO: "bytes"}
 
 
 _DECISION_COLUMNS = ("entry", "time", "decision", "stage", "generator", "action", "rules")

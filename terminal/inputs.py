@@ -13,7 +13,7 @@ MAX_FILE = 64_000_000
 
 
 def read_input(file: str) -> str | bytes:
-    """A file's text, or its bytes when they begin like an image; `-` is standard input. Raises InputError for neither."""
+    """A file's text, or its bytes when they begin like an image or a WAV file; `-` is standard input. Raises InputError."""
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
             data = source.read(MAX_FILE + 1)
@@ -27,5 +27,5 @@ def read_input(file: str) -> str | bytes:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{file}: found bytes that are neither UTF-8 text (byte {error.start}) nor a PNG, JPEG or WebP image"
+            f"{file}: found bytes that are neither UTF-8 text (byte {error.start}) nor a PNG, JPEG or WebP image, nor WAV"
         ) from None

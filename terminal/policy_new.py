@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from guard.rules import Policy
     from policies.new import Answers, Questions
 
-CONTENTS = {"text": frozenset({Modality.TEXT}), "images": frozenset({Modality.IMAGE}), "both": frozenset(Modality)}
+BOTH = frozenset({Modality.TEXT, Modality.IMAGE})
+CONTENTS = {"text": frozenset({Modality.TEXT}), "images": frozenset({Modality.IMAGE}), "both": BOTH}
 
 
 @dataclass(frozen=True, slots=True)

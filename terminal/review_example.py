@@ -43,6 +43,8 @@ def write(wanted: Example, ledger: str, key_file: Path | None) -> dict[str, Any]
     decision = shown.decision
     if decision is None:
         raise InputError(f"entry {shown.idx} is no decision, expected one with a content")
+    if decision.context.modality is Modality.AUDIO:
+        raise InputError("found a decision on audio, expected one on a text or an image: policies hold no examples of audio")
     rule = wanted.rule or _decisive(decision, {one.id for one in open_policy(wanted.policy).policy.rules})
     with_example(wanted.policy.read_text("utf-8"), rule, wanted.expects, "", file=str(wanted.policy))  # whether it has the rule
     request = decision.request

@@ -225,5 +225,5 @@ What is in it
     leaves.txt           places and hashes              nodes.txt        the rest of the proof
     genguard_verify.py   the verifier                   manifest.json    what this bundle says of itself (not proven)
 
-The contents themselves (prompts, texts, images) are not here: the entries hold their sizes and sealed fingerprints only.
+The contents themselves (prompts, texts, images, audio) are not here: the entries hold their sizes and sealed fingerprints only.
 """

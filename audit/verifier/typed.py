@@ -52,7 +52,7 @@ class Context(_Part, kw_only=True):
     generator: str
     language: str
     length: Integer
-    modality: Literal["text", "image"]
+    modality: Literal["text", "image", "audio"]
     purpose: str | UnsetType = UNSET
     stage: Literal["prompt", "output", "chunk"]
     tenant: str

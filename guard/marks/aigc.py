@@ -1,9 +1,9 @@
 """The implicit label of the Chinese labelling measures (GB 45438-2025): a JSON object under the key `AIGC`.
 
-Image files carry it in XMP (namespace `http://www.tc260.org.cn/ns/AIGC/1.0/`, property `AIGC`), answers of the API as an
-object of that name beside the text. ContentProducer comes from the operator and is never invented; ProduceID is the id of the
-decision, which is found in the ledger again. A file that names another producer keeps that name: the operator is its propagator
-then.
+Image files carry it in XMP (namespace `http://www.tc260.org.cn/ns/AIGC/1.0/`, property `AIGC`), WAV files in a RIFF chunk with
+the id `AIGC`, answers of the API as an object of that name beside the text. ContentProducer comes from the operator and is
+never invented; ProduceID is the id of the decision, which is found in the ledger again. A file that names another producer
+keeps that name: the operator is its propagator then.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from guard.marks import xmp
 from guard.marks.containers import read_xmp, write_xmp
 from guard.protocols import Marker
 from guard.registry import markers
+from guard.sound import chunk_of, is_wav, with_chunk
 from guard.types import Content, Decision, Mark, Marking, Modality, Operator, Release
 
 KIND = "aigc"
 PROPERTY = xmp.Property("http://www.tc260.org.cn/ns/AIGC/1.0/", "TC260", "AIGC")
 FIELDS = ("Label", "ContentProducer", "ProduceID", "ReservedCode1", "ContentPropagator", "PropagateID", "ReservedCode2")
 LABELS = {"1": "generated", "2": "possibly generated", "3": "suspected to be generated"}
-IN_FILE, IN_ANSWER = "xmp", "envelope"
+IN_FILE, IN_SOUND, IN_ANSWER = "xmp", "riff", "envelope"
+CHUNK = b"AIGC"
+"""Id of the chunk of a WAV file."""
 _NAMES = (("ContentProducer", "ProduceID"), ("ContentPropagator", "PropagateID"))
 _MOST = 500
 """Characters of a field that is read."""
@@ -51,7 +54,10 @@ def parse(text: str) -> dict[str, str]:
 
 
 def read_aigc(data: bytes) -> dict[str, str] | None:
-    """The object that an image file bears; None when it bears none. Raises InputError for a damaged file or object."""
+    """The object that an image or WAV file bears; None when it bears none. Raises InputError for a damaged file or object."""
+    if is_wav(data):
+        chunk = chunk_of(data, CHUNK)
+        return None if chunk is None else parse(chunk.decode("utf-8", "replace"))
     value = xmp.value_of(read_xmp(data), PROPERTY)
     return None if value is None else parse(value)
 
@@ -68,22 +74,25 @@ def envelope_of(decision: Decision, operator: Operator) -> dict[str, str] | None
 
 
 class FileLabel:
-    """A `guard.protocols.Marker` for image files. Keeps no state between calls."""
+    """A `guard.protocols.Marker` for image and audio files. Keeps no state between calls."""
 
     kind = KIND
-    modality = Modality.IMAGE
 
-    def __init__(self, producer: str) -> None:
+    def __init__(self, producer: str, modality: Modality = Modality.IMAGE) -> None:
         self.producer = producer
+        self.modality = modality
 
     def load(self) -> None:
         """Nothing is needed."""
 
     def __call__(self, content: Content, marking: Marking, /) -> tuple[Content, Mark]:
-        """Write the object into the file's XMP and read it back. Raises InputError for a file that cannot take it."""
+        """Write the object into the file's XMP or chunk and read it back. Raises InputError for a file that cannot take it."""
         value = _json(describe(self.producer, marking.decision, _known(content) or _known(marking.source)))
-        file = write_xmp(content.file, xmp.put(read_xmp(content.file), PROPERTY, value))
-        marked, mark = replace(content, data=file), Mark(self.kind, IN_FILE, marking.decision.hex, verified=True)
+        if content.modality is Modality.AUDIO:
+            file, method = with_chunk(content.file, CHUNK, value.encode()), IN_SOUND
+        else:
+            file, method = write_xmp(content.file, xmp.put(read_xmp(content.file), PROPERTY, value)), IN_FILE
+        marked, mark = replace(content, data=file), Mark(self.kind, method, marking.decision.hex, verified=True)
         why = self.reread(marked, mark)
         return (content, replace(mark, verified=False, error=why)) if why else (marked, mark)
 
@@ -126,7 +135,7 @@ def aigc(*, _modality: Modality = Modality.IMAGE, _operator: Operator | None = N
             advice="Set GENGUARD_CONTENT_PRODUCER to the provider's name or 27-character code. It is never made up.",
         )
     producer = _operator.content_producer if _operator else ""
-    return FileLabel(producer) if _modality is Modality.IMAGE else AnswerLabel(producer)
+    return AnswerLabel(producer) if _modality is Modality.TEXT else FileLabel(producer, _modality)
 
 
 def _json(fields: Mapping[str, str]) -> str:
@@ -136,6 +145,6 @@ def _json(fields: Mapping[str, str]) -> str:
 def _known(content: Content) -> dict[str, str] | None:
     """The object of a file that came with one; one that cannot be read is not kept."""
     try:
-        return read_aigc(content.file) if content.modality is Modality.IMAGE else None
+        return None if content.modality is Modality.TEXT else read_aigc(content.file)
     except InputError:
         return None

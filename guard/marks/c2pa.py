@@ -1,4 +1,4 @@
-"""C2PA manifests on images, signed last: how the image came to be, and an assertion of ours that leads to its decision.
+"""C2PA manifests on images and WAV files, signed last: how they came to be, and our own assertion that leads to the decision.
 
 The receipt in the assertion is the prompt's. The output's own cannot be in the file: it proves that these very bytes, manifest
 included, were committed to, so it exists only after they do. Nothing is fetched: there are no time stamps of an authority.
@@ -19,6 +19,7 @@ from guard.marks.iptc import GENERATED
 from guard.marks.manifest import ASSERTION, State, context, library, read_credential
 from guard.protocols import Marker
 from guard.registry import markers
+from guard.sound import MEDIA_TYPE, is_wav
 from guard.types import CALLER, Content, Mark, Marking, Modality, Operator
 
 KIND = "c2pa"
@@ -27,15 +28,15 @@ _SOURCE = "source"
 
 
 class Manifest:
-    """A `guard.protocols.Marker` for image files. Keeps no state between calls."""
+    """A `guard.protocols.Marker` for image and audio files. Keeps no state between calls."""
 
     kind = KIND
-    modality = Modality.IMAGE
 
-    def __init__(self, signer: Signer | None, provider: str = "") -> None:
+    def __init__(self, signer: Signer | None, provider: str = "", modality: Modality = Modality.IMAGE) -> None:
         """`signer`: None while a policy is only being compiled. `provider`: named in the assertion when it is set."""
         self.signer = signer
         self.provider = provider
+        self.modality = modality
 
     def load(self) -> None:
         """Import the library. Raises ModelError when it is not installed."""
@@ -64,7 +65,7 @@ class Manifest:
     def _sign(self, content: Content, marking: Marking) -> bytes:
         if self.signer is None:
             raise InputError("found no signer, expected one: this marker was made to compile a policy")
-        c2pa, kind = library(), identify(content.file)[0]
+        c2pa, kind = library(), _media_type(content.file)
         known = _came_signed(marking)
         target = io.BytesIO()
         try:
@@ -73,11 +74,11 @@ class Manifest:
                 if known:
                     source = marking.source
                     ingredient = {"title": "what came", "relationship": "parentOf", "label": _SOURCE}
-                    builder.add_ingredient(ingredient, identify(source.file)[0], io.BytesIO(source.file))
+                    builder.add_ingredient(ingredient, _media_type(source.file), io.BytesIO(source.file))
                 builder.sign(signer, kind, io.BytesIO(content.file), target)
         except c2pa.C2paError as error:
             why = type(error).__name__.strip("_")
-            raise InputError(f"found an image that cannot be signed ({why}), expected a whole PNG, JPEG or WebP") from None
+            raise InputError(f"found a file that cannot be signed ({why}), expected a whole PNG, JPEG, WebP or WAV") from None
         return target.getvalue()
 
     def _json(self, marking: Marking, *, known: bool) -> str:
@@ -89,11 +90,15 @@ class Manifest:
 
 
 @markers.register(KIND)
-def c2pa(*, _operator: Operator | None = None) -> Marker:
+def c2pa(*, _modality: Modality = Modality.IMAGE, _operator: Operator | None = None) -> Marker:
     """Sign outputs with C2PA. Raises SettingsError when the operator is known and has no certificate that can sign."""
     if _operator is None:
-        return Manifest(None)
-    return Manifest(read_signer(_operator.certificate, _operator.key), _operator.content_producer)
+        return Manifest(None, modality=_modality)
+    return Manifest(read_signer(_operator.certificate, _operator.key), _operator.content_producer, _modality)
+
+
+def _media_type(data: bytes) -> str:
+    return MEDIA_TYPE if is_wav(data) else identify(data)[0]
 
 
 def _version() -> dict[str, str]:

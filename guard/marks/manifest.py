@@ -12,6 +12,7 @@ from typing import Any
 from guard.errors import ModelError
 from guard.marks.certificate import DEVELOPMENT
 from guard.marks.containers import media_type
+from guard.sound import MEDIA_TYPE, is_wav
 
 ASSERTION = "org.genguard.decision"
 """Label of our assertion: decision, policy and ledger of an output, and the receipt of its prompt."""
@@ -57,13 +58,13 @@ class Credential:
 
 
 def read_credential(data: bytes, anchors: bytes = b"") -> Credential:
-    """Read and judge the manifest of an image file, without a network. `anchors`: PEM certificates whose signers are trusted.
+    """Read and judge the manifest of an image or WAV file, without a network.
 
-    Raises InputError for bytes that do not begin as an image, ModelError when C2PA's library is not installed. A file that no
-    viewer can open any more still has its state.
+    `anchors`: PEM certificates whose signers are trusted. Raises InputError for bytes that begin as neither, ModelError when
+    C2PA's library is not installed. A file that no viewer can open any more still has its state.
     """
     c2pa = library()
-    kind = media_type(data)
+    kind = MEDIA_TYPE if is_wav(data) else media_type(data)
     try:
         reader = c2pa.Reader.try_create(kind, io.BytesIO(data), context=context(anchors))
         if reader is None:

@@ -20,6 +20,7 @@ from guard.marks import aigc, font, iptc, plate
 from guard.marks.containers import media_type
 from guard.marks.manifest import State, read_credential
 from guard.marks.wording import PROFILES, Wording
+from guard.sound import is_wav
 
 
 class Standing(StrEnum):
@@ -70,6 +71,20 @@ def read_image(
     }
     found = tuple(_read(kind, reader) for kind, reader in readers.items())
     return (*found, read_hidden(data, watermark, key, seconds)) if watermark else found
+
+
+def read_audio(data: bytes, anchors: bytes = b"") -> tuple[Found, ...]:
+    """The C2PA manifest and the AIGC object of a WAV file. `anchors`: as for `read_image`.
+
+    Raises InputError for bytes that do not begin as WAV.
+    """
+    if not is_wav(data):
+        raise InputError("found bytes that are no WAV file")
+    readers: dict[str, Callable[[], Found]] = {
+        "c2pa": lambda: _credential(data, anchors),
+        aigc.KIND: lambda: _aigc(aigc.read_aigc(data), aigc.IN_SOUND),
+    }
+    return tuple(_read(kind, reader) for kind, reader in readers.items())
 
 
 def read_hidden(data: bytes, method: str, key: bytes = b"", seconds: float = inf) -> Found:

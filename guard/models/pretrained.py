@@ -102,7 +102,7 @@ def load(kind: str, model: str, *, device: str, revision: str | None, half: bool
         raise
     except Exception as error:
         raise ModelError(f"{model}: not loaded as {kind} ({type(error).__name__})", advice=advice) from error
-    if len(tokenizer) > loaded.config.get_text_config().vocab_size:
+    if len(tokenizer) > _reads(loaded).vocab_size:
         raise ModelError(f"{model}: the tokenizer has {len(tokenizer)} tokens, more than the model", advice=advice)
     return Pretrained(loaded, tokenizer, files, where, _context(loaded, tokenizer))
 
@@ -119,8 +119,14 @@ def _prove(model: str, report: dict[str, Any], advice: str) -> None:
         raise ModelError(f"{model}: its config.json leaves out {len(left)} weights of layers, first {left[0]!r}", advice=advice)
 
 
+def _reads(model: Any) -> Any:
+    """The settings of the part of a model that reads text."""
+    found = getattr(model.config, "text_encoder", None)  # a model that reads with one part and writes tokens with another
+    return model.config.get_text_config() if found is None else found
+
+
 def _context(model: Any, tokenizer: Any) -> int | None:
-    limits = (getattr(model.config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length)
+    limits = (getattr(_reads(model), "max_position_embeddings", None), tokenizer.model_max_length)
     # Tokenizers without a limit carry a number of thirty digits.
     return min((int(limit) for limit in limits if limit and limit < _UNLIMITED), default=None)
 

@@ -116,6 +116,7 @@ _UNREAD = (
     (Stage.OUTPUT, Modality.TEXT, "every text is blocked"),
     (Stage.CHUNK, Modality.TEXT, "every streamed text is blocked"),
     (Stage.OUTPUT, Modality.IMAGE, "every image is blocked"),
+    (Stage.OUTPUT, Modality.AUDIO, "every audio is blocked"),
 )
 
 
@@ -127,7 +128,9 @@ _UNREAD = (
     generator. Where such contents occur, add a check that reads them; where they do not, nothing is wrong.""",
 )
 def _unread_stage(subject: Subject) -> Iterator[Note]:
-    made = {one.modality for one in subject.generators() or ()} or set(Modality)
+    # Few services make audio: it is told only where the policy names a generator that does.
+    made = {one.modality for one in subject.generators() or ()} or {Modality.TEXT, Modality.IMAGE}
+    made |= {Modality.AUDIO} if "audio" in subject.policy.generators else set()
     for stage, modality, follows in _UNREAD:
         occurs = stage is Stage.PROMPT or modality in made
         if occurs and not any(spec.applies(stage, modality) for spec in subject.policy.checks):

@@ -56,7 +56,8 @@ def _no_passed_example(subject: Subject) -> Iterator[Note]:
 )
 def _no_image_example(subject: Subject) -> Iterator[Note]:
     for rule, at in subject.rules():
-        if not _meets(subject, rule, Modality.TEXT) and not _tests(subject, rule):
+        meets = [one for one in (Modality.TEXT, Modality.IMAGE) if _meets(subject, rule, one)]
+        if meets == [Modality.IMAGE] and not _tests(subject, rule):
             yield Note(subject.rule(rule.id, "id"), f"rule {rule.id!r} without an example", "`tests` with an image file", at)
 
 

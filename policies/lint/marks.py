@@ -41,6 +41,24 @@ def _idle_mark(subject: Subject) -> Iterator[Note]:
 
 
 @lint(
+    "unmarked-audio",
+    Level.ADVICE,
+    "Audio does not carry a mark that the policy asks for.",
+    why="""Watermarks, labels that people see, and IPTC's source type are for texts and images; audio carries the AIGC object of
+    GB 45438 and a C2PA manifest. The law that asks for a visible label may ask for a spoken one, which is not put in here: have
+    whoever plays the sound say it.""",
+)
+def _unmarked_audio(subject: Subject) -> Iterator[Note]:
+    if not any(spec.applies(Stage.OUTPUT, Modality.AUDIO) for spec in subject.policy.checks):
+        return
+    for use in dict.fromkeys(mark.use for mark in subject.policy.marks):
+        kinds = [mark for mark in subject.policy.marks if mark.use == use]
+        if all(mark.modality is not Modality.AUDIO for mark in kinds):
+            found = f"a mark, {use}, that audio leaves without"
+            yield Note(_place(subject, kinds[0]), found, "`metadata: [aigc]` or `c2pa: true`, where audio is to bear a mark")
+
+
+@lint(
     "unmarkable-text",
     Level.WARNING,
     "A text watermark is asked of generators that cannot put it in.",

@@ -6,9 +6,9 @@ from fastapi import APIRouter
 
 from serving.identity.needs import needs, opened
 from serving.identity.roles import Permission
-from serving.openai import chat, completions, downloads, images, models, moderations
+from serving.openai import chat, completions, downloads, images, models, moderations, speech
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
-for _module in (models, chat, completions, images, moderations):
+for _module in (models, chat, completions, images, speech, moderations):
     router.include_router(_module.router, dependencies=[needs(Permission.GENERATE)])
 router.include_router(downloads.router, dependencies=[opened()])  # a tag in the address stands for a key

@@ -11,8 +11,9 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse
 from pydantic import Field, field_validator
 
-from guard.errors import ParameterError
+from guard.errors import InputError, ParameterError
 from guard.protocols import Generator
+from guard.sound import is_wav
 from guard.types import Modality, Origin, Release, Request, Stage
 from serving.gate import error_response, refusal_response
 from serving.openai import downloads
@@ -80,8 +81,12 @@ async def edits(body: Annotated[EditRequest, Form(media_type="multipart/form-dat
         return generator
     wired: Wired = http.app.state.wired
     request = body.request(http)
+    data = await body.image.read()
+    if is_wav(data):
+        error = InputError("found a WAV file, expected an image: PNG, JPEG or WebP")
+        return refusal_response(await wired.guard.refuse(error, request, modality=Modality.AUDIO, generator=generator.name))
     given = await wired.guard.check(
-        await body.image.read(),
+        data,
         request=request,
         stage=Stage.PROMPT,
         origin=Origin(generator.name),

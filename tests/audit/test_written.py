@@ -153,7 +153,7 @@ def test_the_examples_get_the_same_entry(action):
     assert (draft.leaf, draft.columns, draft.terms) == (slow.leaf, slow.columns, slow.terms)
 
 
-NOT_RECORDED = {"Content": {"making", "turns"}, "Context": {"time"}, "Decision": {"fingerprint"}}
+NOT_RECORDED = {"Content": {"making", "turns", "transcript"}, "Context": {"time"}, "Decision": {"fingerprint"}}
 KNOWN = {
     Match: 9,
     Finding: 6,

@@ -33,6 +33,7 @@ NAMES = [
     "moderation_endpoint",
     "llm_judge",
     "fusion",
+    "transcript",
 ]
 FLAGGED = 500
 """Per mille from which an example counts as flagged."""
@@ -66,6 +67,8 @@ def parameters(tmp_path_factory) -> Iterator[Callable[[str], dict[str, Any]]]:
                 one = {"use": "classifier", "model": str(single), "labels": {"THREAT": "violence"}}
                 two = {"use": "classifier", "model": str(several), "labels": {"threat": "violence", "toxic": "violence"}}
                 return {"members": {"one": one, "two": two}, "how": "mean", "by": "category"}
+            case "transcript":
+                return {"members": {"words": {"use": "secrets"}, "people": {"use": "pii", "languages": ["en"]}}}
             case _:
                 return {}
 
@@ -151,6 +154,8 @@ def test_odd_contents_are_answered_or_refused_but_never_crash_it(check):
     if one.modality is Modality.TEXT:
         odd = ["", " ", "\x00\x01\x02", "👩‍👩‍👧‍👦" * 50, "\u202eevil\u202c", "a" * 20_000, "مرحبا", "你好，世界"]
         contents = [replace(one, data=text) for text in odd]
+    elif one.modality is Modality.AUDIO:
+        contents = [replace(one, transcript=text) for text in (" ", "\x00\x01", "👩‍👩‍👧‍👦" * 50, "a" * 20_000, "你好，世界")]
     else:
         from PIL import Image
 

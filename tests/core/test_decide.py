@@ -281,7 +281,10 @@ def test_an_allowed_unmarkable_output_keeps_its_stricter_action() -> None:
 def test_of_two_lines_for_one_marker_the_stricter_one_holds() -> None:
     """A marker named for images and for texts does not inherit the milder line."""
     for order in ((Action.BLOCK, Action.ALLOW), (Action.ALLOW, Action.BLOCK)):
-        marks = [MarkSpec("m", modality, on_unmarkable=one) for modality, one in zip(Modality, order, strict=True)]
+        marks = [
+            MarkSpec("m", modality, on_unmarkable=one)
+            for modality, one in zip((Modality.TEXT, Modality.IMAGE), order, strict=True)
+        ]
         house = policy([spec("a")], marks=marks)
         verdict = settle(decide(house, [MISS], context()), house, [Mark("m", "", "", verified=False)])
         assert verdict.action is Action.BLOCK

@@ -51,7 +51,7 @@ def test_a_content_gives_what_it_holds_and_nothing_else() -> None:
     assert (picture.file, picture.length, picture.payload()) == (png(), len(png()), png())
     with pytest.raises(TypeError, match="expected a text"):
         _ = picture.text
-    with pytest.raises(TypeError, match="expected an image"):
+    with pytest.raises(TypeError, match="expected a file"):
         _ = words.file
 
 

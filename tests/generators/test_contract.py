@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from guard import sound
 from guard.errors import ParameterError, RegistryError
 from guard.imaging import identify
 from guard.protocols import Generator, Piece, StreamingGenerator
 from guard.registry import generators
 from guard.types import CALLER, Content, Modality, Request, Stage
+from tests.tiny_audio import vits
 from tests.upstreams import Service, idle, upstream
 
 PROMPTS = (
@@ -23,7 +25,7 @@ PROMPTS = (
     "a blue star",
     "What is the weather like in London?",
 )
-QUICK: dict[str, dict[str, Any]] = {"language": {"max_new_tokens": 12}, "diffusion": {"steps": 2}}
+QUICK: dict[str, dict[str, Any]] = {"language": {"max_new_tokens": 12}, "diffusion": {"steps": 2}, "audio": {"speed": 4.0}}
 """Parameters that make the outputs of a slow generator cheap."""
 DETERMINED = {"echo"}
 """Generators whose outputs hold nothing random."""
@@ -41,9 +43,11 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def generator(name: str, service: Service) -> Generator:
+def generator(name: str, service: Service, tmp_path_factory: pytest.TempPathFactory) -> Generator:
     takes = generators.signature(name).parameters
     given = {"device": "cpu", "base_url": service.url, "model": "made-up", "function": "tests.generators.functions:reply"}
+    if name == "audio":
+        given["model"] = str(vits(tmp_path_factory.mktemp("models") / "vits"))
     needed = {one for one in takes.values() if one.default is one.empty or one.name in {"device", "base_url"}}
     made = generators.make(name, {one.name: given[one.name] for one in needed})
     made.load()
@@ -84,8 +88,10 @@ def test_every_prompt_gets_its_outputs(generator: Generator) -> None:
         assert content.modality is generator.modality
         assert content.stage is Stage.OUTPUT
         assert content.request is prompts[index].request
-        expected = "text/plain" if content.modality is Modality.TEXT else identify(content.file)[0]
-        assert content.media_type == expected
+        if content.modality is Modality.AUDIO:
+            assert sound.identify(content.file).frames
+        expected = {Modality.TEXT: "text/plain", Modality.AUDIO: "audio/wav"}.get(content.modality)
+        assert content.media_type == (expected or identify(content.file)[0])
 
 
 def test_an_origin_says_what_made_the_output(generator: Generator) -> None:

@@ -112,6 +112,14 @@ def image_match(
     return FakeCheck(dict.fromkeys(labels, "intellectual_property"), frozenset({Modality.IMAGE}))
 
 
+def hearing() -> FakeCheck:
+    return FakeCheck({"bad": "violence", "worse": "violence"}, frozenset({Modality.AUDIO}))
+
+
+def iptc() -> FakeMarker:
+    return FakeMarker(kind="iptc")
+
+
 def watermark(*, method: Literal["dwtDctSvd", "rivaGan"] = "dwtDctSvd") -> FakeMarker:
     return FakeMarker()
 

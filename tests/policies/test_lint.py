@@ -23,7 +23,7 @@ from policies.lint import LINTS, Level, Report, examine, lint, mistaken
 from policies.lint.page import FILE, page
 from policies.load import read_policy
 from policies.mistake import PolicyFileError, Position
-from tests.policies.conftest import TOXICITY, FakeCheck, FakeMarker
+from tests.policies.conftest import TOXICITY, FakeCheck, FakeMarker, hearing, iptc
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -47,15 +47,11 @@ def text_watermark(*, method: str = "synthid") -> FakeMarker:
     return FakeMarker(Modality.TEXT)
 
 
-def iptc() -> FakeMarker:
-    return FakeMarker(kind="iptc")
-
-
 @pytest.fixture(autouse=True)
 def _more_parts(_small_parts: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checks of every kind."""
     if "real_parts" not in request.fixturenames:
-        for name, factory in {"hosted": hosted, "service": service, "placeless": placeless}.items():
+        for name, factory in {"hosted": hosted, "service": service, "placeless": placeless, "hearing": hearing}.items():
             monkeypatch.setitem(checks._factories, name, factory)
             monkeypatch.setitem(checks._modules, name, __name__)
         monkeypatch.setitem(markers._factories, "text_watermark", text_watermark)
@@ -134,6 +130,8 @@ WORKS = {"works": "{use: image_match, bank: w}"}
 COPY = rule("copy", "{works: matched}", category="intellectual_property", tests="")
 SEEN = {**COPY, "tests": "[{flags: {image: a.png}}]"}
 LOOKED = {**BOTH, "previews": "{rules: [copy]}"}
+ANY = {"applies_to": "{generators: ['*']}"}
+ALL = (rule(), CARD, rule("said", BAD, tests=""), SEEN)
 PLAIN = house()
 TEXTS_ONLY = "checks:  # lint: allow unread-stage - texts only"
 
@@ -350,6 +348,11 @@ CASES: list[Case] = [
         "idle-mark",
         house(marks="{metadata: [iptc]}"),
         house(rule(), CARD, SEEN, head=BOTH, checks=WORKS, marks="{metadata: [iptc]}"),
+    ),
+    (
+        "unmarked-audio",
+        house(*ALL, head=ANY, checks=WORKS | {"harm": "{use: hearing}"}, marks="{label: {profile: eu}}"),
+        house(*ALL, head=ANY, checks=WORKS | {"harm": "{use: hearing}"}, marks="{metadata: [aigc]}"),
     ),
     (
         "unmarkable-text",
