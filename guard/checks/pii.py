@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from guard.checks.name_tagger import Name, NameTagger
 from guard.checks.pii_following import Following, OpenNames
 from guard.checks.pii_lists import Terms
-from guard.checks.pii_names import NAME_MODEL
+from guard.checks.pii_names import MODEL_LABELS, NAME_MODEL
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
 from guard.errors import ModelError, RegistryError
@@ -137,7 +137,8 @@ class PiiCheck:
             for place, language in enumerate(self._languages)
         }
         if not self.whole:
-            taggers = {language: one for language, one in models.items() if isinstance(one, NameTagger)}
+            named = not self._entities.isdisjoint(MODEL_LABELS.values())
+            taggers = {language: one for language, one in models.items() if named and isinstance(one, NameTagger)}
             self._open = (
                 unfinished(self._languages, self._entities, models, (*self._deny.values(), self._allow)),
                 lambda: OpenNames(taggers, self._entities),
