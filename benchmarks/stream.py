@@ -295,7 +295,11 @@ checks:
     entities: [EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, IBAN_CODE, US_SSN, CN_ID_CARD, IP_ADDRESS, DATE_OF_BIRTH]
     deadline_ms: 10000
 rules:
-  - {id: one, when: {any: [{secrets: any}, {unseen: any}, {pii: any}]}, action: redact, with: {operator: remove}, category: operation}
+  - id: one
+    when: {any: [{secrets: any}, {unseen: any}, {pii: any}]}
+    action: redact
+    with: {operator: remove}
+    category: operation
   - {id: two, when: {passages.verbatim: 0.5}, action: block, category: operation}
 """,
 }
