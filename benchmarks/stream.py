@@ -1,13 +1,17 @@
 """What it costs to guard a text while it is made: time to the first character, overhead, delay, and work a token.
 
-    python -m benchmarks.stream [--policy PACK] [--tokens-per-second N] [--texts N]
+    python -m benchmarks.stream [--policy PACK] [--tokens-per-second N] [--texts N] [--each] [--following]
 
-One table: unguarded, streamed (`window`) and buffered, over the same answers made at the pace of a model. Answers are those of
-a service desk, composed from sentences of this file with a seed, every fourth with an address or a number to cut; tokens are
+First table: unguarded, streamed (`window`) and buffered, over the same answers made at the pace of a model. Answers are a
+service desk's, composed from sentences of this file with a seed, every fourth with an address or a number to cut; tokens are
 words with the space before them. The delay is how much of what was made has not left whenever a token comes, in sentences (of
 the answer's mean length). Work a token is the processor's time of this process beyond what the unguarded stream takes: all
-threads, without the waiting for the model. Threads of BLAS that wait for work count as well: set OMP_NUM_THREADS=1 for the
-work that is really done.
+threads, without the waiting for the model, and with all that a request costs once: the prompt's checks, two decisions, three
+commits.
+
+Second table (`--following`, in place of the first): what following a text costs for each of its tokens, all threads'
+processor time, without the request and at full speed: the window with a check that does nothing, checks that need no model,
+each check, and the pack. The least of some rounds, each over all answers: others who use the processor only add to it.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import random
 import re
 import time
@@ -30,13 +35,15 @@ from typing import Any
 from audit.ledger import open_ledger
 from guard.admission import Limits
 from guard.bench import Seat
+from guard.chain import Chain
+from guard.following import Progress
 from guard.pipeline import Guard
 from guard.protocols import Piece
 from guard.rules import Policy
 from guard.streaming import window
 from guard.streaming.events import Delta
 from guard.streaming.window import Window
-from guard.types import Content, Making, Modality, Operator, Origin, Request, Stage
+from guard.types import Content, Examples, Making, Modality, Operator, Origin, Request, Scan, Span, Stage
 from policies import from_document, load, loads
 from policies.document import canonical
 
@@ -108,6 +115,9 @@ class Figures:
     first: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
+    """In sentences."""
+    characters: list[int] = field(default_factory=list)
+    """The same in characters."""
     processor: float = 0.0
     tokens: int = 0
 
@@ -116,7 +126,12 @@ async def answer(guard: Guard | None, text: str, seconds: float, figures: Figure
     """One answer, through a guard or as it comes."""
     sent = 0
     sentence = len(text) / _sentences(text)
-    generator = Paced(text, seconds, lambda made: figures.delays.append((made - sent) / sentence))
+
+    def seen(made: int) -> None:
+        figures.delays.append((made - sent) / sentence)
+        figures.characters.append(made - sent)
+
+    generator = Paced(text, seconds, seen)
     processor, begun, first = time.process_time(), time.perf_counter(), 0.0
     if guard is None:
         prompt = Content(Modality.TEXT, "?", "text/plain", Stage.PROMPT, Origin("paced"), Request("r"))
@@ -151,6 +166,69 @@ async def measure(policies: Mapping[str, Policy | None], texts: Sequence[str], p
     return found
 
 
+class Nothing:
+    """A check that finds nothing and waits for nothing."""
+
+    version, digest, whole = "1", "", ""
+    modalities = frozenset({Modality.TEXT})
+    labels: Mapping[str, str] = {"nothing": "input"}
+    examples = Examples((), ())
+    blocking = quick = True
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def follow(self) -> Nothing:
+        """It remembers nothing."""
+        return self
+
+    def __call__(self, given: Any, /, **_: bool) -> Any:
+        """As a check for contents, and as a follower for a text."""
+        if isinstance(given, str):
+            return Progress(Scan((), Span(0, len(given))), len(given))
+        return [Scan((), Span(0, content.length)) for content in given]
+
+
+def nothing() -> Seat:
+    """Judges with a check that does nothing."""
+    policy = loads(_ALONE.format(use="secrets", when="one: any"))
+    return Seat.build(policy, Operator(), chain=Chain(policy, {"one": Nothing()}))
+
+
+async def following(seat: Seat, texts: Sequence[str], rounds: int = 5) -> tuple[float, float]:
+    """Processor time a token, microseconds, and how often checks are asked a sentence."""
+    await seat.chain.load()
+    least, steps = math.inf, 0
+    for _ in range(rounds):
+        begun, tokens, steps = time.process_time(), 0, 0
+        for text in texts:
+            empty = Content(Modality.TEXT, "", "text/plain", Stage.OUTPUT, Origin("paced"), Request("r"))
+            one = Window(seat, empty, datetime.now(UTC), None, Limits())
+            for token in _TOKEN.findall(text):
+                one.add(token)
+                tokens += 1
+                if one.due:
+                    await one.step()
+                    one.leaving()
+            await one.step(ending=True)
+            steps += one.steps
+        least = min(least, (time.process_time() - begun) / tokens * 1e6)
+    return least, steps / sum(map(_sentences, texts))
+
+
+async def costs(policy: Policy, texts: Sequence[str]) -> str:
+    """The second table."""
+    documents = {**_RULES, **{f"`{use.split(',')[0]}`": _ALONE.format(use=use, when=when) for use, when in _EACH.items()}}
+    seats = {"the window alone, with a check that does nothing": nothing()}
+    seats |= {name: Seat.build(loads(document), Operator()) for name, document in documents.items()}
+    seats[f"policy {policy.id}"] = Seat.build(policy, Operator(watermark_key=bytes(32)))
+    lines = ["| | following a token, us | steps a sentence |", "|---|---|---|"]
+    for name, seat in seats.items():
+        cost, steps = await following(seat, texts)
+        lines.append(f"| {name} | {cost:.0f} | {steps:.1f} |")
+    return "\n".join(lines)
+
+
 async def held(policy: Policy, texts: Sequence[str]) -> float:
     """The delay that the policy's window makes by itself: no time passes while checks are asked. Median, in sentences."""
     seat = Seat.build(policy, Operator(watermark_key=bytes(32)))
@@ -173,15 +251,24 @@ def _sentences(text: str) -> int:
 
 
 def table(found: Mapping[str, Figures]) -> str:
-    """In Markdown; times in milliseconds, work in microseconds."""
-    head = ("", "first character, ms", "whole text, ms", "overhead, ms", "delay, sentences (median)", "work a token, us")
-    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|---|"]
+    """In Markdown; times in milliseconds, work in microseconds, delays are medians over all tokens."""
+    head = (
+        "",
+        "first character, ms",
+        "whole text, ms",
+        "overhead, ms",
+        "delay, characters",
+        "delay, sentences",
+        "work a token, us",
+    )
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     base = found["unguarded"]
     for name, one in found.items():
         overhead = (mean(one.whole) - mean(base.whole)) * 1e3
         work = (one.processor - base.processor) / one.tokens * 1e6
         times = f"{median(one.first) * 1e3:.0f} | {mean(one.whole) * 1e3:.0f} | {overhead:.0f}"
-        lines.append(f"| {name} | {times} | {median(one.delays):.2f} | {work:.0f} |")
+        delay = f"{median(one.characters):.0f} | {median(one.delays):.2f}"
+        lines.append(f"| {name} | {times} | {delay} | {work:.0f} |")
     return "\n".join(lines)
 
 
@@ -193,6 +280,29 @@ checks: {{one: {{use: {use}, deadline_ms: 10000}}}}
 rules:
   - {{id: one, when: {{{when}}}, action: block, category: operation}}
 """
+_RULES = {
+    "checks that need no model: `secrets`, `invisible_characters`, `text_match`, `pii` without names": """
+policy: rules
+version: 1
+status: live
+checks:
+  secrets: {use: secrets, deadline_ms: 10000}
+  unseen: {use: invisible_characters, deadline_ms: 10000}
+  passages: {use: text_match, deadline_ms: 10000}
+  pii:
+    use: pii
+    languages: [en, zh]
+    entities: [EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, IBAN_CODE, US_SSN, CN_ID_CARD, IP_ADDRESS, DATE_OF_BIRTH]
+    deadline_ms: 10000
+rules:
+  - id: one
+    when: {any: [{secrets: any}, {unseen: any}, {pii: any}]}
+    action: redact
+    with: {operator: remove}
+    category: operation
+  - {id: two, when: {passages.verbatim: 0.5}, action: block, category: operation}
+""",
+}
 _EACH = {
     "invisible_characters": "one: any",
     "secrets": "one: any",
@@ -209,8 +319,12 @@ def main() -> None:
     parser.add_argument("--tokens-per-second", type=float, default=50.0)
     parser.add_argument("--texts", type=int, default=12)
     parser.add_argument("--each", action="store_true", help="also each check of the enterprise pack alone")
+    parser.add_argument("--following", action="store_true", help="the second table alone")
     given = parser.parse_args()
     policy = load(given.policy)
+    if given.following:
+        print(asyncio.run(costs(policy, answers(given.texts))))
+        return
     document = json.loads(policy.document) | {"stream": "buffer"}
     ways: dict[str, Policy | None] = {"unguarded": None, "streamed": policy, "buffered": from_document(canonical(document))}
     for use, when in _EACH.items() if given.each else ():

@@ -24,7 +24,12 @@ class Progress:
 
 
 class Follower(Protocol):
-    """Follows one text. Plain functions that compute; calls come one after another."""
+    """Follows one text. Plain functions that compute; calls come one after another.
+
+    It may say two things of itself, each with an attribute that is true. `by_sentence`: it settles more at ends of sentences
+    alone, and need not be asked between. `quick`: it computes for some tenths of a millisecond a sentence, in code that is safe
+    for threads, and is asked on the event loop: a thread would cost as much again.
+    """
 
     def __call__(self, text: str, *, ending: bool) -> Progress:
         """`text`: all of it so far, the beginning as in the last call. `ending`: nothing follows, the scan is of all of it."""
@@ -51,8 +56,20 @@ def why_whole(check: Any) -> str:
     return str(check.whole) if isinstance(check, Followable) else SILENT
 
 
+def is_by_sentence(follower: Follower) -> bool:
+    """Whether it settles more at the ends of sentences alone."""
+    return bool(getattr(follower, "by_sentence", False))
+
+
+def is_quick(follower: Follower) -> bool:
+    """Whether it is asked on the event loop."""
+    return bool(getattr(follower, "quick", False))
+
+
 class BySentence:
     """Asks at the end of each sentence about all of the text up to there."""
+
+    by_sentence = True
 
     def __init__(self, read: Callable[[str], Scan]) -> None:
         """`read`: what the check says of a text."""

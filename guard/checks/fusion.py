@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from guard.errors import CheckError, GenguardError, RegistryError, describe
+from guard.following import Followable, Follower, Progress, why_whole
 from guard.models import files_digest
 from guard.protocols import Check
 from guard.registry import Recipe, checks
-from guard.traits import Traits, joined, traits_of
+from guard.text.sentences import sentence_end
+from guard.traits import Places, Traits, joined, traits_of
 from guard.types import Content, Examples, Finding, Modality, Place, Region, Scan, Span
 from guard.workers import Worker
 
@@ -151,14 +153,39 @@ class Fusion:
         answers: dict[str, Sequence[Scan] | str] = {}
         for name, check in self._members.items():
             try:
-                answers[name] = _believed(check, batch, cast("Sequence[Scan]", check(batch)))
+                answers[name] = _believed(check, len(batch), cast("Sequence[Scan]", check(batch)))
             except Exception as error:  # noqa: BLE001 - recorded as that member's failure
                 answers[name] = describe(error)
-        return self._fuse(batch, answers)
+        return self._fuse(len(batch), answers)
+
+    @property
+    def whole(self) -> str:
+        """Why it has to see all of a text: a member does, or finds one thing after the other, whose scores count together."""
+        for name, check in self._members.items():
+            if why := why_whole(check):
+                return f"member {name!r}: {why}"
+            if traits_of(check).places is not Places.WORST:
+                return f"member {name!r} finds one thing after the other, and what it finds later counts for all of them"
+        return ""
+
+    def follow(self) -> Follower:
+        """Sentence by sentence, each member through its own follower."""
+        followers = {name: cast("Followable", check).follow() for name, check in self._members.items()}
+        return _Following(followers, self._of_text)
+
+    def _of_text(self, answers: Mapping[str, Scan | str]) -> Scan:
+        """What members said of one text, or why one did not; raises as a call does."""
+        believed: dict[str, Sequence[Scan] | str] = {}
+        for name, answer in answers.items():
+            try:
+                believed[name] = answer if isinstance(answer, str) else _believed(self._members[name], 1, [answer])
+            except CheckError as error:
+                believed[name] = describe(error)
+        return self._fuse(1, believed)[0]
 
     async def _ask(self, batch: Sequence[Content]) -> Sequence[Scan]:
         answers = await asyncio.gather(*(self._answer(name, check, batch) for name, check in self._members.items()))
-        return self._fuse(batch, dict(zip(self._members, answers, strict=True)))
+        return self._fuse(len(batch), dict(zip(self._members, answers, strict=True)))
 
     async def _answer(self, name: str, check: Check, batch: Sequence[Content]) -> Sequence[Scan] | str:
         try:
@@ -166,20 +193,19 @@ class Fusion:
                 scans = await self._workers[name].run(lambda: cast("Sequence[Scan]", check(batch)), _HUNG_S)
             else:
                 scans = await cast("Awaitable[Sequence[Scan]]", check(batch))
-            return _believed(check, batch, scans)
+            return _believed(check, len(batch), scans)
         except Exception as error:  # noqa: BLE001 - recorded as that member's failure
             return describe(error)
 
-    def _fuse(self, batch: Sequence[Content], answers: Mapping[str, Sequence[Scan] | str]) -> list[Scan]:
+    def _fuse(self, count: int, answers: Mapping[str, Sequence[Scan] | str]) -> list[Scan]:
         failed = {name: answer for name, answer in answers.items() if isinstance(answer, str)}
         scans = {name: answer for name, answer in answers.items() if not isinstance(answer, str)}
-        if failed and (len(batch) > 1 or not self._suffices(scans)):
+        if failed and (count > 1 or not self._suffices(scans)):
             told = "; ".join(f"member {name!r} failed: {why}" for name, why in failed.items())
             raise CheckError(told)
         missed = [Finding("operation", MEMBER_FAILED, 0, reason=f"{name} failed: {why}") for name, why in failed.items()]
         return [
-            self._scan({name: answer[index] for name, answer in scans.items()}, missed, list(failed))
-            for index in range(len(batch))
+            self._scan({name: answer[index] for name, answer in scans.items()}, missed, list(failed)) for index in range(count)
         ]
 
     def _suffices(self, answered: Iterable[str]) -> bool:
@@ -207,6 +233,32 @@ class Fusion:
         places: dict[Place | None, Finding | None] = {one.where: one for one in reversed(telling)} or {None: None}
         for where, one in reversed(places.items()):
             yield Finding(self.labels[key], key, fused, where, one.match if one else None, reason)
+
+
+class _Following:
+    """One text, as all members see it at the ends of its sentences."""
+
+    by_sentence = True
+
+    def __init__(self, followers: Mapping[str, Follower], fuse: Callable[[Mapping[str, Scan | str]], Scan]) -> None:
+        self._followers, self._fuse = followers, fuse
+        self._last: Progress | None = None
+
+    def __call__(self, text: str, *, ending: bool) -> Progress:
+        """As `guard.following.Follower`. Raises CheckError as a call does."""
+        if self._last is not None and not ending and sentence_end(text, self._last.settled) == self._last.settled:
+            return self._last
+        answers: dict[str, Scan | str] = {}
+        places = []
+        for name, follower in self._followers.items():
+            try:
+                progress = follower(text, ending=ending)
+                answers[name] = progress.scan
+                places.append(progress.settled)
+            except Exception as error:  # noqa: BLE001 - recorded as that member's failure
+                answers[name] = describe(error)
+        self._last = Progress(self._fuse(answers), len(text) if ending else min(places))
+        return self._last
 
 
 def _make(name: str, recipe: Recipe) -> Check:
@@ -266,10 +318,10 @@ def _knowing(members: Mapping[str, Check], rule: Rule) -> dict[str, list[str]]:
     return knowing
 
 
-def _believed(check: Check, batch: Sequence[Content], scans: Sequence[Scan]) -> Sequence[Scan]:
+def _believed(check: Check, count: int, scans: Sequence[Scan]) -> Sequence[Scan]:
     """A member's answer, after what the chain asks of a check's answer was asked of it. Raises CheckError."""
-    if len(scans) != len(batch):
-        raise CheckError(f"found {len(scans)} scans, expected {len(batch)}")
+    if len(scans) != count:
+        raise CheckError(f"found {len(scans)} scans, expected {count}")
     for scan in scans:
         if scan.scanned is None:
             raise CheckError("it read nothing")

@@ -102,18 +102,28 @@ class InvisibleCharactersCheck:
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
         """One Scan a text, each read whole."""
-        return [Scan(self._findings(content.text), Span(0, len(content.text))) for content in batch]
+        return [Scan(self.findings(content.text), Span(0, len(content.text))) for content in batch]
 
     def follow(self) -> Follower:
         """It remembers nothing of a text."""
-        return self._progress
+        return _Follower(self)
 
-    def _progress(self, text: str, *, ending: bool) -> Progress:
-        """As `guard.following.Follower`."""
-        return Progress(Scan(self._findings(text), Span(0, len(text))), len(text) if ending else settled(text))
-
-    def _findings(self, text: str) -> tuple[Finding, ...]:
+    def findings(self, text: str) -> tuple[Finding, ...]:
+        """What is found in one text."""
         return tuple(one for one in find(text) if one.label in self._kinds and one.score >= self._min_score)
+
+
+class _Follower:
+    """Reads all of a text each time."""
+
+    quick = True
+
+    def __init__(self, check: InvisibleCharactersCheck) -> None:
+        self._check = check
+
+    def __call__(self, text: str, *, ending: bool) -> Progress:
+        """As `guard.following.Follower`."""
+        return Progress(Scan(self._check.findings(text), Span(0, len(text))), len(text) if ending else settled(text))
 
 
 def find(text: str) -> Iterator[Finding]:

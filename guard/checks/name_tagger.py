@@ -1,4 +1,4 @@
-"""Finds names of people, places, organisations and postal addresses: a small convolutional tagger, run with numpy alone.
+"""Finds names of people, places, organisations and postal addresses: a small convolutional tagger, run by ONNX Runtime.
 
 A text is cut into words (Latin and the like), single Chinese characters, runs of digits, marks and line breaks. Each is looked
 up in six small vocabularies (the word, its beginning and ends or its neighbours, its shape, how the word is usually written);
@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from guard.errors import ModelError
+from guard.models.graphs import Graph, session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +35,10 @@ _LETTER = rf"[^\W\d_{HAN}]"
 _TOKEN = re.compile(rf"(?:[^\S\n]*\n)+|[{HAN}]|{_LETTER}(?:{_LETTER}|[\u0300-\u036f])*|\d+|[^\s]")
 _IS_HAN = re.compile(f"[{HAN}]")
 _NONE, _UNKNOWN = "", "?"
-_CERTAIN = 0.995
+CERTAIN = 0.995
+"""Above it a word is surely none of a name."""
 _CACHED = 20_000
+_ALL = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,9 @@ class Name:
     """Mean probability, from 0 to 1, that its words belong to a name of that kind."""
 
 
-def tokens(text: str) -> list[tuple[int, int]]:
-    """Where each token of a text begins and ends."""
-    return [match.span() for match in _TOKEN.finditer(text)]
+def tokens(text: str, start: int = 0) -> list[tuple[int, int]]:
+    """Where each token of a text begins and ends; `start`: the end of one, behind which they are wanted."""
+    return [match.span() for match in _TOKEN.finditer(text, start)]
 
 
 def features(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[str, str, str, str, str]]:
@@ -121,16 +124,16 @@ class NameTagger:
     def __init__(
         self, lang: str, vocabulary: Vocabulary, weights: Mapping[str, Floats], thresholds: Mapping[str, float]
     ) -> None:
+        """`weights`: by name, in single precision. Raises ModelError where ONNX Runtime cannot compute them."""
         import numpy as np
 
         self.lang = lang
         self._vocabulary = vocabulary
-        self._weights = weights
+        self._session = session(_graph(weights), f"the name tagger for {lang}", "Leave `pii` out on this processor.")
         self._least = thresholds
         allowed = np.array([[may_follow(one, other) for other in TAGS] for one in TAGS])
         self._steps = np.where(allowed, 0.0, -1e4).astype(np.float32)
         self._ends = np.array([0.0 if tag[0] in "OES" else -1e4 for tag in TAGS], np.float32)
-        self._last: tuple[str, Floats] = "", np.zeros((0, len(TAGS)), np.float32)
         self._begins = np.array([0.0 if tag[0] in "OBS" else -1e4 for tag in TAGS], np.float32)
 
     @classmethod
@@ -162,58 +165,26 @@ class NameTagger:
 
     def __call__(self, text: str) -> list[Name]:
         """The names in one text, in order of place."""
+        spans = tokens(text)
+        return self.names(spans, self.likely(text, spans)) if spans else []
+
+    def likely(self, text: str, spans: Sequence[tuple[int, int]]) -> Floats:
+        """The probability of each tag for each of these tokens of a text; a row each."""
         import numpy as np
 
-        spans = tokens(text)
-        if not spans:
-            return []
-        likely = self._likely(text, spans)
-        return list(self._names(spans, np.log(likely + 1e-9), likely))
-
-    def closed(self, text: str, reach: int) -> int:
-        """Before which code point names are the same whatever follows: where a token begins that is surely none.
-
-        0 where no such token stands `reach` before the end. `reach`: tokens behind another one that may change what it is.
-        """
-        spans = tokens(text)
-        if len(spans) <= reach + 1:  # the last one may grow
-            return 0
-        sure = (self._likely(text, spans)[: len(spans) - reach - 1, 0] > _CERTAIN).nonzero()[0]
-        return spans[int(sure[-1])][0] if len(sure) else 0
-
-    def _likely(self, text: str, spans: Sequence[tuple[int, int]]) -> Floats:
-        """The probability of each tag for each token."""
-        import numpy as np
-
-        known, last = self._last
-        if known == text:  # whoever follows a text asks twice of the same one
-            return last
-        logits = self._logits(np.array(self._vocabulary.numbers(text, spans)))
-        logits -= logits.max(axis=1, keepdims=True)
-        likely = np.exp(logits)
-        likely /= likely.sum(axis=1, keepdims=True)
-        self._last = text, likely
+        numbers = np.array(self._vocabulary.numbers(text, spans), np.int64)
+        likely: Floats = self._session.run(None, {"numbers": numbers})[0]
         return likely
 
-    def _logits(self, numbers: NDArray[np.int64]) -> Floats:
+    def names(self, spans: Sequence[tuple[int, int]], likely: Floats) -> list[Name]:
+        """The names among some tokens, before and behind which stands nothing that may belong to one."""
         import numpy as np
 
-        weights = self._weights
-        mixed = np.concatenate([weights[f"tables.{name}"][numbers[:, place]] for place, name in enumerate(FEATURES)], axis=1)
-        x = mixed @ weights["mix.weight"].T + weights["mix.bias"]
-        for layer, dilation in enumerate(DILATIONS):
-            normal = _normal(x, weights[f"layers.{layer}.norm.weight"], weights[f"layers.{layer}.norm.bias"])
-            around = np.pad(normal, ((dilation, dilation), (0, 0)))
-            wide = np.concatenate([around[: -2 * dilation], normal, around[2 * dilation :]], axis=1)
-            value, gate = np.split(wide @ weights[f"layers.{layer}.wide.weight"].T + weights[f"layers.{layer}.wide.bias"], 2, 1)
-            x = x + value / (1 + np.exp(-gate))
-        x = _normal(x, weights["norm.weight"], weights["norm.bias"])
-        logits: Floats = x @ weights["out.weight"].T + weights["out.bias"]
-        return logits
+        return list(self._names(spans, np.log(likely + 1e-9), likely))
 
     def _names(self, spans: Sequence[tuple[int, int]], scores: Floats, likely: Floats) -> Iterator[Name]:
         """Names of each stretch between words that are certainly none."""
-        certain = likely[:, 0] > _CERTAIN
+        certain = likely[:, 0] > CERTAIN
         first = 0
         while first < len(spans):
             if certain[first]:
@@ -259,9 +230,38 @@ def may_follow(one: str, other: str) -> bool:
     return other[0] in "OBS"
 
 
-def _normal(x: Floats, weight: Floats, bias: Floats) -> Any:
-    """Layer normalisation (Ba et al. 2016)."""
+def _graph(weights: Mapping[str, Floats]) -> bytes:
+    """The forward pass as an ONNX graph: (tokens, 6) numbers -> (tokens, tags) probabilities."""
     import numpy as np
+    from onnx import TensorProto, helper
 
-    centred = x - x.mean(axis=1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5) * weight + bias
+    graph = Graph()
+
+    def dense(name: str, x: str) -> str:
+        product = graph.node("MatMul", [x, graph.constant(f"{name}.weight", weights[f"{name}.weight"].T)])
+        return graph.node("Add", [product, graph.constant(f"{name}.bias", weights[f"{name}.bias"])])
+
+    def normal(name: str, x: str) -> str:  # layer normalisation (Ba et al. 2016)
+        parts = [graph.constant(f"{name}.{part}", weights[f"{name}.{part}"]) for part in ("weight", "bias")]
+        return graph.node("LayerNormalization", [x, *parts], axis=-1, epsilon=1e-5)
+
+    def integers(*values: int) -> str:
+        return graph.constant(f"integers {values}", np.array(values, np.int64))
+
+    looked_up = []
+    for place, name in enumerate(FEATURES):
+        column = graph.node("Gather", ["numbers", graph.constant(f"column {place}", np.array(place, np.int64))], axis=1)
+        looked_up.append(graph.node("Gather", [graph.constant(f"tables.{name}", weights[f"tables.{name}"]), column]))
+    x = dense("mix", graph.node("Concat", looked_up, axis=1))
+    for layer, dilation in enumerate(DILATIONS):
+        here = normal(f"layers.{layer}.norm", x)
+        around = graph.node("Pad", [here, integers(dilation, 0, dilation, 0)])
+        before = graph.node("Slice", [around, integers(0), integers(-2 * dilation), integers(0)])
+        behind = graph.node("Slice", [around, integers(2 * dilation), integers(_ALL), integers(0)])
+        wide = dense(f"layers.{layer}.wide", graph.node("Concat", [before, here, behind], axis=1))
+        value = graph.node("Split", [wide], outputs=[f"value of {layer}", f"gate of {layer}"], axis=1, num_outputs=2)
+        x = graph.node("Add", [x, graph.node("Mul", [value, graph.node("Sigmoid", [f"gate of {layer}"])])])
+    graph.node("Softmax", [dense("out", normal("norm", x))], outputs=["likely"], axis=1)
+    numbers = helper.make_tensor_value_info("numbers", TensorProto.INT64, ["n", len(FEATURES)])
+    likely = helper.make_tensor_value_info("likely", TensorProto.FLOAT, ["n", len(TAGS)])
+    return graph.built([numbers], [likely], opset=18)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from guard.checks.name_tagger import NameTagger
+from guard.checks.name_tagger import Name, NameTagger
 from guard.checks.pii_following import Following, OpenNames
 from guard.checks.pii_lists import Terms
+from guard.checks.pii_names import MODEL_LABELS, NAME_MODEL
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
 from guard.errors import ModelError, RegistryError
@@ -37,6 +38,8 @@ _BETWEEN = re.compile(r"[ ,，.]{0,3}(?:\n[ ]{0,8})?")
 _DENIED = "DenyList"
 _WINDOW, _OVERLAP = 4000, 250
 _BATCH = 32
+_Window = tuple[int, int, str, list[str]]
+"""The number of a text, where a part of it begins, the part, and the entity types that it may hold."""
 
 # One character for one, so that positions hold: lone surrogates (spaCy refuses them), full-width forms, odd spaces and dashes.
 _PLAIN: dict[int, str] = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
@@ -87,7 +90,8 @@ class PiiCheck:
         self._engine: AnalyzerEngine | None = None
         self._digest = ""
         self._wanted: dict[str, Prefilter] = {}
-        self._open: tuple[Unfinished, OpenNames] | None = None
+        self._patterned: dict[str, Prefilter] = {}
+        self._open: tuple[Unfinished, Callable[[], OpenNames]] | None = None
         # A pipeline's vocabulary is written to while it reads; one batch at a time keeps that safe and bounded.
         self._lock = threading.Lock()
 
@@ -117,7 +121,7 @@ class PiiCheck:
 
         Raises ModelError for a model that is missing, altered, or made for a language that is not listed.
         """
-        from guard.checks.pii_engine import build, prefilter, unfinished
+        from guard.checks.pii_engine import build, prefilter, prefilter_without_names, unfinished
         from guard.checks.pii_names import load_names
 
         models, digest = load_names(self._languages, self._model)
@@ -128,10 +132,16 @@ class PiiCheck:
             )
             for place, language in enumerate(self._languages)
         }
+        self._patterned = {
+            language: prefilter_without_names(language, place == 0, self._entities, models)
+            for place, language in enumerate(self._languages)
+        }
         if not self.whole:
+            named = not self._entities.isdisjoint(MODEL_LABELS.values())
+            taggers = {language: one for language, one in models.items() if named and isinstance(one, NameTagger)}
             self._open = (
                 unfinished(self._languages, self._entities, models, (*self._deny.values(), self._allow)),
-                OpenNames({language: one for language, one in models.items() if isinstance(one, NameTagger)}, self._entities),
+                lambda: OpenNames(taggers, self._entities),
             )
         self._digest = digest
         self._engine = engine
@@ -159,16 +169,22 @@ class PiiCheck:
         """As of `guard.checks.pii_following.Reading`."""
         return list(cut(text))
 
-    def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> list[Finding]:
+    def unbroken(self, text: str) -> str:
         """As of `guard.checks.pii_following.Reading`."""
-        with self._lock:
-            hits = [
-                hit
-                for language, possible in self._wanted.items()
-                for _, hit in self._hits([(0, start, text[start:end]) for start, end in ranges], language, possible)
-                if hit.start >= since
-            ]
-        denied = (hit for hit in self._listed(text, hits) if hit.start >= since)
+        return _LONG_RUN.sub(r"\1 ", text)
+
+    def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int, names: Iterable[Name]) -> list[Finding]:
+        """As of `guard.checks.pii_following.Reading`."""
+        hits = [
+            _Hit(one.start_char, one.end_char, one.label_, one.score, NAME_MODEL) for one in names if self._counts(one.score)
+        ]
+        parts = [(0, start, text[start:end]) for start, end in ranges]
+        for language, patterned in self._patterned.items():
+            windows = [(*part, some) for part in parts if (some := patterned.possible(part[2], max(0, since - part[1])))]
+            if windows:
+                with self._lock:
+                    hits += [hit for _, hit in self._asked(windows, language, named=False)]
+        denied = (hit for hit in self._listed(text, (one for one in hits if one.start >= since)) if hit.start >= since)
         return [_finding(hit) for hit in join_addresses(text, merge(denied))]
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
@@ -198,19 +214,28 @@ class PiiCheck:
 
     def _hits(self, cuts: Sequence[tuple[int, int, str]], language: str, prefilter: Prefilter) -> Iterator[tuple[int, _Hit]]:
         """`cuts`: the number of a text, where a part of it begins, and the part."""
-        assert self._engine is not None
         windows = [(*one, possible) for one in cuts if (possible := prefilter.possible(one[2]))]
-        if not windows:
-            return
-        pipeline = self._engine.nlp_engine.get_nlp(language)
-        with pipeline.memory_zone():  # forgets the words of these texts again
-            broken = [_LONG_RUN.sub(r"\1 ", text) for _, _, text, _ in windows]
-            artifacts = self._engine.nlp_engine.process_batch(broken, language, batch_size=_BATCH)
-            for (index, offset, text, entities), (_, artifact) in zip(windows, artifacts, strict=True):
+        if windows:
+            yield from self._asked(windows, language, named=True)
+
+    def _asked(self, windows: Sequence[_Window], language: str, *, named: bool) -> Iterator[tuple[int, _Hit]]:
+        """What Presidio says of some windows. `named`: of names as well."""
+        assert self._engine is not None
+        engine: Any = self._engine.nlp_engine
+        with engine.get_nlp(language).memory_zone():  # forgets the words of these texts again
+            broken = [self.unbroken(text) for _, _, text, _ in windows]
+            if named:
+                artifacts = [one for _, one in engine.process_batch(broken, language, batch_size=_BATCH)]
+            else:
+                artifacts = [engine.lazy(engine, text, [], language) for text in broken]
+            for (index, offset, text, entities), artifact in zip(windows, artifacts, strict=True):
                 for result in self._engine.analyze(text, language, entities, nlp_artifacts=artifact):
-                    if round(result.score * 1000) >= self._min_score:
+                    if self._counts(result.score):
                         name = result.recognition_metadata["recognizer_name"]
                         yield index, _Hit(offset + result.start, offset + result.end, result.entity_type, result.score, name)
+
+    def _counts(self, score: float) -> bool:
+        return round(score * 1000) >= self._min_score
 
 
 def cut(text: str) -> Iterator[tuple[int, int]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from guard.checks.name_tagger import NameTagger
 from guard.checks.pii_lists import Terms
-from guard.checks.pii_names import MODEL_LABELS, nlp_engine
+from guard.checks.pii_names import MODEL_LABELS, NAME_MODEL, nlp_engine
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_CONTEXT, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
 from guard.checks.pii_spec import Needs, PatternSpec
@@ -71,7 +71,7 @@ def build(
         recognizers.append(_phone_recognizer(language, tuple(dict.fromkeys(regions))))
         if language in models:
             entities = sorted(set(MODEL_LABELS.values()))
-            recognizers.append(SpacyRecognizer(supported_language=language, supported_entities=entities, name="NameModel"))
+            recognizers.append(SpacyRecognizer(supported_language=language, supported_entities=entities, name=NAME_MODEL))
     for place, recognizer in enumerate(recognizers):
         recognizer.handicap = place * _TIE_BREAK
     return AnalyzerEngine(
@@ -143,6 +143,15 @@ def prefilter(language: str, main: bool, entities: Iterable[str], models: Mappin
     named = sorted(set(MODEL_LABELS.values())) if language in models else []
     needs = [(spec.entity, spec.needs) for spec in specs] + [(entity, Needs()) for entity in named]
     return Prefilter([*needs, ("PHONE_NUMBER", _NATIONAL_NEEDS)], entities)
+
+
+def prefilter_without_names(
+    language: str, main: bool, entities: Collection[str], models: Mapping[str, Language | NameTagger]
+) -> Prefilter:
+    """The same of the types that patterns find: nothing but what a text holds says whether there can be some."""
+    specs = (*(GENERIC if main else ()), *BY_LANGUAGE.get(language, ()))
+    found = {spec.entity for spec in specs if not _is_found_by(models.get(language), spec)} | {"PHONE_NUMBER"}
+    return prefilter(language, main, sorted(found.intersection(entities)), {})
 
 
 def unfinished(

@@ -1,30 +1,43 @@
 """Follows a text for the `pii` check: what of its beginning is settled, and how little has to be read again.
 
 The findings are those of a whole text. The check reads windows of 4,000 characters; of those that are done with nothing is read
-again, of the last one what stands up to some 300 characters before what is settled: further back nothing reaches, neither the
-words that raise a score (five), nor the tagger's convolutions (16 words), nor a row of digits, which may not fill that space.
+again. Of the last one the taggers read each word once, or twice while it stands near the end (`guard.checks.name_growing`), and
+patterns read what stands up to some 300 characters before what is settled: further back nothing reaches, neither the words that
+raise a score (five), nor a row of digits, which may not fill that space.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from guard.checks.name_tagger import DILATIONS, NameTagger
-from guard.checks.pii_names import BEGINNING, blanked, has_han, has_words, latin_names, plausible_names
+from guard.checks.name_growing import Growing
+from guard.checks.name_tagger import DILATIONS, Name, NameTagger
+from guard.checks.pii_names import (
+    BEGINNING,
+    LEAD,
+    blanked,
+    has_han,
+    has_words,
+    latin_names,
+    may_be_chinese,
+    plausible_names,
+    read,
+)
 from guard.following import Progress
 from guard.text.unfinished import Unfinished
 from guard.types import Finding, Scan, Span
 
 BACK = 240
-"""Code points before what is settled that are read again, at least."""
+"""Code points before what is settled that patterns read again, at least."""
 REACH, REACH_ZH = sum(DILATIONS), sum(DILATIONS) + 5
 """Tokens behind a name on which it may depend: the convolutions'; in Chinese also features, 2, and a form of address, 3."""
 _NEAR = 64
 """Code points behind an address within which another part of it may stand."""
 _ADDRESSES = frozenset({"STREET_ADDRESS", "LOCATION"})
-_PARAGRAPH, _SENTENCE = re.compile(r"\n+"), re.compile(r"\n+|[.!?]\s+")
+_BORDER = re.compile(r"\n+|[.!?]\s+|[。！？；]")
 _QUIET = re.compile(r"[^0-9@:]{64}")
 
 
@@ -32,98 +45,132 @@ class Reading(Protocol):
     """What a `pii` check does for its follower."""
 
     def plain(self, text: str) -> str:
-        """The text as it is compared, one character for one."""
+        """The text as it is compared, one character for one; each by itself."""
 
     def cuts(self, text: str) -> Sequence[tuple[int, int]]:
         """The windows in which a whole text is read."""
 
-    def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> Sequence[Finding]:
-        """What these ranges of a plain text hold that begins at `since` or later."""
+    def unbroken(self, text: str) -> str:
+        """A window as the taggers read it, one character for one; its beginning does not depend on what follows."""
+
+    def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int, names: Iterable[Name]) -> Sequence[Finding]:
+        """What patterns find in these ranges of a plain text, and these names of it: all that begins at `since` or later."""
 
 
 class Following:
     """A `guard.following.Follower`."""
 
-    def __init__(self, check: Reading, unfinished: Unfinished, names: OpenNames, window: int, overlap: int) -> None:
-        """`window`: code points of one; `overlap`: how much two share, and how far before its end one is cut at a space."""
-        self._check, self._unfinished, self._names = check, unfinished, names
+    def __init__(
+        self, check: Reading, unfinished: Unfinished, names: Callable[[], OpenNames], window: int, overlap: int
+    ) -> None:
+        """`names`: begins with a window. `window`: code points of one; `overlap`: how much two share."""
+        self._check, self._unfinished, self._begin = check, unfinished, names
         self._room = window - 2 * overlap - _NEAR
+        self._plain = ""
+        self._names: dict[int, OpenNames] = {}
         self._done: list[Finding] = []
         self._settled = self._held = 0
 
     def __call__(self, text: str, *, ending: bool) -> Progress:
         """As `guard.following.Follower`."""
-        plain = self._check.plain(text)
+        plain = self._plain = self._plain + self._check.plain(text[len(self._plain) :])
         cuts = [cut for cut in self._check.cuts(plain) if cut[1] > self._settled]
         again = self._again(plain, cuts[0][0] if cuts else 0)
-        ranges = [(start, max(start, again), end) for start, end in cuts]
-        found = list(self._check.findings(plain, [(start, end) for _, start, end in ranges], self._settled))
-        settled = len(plain) if ending else self._frontier(plain, ranges[-1] if ranges else (0, 0, 0), found)
+        self._names = {start: self._names.get(start) or self._begin() for start, _ in cuts}
+        names = [
+            replace(one, start_char=start + one.start_char, end_char=start + one.end_char)
+            for start, end in cuts
+            for one in self._names[start].found(self._check.unbroken(plain[start:end]), self._settled - start)
+        ]
+        found = list(self._check.findings(plain, [(max(start, again), end) for start, end in cuts], self._settled, names))
+        settled = len(plain) if ending else self._frontier(plain, cuts[-1] if cuts else (0, 0), found)
         scan = Scan((*self._done, *found), Span(0, len(text)))
         self._done += [one for one in found if _start(one) < settled]
         self._settled = settled
         return Progress(scan, settled)
 
-    def _frontier(self, text: str, last: tuple[int, int, int], found: Iterable[Finding]) -> int:
-        """`last`: where the last window begins, from where on it was read, and where it ends."""
-        window, start, _ = last
+    def _frontier(self, text: str, last: tuple[int, int], found: Iterable[Finding]) -> int:
+        """`last`: where the last window begins and ends."""
+        window = last[0]
         self._held = self._unfinished.start(text, max(self._held, self._settled))
         # Where the next window begins is known when this one is full.
-        place = min(self._held, self._names.settled(text, window, start, self._settled), window + self._room)
+        place = min(self._held, window + self._room)
+        if window in self._names:
+            place = min(place, window + self._names[window].settled(self._check.unbroken(text[window:])))
         for one in sorted(found, key=_start, reverse=True):
             if isinstance(one.where, Span) and one.where.end + (_NEAR if one.label in _ADDRESSES else 0) > place:
                 place = min(place, one.where.start)
         return max(place, self._settled)
 
     def _again(self, text: str, window: int) -> int:
-        """From where on a window has to be read again. Where Chinese is in it, whole lines are: they tell its language."""
+        """From where on patterns have to read a window again: where a sentence begins that no row of digits fills."""
         most = self._settled - BACK
         if most <= window:
             return window
-        borders = _PARAGRAPH if has_han(text[window:]) else _SENTENCE
-        places = [match.end() for match in borders.finditer(text, max(window, most - 3 * BACK), most + 1)]
+        places = [match.end() for match in _BORDER.finditer(text, max(window, most - 3 * BACK), most + 1)]
         quiet = (place for place in reversed(places) if _QUIET.search(text, place, self._settled))
         return next(quiet, window)
 
 
 class OpenNames:
-    """What later words may still change about the names that taggers find."""
+    """The names that taggers find in one window, and what later words may still change about them."""
 
     def __init__(self, taggers: Mapping[str, NameTagger], wanted: Collection[str]) -> None:
         """`wanted`: the entity types that are reported."""
-        self._taggers, self._wanted = taggers, frozenset(wanted)
+        self._taggers = {language: Growing(tagger) for language, tagger in taggers.items()}
+        self._without_line = {language: Growing(tagger) for language, tagger in taggers.items() if language != "zh"}
+        """Read the text as it is for them if its last line is Chinese."""
+        self._wanted = frozenset(wanted)
 
-    def settled(self, text: str, window: int, start: int, since: int) -> int:
-        """Before which code point names are settled.
+    def found(self, window: str, since: int) -> list[Name]:
+        """Those of the window as it is by now that begin at `since` or later, with their entity types for labels."""
+        names = []
+        for tagger in self._taggers.values():
+            tagger.since = since
+            names += [one for one in plausible_names(read(tagger, window), window) if one.label_ in self._wanted]
+        return [one for one in names if one.start_char >= since]
 
-        `window`: where the window begins, `start`: from where on it was read, `since`: what was settled before. Which tagger a
-        line belongs to is known after its beginning; until then, names that only one of both answers gives have to wait.
+    def settled(self, window: str) -> int:
+        """Before which code point of the window names are settled.
+
+        Which tagger a line belongs to is known after its beginning; until then, names that only one of both answers gives have
+        to wait.
         """
-        if not self._taggers:
-            return len(text)
-        tail, line = text[start:], max(text.rfind("\n") + 1, window)
-        place, known = len(tail), len(text) - line >= BEGINNING
-        line = max(0, line - start)
+        place, line = len(window), window.rfind("\n") + 1
+        known = not may_be_chinese(window[line:]) or len(window) - line >= BEGINNING
         for language, tagger in self._taggers.items():
             if language == "zh":
-                place = min(place, tagger.closed(tail, REACH_ZH if has_han(tail) else REACH))
-                undecided = [] if known else [one for one in tagger(tail) if one.end_char > line]
-                undecided = [one for one in undecided if not has_han(tail[one.start_char : one.end_char])]
+                closed, undecided = self._chinese(tagger, window, None if known else line)
             elif known:
-                place, undecided = min(place, tagger.closed(blanked(tail), REACH)), []
+                closed, undecided = tagger.closed(blanked(window), REACH), []
             else:
-                latin = blanked(tail, line)
-                chinese = latin[:line] + " " * (len(tail) - line)
-                place = min(place, tagger.closed(latin, REACH), self._before(tagger, chinese, line))
-                undecided = [*set(latin_names(tagger, latin)).symmetric_difference(latin_names(tagger, chinese))]
-            found = (one.start_char for one in plausible_names(undecided, tail) if one.label_ in self._wanted)
-            place = min([place, *found])
-        return max(since, start + place)
+                closed, undecided = self._latin(language, window, line)
+            found = (one.start_char for one in plausible_names(undecided, window) if one.label_ in self._wanted)
+            place = min([place, closed, *found])
+        return place
 
     @staticmethod
-    def _before(tagger: NameTagger, chinese: str, line: int) -> int:
-        """The same if the last line is Chinese, and so not there for a tagger: the next one follows the lines before it."""
-        return tagger.closed(chinese, REACH) if has_words(chinese[:line]) else len(chinese)
+    def _chinese(tagger: Growing, window: str, line: int | None) -> tuple[int, list[Name]]:
+        """Before where the Chinese tagger's names are settled, and those that are none if the last line is not Chinese.
+
+        `line`: where the last line begins, None where it is known whose it is.
+        """
+        if line is None and not has_han(window):
+            return max(0, len(window) - LEAD), []  # a name of both scripts does not begin further before its Chinese part
+        closed = tagger.closed(window, REACH_ZH if has_han(window) else REACH)
+        undecided = [] if line is None else [one for one in tagger(window) if one.end_char > line]
+        return closed, [one for one in undecided if not has_han(window[one.start_char : one.end_char])]
+
+    def _latin(self, language: str, window: str, line: int) -> tuple[int, list[Name]]:
+        """Before where another tagger's names are settled, and those that are found in only one of both cases."""
+        tagger, without = self._taggers[language], self._without_line[language]
+        latin = blanked(window, line)
+        chinese = latin[:line] + " " * (len(window) - line)
+        place = tagger.closed(latin, REACH)
+        # The last line is not there for the tagger if it is Chinese: the next one follows the lines before it.
+        place = min(place, without.closed(chinese, REACH) if has_words(chinese[:line]) else len(chinese))
+        without.since = tagger.since
+        return place, [*set(latin_names(tagger, latin)).symmetric_difference(latin_names(without, chinese))]
 
 
 def _start(finding: Finding) -> int:

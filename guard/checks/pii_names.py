@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from guard.checks.name_tagger import HAN, MODEL_TYPE, Name, NameTagger
 from guard.checks.pii_plausible import plausible
@@ -38,6 +38,10 @@ MODEL_LABELS = {
 NAME_SCORE = 0.85
 """Score of every name that a spaCy pipeline finds: its entity recognizer has no confidence of its own."""
 _MOST = 0.99  # names of a tagger score their probability, but never like a number with a right checksum
+NAME_MODEL = "NameModel"
+"""The recognizer that findings of names say they are from."""
+LEAD = 64
+"""Code points before its first Chinese character with which a name of mixed writing may begin."""
 BEGINNING = 80
 """Code points of a line that say whose it is: whoever follows a text then knows soon."""
 _OF_WORDS = frozenset({"tokens", "tokens_indices", "lemmas", "keywords"})
@@ -122,7 +126,6 @@ def _is_tagger(folder: Path) -> bool:
 
 def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTagger]) -> Any:
     """Presidio's spaCy engine over models that are already loaded; languages without one get a bare tokenizer."""
-    import spacy
     from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
 
     class _Lazy(NlpArtifacts):  # type: ignore[misc]
@@ -144,6 +147,8 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
     class LoadedEngine(SpacyNlpEngine):  # type: ignore[misc]
         """Never downloads; gives words as lemmas where the pipeline has none; drops names that cannot be any."""
 
+        lazy = _Lazy
+
         def process_batch(self, texts: Iterable[str], language: str, batch_size: int = 1, **_: Any) -> Iterator[Any]:
             model = models.get(language)
             if isinstance(model, NameTagger):
@@ -152,8 +157,7 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
                     yield text, _Lazy(self, text, names, language)
             else:
                 for doc in self.nlp[language].pipe(texts, batch_size=batch_size):
-                    names = [Name(one.start_char, one.end_char, one.label_, NAME_SCORE) for one in doc.ents]
-                    names = plausible_names(names, doc.text)
+                    names = plausible_names(_entities(doc), doc.text)
                     yield doc.text, self._artifacts(doc, names, [NAME_SCORE] * len(names), language)
 
         def process_text(self, text: str, language: str) -> NlpArtifacts:
@@ -174,8 +178,18 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
     engine = LoadedEngine(
         ner_model_configuration=NerModelConfiguration(model_to_presidio_entity_mapping=MODEL_LABELS, default_score=NAME_SCORE)
     )
-    engine.nlp = {language: _tokenizer(spacy, language, models.get(language)) for language in languages}
+    engine.nlp = _tokenizers(languages, models)
     return engine
+
+
+def _entities(doc: Any) -> list[Name]:
+    return [Name(one.start_char, one.end_char, one.label_, NAME_SCORE) for one in doc.ents]
+
+
+def _tokenizers(languages: Sequence[str], models: Mapping[str, Language | NameTagger]) -> dict[str, Any]:
+    import spacy
+
+    return {language: _tokenizer(spacy, language, models.get(language)) for language in languages}
 
 
 def _tokenizer(spacy: Any, language: str, model: Language | NameTagger | None) -> Any:
@@ -196,18 +210,27 @@ def plausible_names(names: Iterable[Name], text: str) -> list[Name]:
     return found
 
 
-def read(tagger: NameTagger, text: str) -> list[Name]:
+class Tagger(Protocol):
+    """A `guard.checks.name_tagger.NameTagger`, or what reads a growing text with one."""
+
+    lang: str
+
+    def __call__(self, text: str) -> list[Name]:
+        """The names in a text, in order of place."""
+
+
+def read(tagger: Tagger, text: str) -> list[Name]:
     """The names that a tagger finds in the parts of a text that are its own."""
     chinese = _chinese_lines(text)
     if tagger.lang == "zh":
         if not _IS_HAN.search(text):
             return []
         names = [_without_title(one, text) for one in tagger(text)]
-        return [one for one in names if _IS_HAN.search(text, one.start_char, one.end_char) or _within(one, chinese)]
+        return [own for one in names if (own := one if _within(one, chinese) else _of_han(one, text))]
     return latin_names(tagger, _without(text, chinese))
 
 
-def latin_names(tagger: NameTagger, text: str) -> list[Name]:
+def latin_names(tagger: Tagger, text: str) -> list[Name]:
     """Those of a tagger for Latin scripts in a text without Chinese lines."""
     if not _WORD.search(text):
         return []
@@ -235,6 +258,12 @@ def _without(text: str, ranges: Iterable[tuple[int, int]]) -> str:
     return text
 
 
+def _of_han(name: Name, text: str) -> Name | None:
+    """A name outside Chinese lines from a little before its first Chinese character; None where it has none."""
+    found = _IS_HAN.search(text, name.start_char, name.end_char)
+    return replace(name, start_char=max(name.start_char, found.start() - LEAD)) if found else None
+
+
 def _without_title(name: Name, text: str) -> Name:
     """A Chinese person's full name ends before a form of address; a surname alone takes it in (张先生)."""
     if name.label_ != "PERSON":
@@ -256,6 +285,13 @@ def _bare(name: Name, text: str) -> Name:
         start = found.end() if found else start
     stop = _STOP.search(text, start, end)
     return replace(name, start_char=start, end_char=stop.start() if stop else end)
+
+
+def may_be_chinese(line: str) -> bool:
+    """Whether a line that begins so may yet become one that belongs to Chinese."""
+    seen = line[:BEGINNING]
+    most = len(_IS_HAN.findall(seen)) + BEGINNING - len(seen)
+    return 0 < most >= len(_WORD.findall(seen))
 
 
 def _chinese_lines(text: str) -> list[tuple[int, int]]:

@@ -116,20 +116,21 @@ GENERIC = (
         "MAC_ADDRESS",
         "MacPattern",
         ((r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Za-z:-])", 0.6),),
-        needs=Needs(words=(":", "-")),
+        needs=Needs(like="[0-9a-f]{2}[:-][0-9a-f]{2}[:-]"),
     ),
     PatternSpec(
         "MAC_ADDRESS",
         "CiscoMacPattern",
         ((r"(?<![0-9A-Za-z.])(?=[0-9.]{0,13}[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![0-9A-Za-z.])", 0.5),),
         ignore_case=True,
-        needs=Needs(words=(".",)),
+        needs=Needs(like=r"[0-9a-f]{4}\.[0-9a-f]{4}\."),
     ),
     PatternSpec(
         "CRYPTO",
         "BitcoinPattern",
         ((f"{_NOT_AFTER_WORD}[13LMDT][1-9A-HJ-NP-Za-km-z]{{25,33}}{_NOT_BEFORE_WORD}", 0.5),),
         validate=sums.base58check,
+        needs=Needs(like="[0-9a-z]{26}"),
     ),
     PatternSpec(
         "CRYPTO",
@@ -386,6 +387,7 @@ STREET_ADDRESSES = (
             (_PO_BOX, 0.6),
         ),
         ("address", "live", "lives"),
+        needs=Needs(digits=1),
     ),
 )
 """House number, one to four capitalised words, a street suffix (those of USPS Publication 28, appendix C1), perhaps a town.

@@ -30,6 +30,7 @@ class Traits:
             self.digits >= needs.digits
             and self.run >= needs.run
             and (not needs.words or any(word in self.lower for word in needs.words))
+            and (not needs.like or re.search(needs.like, self.lower) is not None)
         )
 
 
@@ -54,7 +55,12 @@ class Prefilter:
             for entity in entities
         }
 
-    def possible(self, text: str) -> list[str]:
-        """The entity types that may be found in the text; those without needs are always among them."""
+    def possible(self, text: str, since: int = 0) -> list[str]:
+        """The entity types that may be found in the text; those without needs are always among them.
+
+        `since`: where what is wanted begins at the earliest. The digits of a match are in what is found.
+        """
         found = traits(text)
+        if since and found.digits and _DIGITS.isdisjoint(text[since:]):
+            found = Traits(found.lower, 0, 0)
         return [entity for entity, needs in self._needs.items() if not needs or any(map(found.meet, needs))]

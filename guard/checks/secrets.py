@@ -102,6 +102,8 @@ class SecretsCheck:
 class _Follower:
     """Reads a text anew each time, which takes a hundredth of a millisecond a sentence, and remembers what is settled."""
 
+    quick = True
+
     def __init__(self, check: SecretsCheck, unfinished: Unfinished) -> None:
         self._check, self._unfinished = check, unfinished
         self._settled = 0

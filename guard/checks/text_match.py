@@ -149,6 +149,8 @@ class TextMatch:
 class _Following:
     """One text's passages so far."""
 
+    quick = True
+
     def __init__(self, follower: Follower, report: Callable[[str, list[Passage]], Scan]) -> None:
         self._follower, self._report = follower, report
         self._found: list[Passage] = []

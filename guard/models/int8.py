@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from guard.errors import ModelError
+from guard.models.graphs import Graph, session
 
 _CONTRIB = "com.microsoft"
-_OPSET, _IR = 17, 8
+_OPSET = 17
 _MOST_THREADS = 4
 
 
@@ -77,74 +78,56 @@ def quantized(model: Any) -> Encoder:
             f"{type(model).__name__} cannot be computed in 8-bit integers, expected a BertForSequenceClassification with GELU",
             advice="Give precision: float32 in the policy.",
         )
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(_Graph(model).built(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the library has one class of error a cause, and names none of them publicly
-        raise ModelError(
-            f"ONNX Runtime cannot compute this model in 8-bit integers ({type(error).__name__})",
-            advice="Give precision: float32 in the policy.",
-        ) from error
-    return Encoder(session, min(_MOST_THREADS, len(os.sched_getaffinity(0))))
+    given = session(_Graph(model).classifier(), "this model in 8-bit integers", "Give precision: float32 in the policy.")
+    return Encoder(given, min(_MOST_THREADS, len(os.sched_getaffinity(0))))
 
 
-class _Graph:
+class _Graph(Graph):
     """The forward pass of a BERT classifier as an ONNX graph over one row of token numbers, (1, n) -> (1, labels)."""
 
     def __init__(self, model: Any) -> None:
+        super().__init__(_CONTRIB)
         self._config = model.config
         self._weights = {key: value.detach().float().cpu().numpy() for key, value in model.state_dict().items()}
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
 
-    def built(self) -> bytes:
+    def classifier(self) -> bytes:
+        """The model, serialized."""
         from onnx import TensorProto, helper
 
         hidden = self._embedded()
         for number in range(self._config.num_hidden_layers):
             hidden = self._layer(f"bert.encoder.layer.{number}.", hidden)
-        first = self._node("Gather", [hidden, self._integer("first", 0)], axis=1)
-        pooled = self._node("Tanh", [self._dense("bert.pooler.dense", first)])
-        self._node("Identity", [self._dense("classifier", pooled)], output="logits")
-        graph = helper.make_graph(
-            self._nodes,
-            "classifier",
-            [helper.make_tensor_value_info("tokens", TensorProto.INT64, [1, "n"])],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, self._config.num_labels])],
-            self._constants,
-        )
-        domains = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_CONTRIB, 1)]
-        serialized: bytes = helper.make_model(graph, opset_imports=domains, ir_version=_IR).SerializeToString()
-        return serialized
+        first = self.node("Gather", [hidden, self._integer("first", 0)], axis=1)
+        pooled = self.node("Tanh", [self._dense("bert.pooler.dense", first)])
+        self.node("Identity", [self._dense("classifier", pooled)], outputs=["logits"])
+        tokens = helper.make_tensor_value_info("tokens", TensorProto.INT64, [1, "n"])
+        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, self._config.num_labels])
+        return self.built([tokens], [logits], opset=_OPSET)
 
     def _embedded(self) -> str:
-        words = self._node("Gather", [self._weight("bert.embeddings.word_embeddings.weight"), "tokens"])
-        length = self._node("Gather", [self._node("Shape", ["tokens"]), self._integer("second", 1)])
-        numbers = self._node("Range", [self._integer("zero", 0), length, self._integer("one", 1)])
-        places = self._node("Gather", [self._weight("bert.embeddings.position_embeddings.weight"), numbers])
-        kind = self._constant("bert.kind", self._weights["bert.embeddings.token_type_embeddings.weight"][0])
-        whole = self._node("Add", [words, self._node("Add", [places, kind])])
+        words = self.node("Gather", [self._weight("bert.embeddings.word_embeddings.weight"), "tokens"])
+        length = self.node("Gather", [self.node("Shape", ["tokens"]), self._integer("second", 1)])
+        numbers = self.node("Range", [self._integer("zero", 0), length, self._integer("one", 1)])
+        places = self.node("Gather", [self._weight("bert.embeddings.position_embeddings.weight"), numbers])
+        kind = self.constant("bert.kind", self._weights["bert.embeddings.token_type_embeddings.weight"][0])
+        whole = self.node("Add", [words, self.node("Add", [places, kind])])
         return self._normalized("bert.embeddings.LayerNorm", whole)
 
     def _layer(self, prefix: str, hidden: str) -> str:
         parts = [self._product(f"{prefix}attention.self.{name}", hidden) for name in ("query", "key", "value")]
         heads = self._config.num_attention_heads
-        seen = self._node("MultiHeadAttention", parts, domain=_CONTRIB, num_heads=heads)
+        seen = self.node("MultiHeadAttention", parts, own=True, num_heads=heads)
         hidden = self._normed(f"{prefix}attention.output", self._product(f"{prefix}attention.output.dense", seen), hidden)
-        inner = self._node("Gelu", [self._product(f"{prefix}intermediate.dense", hidden)], domain=_CONTRIB)
+        inner = self.node("Gelu", [self._product(f"{prefix}intermediate.dense", hidden)], own=True)
         return self._normed(f"{prefix}output", self._product(f"{prefix}output.dense", inner), hidden)
 
     def _normed(self, prefix: str, new: str, hidden: str) -> str:
         # ONNX Runtime's SkipLayerNormalization does both at once, and takes three times as long.
-        return self._normalized(f"{prefix}.LayerNorm", self._node("Add", [new, hidden]))
+        return self._normalized(f"{prefix}.LayerNorm", self.node("Add", [new, hidden]))
 
     def _normalized(self, name: str, hidden: str) -> str:
         inputs = [hidden, self._weight(f"{name}.weight"), self._weight(f"{name}.bias")]
-        return self._node("LayerNormalization", inputs, axis=-1, epsilon=self._config.layer_norm_eps)
+        return self.node("LayerNormalization", inputs, axis=-1, epsilon=self._config.layer_norm_eps)
 
     def _product(self, name: str, hidden: str) -> str:
         """A linear layer in 8-bit integers: one scale an output channel."""
@@ -155,35 +138,21 @@ class _Graph:
         rounded = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
         inputs = [
             hidden,
-            self._constant(f"{name}.rounded", rounded),
-            self._constant(f"{name}.scale", scale),
-            self._constant(f"{name}.zero", np.zeros(scale.shape, np.int8)),
+            self.constant(f"{name}.rounded", rounded),
+            self.constant(f"{name}.scale", scale),
+            self.constant(f"{name}.zero", np.zeros(scale.shape, np.int8)),
             self._weight(f"{name}.bias"),
         ]
-        return self._node("DynamicQuantizeMatMul", inputs, domain=_CONTRIB)
+        return self.node("DynamicQuantizeMatMul", inputs, own=True)
 
     def _dense(self, name: str, hidden: str) -> str:
         """A linear layer in single precision, for the small head."""
-        return self._node("Gemm", [hidden, self._weight(f"{name}.weight"), self._weight(f"{name}.bias")], transB=1)
-
-    def _node(self, operator: str, inputs: Sequence[str], *, output: str = "", **attributes: Any) -> str:
-        from onnx import helper
-
-        output = output or f"value{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
-        return output
+        return self.node("Gemm", [hidden, self._weight(f"{name}.weight"), self._weight(f"{name}.bias")], transB=1)
 
     def _weight(self, name: str) -> str:
-        return self._constant(name, self._weights[name])
+        return self.constant(name, self._weights[name])
 
     def _integer(self, name: str, value: int) -> str:
         import numpy as np
 
-        return self._constant(name, np.array(value, np.int64))
-
-    def _constant(self, name: str, value: Any) -> str:
-        import numpy as np
-        from onnx import numpy_helper
-
-        self._constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
-        return name
+        return self.constant(name, np.array(value, np.int64))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from guard.chain import Chain, context_of
 from guard.decide import EARLY_STOP, blocks
-from guard.following import Followable, Follower
+from guard.following import Followable, Follower, is_by_sentence, is_quick
 from guard.rules import CheckSpec
 from guard.streaming.frontier import Frontier
 from guard.types import CheckResult, Content, Context, Finding, Scan, Span, Status
@@ -27,38 +27,76 @@ class Measured:
 
 
 class Measuring:
-    """One text. Calls come one after another."""
+    """One text. Calls come one after another.
+
+    What a check said holds for all that it settled then, however long the text is by now. So between two ends of sentences only
+    those are asked again that keep text back which the others have settled.
+    """
 
     def __init__(self, chain: Chain, frontier: Frontier) -> None:
         """`chain`: of a policy of which every check can follow a text."""
         self._chain = chain
         self._frontier = frontier
         self._asked = {spec.name: _Asked(chain, spec) for spec in chain.policy.checks}
+        self._names = [spec.name for spec in chain.policy.checks]
+        self.waits = False
+        """Whether more can be settled at the end of a sentence alone: nobody else keeps anything back."""
 
-    async def __call__(self, content: Content, *, ending: bool) -> Measured:
-        """Measure the text as it is by now. `ending`: it is whole. The time of its request is that of all its verdicts."""
-        length = content.length
+    async def __call__(self, content: Content, *, ending: bool, between: bool = False) -> Measured:
+        """Measure the text as it is by now. The time of its request is that of all its verdicts.
+
+        `ending`: it is whole. `between`: no sentence has ended since the last measure.
+        """
         found: dict[str, CheckResult] = {}
-        settled, stopped = length, False
+        settled, stopped = content.length, False
+        judged: int | None = None
+        bound = self._sentences(content) if between else content.length
         for group in self._chain.groups:
             specs = [spec for spec in group if spec.applies(content.stage, content.modality)]
             if stopped:
                 found |= {spec.name: self._asked[spec.name].stopped() for spec in specs}
-                continue
-            answers = await asyncio.gather(*(self._asked[spec.name](content, ending=ending) for spec in specs))
-            found |= {spec.name: result for spec, (result, _) in zip(specs, answers, strict=True)}
-            settled = min([settled, *(place for _, place in answers)])
-            judged = length if ending else self._frontier(content.text, settled, found)
-            stopped = blocks(self._chain.policy, self._clipped(found, judged), self._context(content, judged))
-        judged = length if ending else self._frontier(content.text, settled, found)
+            elif specs:
+                settled = min(settled, *await self._measure(specs, content, found, bound, ending=ending))
+                judged = self._judged(content, settled, found, ending=ending)
+                stopped = blocks(self._chain.policy, self._clipped(found, judged), self._context(content, judged))
+        if judged is None:
+            judged = self._judged(content, settled, found, ending=ending)
+        bound = self._sentences(content)
+        self.waits = bound < content.length and all(one.settled >= bound for one in self._asked.values() if one.result)
         return Measured(judged, self._clipped(found, judged), self._context(content, judged))
+
+    def _sentences(self, content: Content) -> int:
+        """What is settled by those that are asked about whole sentences; the length of the text where there are none."""
+        return min((one.settled for one in self._asked.values() if one.by_sentence), default=content.length)
+
+    async def _measure(
+        self, specs: Sequence[CheckSpec], content: Content, found: dict[str, CheckResult], bound: int, *, ending: bool
+    ) -> list[int]:
+        """Ask a group: its results go into `found`, and what each has settled is returned. Nobody is asked beyond `bound`."""
+        asked = [(spec, self._asked[spec.name]) for spec in specs]
+        slow = []
+        for spec, one in asked:
+            if one.result is not None and not ending and bound < content.length and one.settled >= bound:
+                found[spec.name] = one.result
+            elif one.quick:
+                found[spec.name] = await one(content, ending=ending)
+            else:
+                slow.append((spec, one))
+        if len(slow) == 1:
+            found[slow[0][0].name] = await slow[0][1](content, ending=ending)
+        elif slow:
+            results = await asyncio.gather(*(one(content, ending=ending) for _, one in slow))
+            found |= {spec.name: result for (spec, _), result in zip(slow, results, strict=True)}
+        return [one.settled for _, one in asked]
+
+    def _judged(self, content: Content, settled: int, found: dict[str, CheckResult], *, ending: bool) -> int:
+        return content.length if ending else self._frontier(content.text, settled, found)
 
     def _context(self, content: Content, judged: int) -> Context:
         return replace(context_of(content, self._frontier.time), length=judged)
 
     def _clipped(self, found: dict[str, CheckResult], judged: int) -> tuple[CheckResult, ...]:
-        names = [spec.name for spec in self._chain.policy.checks]
-        return tuple(_clip(found[name], judged) for name in names if name in found)
+        return tuple(_clip(found[name], judged) for name in self._names if name in found)
 
 
 class _Asked:
@@ -67,33 +105,42 @@ class _Asked:
     def __init__(self, chain: Chain, spec: CheckSpec) -> None:
         self._chain, self._spec = chain, spec
         self._follower: Follower | None = None
-        self._failed: CheckResult | None = None
         self._latency = 0
+        self.result: CheckResult | None = None
+        """What it said last."""
+        self.settled = 0
+        """Before which code point that is settled."""
+        self.by_sentence = self.quick = self.failed = False
 
-    async def __call__(self, content: Content, *, ending: bool) -> tuple[CheckResult, int]:
-        """What it says, and before which code point that is settled."""
-        if self._failed is not None:
-            return self._failed, content.length
+    async def __call__(self, content: Content, *, ending: bool) -> CheckResult:
+        """What it says of a text as it is by now."""
+        if self.failed and self.result is not None:
+            self.settled = content.length
+            return self.result
         settled = [0]
-        (result,) = await self._chain.measure(self._spec, [content], lambda: [self._read(content.text, settled, ending)])
+        (result,) = await self._chain.measure(
+            self._spec, [content], lambda: [self._read(content.text, settled, ending)], here=self.quick
+        )
         self._latency += result.latency_us
-        result = replace(result, latency_us=self._latency)
-        if result.status is not Status.OK:
-            self._failed = result
-            return result, content.length
-        return result, min(settled[0], content.length)
+        result = self.result = replace(result, latency_us=self._latency)
+        self.failed = result.status is not Status.OK
+        self.settled = content.length if self.failed else min(settled[0], content.length)
+        self.by_sentence = self.by_sentence and not self.failed
+        return result
 
     def stopped(self) -> CheckResult:
         """What is said of it when it is not asked any more."""
         check = self._chain.checks[self._spec.name]
         said = (self._spec.name, self._spec.use, check.version, check.digest)
-        return self._failed or CheckResult(*said, Status.SKIPPED, latency_us=self._latency, error=EARLY_STOP)
+        known = self.result if self.failed else None
+        return known or CheckResult(*said, Status.SKIPPED, latency_us=self._latency, error=EARLY_STOP)
 
     def _read(self, text: str, settled: list[int], ending: bool) -> Scan:
         check = self._chain.checks[self._spec.name]
         if self._follower is None:
             assert isinstance(check, Followable)
             self._follower = check.follow()
+            self.by_sentence, self.quick = is_by_sentence(self._follower), is_quick(self._follower)
         progress = self._follower(text, ending=ending)
         settled[0] = progress.settled
         return progress.scan

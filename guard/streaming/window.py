@@ -21,10 +21,10 @@ from guard.streaming.measuring import Measured, Measuring
 from guard.text.sentences import sentence_end
 from guard.types import Action, Content, Verdict
 
-STRIDE = 48
-"""Code points after which the checks are asked anew, besides at the end of each sentence."""
+STRIDE = 64
+"""Code points after which the checks are asked anew between two ends of sentences."""
 SLOW_S = 0.02
-"""Checks that take longer are asked at the ends of sentences alone."""
+"""After a step between two ends of sentences that took longer, the next one is at the end of the sentence."""
 
 
 class Window:
@@ -33,7 +33,7 @@ class Window:
     def __init__(self, seat: Seat, empty: Content, time: datetime, key: RedactionKey | None, limits: Limits) -> None:
         """`empty`: the output before it has any text. `time`: when it is judged, from beginning to end."""
         self.seat = seat
-        self.content = empty
+        self._content, self._text = empty, empty.text
         self.time = time
         frontier = Frontier(seat.chain.checks, time, keyed=key is not None)
         self.measured = Measured(0, (), context_of(empty, time))
@@ -57,35 +57,53 @@ class Window:
     @property
     def text(self) -> str:
         """All of it so far."""
-        return self.content.text
+        return self._text
+
+    @property
+    def content(self) -> Content:
+        """The same as a content."""
+        if self._content.data is not self._text:
+            self._content = replace(self._content, data=self._text)
+        return self._content
+
+    @content.setter
+    def content(self, content: Content) -> None:
+        self._content, self._text = content, content.text
 
     def add(self, piece: str) -> None:
         """Read on. Raises TooLargeError over the limit for texts, InputError for what is no Unicode text."""
-        length = self.content.length + len(piece)
-        if length > self._limits.text:
+        if len(self._text) + len(piece) > self._limits.text:
             raise TooLargeError(f"found an output of more than {self._limits.text} characters, expected at most so many")
-        try:
-            piece.encode()
-        except UnicodeEncodeError:
-            raise InputError("found an unpaired surrogate in an output, expected Unicode text") from None
-        self.content = replace(self.content, data=self.text + piece)
+        if not piece.isascii():
+            try:
+                piece.encode()
+            except UnicodeEncodeError:
+                raise InputError("found an unpaired surrogate in an output, expected Unicode text") from None
+        self._text += piece
         if watching.watched():
-            self._came.append((self.content.length, monotonic()))
+            self._came.append((len(self._text), monotonic()))
 
     @property
     def due(self) -> bool:
-        """Whether it is worth asking the checks."""
+        """Whether asking the checks can let something leave that could not before, and is worth it.
+
+        It is where a sentence has ended, and STRIDE code points after the last time unless all that can leave before the next
+        end of a sentence has, or the last time between two took longer than SLOW_S.
+        """
         if self.held:
             return False
-        over = sentence_end(self.text, self._ended) > self._ended
-        return over or (self._took < SLOW_S and self.content.length >= self._asked + STRIDE)
+        if sentence_end(self._text, self._ended) > self._ended:
+            return True
+        return len(self._text) >= self._asked + STRIDE and self._took < SLOW_S and not self._measuring.waits
 
     async def step(self, *, ending: bool = False) -> Verdict:
         """Judge what is settled. Where the verdict releases, `edited` grows; `review` holds what follows."""
-        self._asked, self._ended = self.content.length, sentence_end(self.text, self._ended)
+        ended = sentence_end(self._text, self._ended)
+        between = ended == self._ended and not ending
+        self._asked, self._ended = len(self._text), ended
         begun = perf_counter()
-        measured = await self._measuring(self.content, ending=ending)
-        self._took = perf_counter() - begun
+        measured = await self._measuring(self.content, ending=ending, between=between)
+        self._took = perf_counter() - begun if between else 0.0  # the next one between sentences is tried again
         verdict = decide(self.seat.policy, measured.results, measured.context)
         self.steps += 1
         self.held = self.held or verdict.action is Action.REVIEW

@@ -35,6 +35,8 @@ def cut_before(text: str, place: int) -> int:
 
     The end of `text` is none: a mark that belongs to its last letter may still follow.
     """
+    if 0 < place < len(text) and text[place - 1 : place + 1].isascii() and text[place] != "\n":
+        return place  # nothing in ASCII but a line break belongs to what stands before it
     start = max(0, place - _NEAR)
     begins = [start + match.start() for match in _CLUSTER.finditer(text[start : place + _NEAR])]
     return max((one for one in begins if one <= place), default=0)

@@ -18,14 +18,28 @@ AHEAD = 16
 _NOTHING = "\U0010fffe"
 _TIMEOUT_S = 2.0
 _LOOKBEHIND = regex.compile(r"\(\?<[!=]")
+_LOOKS_FAR = regex.compile(r"\(\?<=|\\[bBAG]")
+_NO = regex.compile(r"\(\?<?!")
+_LOOKED = 4
+"""Code points from a place on that tell whether a pattern may begin there."""
+_MOST_KNOWN = 50_000
 
 
 class Unfinished:
-    """Some patterns of the `regex` module."""
+    """Some patterns of the `regex` module.
+
+    Which of them can begin where is told by the character before a place and the four from there on, and remembered: in plain
+    text hardly a place is left at which a pattern has to be tried.
+    """
 
     def __init__(self, patterns: Iterable[tuple[str, int]], ahead: int = AHEAD) -> None:
         """`patterns`: each with its flags. `ahead`: code points behind a match on which its finding may depend."""
-        self._ends = [regex.compile(_open(pattern, ahead), flags) for pattern, flags in patterns]
+        given = list(patterns)
+        self._ends = [regex.compile(_open(pattern, ahead), flags) for pattern, flags in given]
+        self._anywhere = tuple(number for number, (pattern, _) in enumerate(given) if _looks_far(pattern))
+        self._near = tuple(number for number in range(len(given)) if number not in self._anywhere)
+        self._begin: dict[str, tuple[int, ...]] = {}
+        self._go_on: dict[str, tuple[int, ...]] = {}
 
     def start(self, text: str, since: int = 0) -> int:
         """The first code point from `since` on at which a match may begin that more text could still make or change.
@@ -33,12 +47,51 @@ class Unfinished:
         The length of the text where there is none. Raises TimeoutError for a pattern that takes seconds.
         """
         first = len(text)
-        for pattern in self._ends:
-            # What begins behind the first one does not matter any more.
-            found: Any = pattern.search(text, since, partial=True, timeout=_TIMEOUT_S)
+        for number, place in self._candidates(text, since).items():
+            if place >= first:  # what begins behind the first one does not matter any more
+                continue
+            found: Any = self._ends[number].search(text, place, partial=True, timeout=_TIMEOUT_S)
             if found is not None and found.start() < first:
                 first = found.start()
         return first
+
+    def _candidates(self, text: str, since: int) -> dict[int, int]:
+        """Patterns that can begin somewhere from `since` on, each with the first such place."""
+        places = dict.fromkeys(self._anywhere, since)
+        begin, go_on = self._begin, self._go_on
+        for place in range(since, len(text)):
+            around = text[place - 1 : place + 1] if place else _NOTHING + text[:1]
+            some = begin.get(around)
+            if some is None:
+                some = begin[around] = self._beginning(around, self._near)
+                _keep_small(begin)
+            if some:
+                around = text[place - 1 : place + _LOOKED] if place else _NOTHING + text[:_LOOKED]
+                known = go_on.get(around)
+                if known is None:
+                    known = go_on[around] = self._beginning(around, some)
+                    _keep_small(go_on)
+                for number in known:
+                    places.setdefault(number, place)
+        return places
+
+    def _beginning(self, around: str, numbers: Iterable[int]) -> tuple[int, ...]:
+        """Those of some patterns that may begin at the second of these characters; the first is the one before it, if any."""
+        part, place = (around[1:], 0) if around[0] == _NOTHING else (around, 1)
+        return tuple(one for one in numbers if self._ends[one].match(part, place, partial=True) is not None)
+
+
+def _looks_far(pattern: str) -> bool:
+    """Whether the character before a place and the next few do not tell that it cannot begin there."""
+    if _LOOKS_FAR.search(pattern):
+        return True
+    insides = (pattern[found.end() : _closing(pattern, found.end())] for found in _NO.finditer(pattern))
+    return any("\\Z" in one or "$" in one for one in insides)
+
+
+def _keep_small(known: dict[str, tuple[int, ...]]) -> None:
+    if len(known) > _MOST_KNOWN:
+        known.clear()
 
 
 def _open(pattern: str, ahead: int) -> str:

@@ -12,6 +12,7 @@ import pytest
 from guard.admission import Limits
 from guard.bench import Seat
 from guard.chain import Chain, context_of
+from guard.checks.fusion import Fusion, Rule
 from guard.decide import decide
 from guard.protocols import Check
 from guard.redact import redact
@@ -199,7 +200,15 @@ def without_scores() -> Seat:
     return seat_of(built("secrets", "invisible_characters", **given), ["bad"])
 
 
-SEATS: tuple[Callable[[], Seat], ...] = (words, without_scores)
+def fused() -> Seat:
+    """A fusion of two that score sentences, beside checks whose findings are cut."""
+    members = {"one": SentenceScore("dark"), "two": SentenceScore("kill")}
+    rule = Rule("max", "label", dict.fromkeys(members, 1.0), 500, 100)
+    given = {"words": FollowingWords("secret"), "score": Fusion(members, dict.fromkeys(members, "sentence"), rule, None)}
+    return seat_of(built("secrets", **given), ["score"])
+
+
+SEATS: tuple[Callable[[], Seat], ...] = (words, without_scores, fused)
 
 
 @pytest.mark.parametrize("make", SEATS)

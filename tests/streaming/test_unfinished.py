@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import regex
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC
 from guard.checks.secret_patterns import SPECS
 from guard.text.sentences import LONGEST, cut_before, sentence_end
-from guard.text.unfinished import Unfinished
+from guard.text.unfinished import AHEAD, Unfinished, _open
 
 PATTERNS = (
     r"ab|abc(?=d)",
@@ -95,3 +97,28 @@ def test_where_a_sentence_ends(text: str, end: int) -> None:
 )
 def test_clusters_are_not_cut(text: str, place: int, cut: int) -> None:
     assert cut_before(text, place) == cut
+
+
+def test_no_pattern_is_left_out_that_could_begin() -> None:
+    """What is remembered of beginnings changes no answer: the same as trying every pattern everywhere."""
+    specs = [(one.pattern, regex.ASCII | (regex.IGNORECASE if one.ignore_case else 0)) for one in SPECS]
+    specs += [
+        (pattern, regex.IGNORECASE if one.ignore_case else 0)
+        for one in (*GENERIC, *BY_LANGUAGE["en"], *BY_LANGUAGE["zh"])
+        for pattern, _ in one.patterns
+    ]
+    short, everywhere = Unfinished(specs), [regex.compile(_open(pattern, AHEAD), flags) for pattern, flags in specs]
+    for number in range(150):
+        draw = random.Random(number)
+        text = "".join(draw.choice(PARTS) for _ in range(draw.randint(1, 8)))
+        text, since = text[: draw.randint(0, len(text))], draw.randint(0, 20)
+        tried = [one.search(text, since, partial=True) for one in everywhere]
+        assert short.start(text, since) == min([len(text), *(one.start() for one in tried if one is not None)]), text
+
+
+PARTS = (
+    "Your parcel left. ", "the card is 4111 1111 ", "1111 1111", "maria.keller@exam", "ple.com ", "DE89 3704 0044",
+    " 0532 0130", "born on 14 March ", "1988", "password: ", "Kq7xPz29", "postgres://shop:Kq7", "xPz@db:5432/", "身份证号",
+    "11010519491231002X", "电话是138", "1234 5678", "AKIAQ3EGZQ7P", "LMN4XYZA", "-----BEGIN PRIVATE", " KEY-----\nMIIB",
+    "192.168.0", ".12 ", "12 Main St", "reet, ", "MRN is ", "passpo", "rt no ", "(0", "+1 415 ", "\u00a0", "é", "。", "\n", "x",
+)  # fmt: skip

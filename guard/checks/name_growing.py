@@ -1,0 +1,86 @@
+"""What a name tagger makes of a text that grows: a word is computed again only while what follows may still change it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any
+
+from guard.checks.name_tagger import CERTAIN, DILATIONS, Name, NameTagger, tokens
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+AROUND = sum(DILATIONS) + 2
+"""Tokens on either side of one on which it may depend: through the convolutions, and through the features of those."""
+
+
+class Growing:
+    """Reads one window of a text as its tagger would read all of it. What stands at its end may also change."""
+
+    def __init__(self, tagger: NameTagger) -> None:
+        self.lang = tagger.lang
+        self.since = 0
+        """Names that end at or before this code point are not wanted."""
+        self._tagger = tagger
+        self._text = ""
+        self._spans: list[tuple[int, int]] = []
+        self._likely: NDArray[np.float32] | None = None
+
+    def __call__(self, text: str) -> list[Name]:
+        """The names in the text, in order of place."""
+        likely = self._read(text)
+        first = bisect_left(self._spans, self.since, key=lambda span: span[1])
+        if likely is None or first >= len(self._spans):
+            return []
+        while first and likely[first - 1, 0] <= CERTAIN:  # a name may go on from there
+            first -= 1
+        return self._tagger.names(self._spans[first:], likely[first:])
+
+    def closed(self, text: str, reach: int) -> int:
+        """Before which code point names are the same whatever follows: where a token begins that is surely none.
+
+        0 where no such token stands `reach` before the end. `reach`: tokens behind another one that may change what it is.
+        """
+        likely = self._read(text)
+        whole = len(self._spans) - reach - 1  # the last one may grow
+        if likely is None or whole <= 0:
+            return 0
+        sure = (likely[:whole, 0] > CERTAIN).nonzero()[0]
+        return self._spans[int(sure[-1])][0] if len(sure) else 0
+
+    def _read(self, text: str) -> NDArray[np.float32] | None:
+        """The probabilities of all tokens of the text; None where it has none."""
+        if text == self._text:
+            return self._likely
+        import numpy as np
+
+        same = _common(self._text, text)
+        kept = bisect_left(self._spans, same, key=lambda span: span[1])  # one that ends there may have grown
+        start = self._spans[kept - 1][1] if kept else 0
+        spans = [*self._spans[:kept], *tokens(text, start)]
+        if len(spans) == kept == len(self._spans):  # white space came or went
+            self._text = text
+            return self._likely
+        known = max(0, kept - AROUND)
+        begin = max(0, known - AROUND)
+        likely: Any = None
+        if spans:
+            new = self._tagger.likely(text, spans[begin:])[known - begin :]
+            likely = np.concatenate([self._likely[:known], new]) if self._likely is not None and known else new
+        self._text, self._spans, self._likely = text, spans, likely
+        return self._likely
+
+
+def _common(one: str, other: str) -> int:
+    """How many code points both begin with."""
+    if other.startswith(one):
+        return len(one)
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
