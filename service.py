@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from guard.errors import GenguardError, InputError
 from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
+from serving.identity import routes as login
 from serving.identity.authenticate import Authenticator
 from serving.identity.needs import ANY_KEY, Access, opened
 from serving.rate import Buckets
@@ -97,6 +98,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.include_router(origin.router)
     app.include_router(exports.router)
     app.include_router(reviews.router)
+    app.include_router(login.router)
     app.add_exception_handler(GenguardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
