@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from guard.errors import GenguardError, InputError
 from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
+from serving.config.file import spread
 from serving.identity import routes as login
 from serving.identity.authenticate import Authenticator
 from serving.identity.needs import ANY_KEY, Access, opened
@@ -42,7 +43,9 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
 
     Raises SettingsError when it would listen beyond loopback without API keys.
     """
-    settings = settings or Settings.read()
+    if settings is None:
+        settings = Settings.read()
+        spread(tuple(Settings.model_fields))  # for an ASGI server that calls this by itself
     callers = Authenticator(settings)
     callers.need_some()
 

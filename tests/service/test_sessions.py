@@ -117,14 +117,14 @@ def test_beyond_loopback_cookies_are_for_https_and_this_host_alone(settings):
         assert plain.status_code == 403
 
 
-@pytest.mark.parametrize("key", ["wrong" * 5, "", " ", "gg_" + "0" * 12 + "_" + "a" * 43])
-def test_a_wrong_key_begins_nothing(settings, key):
+def test_a_wrong_key_begins_nothing(settings):
     """And is not repeated."""
     with browser(create_app(settings)) as client:
-        answer = sign_in(client, key)
-        assert answer.status_code in {401, 422}
-        assert "set-cookie" not in answer.headers
-        assert not key.strip() or key not in answer.text
+        for key in ("wrong" * 5, "", " ", "gg_" + "0" * 12 + "_" + "a" * 43):
+            answer = sign_in(client, key)
+            assert answer.status_code in {401, 422}
+            assert "set-cookie" not in answer.headers
+            assert not key.strip() or key not in answer.text
 
 
 def test_a_session_ends_with_its_key(settings, monkeypatch):
@@ -165,12 +165,12 @@ def test_a_session_ends_when_it_is_not_used_and_in_any_case(settings):
         assert session(client).status_code == 401
 
 
-@pytest.mark.parametrize("cookie", ["", "x", "a" * 43, "é", "a" * 5000, '"; genguard=x'])
-def test_cookies_that_are_none_are_nothing(settings, cookie):
+def test_cookies_that_are_none_are_nothing(settings):
     """Whatever a browser sends."""
     with browser(create_app(settings)) as client:
-        answer = client.get("/auth/session", headers={"cookie": f"genguard={cookie}".encode()})
-        assert answer.status_code == 401
+        for cookie in ("", "x", "a" * 43, "é", "a" * 5000, '"; genguard=x'):
+            answer = client.get("/auth/session", headers={"cookie": f"genguard={cookie}".encode()})
+            assert answer.status_code == 401, cookie
 
 
 # --- other sites -----------------------------------------------------------------------------------------------------
@@ -210,12 +210,11 @@ def test_other_sites_cannot_change_anything_with_a_session(settings):
         assert client.post("/v1/check", json=body, headers=bearer).status_code == 200, "a key in a header is no browser's"
 
 
-@pytest.mark.parametrize("origin", [EVIL, "null", "", None])
-def test_other_sites_cannot_log_anybody_in(settings, origin):
+def test_other_sites_cannot_log_anybody_in(settings):
     """As somebody else, so that what is done is done under their name."""
     with browser(create_app(settings)) as client:
-        headers = {} if origin is None else {"origin": origin}
-        assert client.post("/auth/login", data={"key": KEY}, headers=headers).status_code == 403
+        for headers in ({}, {"origin": EVIL}, {"origin": "null"}, {"origin": ""}):
+            assert client.post("/auth/login", data={"key": KEY}, headers=headers).status_code == 403, headers
 
 
 def test_a_fresh_session_replaces_the_one_before(settings):
@@ -337,31 +336,33 @@ def signed(issuer: Issuer, **changed: Any) -> Any:
     return lambda claims: issuer.token(**{**claims, **changed})
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"aud": "another"},
-        {"aud": "genguard-api"},
-        {"aud": [CLIENT, "another"]},
-        {"aud": [CLIENT, "another"], "azp": "another"},
-        {"iss": EVIL},
-        {"nonce": "another"},
-        {"nonce": None},
-        {"nonce": 7},
-        {"exp": 1},
-        {"roles": ["king"]},
-        {"sub": None},
-        {"kid": "second", "key": "other"},
-    ],
+WRONG: tuple[dict[str, Any], ...] = (
+    {"aud": "another"},
+    {"aud": "genguard-api"},
+    {"aud": [CLIENT, "another"]},
+    {"aud": [CLIENT, "another"], "azp": "another"},
+    {"iss": EVIL},
+    {"nonce": "another"},
+    {"nonce": None},
+    {"nonce": 7},
+    {"exp": 1},
+    {"roles": ["king"]},
+    {"sub": None},
+    {"kid": "second", "key": "another"},
 )
-def test_an_id_token_that_is_not_right_logs_nobody_in(settings, issuer, wrong):
+
+
+def test_an_id_token_that_is_not_right_logs_nobody_in(settings, issuer):
     """Whoever issued it."""
-    given = {**wrong, "key": rsa_key(2)} if "key" in wrong else wrong
-    issuer.id_token = signed(issuer, **given)
     with browser(create_app(with_issuer(settings, issuer))) as client:
+        for wrong in WRONG:
+            issuer.id_token = signed(issuer, **({**wrong, "key": rsa_key(2)} if "key" in wrong else wrong))
+            location, _ = begun(client)
+            assert client.get(issuer.log_in(location)).status_code == 401, wrong
+            assert session(client).status_code == 401
+        issuer.id_token = None
         location, _ = begun(client)
-        assert client.get(issuer.log_in(location)).status_code == 401
-        assert session(client).status_code == 401
+        assert client.get(issuer.log_in(location)).status_code == 303
 
 
 def test_an_unsigned_id_token_logs_nobody_in(settings, issuer):
