@@ -19,8 +19,8 @@ from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError
 from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search
-from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.config.file import spread
+from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.identity import routes as login
 from serving.identity.authenticate import Authenticator
 from serving.identity.needs import ANY_KEY, Access, opened

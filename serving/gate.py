@@ -6,6 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
@@ -125,7 +126,9 @@ class Gate:
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a web socket on that somebody opens who may, from a page of ours where it is a browser; close all others."""
         headers = Headers(scope=scope)
-        caller = await self.proofs.principal(headers)
+        caller = None
+        with suppress(GenguardError):  # who cannot be recognised now is a stranger
+            caller = await self.proofs.principal(headers)
         route = self.access.find("GET", scope["path"])
         browser = caller is not None and (caller.csrf or caller is LOCAL) and "origin" in headers
         foreign = browser and not self.proofs.sessions.own(headers["origin"], headers)
