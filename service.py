@@ -19,7 +19,9 @@ from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError
 from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search, shape
+from serving.config.file import spread
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
+from serving.identity import routes as login
 from serving.identity.authenticate import Authenticator
 from serving.identity.needs import ANY_KEY, Access, opened
 from serving.rate import Buckets
@@ -32,7 +34,7 @@ from serving.wiring import Wired, wire
 
 GRACE_S = 30
 """Seconds that requests may take to end when the service is stopped."""
-ROUTERS = (openai, proofs, search, own, access, banks, policies, origin, exports, reviews)
+ROUTERS = (openai, proofs, search, own, access, banks, policies, origin, exports, reviews, login)
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""
 _log = logging.getLogger(__name__)
 
@@ -45,7 +47,9 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
 
     Raises SettingsError when it would listen beyond loopback without API keys.
     """
-    settings = settings or Settings.read()
+    if settings is None:
+        settings = Settings.read()
+        spread(tuple(Settings.model_fields))  # for an ASGI server that calls this by itself
     callers = Authenticator(settings)
     callers.need_some()
 

@@ -114,9 +114,7 @@ class SqlLedger:
 
     def __init__(self, engine: Engine, store: Store, keyring: Keyring, queue_size: int, group_size: int, linger: float) -> None:
         """Use `open_ledger`."""
-        self.store = store
-        self._engine = engine
-        self.keyring = keyring
+        self.store, self._engine, self.keyring = store, engine, keyring
         self._followed = -1
         """The size up to which the log is known to hold no newer master key; -1: look."""
         self._process = os.getpid()
@@ -129,9 +127,8 @@ class SqlLedger:
         self._identity = ""
         self._mark = store.mark()
         self._reader = store.reader()
-        self._committer: Committer[Draft, Receipt | None] = Committer(
-            self._commit, self._probe, capacity=queue_size, group=group_size, linger=linger
-        )
+        bounds = {"capacity": queue_size, "group": group_size}
+        self._committer: Committer[Draft, Receipt | None] = Committer(self._commit, self._probe, linger=linger, **bounds)
 
     async def append(self, decision: Decision, /, unless: Check | None = None) -> Receipt:
         """Commit a decision. Returns after the commit; raises LedgerError, and LedgerFullError when too many wait.

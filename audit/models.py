@@ -228,6 +228,22 @@ class ApiKeyRow(Base, table=True):
     used: str | None = _text()
 
 
+class SessionRow(Base, table=True):
+    """Somebody who logged in with a browser (`audit.sessions`); `id` is the SHA-256 of what the browser has."""
+
+    __tablename__ = "session"
+    __table_args__ = (Index("ix_session_ends", "ends"),)
+
+    id: str = Field(sa_type=_TEXT, primary_key=True)
+    name: str = Field(sa_type=_TEXT)
+    tenant: str = Field(sa_type=_TEXT)
+    roles: str = Field(sa_type=_TEXT)
+    proof: str = Field(sa_type=_TEXT)
+    made: str = Field(sa_type=_TEXT)
+    seen: str = Field(sa_type=_TEXT)
+    ends: str = Field(sa_type=_TEXT)
+
+
 class SchemaVersion(Base, table=True):
     """One row: which of the migrations made the tables what they are (`audit.migrate`)."""
 
@@ -236,7 +252,7 @@ class SchemaVersion(Base, table=True):
     version_num: str = Field(sa_type=_TEXT, primary_key=True)
 
 
-LATER = frozenset({"api_key", "fingerprint", "moment", "tile", "schema_version"})
+LATER = frozenset({"api_key", "fingerprint", "moment", "session", "tile", "schema_version"})
 """Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.migrate`), readers do without."""
 
 
@@ -258,6 +274,9 @@ FINGERPRINT = metadata.tables["fingerprint"]
 
 API_KEYS = metadata.tables["api_key"]
 """The table behind ApiKeyRow."""
+
+SESSIONS = metadata.tables["session"]
+"""The table behind SessionRow."""
 
 SCHEMA = metadata.tables["schema_version"]
 """The table behind SchemaVersion."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
@@ -29,6 +30,7 @@ from guard.types import Release, Request
 from serving.identity.authenticate import Authenticator
 from serving.identity.needs import Access
 from serving.identity.principals import LOCAL, Principal
+from serving.identity.tokens import TokenError
 from serving.rate import Buckets
 
 BODY_S = 60.0
@@ -44,6 +46,7 @@ _STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
     (RefusedError, 409, "refused"),
     (LedgerError, 503, "ledger_unavailable"),
     (ModelError, 503, "model_unavailable"),
+    (TokenError, 503, "issuer_unavailable"),
     (GenerationError, 502, "generation_failed"),
 )
 _log = logging.getLogger(__name__)
@@ -82,19 +85,18 @@ class Gate:
         may look up; empty: all) in `scope["state"]`.
         """
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await (self._socket if scope["type"] == "websocket" else self.app)(scope, receive, send)
             return
         headers = Headers(scope=scope)
         try:
             caller = await self.proofs.principal(headers)
+            refused = self._refused(scope, caller)
         except GenguardError as unknown:
-            await failure_response(unknown)(scope, receive, send)
-            return
-        if refused := self._refused(scope, caller):
+            refused = failure_response(unknown)
+        if refused is not None:
             await refused(scope, receive, send)
             return
-        request = _request(headers, caller)
-        scope.setdefault("state", {}).update(request=request, principal=caller, sees=caller.sees if caller else "")
+        request = _identified(scope, headers, caller)
         answering = False
 
         async def answer(message: Message) -> None:
@@ -121,13 +123,30 @@ class Gate:
             late = isinstance(error, TimeoutError) and scope_of_body.expired()
             await (_late_response() if late else failure_response(error))(scope, receive, send)
 
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a web socket on that somebody opens who may, from a page of ours where it is a browser; close all others."""
+        headers = Headers(scope=scope)
+        caller = None
+        with suppress(GenguardError):  # who cannot be recognised now is a stranger
+            caller = await self.proofs.principal(headers)
+        route = self.access.find("GET", scope["path"])
+        browser = caller is not None and (caller.csrf or caller is LOCAL) and "origin" in headers
+        foreign = browser and not self.proofs.sessions.own(headers["origin"], headers)
+        if caller is None or route is None or route.lack(caller) or foreign or (caller.csrf and "origin" not in headers):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        _identified(scope, headers, caller)
+        await self.app(scope, receive, send)
+
     def _refused(self, scope: Scope, caller: Principal | None) -> JSONResponse | None:
         """The answer to whoever may not call this, which costs them no body; None to all others."""
         route = self.access.find(scope["method"], scope["path"])
         if caller is None and not (route is not None and (route.open or (route.strangers and self.public is not None))):
             return error_response(401, "found no valid API key, expected `Authorization: Bearer KEY`", "invalid_api_key")
-        if caller is not None and route is not None and (why := route.lack(caller)):
-            return error_response(403, why, "forbidden")
+        if caller is not None and route is not None and not route.open:
+            why = route.lack(caller) or self.proofs.sessions.forged(scope["method"], Headers(scope=scope), caller)
+            if why:
+                return error_response(403, why, "forbidden")
         if caller in {None, LOCAL} and (wait := self._wait(scope)):
             return busy_response("found too many verifications from this address", wait)
         return None
@@ -159,6 +178,13 @@ class Gate:
 
 class _GoneError(Exception):
     """The client left: nobody waits for an answer."""
+
+
+def _identified(scope: Scope, headers: Headers, caller: Principal | None) -> Request:
+    """Tell the application who calls; return what decisions are recorded under."""
+    request = _request(headers, caller)
+    scope.setdefault("state", {}).update(request=request, principal=caller, sees=caller.sees if caller else "")
+    return request
 
 
 def _request(headers: Headers, caller: Principal | None) -> Request:

@@ -126,6 +126,28 @@ class Settings(BaseSettings):
         description="Keys besides those of `genguard key`: `name@tenant+role+role:key`, separated by commas. Tenant and roles "
         "may be left out; the role is `caller` then.",
     )
+    public_url: str = Field(
+        default="",
+        description="How browsers reach the service, such as https://guard.example; needed for a login by OpenID Connect.",
+    )
+    session_idle_minutes: int = Field(default=30, description="Minutes after which a session that is not used ends.", ge=1)
+    session_hours: int = Field(default=12, description="Hours after which every session ends.", ge=1, le=168)
+    oidc_issuer: str = Field(
+        default="", description="https://… of an OpenID Connect issuer, whose tokens and logins count then."
+    )
+    oidc_audience: str = Field(default="", description="What `aud` of access tokens has to be; without it none is taken.")
+    oidc_client_id: str = Field(default="", description="Id of this service at the issuer, for logins.")
+    oidc_client_secret: SecretStr = Field(default=SecretStr(""), description="Its secret there; empty for a public client.")
+    oidc_name_claim: str = Field(default="sub", description="Claim that says who somebody is; recorded as the actor.")
+    oidc_roles_claim: str = Field(default="roles", description="Claim that lists somebody's roles.")
+    oidc_roles: Names = Field(
+        default=(),
+        description="What the issuer calls roles: `NAME=ROLE`, separated by commas. By their own names when left out.",
+    )
+    oidc_tenant_claim: str = Field(
+        default="", description="Claim that says the tenant; who has none is refused then. Without it nobody has one."
+    )
+    oidc_hosts: Names = Field(default=(), description="Other hosts than the issuer's own that its addresses may be on.")
     max_body: int = Field(default=8_000_000, description="Bytes of one HTTP request body.", ge=1)
     max_text: int = Field(default=50_000, description="Code points of one text.", ge=1)
     max_image: int = Field(default=5_000_000, description="Bytes of one image file.", ge=1)

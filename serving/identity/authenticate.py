@@ -8,9 +8,27 @@ from starlette.datastructures import Headers
 
 from audit.api_keys import has_keys
 from guard.errors import SettingsError
-from serving.identity.principals import LOCAL, Principal, SettledKey, is_loopback, principal_of
+from serving.identity.login import Login
+from serving.identity.principals import LOCAL, Principal, SettledKey, digest_of, is_loopback, principal_of
+from serving.identity.sessions import Sessions
 from serving.identity.stored import StoredKeys
+from serving.identity.tokens import Issuer, check_address
 from serving.settings import Settings
+
+STORED, SETTLED = "key:", "settings:"
+"""What a session's proof begins with, before a key's id, or the SHA-256 of a key of the settings."""
+
+
+def _login(settings: Settings, issuer: Issuer | None) -> Login | None:
+    """Raises SettingsError when half of what it takes is there."""
+    if not settings.oidc_client_id:
+        return None
+    if issuer is None or not settings.public_url:
+        raise SettingsError(
+            "found GENGUARD_OIDC_CLIENT_ID without GENGUARD_OIDC_ISSUER and GENGUARD_PUBLIC_URL, expected all of them"
+        )
+    check_address(settings.public_url, "GENGUARD_PUBLIC_URL")
+    return Login(settings, issuer)
 
 
 def _at_home(headers: Headers) -> bool:
@@ -34,12 +52,15 @@ class Authenticator:
         """Raises SettingsError for keys that cannot be used."""
         self.settled: tuple[SettledKey, ...] = settings.callers()
         self.stored = StoredKeys(settings.ledger)
+        self.issuer = Issuer(settings) if settings.oidc_issuer else None
+        self.sessions = Sessions(settings, self._proven)
+        self.login = _login(settings, self.issuer)
         self._host = settings.host
         self._loopback = is_loopback(settings.host)
 
     def need_some(self) -> None:
         """Raise SettingsError beyond loopback when nothing could prove who calls."""
-        if not (self._loopback or self.settled or has_keys(self.stored.url)):
+        if not (self._loopback or self.settled or self.issuer or has_keys(self.stored.url)):
             raise SettingsError(
                 f"found no API keys for a service on {self._host}, expected at least one outside loopback",
                 advice="Make one with `genguard key create NAME --role caller`, or set GENGUARD_API_KEYS=name:key (16 "
@@ -50,13 +71,28 @@ class Authenticator:
         """Whose request it is; None for a stranger's. Raises LedgerError when a key cannot be looked up."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""
-        if token and (found := await self._bearer(token)):
+        found = await self._bearer(token) if token else await self.sessions.principal(headers)
+        if found is not None:
             return found
         return LOCAL if _at_home(headers) and await self.unlocked() else None
 
     async def unlocked(self) -> bool:
         """Whether it takes no proof: on loopback, as long as no keys were made."""
-        return self._loopback and not self.settled and not await self.stored.exist()
+        return self._loopback and not self.settled and self.issuer is None and not await self.stored.exist()
+
+    async def by_key(self, token: str) -> tuple[Principal, str] | None:
+        """Whose key it is, and what a session that begins with it rests on. Raises LedgerError."""
+        if found := principal_of(token, self.settled):
+            return found, f"{SETTLED}{digest_of(token)}"
+        stored = await self.stored.principal(token)
+        return (stored, f"{STORED}{stored.key}") if stored is not None else None
+
+    async def _proven(self, proof: str) -> Principal | None:
+        if proof.startswith(STORED):
+            return await self.stored.find(proof.removeprefix(STORED))
+        digest = proof.removeprefix(SETTLED)
+        return next((one.principal for one in self.settled if one.digest.hex() == digest), None)
 
     async def _bearer(self, token: str) -> Principal | None:
-        return principal_of(token, self.settled) or await self.stored.principal(token)
+        found = principal_of(token, self.settled) or await self.stored.principal(token)
+        return found or (await self.issuer.bearer(token) if self.issuer is not None else None)

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, routing
+from fastapi import Depends, FastAPI, HTTPException, routing
+from fastapi.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, compile_path
 
 from guard.errors import SettingsError
@@ -31,7 +32,7 @@ class Need:
     strangers: bool = False
     """Whether the operator may open it to callers without a key."""
 
-    async def __call__(self, request: Request) -> None:
+    async def __call__(self, request: HTTPConnection) -> None:
         """Raise HTTPException 403 when the caller lacks it."""
         if why := self.lack(request.state.principal):
             raise HTTPException(403, why)

@@ -28,6 +28,8 @@ class Principal:
     """Id of the API key that proves it; empty for other proofs."""
     more: frozenset[Permission] = frozenset()
     """What it may do besides what its roles may."""
+    csrf: str = field(default="", repr=False)
+    """Of a browser's session: what its requests bring when they change something. Empty for other proofs."""
 
     @property
     def permissions(self) -> frozenset[Permission]:
@@ -84,6 +86,11 @@ def roles_from(words: Iterable[str], place: str) -> frozenset[Role]:
             advice="In GENGUARD_API_KEYS roles follow the name: desk@acme+officer+reviewer:KEY.",
         )
     return frozenset(Role(word) for word in given)
+
+
+def digest_of(key: str) -> str:
+    """What is kept of a key of the settings, hexadecimal."""
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def principal_of(key: str, keys: tuple[SettledKey, ...]) -> Principal | None:

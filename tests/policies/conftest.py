@@ -38,6 +38,10 @@ US_PASSPORT US_SSN
 PII = dict.fromkeys(PII_LABELS.split(), "privacy")
 
 
+TEXT = frozenset({Modality.TEXT})
+HARMS = {"bad": "violence", "worse": "violence"}
+
+
 @dataclass
 class FakeCheck:
     """Knows what it could report, and finds nothing."""
@@ -55,6 +59,18 @@ class FakeCheck:
 
     def __call__(self, batch: Sequence[Content]) -> list[Scan]:
         return [Scan((), None) for _ in batch]
+
+
+def hosted(*, model: str = "owner/name", revision: str = "") -> FakeCheck:
+    return FakeCheck(HARMS, TEXT, traits=Traits(estimates=True, hub=((model, revision),)))
+
+
+def service(*, base_url: str = "https://x.example", timeout_ms: int = 1500) -> FakeCheck:
+    return FakeCheck(HARMS, TEXT, traits=Traits(Places.WHOLE, endpoints=(base_url,)))
+
+
+def placeless() -> FakeCheck:
+    return FakeCheck(HARMS, TEXT, traits=Traits(Places.NONE))
 
 
 @dataclass

@@ -16,31 +16,16 @@ import pytest
 
 from guard.registry import checks, markers
 from guard.rules import AllOf, Attribute, Clock, Exemption
-from guard.traits import Places, Traits
 from guard.types import Modality
 from policies import loads, open_policy, packs
 from policies.lint import LINTS, Level, Report, examine, lint, mistaken
 from policies.lint.page import FILE, page
 from policies.load import read_policy
 from policies.mistake import PolicyFileError, Position
-from tests.policies.conftest import TOXICITY, FakeCheck, FakeMarker, hearing, iptc
+from tests.policies.conftest import TOXICITY, FakeMarker, hearing, hosted, iptc, placeless, service
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
-TEXT = frozenset({Modality.TEXT})
-HARMS = {"bad": "violence", "worse": "violence"}
-
-
-def hosted(*, model: str = "owner/name", revision: str = "") -> FakeCheck:
-    return FakeCheck(HARMS, TEXT, traits=Traits(estimates=True, hub=((model, revision),)))
-
-
-def service(*, base_url: str = "https://x.example", timeout_ms: int = 1500) -> FakeCheck:
-    return FakeCheck(HARMS, TEXT, traits=Traits(Places.WHOLE, endpoints=(base_url,)))
-
-
-def placeless() -> FakeCheck:
-    return FakeCheck(HARMS, TEXT, traits=Traits(Places.NONE))
 
 
 def text_watermark(*, method: str = "synthid") -> FakeMarker:

@@ -161,7 +161,13 @@ def test_without_a_key_only_open_routes_answer(desk: Desk) -> None:
             status = desk.ask(row, key).status_code
             assert (status != 401) is (row.stranger == YES), (row, status)
     assert {row.path for row in desk.rows if row.stranger == MAYBE} == {"/verify", "/v1/verify"}
-    assert {row.path for row in desk.rows if row.stranger == YES} == {"/healthz", "/readyz", "/v1/images/files/{decision}"}
+    login = {"/auth/login", "/auth/callback"}
+    assert {row.path for row in desk.rows if row.stranger == YES} == {
+        "/healthz",
+        "/readyz",
+        "/v1/images/files/{decision}",
+        *login,
+    }
 
 
 @pytest.mark.parametrize("role", Role)

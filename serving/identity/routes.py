@@ -1,0 +1,125 @@
+"""`/auth/…`: logging in with a browser, by the issuer or by a key, and logging out."""
+
+from __future__ import annotations
+
+import html
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query
+from fastapi import Request as HttpRequest
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from serving.gate import error_response
+from serving.identity.authenticate import Authenticator
+from serving.identity.login import LIVES_S, Attempt, local_path
+from serving.identity.needs import needs, opened
+from serving.identity.sessions import OIDC, read_cookie
+
+ATTEMPT = "genguard-login"
+"""Name of the cookie that binds an attempt to its browser."""
+router = APIRouter(prefix="/auth", tags=["login"])
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",  # with less, browsers leave out the origin of a form
+}
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>genguard: sign in</title>
+</head>
+<body><main><h1>Sign in</h1>{told}{issuer}
+<form method="post" action="/auth/login"><label>API key <input name="key" type="password" autocomplete="off" required></label>
+<input type="hidden" name="next" value="{next}"><button>Sign in</button></form></main></body></html>
+"""
+Next = Annotated[str, Query(max_length=500, description="Path to go to afterwards.")]
+
+
+@router.get("/login", response_model=None, dependencies=[opened()])
+async def login(http: HttpRequest, next: Next = "/", by: Annotated[str, Query(max_length=10)] = "") -> Response:  # noqa: A002
+    """Send the browser to the issuer; without one, or with `by=key`, show a page that takes a key."""
+    callers: Authenticator = http.app.state.callers
+    if callers.login is None or by == "key":
+        return _page(callers, next)
+    attempt = Attempt.begin(next)
+    answer = RedirectResponse(await callers.login.address(attempt), 303, _HEADERS)
+    callers.sessions.set_cookie(answer, ATTEMPT, attempt.sealed(_tag(http)), timedelta(seconds=LIVES_S))
+    return answer
+
+
+@router.post("/login", response_model=None, dependencies=[opened()])
+async def login_by_key(
+    http: HttpRequest,
+    key: Annotated[str, Form(max_length=500)],
+    next: Annotated[str, Form(max_length=500)] = "/",  # noqa: A002
+) -> Response:
+    """Begin a session with an API key; it ends with the key."""
+    callers: Authenticator = http.app.state.callers
+    if not callers.sessions.own(http.headers.get("origin", ""), http.headers):
+        return error_response(403, "found no Origin, or one of another site", "forbidden")
+    found = await callers.by_key(key.strip())
+    if found is None:
+        return _page(callers, next, "This key is not valid, or not any more.", 401)
+    principal, proof = found
+    answer = RedirectResponse(local_path(next), 303, _HEADERS)
+    await callers.sessions.begin(answer, principal, proof)
+    return answer
+
+
+@router.get("/callback", response_model=None, dependencies=[opened()])
+async def callback(
+    http: HttpRequest,
+    state: Annotated[str, Query(max_length=200)] = "",
+    code: Annotated[str, Query(max_length=4000)] = "",
+    iss: Annotated[str, Query(max_length=500)] = "",
+) -> Response:
+    """Where the issuer sends the browser back to."""
+    callers: Authenticator = http.app.state.callers
+    if callers.login is None:
+        return error_response(404, "found no login by an issuer here", "not_found")
+    sessions, tag = callers.sessions, _tag(http)
+    attempt = Attempt.opened(read_cookie(http.headers, sessions.cookie(ATTEMPT)), tag)
+    principal = await callers.login.finish(attempt, state=state, code=code, issuer=iss)
+    if principal is None or attempt is None:
+        answer: Response = _page(callers, "/", "The login did not succeed, or this account has no role here.", 401)
+    else:
+        answer = RedirectResponse(attempt.next, 303, _HEADERS)
+        await sessions.begin(answer, principal, OIDC)
+    sessions.drop_cookie(answer, ATTEMPT)
+    return answer
+
+
+@router.post("/logout", response_model=None, dependencies=[needs()])
+async def logout(http: HttpRequest) -> Response:
+    """End the session."""
+    callers: Authenticator = http.app.state.callers
+    answer = RedirectResponse("/auth/login?by=key", 303, _HEADERS)
+    await callers.sessions.end(http.headers, answer)
+    return answer
+
+
+@router.get("/session", response_model=None, dependencies=[needs()])
+async def session(http: HttpRequest) -> JSONResponse:
+    """Who one is here, what one may, and `csrf`: what requests with a session bring when they change something."""
+    principal = http.state.principal
+    fields: dict[str, Any] = {
+        "name": principal.name,
+        "tenant": principal.tenant,
+        "roles": sorted(principal.roles),
+        "permissions": sorted(principal.permissions),
+        "csrf": principal.csrf,
+    }
+    return JSONResponse(fields, headers={"cache-control": "no-store"})
+
+
+def _page(callers: Authenticator, path: str, told: str = "", status: int = 200) -> HTMLResponse:
+    issuer = '<p><a href="/auth/login">Sign in with your account</a></p>' if callers.login is not None else ""
+    said = f'<p role="alert">{html.escape(told)}</p>' if told else ""
+    page = _PAGE.format(told=said, issuer=issuer, next=html.escape(local_path(path), quote=True))
+    return HTMLResponse(page, status, _HEADERS)
+
+
+def _tag(http: HttpRequest) -> Any:
+    vault = http.app.state.wired.ledger.keyring.vault
+    return lambda data: vault.tag("login", data)
