@@ -22,8 +22,7 @@ from every_kind import Made, copy, schema
 
 from audit import merkle
 from audit.anchor import FileAnchor
-from audit.findable import Findable
-from audit.models import metadata
+from audit.models import Findable, metadata
 from audit.query import reading
 from audit.verify import Report, verify
 
