@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     max_audio_seconds: float = Field(default=600.0, description="Seconds that one audio may play.", gt=0)
     metrics_token: SecretStr = Field(
         default=SecretStr(""),
-        description="Who shows it as a bearer token may read `/metrics`, and nobody else; keys of no tenant when left out.",
+        description="Who shows it as a bearer token may read `/metrics`, and nobody else; else auditors, admins of no tenant.",
     )
     metrics_tenants: bool = Field(default=False, description="Count verdicts by tenant, too: their names are in the metrics.")
     log_format: Literal["json", "text"] = Field(default="text", description="How `genguard serve` writes its log on stderr.")
