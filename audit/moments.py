@@ -15,9 +15,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, inspect, l
 from audit.conditions import Window, condition, ends, within
 from audit.grammar import Filter
 from audit.models import metadata
+from audit.projected import SPAN
 
-SPAN = 4096
-"""Entries of one row."""
 _ENTRY, _HEAD, _MOMENT = metadata.tables["entry"], metadata.tables["head"], metadata.tables["moment"]
 
 

@@ -21,6 +21,9 @@ REVIEWED = "reviewed"
 COPY_TAGS = frozenset({"exact", "folded"})
 """Terms that a released output is found by (`audit.copies`)."""
 
+SPAN = 4096
+"""Entries of one row of `moment` (`audit.moments`)."""
+
 ENTRY_COLUMNS = (
     "idx",
     "leaf",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from audit import moments
+from audit.projected import SPAN
 from audit.verifier.report import Problems, Tally
 from audit.verifier.source import Row, Source, SourceError
 
@@ -38,7 +38,7 @@ class MomentChecker:
         """Those of the next chunks of `chunk` entries each; None for one that cannot be told, whose span is not compared."""
         for ends in chunks:
             self._begun.append(ends)
-            if len(self._begun) * chunk == moments.SPAN:
+            if len(self._begun) * chunk == SPAN:
                 self._compare([one for one in self._begun if one is not None], whole=None not in self._begun)
                 self._begun.clear()
 
@@ -46,7 +46,7 @@ class MomentChecker:
         """Tell of rows of spans that are not there."""
         for (idx,) in self._source.rows(_EXTRA, (self._span,)):
             self._problem(
-                None, "moment", f"times of span {idx!r}", f"none: there are {self._span} full spans of {moments.SPAN} entries"
+                None, "moment", f"times of span {idx!r}", f"none: there are {self._span} full spans of {SPAN} entries"
             )
 
     def _compare(self, found: Sequence[Ends], *, whole: bool) -> None:
@@ -64,5 +64,5 @@ class MomentChecker:
             self._told(span, " to ".join(map(repr, rows[0])) if rows else "no times", expected)
 
     def _told(self, span: int, found: str, expected: Ends) -> None:
-        over = f"entries {span * moments.SPAN} to {(span + 1) * moments.SPAN - 1}"
+        over = f"entries {span * SPAN} to {(span + 1) * SPAN - 1}"
         self._problem(None, "moment", f"{found} for {over}", " to ".join(map(repr, expected)))

@@ -20,6 +20,7 @@ from audit.moments import windows
 from audit.query import query, reading
 from audit.retention import prune
 from audit.stores import open_store
+from audit.verifier import moments as checked
 from audit.verify import verify
 from guard.errors import LedgerError
 
@@ -42,16 +43,22 @@ async def _fill(opened, count):
     await asyncio.gather(*(opened.record(event) for event in events))
 
 
+def spanned(patch: pytest.MonkeyPatch, entries: int) -> None:
+    """Let a span be of so many entries, for the writer, for queries and for the verifier."""
+    for module in (moments, checked):
+        patch.setattr(module, "SPAN", entries)
+
+
 @pytest.fixture(autouse=True)
 def _smaller(monkeypatch):
-    monkeypatch.setattr(moments, "SPAN", SPAN)
+    spanned(monkeypatch, SPAN)
 
 
 @pytest.fixture(scope="module")
 def large(shared_url):
     """A ledger of two full spans and some entries more; tests leave it as it was."""
     with pytest.MonkeyPatch.context() as patch, open_ledger(shared_url) as opened:
-        patch.setattr(moments, "SPAN", SPAN)
+        spanned(patch, SPAN)
         asyncio.run(_fill(opened, COUNT))
     return shared_url
 
@@ -148,7 +155,7 @@ def test_rows_cannot_be_changed_by_mistake(large):
 
 def test_ledgers_of_before_do_without_and_are_filled_when_opened_for_writing(url, monkeypatch):
     """With spans of their true size; the same is found either way."""
-    monkeypatch.setattr(moments, "SPAN", 4096)
+    spanned(monkeypatch, 4096)
     with open_ledger(url) as opened:
         asyncio.run(_fill(opened, 4150))
     kept, asked = rows(url), "kind:hold until:2026-11-21"
@@ -228,7 +235,7 @@ def test_what_cannot_be_of_the_time_is_not_read(large):
 @pytest.mark.parametrize("span", [2, 7])
 def test_retention_keeps_them_true(url, monkeypatch, span):
     """Entries that it emptied have no time."""
-    monkeypatch.setattr(moments, "SPAN", span)
+    spanned(monkeypatch, span)
     with open_ledger(url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         for number in range(40):
@@ -244,7 +251,7 @@ def test_retention_keeps_them_true(url, monkeypatch, span):
 
 def test_a_hole_that_damage_left_is_searched(url, monkeypatch):
     """Where there is no row, nothing is left out."""
-    monkeypatch.setattr(moments, "SPAN", 5)
+    spanned(monkeypatch, 5)
     with open_ledger(url) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         for number in range(38):
