@@ -58,6 +58,8 @@ NOTHING, CLOSED = 1, 2
 """What `reveal` ends with when there is nothing to open, and when something does not open."""
 _UsageError: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Base of all mistakes in arguments. Typer carries its own copy of click, of which it publishes only some names."""
+RETURN_S = 0.5
+"""Seconds that a model's thread gets to come back before the process ends without it."""
 EXIT = {Action.ALLOW: 0, Action.LABEL: 10, Action.REDACT: 10, Action.REVIEW: 20, Action.BLOCK: 30}
 
 app = typer.Typer(
@@ -407,7 +409,7 @@ def main() -> None:
     code = _run()
     from guard.workers import busy
 
-    if busy():
+    if busy(RETURN_S):
         # A thread inside a model's native code would abort an interpreter that ends in the usual way. All is recorded by now.
         with contextlib.suppress(OSError):
             sys.stdout.flush()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -21,8 +22,14 @@ _running: set[int] = set()
 """Threads that are inside a call."""
 
 
-def busy() -> bool:
-    """Whether any worker's thread is inside a call, waited for or not."""
+def busy(grace: float = 0.0) -> bool:
+    """Whether any worker's thread is inside a call, waited for or not, and still is when `grace` seconds are over.
+
+    A call that has told its result may be about to return.
+    """
+    until = time.monotonic() + grace
+    while _running and time.monotonic() < until:
+        time.sleep(0.005)
     return bool(_running)
 
 

@@ -199,3 +199,20 @@ def test_threads_that_are_not_needed_any_more_end() -> None:
         raise AssertionError("two threads are left")
 
     asyncio.run(script())
+
+
+def test_a_call_that_is_about_to_return_does_not_count_as_busy() -> None:
+    """With a grace it is waited for; one that hangs is told."""
+    worker, begun, freed = Worker("w"), threading.Event(), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        freed.wait(30)
+
+    future = worker.submit(call)
+    assert begun.wait(30)
+    assert busy()
+    assert busy(0.01)
+    threading.Timer(0.05, freed.set).start()
+    assert not busy(30)
+    future.result(30)
