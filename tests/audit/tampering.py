@@ -22,16 +22,17 @@ from every_kind import Made, copy, schema
 
 from audit import merkle
 from audit.anchor import FileAnchor
-from audit.findable import Findable
-from audit.models import metadata
+from audit.models import Findable, metadata
 from audit.query import reading
 from audit.verify import Report, verify
 
-OTHERS = {"tile", "moment", "api_key"}
-"""So few entries fill no tiles and spans: test_tile_rows.py, test_moments.py change those. Keys of the service are apart."""
+OTHERS = {"tile", "moment"}
+"""So few entries fill no tiles and spans: test_tile_rows.py, test_moments.py change those."""
 TABLES = sorted(set(metadata.tables) - OTHERS)
-UNNAMED = {"head", "ledger", "schema_version", "subject_key"}
-"""Tables whose rows are of no entry."""
+UNNAMED = {"api_key", "head", "ledger", "schema_version", "subject_key"}
+"""Tables whose rows are of no entry alone."""
+BEYOND = {("api_key", "used")}
+"""Of which the log says nothing: only what it cannot be is noticed."""
 NAMES_ITS_ENTRY = ("entry", "fingerprint", "payload", "term")
 
 

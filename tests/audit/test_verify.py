@@ -25,7 +25,7 @@ from guard.types import Action
 
 ENTRIES = 12
 TABLES = sorted(set(metadata.tables) - {"api_key", "moment", "tile"})
-"""All but those that 12 entries do not fill (`test_tile_rows`, `test_moments` look at them), and the keys of the service."""
+"""All but those that 12 entries do not fill: `test_tile_rows`, `test_moments` and `test_verify_keys` look at them."""
 
 
 @pytest.fixture(scope="module")
