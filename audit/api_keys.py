@@ -1,12 +1,14 @@
 """API keys of a service: made, looked up, replaced and withdrawn, each step an entry of the ledger without a secret.
 
-A key reads `gg_<id>_<secret>`. Of the secret only scrypt's hash is kept (RFC 7914), under a salt of its own.
+A key reads `gg_<id>_<secret>`. Of the secret only scrypt's hash is kept (RFC 7914), under a salt of its own. A row that is not
+what the entries about it say (`audit.key_record`) is no key: whoever only writes to the table can open nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
@@ -16,21 +18,23 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, exists, insert, or_, select, update
 
 from audit.body import time_from, time_string
-from audit.events import API_KEY, Event, Value
+from audit.canonical import loads
+from audit.events import API_KEY, Event, Value, event_from
+from audit.key_record import MADE, REVOKED, ROTATED, KeyRecord, secret_digest, step_of
 from audit.ledger import SqlLedger
-from audit.models import API_KEYS
+from audit.models import API_KEYS, tables
 from audit.query import reading
 from audit.stores import open_store, store_of
-from guard.errors import InputError
+from guard.errors import InputError, LedgerError
 
-MADE, ROTATED, REVOKED = "made", "rotated", "revoked"
-"""What the field and term `step` says of a key."""
 COST = 14
 """Binary logarithm of scrypt's N; r is 8 and p is 1: 16 MiB and some 40 ms a try."""
 _ROWS = API_KEYS
+_ENTRY, _TERM, *_ = tables()
+_log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"gg_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
@@ -111,7 +115,7 @@ def make_key(
         return f"a key of the name {name!r} is in use; rotate or revoke it, or take another name" if live else ""
 
     fresh, token = _fresh(name, tenant, tuple(roles), now, expires)
-    event = Event(API_KEY, actor, _fields(MADE, fresh), reason=reason, tenant=tenant)
+    event = Event(API_KEY, actor, _fields(MADE, fresh), reason=reason, tenant=tenant, time=now)
     return NewKey(fresh, token, ledger.record_sync(event, unless=unless, effect=lambda connection: _insert(connection, fresh)))
 
 
@@ -120,7 +124,8 @@ def rotate_key(
 ) -> NewKey:
     """Make a key in the place of another, which ends after `overlap`. Roles, tenant and, unless given, the end stay.
 
-    `which`: name or id. Raises InputError when none is live, RefusedError when it was changed meanwhile.
+    `which`: name or id. Raises InputError when none is live, RefusedError when it was changed meanwhile, or is not what the
+    entries about it say.
     """
     now = datetime.now(UTC)
     old = max(_live(ledger.reader, which, now), key=lambda one: one.made)
@@ -128,15 +133,15 @@ def rotate_key(
     end = min(now + overlap, old.expires) if old.expires is not None else now + overlap
 
     def unless(connection: Connection) -> str:
-        found = _by_id(connection, old.id)
-        return "" if found is not None and found.state(now) == "live" else "the key was changed meanwhile"
+        found = _proven(connection, old.id)
+        return "" if found is not None and found.state(now) == "live" else "the key was changed, or is not what its entries say"
 
     def effect(connection: Connection) -> None:
         connection.execute(update(_ROWS).where(_ROWS.c.id == old.id).values(expires=time_string(end)))
         _insert(connection, fresh)
 
-    fields = _fields(ROTATED, fresh) | {"before": old.id}
-    event = Event(API_KEY, actor, fields, reason=reason, tenant=old.tenant)
+    fields = _fields(ROTATED, fresh) | {"replaces": old.id, "ends": time_string(end)}
+    event = Event(API_KEY, actor, fields, reason=reason, tenant=old.tenant, time=now)
     return NewKey(fresh, token, ledger.record_sync(event, unless=unless, effect=effect))
 
 
@@ -145,7 +150,8 @@ def revoke_key(ledger: SqlLedger, which: str, *, actor: str, reason: str = "") -
     now = datetime.now(UTC)
     found = _live(ledger.reader, which, now)
     for one in found:
-        event = Event(API_KEY, actor, {"step": REVOKED, "key": one.id, "name": one.name}, reason=reason, tenant=one.tenant)
+        fields: dict[str, Value] = {"step": REVOKED, "key": one.id, "name": one.name}
+        event = Event(API_KEY, actor, fields, reason=reason, tenant=one.tenant, time=now)
         ledger.record_sync(event, effect=partial(_revoke, ident=one.id, now=now))
     return found
 
@@ -163,17 +169,19 @@ def all_keys(source: str | Engine) -> tuple[ApiKey, ...]:
 
 
 def find_key(url: str, ident: str) -> ApiKey | None:
-    """A key by its id. Raises LedgerError."""
+    """A key by its id; None, too, for a row that is not what the entries about it say. Raises LedgerError."""
     with reading(url) as connection:
-        return _by_id(connection, ident) if _there(connection) else None
+        return _proven(connection, ident) if _there(connection) else None
 
 
 def has_keys(url: str) -> bool:
-    """Whether there ever was a key, also when there is no ledger yet. Raises LedgerError."""
+    """Whether there ever was a key, by rows or by entries, also when there is no ledger yet. Raises LedgerError."""
     if not open_store(url).exists():
         return False
     with reading(url) as connection:
-        return _there(connection) and bool(connection.execute(select(func.count()).select_from(_ROWS)).scalar_one())
+        if connection.execute(select(exists().where(_TERM.c.name == "key"))).scalar_one():
+            return True
+        return _there(connection) and bool(connection.execute(select(exists(_ROWS.select()))).scalar_one())
 
 
 def touch(url: str, ident: str, now: datetime) -> None:
@@ -197,7 +205,8 @@ def _hash(secret: str, salt: bytes, cost: int) -> bytes:
 
 def _fields(step: str, key: ApiKey) -> dict[str, Value]:
     end = {"expires": time_string(key.expires)} if key.expires is not None else {}
-    return {"step": step, "key": key.id, "name": key.name, "roles": key.roles, **end}
+    digest = secret_digest(key.salt, key.digest, key.cost)
+    return {"step": step, "key": key.id, "name": key.name, "roles": key.roles, "digest": digest, **end}
 
 
 def _insert(connection: Connection, key: ApiKey) -> None:
@@ -217,9 +226,30 @@ def _of_name(connection: Connection, name: str) -> list[ApiKey]:
     return [_key(row) for row in connection.execute(select(_ROWS).where(_ROWS.c.name == name)).mappings()]
 
 
-def _by_id(connection: Connection, ident: str) -> ApiKey | None:
+def _proven(connection: Connection, ident: str) -> ApiKey | None:
+    """A key whose row is what the entries about it say."""
     row = connection.execute(select(_ROWS).where(_ROWS.c.id == ident)).mappings().one_or_none()
-    return None if row is None else _key(row)
+    if row is None:
+        return None
+    recorded = _recorded(connection, ident).keys.get(ident)
+    fault = (-1, "a row", "none: no entry made it") if recorded is None else next(recorded.misfits(dict(row)), None)
+    if fault is None:
+        return _key(row)
+    _log.error("key %s is refused: found %s, expected %s; `genguard audit verify` tells more", ident, *fault[1:])
+    return None
+
+
+def _recorded(connection: Connection, ident: str) -> KeyRecord:
+    """What the entries about one key say. An entry that cannot be read says nothing."""
+    about = select(_TERM.c.idx).where(_TERM.c.name.in_(("key", "replaces")), _TERM.c.value == ident)
+    entries = select(_ENTRY.c.idx, _ENTRY.c.body).where(_ENTRY.c.idx.in_(about), _ENTRY.c.kind == API_KEY)
+    record = KeyRecord()
+    for idx, body in connection.execute(entries.order_by(_ENTRY.c.idx)):
+        try:
+            record.follow(step_of(idx, event_from(loads(bytes(body)))))
+        except (LedgerError, KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return record
 
 
 def _there(connection: Connection) -> bool:
@@ -228,6 +258,11 @@ def _there(connection: Connection) -> bool:
 
 
 def _key(row: Mapping[Any, Any]) -> ApiKey:
-    times = {name: time_from(row[name]) if row[name] is not None else None for name in ("made", "expires", "revoked", "used")}
-    kept: dict[str, Any] = {**{name: row[name] for name in ("id", "name", "tenant", "cost")}, **times}
-    return ApiKey(**kept, roles=tuple(row["roles"].split(",")), salt=bytes(row["salt"]), digest=bytes(row["digest"]))
+    try:
+        given = {name: row[name] for name in ("made", "expires", "revoked", "used")}
+        times = {name: None if text is None else time_from(text) for name, text in given.items()}
+        kept: dict[str, Any] = {**{name: row[name] for name in ("id", "name", "tenant", "cost")}, **times}
+        return ApiKey(**kept, roles=tuple(row["roles"].split(",")), salt=bytes(row["salt"]), digest=bytes(row["digest"]))
+    except (TypeError, ValueError, AttributeError):
+        advice = "`genguard audit verify` tells more."
+        raise LedgerError("found a key of the service that cannot be read, expected one", advice=advice) from None

@@ -72,7 +72,16 @@ _PRUNE_FIELDS = {
     "policy": str,
 }
 _ROTATION_FIELDS = {"what": str, "before": str, "after": str, "keys": int, "tags": tuple}
-_KEY_FIELDS = {"step": str, "key": str, "name": str, "roles": tuple, "expires": str, "before": str}
+_KEY_FIELDS = {
+    "step": str,
+    "key": str,
+    "name": str,
+    "roles": tuple,
+    "expires": str,
+    "digest": str,
+    "replaces": str,
+    "ends": str,
+}
 _TURNS = {"queue": str, "opens": int, "closes": int}
 """Of steps after which a decision waits for a person, or no longer: its index. What waits is found by them alone."""
 _OUTCOMES = {"step": str, "code": str, "outcome": str, "round": int, "rounds": int, **_TURNS}
@@ -108,7 +117,7 @@ KINDS: dict[str, Kind] = {
         (OPENED,),
         about=True,
     ),
-    API_KEY: Kind("a key of the service that was made, replaced or withdrawn", _KEY_FIELDS, ("step", "key")),
+    API_KEY: Kind("a key of the service that was made, replaced or withdrawn", _KEY_FIELDS, ("step", "key", "replaces")),
     KEY_ROTATION: Kind("a key that took the place of another", _ROTATION_FIELDS, ("what",)),
 }
 """Every kind of event by the name that its entries bear."""

@@ -3,7 +3,8 @@
 What is compared: each body with its leaf hash and its canonical form, indices for gaps, the tree over all leaves with the head,
 every projected column and term with the body, each payload row with the hashes in the body (and, where the master key is
 there, by opening it), each fingerprint with its entry (the same way, and on request with the stored image), each subject key,
-each policy revision with its document, the tables and triggers with what they should be, and SQLite's own structures.
+each policy revision with its document, each key of the service with the entries about it, the tables and triggers with what
+they should be, and SQLite's own structures.
 
 With signed checkpoints that were kept elsewhere (`audit.anchor`), also that the log extends each of them. Without, someone who
 may write to the file may have made the whole ledger anew, or cut off its end, and the head with it; the report says so.
@@ -34,6 +35,7 @@ from audit.keys import find_master_key
 from audit.models import metadata
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.vault import Vault
+from audit.verifier.api_keys import UNPROVEN, compare_keys
 from audit.verifier.course import Course
 from audit.verifier.fingerprints import Fits
 from audit.verifier.heads import Cosigners, Heads, read_heads
@@ -124,6 +126,8 @@ class _Run:
     """None for a ledger of before, which gains their table when it is opened for writing."""
     moments: MomentChecker | None = None
     """Likewise."""
+    course: Course | None = None
+    """What the entries come to, once they were followed."""
     processes: int = 1
 
     def report(self, seconds: float) -> Report:
@@ -182,6 +186,7 @@ class _Run:
             self.gaps.compare(self.found.problem)
         keys = StretchChecker(source, known).payloads.keys
         self.attempt("subject_key", lambda: keys(self.found.problem, self.found.tally))
+        self.attempt("api_key", lambda: self.api_keys(source, there=tables is None or "api_key" in tables))
         self.attempt("structure", lambda: self.structure(source, integrity))
 
     def begin(self) -> tuple[Source, Pool | None]:
@@ -285,7 +290,7 @@ class _Run:
             integrity = next(answers)
             done = (checked_of(answer) for answer in answers)
         lost = reach if reach < size else None
-        course = Course(self.found.problem)
+        course = self.course = Course(self.found.problem)
         for stretch in done:
             self.add(stretch, course)
             if stretch.lost is not None:
@@ -369,6 +374,12 @@ class _Run:
                 stated = f"that of a whole frontier ({error})"
             self.found.problem(None, "head", f"a tree with root {root}", f"root {stated}, as the head says")
         return differs
+
+    def api_keys(self, source: Source, *, there: bool) -> None:
+        """Keys of the service against the entries about them."""
+        assert self.course is not None, "entries are followed first"
+        if compare_keys(source, self.course.service, self.found.problem, self.found.tally, there=there):
+            self.unchecked.append(UNPROVEN)
 
     def structure(self, source: Source, answer: Answer | None) -> None:
         """The database's own check, or what a helper's came to."""

@@ -23,8 +23,9 @@ from audit.body import (
     rollout_from,
 )
 from audit.canonical import loads
-from audit.events import KEY_ROTATION, LOG, event_from
+from audit.events import API_KEY, KEY_ROTATION, LOG, Event, event_from
 from audit.gaps import PRUNED, Gaps
+from audit.key_record import step_of
 from audit.projected import ENTRY_COLUMNS, project, terms
 from audit.review_codes import RELEASE
 from audit.verifier.course import Freed, Let, Notes, Rekeyed, Rolled
@@ -121,11 +122,7 @@ class CarefulReader:
             notes.steps.append(Rolled(idx, rollout_from(body)))
             found.tally("rollouts")
         else:
-            event = event_from(body)
-            if event.fields.get("outcome") == RELEASE:
-                notes.steps.append(Freed(idx, event.about))
-            if event.kind == KEY_ROTATION and event.fields.get("what") == LOG:
-                notes.steps.append(Rekeyed(idx, str(event.fields.get("before")), str(event.fields.get("after"))))
+            _happened(idx, event_from(body), notes)
             found.tally("events")
 
     def _config(self, idx: int, body: Mapping[str, Any], found: Findings) -> None:
@@ -134,6 +131,16 @@ class CarefulReader:
             if self._ledger is not None and self._ledger[name] != body.get(name):
                 told = f"{name} {self._ledger[name]!r} in table ledger"
                 found.problem(idx, "column", told, f"{body.get(name)!r}, as the body says")
+
+
+def _happened(idx: int, event: Event, notes: Notes) -> None:
+    """What later entries, or rows, have to fit to."""
+    if event.fields.get("outcome") == RELEASE:
+        notes.steps.append(Freed(idx, event.about))
+    if event.kind == KEY_ROTATION and event.fields.get("what") == LOG:
+        notes.steps.append(Rekeyed(idx, str(event.fields.get("before")), str(event.fields.get("after"))))
+    if event.kind == API_KEY:
+        notes.steps.append(step_of(idx, event))
 
 
 def _decided(idx: int, body: Mapping[str, Any], named: str, notes: Notes) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from audit.key_record import KeyRecord, KeyStep
 from audit.verifier.report import Problems
 from guard.types import Rollout
 
@@ -63,7 +64,7 @@ class Rekeyed(Struct, frozen=True, tag=True):
     after: str
 
 
-Step = Documented | Used | Freed | Let | Rolled | Rekeyed
+Step = Documented | Used | Freed | Let | Rolled | Rekeyed | KeyStep
 
 
 @dataclass(slots=True)
@@ -97,6 +98,8 @@ class Course:
     """Entries in which a person let an output go, with the decision that held it."""
     keys: list[tuple[int, str, str]] = field(default_factory=list)
     """Entries that changed the log's key: index, key before, key after."""
+    service: KeyRecord = field(default_factory=KeyRecord)
+    """Keys of the service."""
 
     def follow(self, steps: Iterable[Step]) -> None:
         """Go on with the steps of the next entries."""
@@ -113,6 +116,9 @@ class Course:
                     self.problem(step.idx, "review", found, "a person's decision before it", step.decision)
             elif isinstance(step, Rekeyed):
                 self.keys.append((step.idx, step.before, step.after))
+            elif isinstance(step, KeyStep):
+                if fault := self.service.follow(step):
+                    self.problem(step.idx, "api_key", fault, "a step that the entries before allow")
             else:
                 self._rolled(step.idx, step.rollout)
 

@@ -28,7 +28,7 @@ class Problem:
     """Its decision id as far as it can still be read, else empty."""
     what: str
     """`body`, `leaf`, `column`, `term`, `gap`, `order`, `extra`, `head`, `payload`, `fingerprint`, `key`, `policy`, `review`,
-    `schema`, `tile`, `moment`, `file`; of checkpoints `signature`, `root`, `rollback`."""
+    `api_key`, `schema`, `tile`, `moment`, `file`; of checkpoints `signature`, `root`, `rollback`."""
     found: str
     expected: str
 
@@ -49,7 +49,7 @@ class Report:
     checked: Mapping[str, int]
     """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
     `pruned`, `bank_changes`, `rollouts`, `events`, `fingerprints`, `fingerprints_opened`, `fingerprints_compared`,
-    `tiles`, `moments`, `checkpoints`."""
+    `tiles`, `moments`, `api_keys`, `checkpoints`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int

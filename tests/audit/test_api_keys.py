@@ -66,7 +66,7 @@ def test_each_step_is_an_entry(ledger, url):
         ("root", "rotated", fresh.key.id, "acme"),
         ("kim", "revoked", fresh.key.id, "acme"),
     ]
-    assert (events[1].fields["before"], events[1].reason) == (made.key.id, "yearly")
+    assert (events[1].fields["replaces"], events[1].reason) == (made.key.id, "yearly")
     assert [row.idx for row in query(url, f"kind:api_key key:{made.key.id}").rows] == [made.entry]
     assert verify(url).ok
 
