@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -74,19 +73,11 @@ class Worker:
         The clock starts when the call begins, so that waiting in the queue does not use up its time.
         """
         loop = asyncio.get_running_loop()
-        began: list[float] = []
+        entered, began = loop.time(), list[float]()
 
         def timed() -> T:
             began.append(loop.time())
-            if timeout is not None:
-                with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                    loop.call_soon_threadsafe(restart)
             return call()
-
-        def restart() -> None:
-            if timeout is not None and not awaited.done():
-                with contextlib.suppress(RuntimeError):  # it is over already
-                    scope.reschedule(began[0] + timeout)
 
         future = self.submit(timed)
         awaited = asyncio.wrap_future(future)
@@ -94,19 +85,21 @@ class Worker:
             lambda done: done.cancelled() or done.exception()
         )  # an abandoned call may still fail, unheard
         try:
-            async with asyncio.timeout(None if timeout is None else timeout + wait) as scope:
+            if timeout is None:
                 return await asyncio.shield(awaited)
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            self.give_up(future)
-            awaited.cancel()
-            raise Overdue(f"no answer within {timeout} s", begun=bool(began)) from None
+            # When the call begins nobody is told: waking the loop for that costs as much as a short call. It looks by itself.
+            while not awaited.done() and (left := _left(entered, began, timeout, wait, loop.time())) > 0:
+                await asyncio.wait([awaited], timeout=left)
         except asyncio.CancelledError:
             # Nobody waits any more, but until its deadline the call is not a hung one.
             if not future.cancel() and timeout is not None:
                 loop.call_at((began[0] if began else loop.time()) + timeout, self.give_up, future)
             raise
+        if awaited.done():
+            return awaited.result()
+        self.give_up(future)
+        awaited.cancel()
+        raise Overdue(f"no answer within {timeout} s", begun=bool(began))
 
     def give_up(self, future: Future[Any]) -> None:
         """Nobody waits for a submitted call any more: it does not begin, or a spare thread works on while it hangs."""
@@ -149,6 +142,13 @@ class Worker:
                 if self._threads > self._wanted():  # a hung call came back: one thread is enough again
                     self._threads -= 1
                     return
+
+
+def _left(entered: float, began: Sequence[float], timeout: float, wait: float, now: float) -> float:
+    """Seconds in which a call cannot be overdue; none where it is. `began`: when, once it has."""
+    if began:
+        return began[0] + timeout - now
+    return min(entered + timeout + wait - now, timeout)  # it may begin right now
 
 
 def _attempt(call: Callable[[], Any]) -> tuple[Any, Exception | None]:

@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -97,8 +98,7 @@ class PiiCheck:
 
     @property
     def version(self) -> str:
-        libraries = ("presidio-analyzer", "spacy", "phonenumbers")
-        return " ".join(("2.1", *(f"{library} {version(library)}" for library in libraries)))
+        return _version()
 
     @property
     def digest(self) -> str:
@@ -294,6 +294,13 @@ def join_addresses(text: str, hits: Iterable[_Hit]) -> list[_Hit]:
         else:
             joined.append(hit)
     return joined
+
+
+@cache
+def _version() -> str:
+    """Of this code and of the libraries; read once, for it is part of each result and their files are parsed for it."""
+    libraries = ("presidio-analyzer", "spacy", "phonenumbers")
+    return " ".join(("2.1", *(f"{library} {version(library)}" for library in libraries)))
 
 
 def _finding(hit: _Hit) -> Finding:

@@ -119,24 +119,28 @@ class Follower:
         wanted = matcher.overlaps if matcher.similarity else OverlapIndex.empty(OVERLAP)
         self._overlaps = OverlapSearch(wanted, matcher.similarity)
         self._held: list[Passage] = []
+        self._before = min(self._runs.settled, self._overlaps.settled)
+        """No passage that is neither returned nor held begins before this code point."""
 
     def feed(self, piece: str) -> list[Passage]:
         """Read on. Returns the passages that are certain by now and were not returned before."""
         for start in range(0, len(piece), _BLOCK):
             found = self._reader.read(piece[start : start + _BLOCK])
             self._held += self._long_enough(self._runs.feed(found), self._overlaps.feed(found))
-        return self._settled(min(self._runs.settled, self._overlaps.settled))
+        self._before = min(self._runs.settled, self._overlaps.settled)
+        return self._settled(self._before)
 
     def finish(self) -> list[Passage]:
         """The text has ended: all that was not returned before."""
         rest = self._overlaps.feed(Reader().read(""), ending=True)
         self._held += self._long_enough(self._runs.finish(self._reader.trailing), rest)
+        self._before = NOTHING
         return self._settled(NOTHING)
 
     @property
     def settled(self) -> int:
         """No passage that is not yet returned begins before this code point."""
-        return min([self._runs.settled, self._overlaps.settled, *(one.span.start for one in self._held)])
+        return min([self._before, *(one.span.start for one in self._held)])
 
     @property
     def growing(self) -> list[Passage]:

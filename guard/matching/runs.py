@@ -68,6 +68,10 @@ def _repeats(codes: Array) -> bool:
     import numpy as np
 
     for period in range(1, PERIOD + 1):
+        least = GRAM - period  # equal letters in a row: one of every so many is among them
+        far = codes[period + least - 1 :: least]
+        if not (far == codes[least - 1 : len(codes) - period : least]).any():
+            continue
         other = np.flatnonzero(codes[period:] != codes[:-period])
         breaks = np.diff(other, prepend=-1, append=len(codes) - period)
         if len(codes) > period and int(breaks.max()) > GRAM - period:

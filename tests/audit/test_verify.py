@@ -25,7 +25,7 @@ from guard.types import Action
 
 ENTRIES = 12
 TABLES = sorted(set(metadata.tables) - {"api_key", "moment", "session", "tile"})
-"""All but those that 12 entries do not fill: `test_tile_rows`, `test_moments`, `test_verify_keys`; sessions are no part of the log."""
+"""All but those that 12 entries do not fill (see `test_tile_rows`, `test_moments`, `test_verify_keys`), and sessions."""
 
 
 @pytest.fixture(scope="module")

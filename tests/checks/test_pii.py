@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from importlib.metadata import version
 from itertools import pairwise
 
 import pytest
@@ -491,3 +492,15 @@ def test_checksums_tell_right_from_wrong(validate, right, wrong):
     """Published example numbers pass; one changed digit does not."""
     assert validate(right) is not False
     assert validate(wrong) is False
+
+
+def test_its_version_is_read_from_files_once(nameless, monkeypatch):
+    """It is part of every result, and of each step of a stream: reading it takes as long as reading a text does."""
+    known = _loaded(model=nameless).version
+    assert all(f"{name} {version(name)}" in known for name in ("presidio-analyzer", "spacy", "phonenumbers"))
+
+    def refuse(_name):
+        raise AssertionError("the libraries' files were read again")
+
+    monkeypatch.setattr(pii, "version", refuse)
+    assert _loaded(model=nameless).version == known

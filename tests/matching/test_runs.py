@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 from guard.errors import ModelError
 from guard.matching import postings
 from guard.matching.letters import Reader, letters
-from guard.matching.runs import GUARANTEED, Run, RunIndex, RunSearch, encode, winnowed
+from guard.matching.runs import GUARANTEED, Run, RunIndex, RunSearch, _repeats, encode, winnowed
 from guard.matching.snapshot import WorkIndex
-from guard.matching.text_kernels import GRAM, WINDOW
+from guard.matching.text_kernels import GRAM, PERIOD, WINDOW
 from tests.matching.prose import chinese, prose
 
 BOOK = prose(1, 1200)
@@ -237,3 +238,21 @@ def test_a_text_that_is_too_large_to_unpack_is_refused(monkeypatch):
     monkeypatch.setattr(postings, "LARGEST", 1000)
     with pytest.raises(ModelError, match="too large"):
         index(BOOK)
+
+
+@given(st.lists(st.integers(0, 3), max_size=60), st.integers(1, PERIOD + 2), st.integers(0, 2 * GRAM), st.data())
+def test_letters_that_repeat_are_seen_wherever_they_stand(
+    codes: list[int], period: int, length: int, data: st.DataObject
+) -> None:
+    """As the definition says: GRAM letters in a row of which each is the one a period before it."""
+    at = data.draw(st.integers(0, len(codes)))
+    codes[at:at] = [place % period for place in range(length)]
+    expected = any(
+        all(
+            one == other
+            for one, other in zip(codes[start : start + GRAM - step], codes[start + step : start + GRAM], strict=True)
+        )
+        for step in range(1, PERIOD + 1)
+        for start in range(len(codes) - GRAM + 1)
+    )
+    assert _repeats(np.array(codes, np.uint16)) == expected

@@ -217,6 +217,7 @@ def test_what_leaves_is_the_beginning_of_what_a_whole_run_releases(make: Callabl
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("make", SEATS)
 def test_ten_thousand_texts_each(make: Callable[[], Seat]) -> None:
     run(10_000, 1_000_000, make(), (CLEAN, CUT, BLOCKED))
@@ -240,5 +241,6 @@ def test_personal_data() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_thousand_texts_with_personal_data() -> None:
     run(1000, 1_000_000, personal(), (CLEAN, PERSONAL))

@@ -1,0 +1,172 @@
+"""Who is asked about a growing text, when, and on which thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from guard.chain import Chain
+from guard.following import Followable, Follower, Progress, is_by_sentence, is_quick
+from guard.registry import checks
+from guard.streaming.frontier import Frontier
+from guard.streaming.measuring import Measuring
+from guard.types import Scan, Span, Status
+from tests.fakes import FakeCheck, UnloadableCheck, policy, spec, text
+from tests.streaming.streams import FollowingWords, SentenceScore, awaited
+
+
+class Trailing(FakeCheck):
+    """Finds nothing, and settles all but the last characters; tells on which thread it was asked about how long a text."""
+
+    whole = ""
+
+    def __init__(self, behind: int, *, quick: bool = False) -> None:
+        super().__init__()
+        self.behind, self.quick = behind, quick
+        self.asked: list[tuple[int, int]] = []
+
+    def follow(self) -> Follower:
+        return TrailingFollower(self)
+
+    @property
+    def lengths(self) -> list[int]:
+        return [length for length, _ in self.asked]
+
+
+class TrailingFollower:
+    def __init__(self, check: Trailing) -> None:
+        self.check, self.quick = check, check.quick
+
+    def __call__(self, text: str, *, ending: bool) -> Progress:
+        self.check.asked.append((len(text), threading.get_ident()))
+        settled = len(text) if ending else max(0, len(text) - self.check.behind)
+        return Progress(Scan((), Span(0, len(text))), settled)
+
+
+def measuring(**built: FakeCheck) -> Measuring:
+    chain = Chain(policy([spec(name, one) for name, one in built.items()]), built)
+    return Measuring(chain, Frontier(chain.checks, datetime(2026, 1, 1, tzinfo=UTC), keyed=False))
+
+
+@pytest.mark.parametrize(
+    ("use", "quick", "by_sentence"),
+    [
+        ("secrets", True, False),
+        ("invisible_characters", True, False),
+        ("text_match", True, False),
+        ("pii", False, False),
+        ("toxicity", False, True),
+    ],
+)
+def test_what_followers_say_of_themselves(use: str, quick: bool, by_sentence: bool) -> None:
+    check = checks.make(use, {})
+    assert isinstance(check, Followable)
+    if use != "toxicity":  # it needs no weights to begin
+        check.load()
+    follower = check.follow()
+    assert (is_quick(follower), is_by_sentence(follower)) == (quick, by_sentence)
+
+
+def test_a_plain_function_says_nothing() -> None:
+    follower = FollowingWords("a").follow()
+    assert (is_quick(follower), is_by_sentence(follower)) == (False, False)
+
+
+@awaited
+async def test_who_is_quick_is_asked_on_the_event_loop() -> None:
+    """From the second time on: the first one begins it, which may take longer."""
+    quick, slow = Trailing(0, quick=True), Trailing(0)
+    asking = measuring(quick=quick, slow=slow)
+    for length in (3, 5, 8):
+        await asking(text("x" * length), ending=length == 8)
+    here = threading.get_ident()
+    assert [thread == here for _, thread in quick.asked] == [False, True, True]
+    assert all(thread != here for _, thread in slow.asked)
+    assert quick.lengths == slow.lengths == [3, 5, 8]
+
+
+@awaited
+async def test_between_two_ends_only_those_are_asked_that_keep_something_back() -> None:
+    near, far, score = Trailing(2), Trailing(8), SentenceScore("dark")
+    asking = measuring(near=near, far=far, score=score)
+    measured = await asking(text("It is here. An"), ending=False)  # the sentence is settled by all but `far`
+    assert (measured.judged, asking.waits) == (6, False)
+    measured = await asking(text("It is here. And so"), ending=False, between=True)
+    assert (near.lengths, far.lengths, len(score.read)) == ([14], [14, 18], 1)
+    assert (measured.judged, asking.waits) == (10, False)
+    measured = await asking(text("It is here. And so on a"), ending=False, between=True)
+    assert (near.lengths, far.lengths, len(score.read)) == ([14], [14, 18, 23], 1)
+    assert (measured.judged, asking.waits) == (11, True)  # nothing more is settled before the sentence ends
+    measured = await asking(text("It is here. And so on a."), ending=True)
+    assert (near.lengths, far.lengths, len(score.read)) == ([14, 24], [14, 18, 23, 24], 2)
+    assert measured.judged == 24
+
+
+@awaited
+async def test_without_scores_of_sentences_all_are_asked_each_time() -> None:
+    near, far = Trailing(2), Trailing(8)
+    asking = measuring(near=near, far=far)
+    for length in (10, 20):
+        measured = await asking(text("x" * length), ending=False, between=length == 20)
+        assert (measured.judged, asking.waits) == (length - 8, False)
+    assert near.lengths == far.lengths == [10, 20]
+
+
+def _late() -> list[Scan]:
+    threading.Event().wait(0.05)
+    return [Scan((), Span(0, 4))]
+
+
+def _failing() -> list[Scan]:
+    raise ValueError("it was secret")
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "told"),
+    [
+        (lambda: [Scan((), Span(0, 4))], Status.OK, ""),
+        (_late, Status.TIMEOUT, "no answer within 1 ms"),
+        (_failing, Status.FAILED, "ValueError"),
+        (list, Status.FAILED, "ValueError"),
+        (lambda: [Scan((), Span(0, 5))], Status.FAILED, "it read 0 to 5, expected a range inside 0 to 4"),
+    ],
+)
+@awaited
+async def test_a_call_on_the_event_loop_fails_closed(call: Callable[[], list[Scan]], status: Status, told: str) -> None:
+    """As one on a thread does: late, with an error, with too few answers, or with one that cannot be."""
+    check = FakeCheck()
+    one = spec("one", check, deadline_ms=1 if status is Status.TIMEOUT else 10_000)
+    (result,) = await Chain(policy([one]), {"one": check}).measure(one, [text("abcd")], call, here=True)
+    assert result.status is status
+    assert told in result.error
+    assert "secret" not in result.error
+    assert check.batches == []
+
+
+@awaited
+async def test_on_the_event_loop_is_where_a_call_is_made() -> None:
+    check, threads = FakeCheck(), list[int]()
+    one = spec("one", check, deadline_ms=10_000)
+    chain = Chain(policy([one]), {"one": check})
+
+    def call() -> list[Scan]:
+        threads.append(threading.get_ident())
+        return [Scan((), Span(0, 4))]
+
+    for here in (True, False):
+        (result,) = await chain.measure(one, [text("abcd")], call, here=here)
+        assert result.status is Status.OK
+    assert [thread == threading.get_ident() for thread in threads] == [True, False]
+    assert check.loads == 1
+
+
+@awaited
+async def test_what_cannot_be_loaded_is_not_called() -> None:
+    check = UnloadableCheck()
+    one = spec("one", check)
+    (result,) = await Chain(policy([one]), {"one": check}).measure(one, [text("abcd")], _failing, here=True)
+    assert result.status is Status.FAILED
+    assert "could not be loaded" in result.error
