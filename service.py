@@ -25,6 +25,7 @@ from serving.identity.needs import ANY_KEY, Access, opened
 from serving.rate import Buckets
 from serving.review_hook import ReviewHook
 from serving.settings import Settings
+from serving.turnstile import Turnstile
 from serving.verification import gather
 from serving.watching import logs
 from serving.watching.lookout import Lookout
@@ -93,6 +94,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         redoc_url=None,
     )
     lookout = Lookout.of(settings)
+    turnstile = Turnstile(settings)
     public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
     for part in ROUTERS:
         app.include_router(part.router)
@@ -110,6 +112,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         proofs=callers,
         access=app.state.access,
         max_body=settings.max_body,
+        turnstile=turnstile,
         public=public,
     )
     lookout.attach(app)

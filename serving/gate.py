@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,6 +30,8 @@ from serving.identity.authenticate import Authenticator
 from serving.identity.needs import Access
 from serving.identity.principals import LOCAL, Principal
 from serving.rate import Buckets
+from serving.turnstile import FREE, Full, Turnstile
+from serving.watching.requests import KNOWN
 
 BODY_S = 60.0
 """How long a request's body may take to arrive, in seconds."""
@@ -60,9 +62,10 @@ class Gate:
         proofs: Authenticator,
         access: Access,
         max_body: int,
+        turnstile: Turnstile,
         public: Buckets | None = None,
     ) -> None:
-        """`proofs`: recognises callers. `access`: what routes need.
+        """`proofs`: recognises callers. `access`: what routes need. `turnstile`: how many may come in.
 
         `public`: opens VERIFY_PATHS to callers without a key, as often as it allows.
         """
@@ -72,11 +75,13 @@ class Gate:
         self.proofs = proofs
         self.access = access
         self.max_body = max_body
+        self.turnstile = turnstile
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 without a valid key, 403 without the right, 413 over the limit, 408 for a body that does not come.
 
-        500 for what nobody foresaw. Strangers who verify too often get 429.
+        500 for what nobody foresaw. Strangers who verify too often get 429, and so does a key that is over its limits; 503
+        when too many requests are in work.
 
         Otherwise pass on with `request`, `principal` (None for a stranger) and `sees` (the tenant whose decisions the caller
         may look up; empty: all) in `scope["state"]`.
@@ -93,8 +98,26 @@ class Gate:
         if refused := self._refused(scope, caller):
             await refused(scope, receive, send)
             return
-        request = _request(headers, caller)
-        scope.setdefault("state", {}).update(request=request, principal=caller, sees=caller.sees if caller else "")
+        scope.setdefault("state", {}).update(
+            request=_request(headers, caller), principal=caller, sees=caller.sees if caller else ""
+        )
+        if scope["path"] in FREE:
+            await self._pass(scope, receive, send, headers)
+            return
+        entered = self.turnstile.enter(caller)
+        if isinstance(entered, Full):
+            await full_response(entered)(scope, receive, send)
+            return
+        who, limits = entered
+        try:
+            await self._pass(scope, receive, _with(send, limits), headers)
+        finally:
+            known = KNOWN.get()
+            self.turnstile.leave(who, caller, known.tokens if known is not None else 0)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        """Read the body, and let the application answer."""
+        request: Request = scope["state"]["request"]
         answering = False
 
         async def answer(message: Message) -> None:
@@ -198,6 +221,30 @@ def busy_response(message: str, seconds: int) -> JSONResponse:
     response = error_response(429, f"{message}; ask again in {seconds} s", "rate_limit_exceeded")
     response.headers["retry-after"] = str(seconds)
     return response
+
+
+def full_response(full: Full) -> JSONResponse:
+    """429 for a caller over its limits, 503 for a service that has enough to do; both say when to ask again."""
+    if full.status == 429:
+        response = busy_response(full.message, full.retry_s)
+    else:
+        response = error_response(full.status, f"{full.message}; ask again in {full.retry_s} s", "overloaded")
+        response.headers["retry-after"] = str(full.retry_s)
+    response.headers.update(full.headers)
+    return response
+
+
+def _with(send: Send, headers: Mapping[str, str]) -> Send:
+    """Send with more headers in the answer."""
+    if not headers:
+        return send
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(headers)
+        await send(message)
+
+    return sending
 
 
 def failure_response(error: Exception) -> JSONResponse:

@@ -124,6 +124,24 @@ class Settings(BaseSettings):
     max_body: int = Field(default=8_000_000, description="Bytes of one HTTP request body.", ge=1)
     max_text: int = Field(default=50_000, description="Code points of one text.", ge=1)
     max_image: int = Field(default=5_000_000, description="Bytes of one image file.", ge=1)
+    max_tokens: int = Field(default=32_768, description="Tokens that a request may ask a generator for.", ge=1)
+    max_messages: int = Field(default=2000, description="Messages of one conversation.", ge=1, le=2000)
+    max_inputs: int = Field(default=256, description="Prompts, or inputs to judge, of one request.", ge=1, le=256)
+    max_outputs: int = Field(default=256, description="Outputs that a request may ask for: prompts times `n`.", ge=1)
+    concurrency: int = Field(default=512, description="Requests in work at once; more get 503. Health is always told.", ge=1)
+    concurrency_per_key: int = Field(default=384, description="Requests of one key in work at once; more get 429.", ge=1)
+    rate_per_minute: int | None = Field(
+        default=None, description="Requests that a key may send in a minute; without a limit when left out.", ge=1
+    )
+    tokens_per_minute: int | None = Field(
+        default=None,
+        description="Tokens that may be judged for a key in a minute, four characters one where nobody counts; see limits.md.",
+        ge=1,
+    )
+    rate_overrides: Names = Field(
+        default=(),
+        description="Other rates of keys and roles: NAME=REQUESTS/TOKENS, +ROLE=REQUESTS/TOKENS; `-` is no limit.",
+    )
     metrics_token: SecretStr = Field(
         default=SecretStr(""),
         description="Who shows it as a bearer token may read `/metrics`, and nobody else; keys of no tenant when left out.",
