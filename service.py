@@ -31,8 +31,6 @@ from serving.watching import logs
 from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
-GRACE_S = 30
-"""Seconds that requests may take to end when the service is stopped."""
 ROUTERS = (openai, proofs, search, own, access, banks, policies, origin, exports, reviews)
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""
 _log = logging.getLogger(__name__)
@@ -113,6 +111,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         access=app.state.access,
         max_body=settings.max_body,
         turnstile=turnstile,
+        request_s=settings.request_s,
         public=public,
     )
     lookout.attach(app)
@@ -199,7 +198,7 @@ def serve(settings: Settings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_graceful_shutdown=settings.grace_s,
         )
     finally:
         wired.close()

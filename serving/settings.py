@@ -16,6 +16,8 @@ from serving.identity.principals import SettledKey, settled_key
 
 DEFAULT_LEDGER = "sqlite:///genguard.db"
 DEFAULT_POLICY = "enterprise"
+GRACE_S = 30
+"""Seconds that requests may take to end when the service is stopped, unless the settings say otherwise."""
 
 
 def _split(value: object) -> object:
@@ -142,6 +144,17 @@ class Settings(BaseSettings):
         default=(),
         description="Other rates of keys and roles: NAME=REQUESTS/TOKENS, +ROLE=REQUESTS/TOKENS; `-` is no limit.",
     )
+    request_s: float = Field(
+        default=600.0, description="Seconds for a whole request; callers may ask for less by `x-genguard-deadline-ms`.", gt=0
+    )
+    head_s: float = Field(default=20.0, description="Seconds in which the head of a request has to arrive.", gt=0)
+    head_bytes: int = Field(default=65_536, description="Bytes of the head of a request.", ge=1024)
+    keep_alive_s: int = Field(default=5, description="Seconds for which an idle connection is kept.", ge=1)
+    send_s: float = Field(default=60.0, description="Seconds for which a reader may take nothing before it is cut off.", gt=0)
+    lame_duck_s: float = Field(
+        default=1.0, description="Seconds between SIGTERM, when `/readyz` turns 503, and the end of listening.", ge=0
+    )
+    grace_s: int = Field(default=GRACE_S, description="Seconds that requests may take to end after that.", ge=1)
     metrics_token: SecretStr = Field(
         default=SecretStr(""),
         description="Who shows it as a bearer token may read `/metrics`, and nobody else; keys of no tenant when left out.",
