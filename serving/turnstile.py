@@ -7,10 +7,12 @@ bucket. What a request cost in tokens is known when it is over: it is charged th
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from guard.errors import SettingsError
@@ -111,11 +113,22 @@ class Turnstile:
         self._inside: Counter[str] = Counter()
         self.allowances = Allowances(settings)
         self._requests, self._tokens = Buckets(1, clock), Buckets(1, clock)
+        self._left = asyncio.Event()
+        self.leaving = False
+        """Whether the service is being stopped: who is answered now connects elsewhere."""
 
     @property
     def inside(self) -> int:
         """Requests in work."""
         return self._inside.total()
+
+    async def emptied(self, seconds: float) -> None:
+        """Return when no request is in work any more, or so many seconds have passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.inside:
+                    self._left.clear()
+                    await self._left.wait()
 
     def enter(self, caller: Principal | None) -> tuple[str, Mapping[str, str]] | Full:
         """Come in: who that is for `leave`, and headers for the answer; or why not. A stranger's are one caller."""
@@ -124,7 +137,7 @@ class Turnstile:
             return Full(503, f"found {self.inside} requests in work, expected room within {self._room}", _AGAIN_S, {})
         if self._inside[who] >= self._each:
             return Full(429, f"found {self._inside[who]} requests of this caller in work, expected fewer", _AGAIN_S, {})
-        headers: dict[str, str] = {}
+        headers = {"connection": "close"} if self.leaving else {}
         if caller is not None and (full := self._draw(who, self.allowances.of(caller), headers)):
             return full
         self._inside[who] += 1
@@ -135,6 +148,7 @@ class Turnstile:
         self._inside[who] -= 1
         if self._inside[who] <= 0:
             del self._inside[who]
+        self._left.set()
         if caller is not None and tokens and (most := self.allowances.of(caller).tokens) is not None:
             self._tokens.charge(who, tokens, per_minute=most)
 
