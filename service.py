@@ -26,18 +26,20 @@ from serving.identity.authenticate import Authenticator
 from serving.identity.needs import ANY_KEY, Access, opened
 from serving.rate import Buckets
 from serving.review_hook import ReviewHook
+from serving.rollout import LEDGER
 from serving.settings import Settings
+from serving.turnstile import Turnstile
 from serving.verification import gather
 from serving.watching import logs
 from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
-GRACE_S = 30
-"""Seconds that requests may take to end when the service is stopped."""
 ROUTERS = (openai, proofs, search, own, access, banks, policies, origin, exports, reviews, login)
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""
 _log = logging.getLogger(__name__)
 
+ENDINGS_S = 5.0
+"""How long streams that are broken off when the service stops may take to be recorded."""
 READY_S = 5.0
 """How long `/readyz` waits for checks that are loading again."""
 
@@ -75,6 +77,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         signing = asyncio.create_task(app.state.office.keep_signing()) if settings.anchors else None
         following = asyncio.create_task(app.state.wired.watcher.run())
         yield
+        await turnstile.emptied(ENDINGS_S)  # what was broken off is recorded yet
         sending = [asyncio.create_task(app.state.office.keep_sending(one)) for one in app.state.office.sent]
         tasks = [following, *([signing] if signing else []), *sending, *posting]
         for task in tasks:
@@ -97,6 +100,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         redoc_url=None,
     )
     lookout = Lookout.of(settings)
+    turnstile = app.state.turnstile = Turnstile(settings)
     public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
     for part in ROUTERS:
         app.include_router(part.router)
@@ -114,6 +118,8 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         proofs=callers,
         access=app.state.access,
         max_body=settings.max_body,
+        turnstile=turnstile,
+        request_s=settings.request_s,
         public=public,
     )
     lookout.attach(app)
@@ -126,18 +132,22 @@ async def _healthz() -> dict[str, str]:
 
 
 async def _readyz(http: HttpRequest) -> JSONResponse:
-    """Whether every check is loaded and the ledger takes decisions; 503 with the reasons otherwise.
+    """Whether every check is loaded and the ledger can be read and takes decisions; 503 with the reasons otherwise.
+
+    So it is from the moment on that the service is being stopped.
 
     A revision that the ledger puts in force and that cannot be used here is told, and is no reason for 503: the last good one
     judges on, and a bad revision must not take every instance out of service. So are anchors,
     witnesses and web hooks that do not answer.
     """
     wired: Wired = http.app.state.wired
+    if http.app.state.turnstile.leaving:
+        return JSONResponse({"status": "not ready", "troubles": {"service": "it is being stopped"}}, status_code=503)
     if http.app.state.troubles:
         with suppress(TimeoutError):  # a check that could not be loaded may be ready by now
             http.app.state.troubles = await asyncio.wait_for(wired.guard.load(), READY_S)
     troubles = dict(http.app.state.troubles)
-    if trouble := wired.ledger_trouble():
+    if trouble := wired.ledger_trouble() or wired.watcher.troubles.get(LEDGER, ""):
         troubles["ledger"] = trouble
     if trouble := http.app.state.office.trouble:
         troubles["checkpoints"] = trouble
@@ -186,21 +196,29 @@ async def _refuse(http: HttpRequest, message: str) -> JSONResponse:
 
 
 def serve(settings: Settings) -> None:
-    """Run the service until it is stopped. Raises PolicyError, LedgerError, RegistryError or SettingsError at its start."""
-    import uvicorn
+    """Run the service until it is stopped (`serving.server`).
 
-    app = create_app(settings, make=lambda _: wired)
+    Raises PolicyError, LedgerError, RegistryError, InputError or SettingsError at its start.
+    """
+    from serving.server import Server, listening
+
     logs.configure(settings.log_format, settings.log_level)
-    wired = wire(settings)  # before the server runs, which would tell a mistake as a traceback
+    sockets = listening(settings)
     try:
-        uvicorn.run(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+        app = create_app(settings, make=lambda _: wired)
+        wired = wire(settings)
+        try:
+            _look(settings)
+            Server(app, settings, app.state.turnstile).run(sockets)
+        finally:
+            wired.close()
     finally:
-        wired.close()
+        for one in sockets:
+            one.close()
+
+
+def _look(settings: Settings) -> None:
+    """Open once what the application will: a server would tell a mistake in it as a traceback."""
+    gather(settings, frank=False)
+    proofs.Office.open(settings)
+    ReviewHook.open(settings)

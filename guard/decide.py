@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from guard.collectors import Collector
 from guard.conditions import covers, measured
-from guard.errors import GenguardError, PolicyError, TooLargeError
+from guard.errors import DeadlineError, GenguardError, PolicyError, TooLargeError
 from guard.predicates import Facts
 from guard.rules import CheckSpec, Exemption, Policy, Rule
 from guard.sieve import Sieve, sieve
@@ -112,6 +112,8 @@ def refuse(error: GenguardError, policy: Policy | None) -> Verdict:
     rule, title, category = "input-unreadable", "Input that cannot be read is refused", "input"
     if isinstance(error, TooLargeError):
         rule = "input-too-large"
+    elif isinstance(error, DeadlineError):
+        rule, title, category = "deadline-exceeded", "Nothing leaves unjudged", "operation"
     elif isinstance(error, PolicyError):
         rule, title, category = "no-policy", "Nothing leaves unjudged", "operation"
     fired = FiredRule(rule, title, Action.BLOCK, category, "", str(error))

@@ -12,6 +12,7 @@
     ├── CheckError             a check made of others that could not do its work
     ├── EndpointError          a service over HTTP that cannot be asked, or whose answer cannot be used
     ├── BusyError              too much waits already; knows when to ask again
+    ├── DeadlineError          a request's deadline passed before it was done
     ├── GenerationError        a generator failed; nothing was made
     ├── WithheldError          for callers who asked for an output itself: the policy withholds it. Has the release
     └── LedgerError            a decision could not be committed; nothing is released
@@ -98,6 +99,10 @@ class BusyError(GenguardError):
         """`retry_after_s`: after how many seconds it is worth to ask again, as far as one can tell."""
         super().__init__(message, advice=advice)
         self.retry_after_s = retry_after_s
+
+
+class DeadlineError(GenguardError):
+    """A request's deadline passed before it was done: what was not made by then is not made."""
 
 
 class GenerationError(GenguardError):

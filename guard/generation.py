@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from guard import watching
+from guard.deadline import before
 from guard.errors import GenerationError, GenguardError
 from guard.previews import Watch
 from guard.protocols import Generator, TokenGenerator, TokenMark
@@ -27,7 +28,7 @@ async def generate(
 
     `marks`: what a TokenGenerator puts into the outputs of each prompt; empty: nothing into any. `watch`: looks at previews.
     The generator runs ahead by two batches and then waits; it has stopped when this one is closed. Raises GenerationError when
-    it fails with something that is not an error of ours, or yields anything else than such pairs.
+    it fails with something that is not an error of ours, or yields anything else than such pairs; DeadlineError as `before`.
     """
     ready: asyncio.Queue[_Pair | None] = asyncio.Queue()
     room = asyncio.Semaphore(2 * most)
@@ -35,7 +36,7 @@ async def generate(
     try:
         done = False
         while not done:
-            batch = [await ready.get()]
+            batch = [await before(ready.get)]
             while batch[-1] is not None and not ready.empty() and len(batch) < most:
                 batch.append(ready.get_nowait())
             done = batch[-1] is None

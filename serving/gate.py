@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from guard import deadline
 from guard.errors import (
     BusyError,
+    DeadlineError,
     GenerationError,
     GenguardError,
     InputError,
@@ -32,6 +34,8 @@ from serving.identity.needs import Access
 from serving.identity.principals import LOCAL, Principal
 from serving.identity.tokens import TokenError
 from serving.rate import Buckets
+from serving.turnstile import FREE, Full, Turnstile
+from serving.watching.requests import KNOWN
 
 BODY_S = 60.0
 """How long a request's body may take to arrive, in seconds."""
@@ -40,6 +44,11 @@ FILES = "/v1/images/files/"
 VERIFY_PATHS = frozenset({"/verify", "/v1/verify"})
 """Paths of which nothing is recorded, a refusal neither; the operator may open them to callers without a key."""
 
+UNTIMED = frozenset({"/v1/exports"})
+"""Paths whose answers take as long as the ledger is."""
+DEADLINE = "x-genguard-deadline-ms"
+"""Header of a caller who does not want to wait as long as the settings say."""
+
 _STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
     (TooLargeError, 413, "input-too-large"),
     (InputError, 400, "invalid_input"),
@@ -47,6 +56,7 @@ _STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
     (LedgerError, 503, "ledger_unavailable"),
     (ModelError, 503, "model_unavailable"),
     (TokenError, 503, "issuer_unavailable"),
+    (DeadlineError, 504, "deadline_exceeded"),
     (GenerationError, 502, "generation_failed"),
 )
 _log = logging.getLogger(__name__)
@@ -63,11 +73,14 @@ class Gate:
         proofs: Authenticator,
         access: Access,
         max_body: int,
+        turnstile: Turnstile,
+        request_s: float,
         public: Buckets | None = None,
     ) -> None:
-        """`proofs`: recognises callers. `access`: what routes need.
+        """`proofs`: recognises callers. `access`: what routes need. `turnstile`: how many may come in.
 
-        `public`: opens VERIFY_PATHS to callers without a key, as often as it allows.
+        `request_s`: the deadline of a request, in seconds. `public`: opens VERIFY_PATHS to callers without a key, as often as
+        it allows.
         """
         self.app = app
         self.public = public
@@ -75,11 +88,14 @@ class Gate:
         self.proofs = proofs
         self.access = access
         self.max_body = max_body
+        self.turnstile = turnstile
+        self.request_s = request_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 without a valid key, 403 without the right, 413 over the limit, 408 for a body that does not come.
 
-        500 for what nobody foresaw. Strangers who verify too often get 429.
+        504 where no answer begins within the deadline, 500 for what nobody foresaw. Strangers who verify too often get 429, and
+        so does a key that is over its limits; 503 when too many requests are in work.
 
         Otherwise pass on with `request`, `principal` (None for a stranger) and `sees` (the tenant whose decisions the caller
         may look up; empty: all) in `scope["state"]`.
@@ -96,32 +112,79 @@ class Gate:
         if refused is not None:
             await refused(scope, receive, send)
             return
-        request = _identified(scope, headers, caller)
-        answering = False
+        _identified(scope, headers, caller)
+        if scope["path"] in FREE:
+            await self._pass(scope, receive, send, headers)
+            return
+        seconds = _seconds(headers, self.request_s)
+        if seconds is None:
+            wrong = InputError(f"{DEADLINE}: found no whole number of milliseconds, expected one above 0")
+            await failure_response(wrong)(scope, receive, send)
+            return
+        entered = self.turnstile.enter(caller)
+        if isinstance(entered, Full):
+            await full_response(entered)(scope, receive, send)
+            return
+        who, limits = entered
+        try:
+            with deadline.within(seconds):
+                await self._pass(scope, receive, _with(send, limits), headers)
+        finally:
+            known = KNOWN.get()
+            self.turnstile.leave(who, caller, known.tokens if known is not None else 0)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        """Read the body, and let the application answer, which it has to begin within the deadline."""
+        answering, seconds = False, deadline.left()
+        limit = None if seconds is None or scope["path"] in UNTIMED else seconds + deadline.LATE_S
 
         async def answer(message: Message) -> None:
             nonlocal answering
             answering = True
+            if not (whole.expired() or whole.when() is None):
+                whole.reschedule(None)
             await send(message)
 
         try:
-            async with asyncio.timeout(BODY_S) as scope_of_body:
-                body = await self._body(headers, receive)
-            if body is None:
-                error = TooLargeError(f"found a request body of more than {self.max_body} bytes, expected at most that")
-                if scope["path"] in VERIFY_PATHS:
-                    await failure_response(error)(scope, receive, answer)
-                    return
-                await refusal_response(await self.guard().refuse(error, request))(scope, receive, answer)
-            else:
-                await self.app(scope, _replay(body, receive), answer)
+            async with asyncio.timeout(limit) as whole:
+                await self._answered(scope, receive, answer, headers)
         except _GoneError:
             return
         except Exception as error:
             if answering:
                 raise
-            late = isinstance(error, TimeoutError) and scope_of_body.expired()
-            await (_late_response() if late else failure_response(error))(scope, receive, send)
+            late = isinstance(error, TimeoutError) and whole.expired()
+            response = await self._overdue(scope) if late else failure_response(error)
+            await response(scope, receive, send)
+
+    async def _answered(self, scope: Scope, receive: Receive, answer: Send, headers: Headers) -> None:
+        try:
+            async with asyncio.timeout(BODY_S) as arriving:
+                body = await self._body(headers, receive)
+        except TimeoutError:
+            if not arriving.expired():
+                raise
+            await _late_response()(scope, receive, answer)
+            return
+        if body is not None:
+            await self.app(scope, _replay(body, receive), answer)
+            return
+        error = TooLargeError(f"found a request body of more than {self.max_body} bytes, expected at most that")
+        if scope["path"] in VERIFY_PATHS:
+            await failure_response(error)(scope, receive, answer)
+            return
+        await refusal_response(await self.guard().refuse(error, scope["state"]["request"]))(scope, receive, answer)
+
+    async def _overdue(self, scope: Scope) -> JSONResponse:
+        """504. What should have been judged and was not is on record as that, unless the ledger takes nothing just now."""
+        error, known = deadline.passed(), KNOWN.get()
+        judged = scope["method"] == "POST" and scope["path"] not in VERIFY_PATHS
+        if judged and (known is None or not known.decided):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(deadline.LATE_S):
+                    release = await self.guard().refuse(error, scope["state"]["request"])
+                    return refusal_response(release)
+        return failure_response(error)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a web socket on that somebody opens who may, from a page of ours where it is a browser; close all others."""
@@ -200,6 +263,15 @@ def _request(headers: Headers, caller: Principal | None) -> Request:
     )
 
 
+def _seconds(headers: Headers, most: float) -> float | None:
+    """The time that a request has; None for a header that is no such time."""
+    said = headers.get(DEADLINE)
+    if said is None:
+        return most
+    usable = said.isascii() and said.isdigit() and len(said) <= 12 and int(said) > 0
+    return min(most, int(said) / 1000) if usable else None
+
+
 def _replay(body: bytes, rest: Receive) -> Receive:
     """The body that was read; then whatever the server says, so that an answer in pieces learns when its reader leaves."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -224,6 +296,30 @@ def busy_response(message: str, seconds: int) -> JSONResponse:
     response = error_response(429, f"{message}; ask again in {seconds} s", "rate_limit_exceeded")
     response.headers["retry-after"] = str(seconds)
     return response
+
+
+def full_response(full: Full) -> JSONResponse:
+    """429 for a caller over its limits, 503 for a service that has enough to do; both say when to ask again."""
+    if full.status == 429:
+        response = busy_response(full.message, full.retry_s)
+    else:
+        response = error_response(full.status, f"{full.message}; ask again in {full.retry_s} s", "overloaded")
+        response.headers["retry-after"] = str(full.retry_s)
+    response.headers.update(full.headers)
+    return response
+
+
+def _with(send: Send, headers: Mapping[str, str]) -> Send:
+    """Send with more headers in the answer."""
+    if not headers:
+        return send
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(headers)
+        await send(message)
+
+    return sending
 
 
 def failure_response(error: Exception) -> JSONResponse:
@@ -251,7 +347,7 @@ def refusal_response(release: Release) -> JSONResponse:
     from serving.schemas import evidence, evidence_headers
 
     rule = release.verdict.fired[0]
-    status = 413 if rule.rule == "input-too-large" else 400
+    status = {"input-too-large": 413, "deadline-exceeded": 504}.get(rule.rule, 400)
     response = error_response(status, rule.because, rule.rule, genguard=evidence(release))
     response.headers.update(evidence_headers(release))
     return response

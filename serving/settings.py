@@ -16,6 +16,8 @@ from serving.identity.principals import SettledKey, settled_key
 
 DEFAULT_LEDGER = "sqlite:///genguard.db"
 DEFAULT_POLICY = "enterprise"
+GRACE_S = 30
+"""Seconds that requests may take to end when the service is stopped, unless the settings say otherwise."""
 
 
 def _split(value: object) -> object:
@@ -153,6 +155,35 @@ class Settings(BaseSettings):
     max_image: int = Field(default=5_000_000, description="Bytes of one image file.", ge=1)
     max_audio: int = Field(default=20_000_000, description="Bytes of one audio file.", ge=1)
     max_audio_seconds: float = Field(default=600.0, description="Seconds that one audio may play.", gt=0)
+    max_tokens: int = Field(default=32_768, description="Tokens that a request may ask a generator for.", ge=1)
+    max_messages: int = Field(default=2000, description="Messages of one conversation.", ge=1, le=2000)
+    max_inputs: int = Field(default=256, description="Prompts, or inputs to judge, of one request.", ge=1, le=256)
+    max_outputs: int = Field(default=256, description="Outputs that a request may ask for: prompts times `n`.", ge=1)
+    concurrency: int = Field(default=512, description="Requests in work at once; more get 503. Health is always told.", ge=1)
+    concurrency_per_key: int = Field(default=384, description="Requests of one key in work at once; more get 429.", ge=1)
+    rate_per_minute: int | None = Field(
+        default=None, description="Requests that a key may send in a minute; without a limit when left out.", ge=1
+    )
+    tokens_per_minute: int | None = Field(
+        default=None,
+        description="Tokens that may be judged for a key in a minute, four characters one where nobody counts; see limits.md.",
+        ge=1,
+    )
+    rate_overrides: Names = Field(
+        default=(),
+        description="Other rates of keys and roles: NAME=REQUESTS/TOKENS, +ROLE=REQUESTS/TOKENS; `-` is no limit.",
+    )
+    request_s: float = Field(
+        default=600.0, description="Seconds for a whole request; callers may ask for less by `x-genguard-deadline-ms`.", gt=0
+    )
+    head_s: float = Field(default=20.0, description="Seconds in which the head of a request has to arrive.", gt=0)
+    head_bytes: int = Field(default=65_536, description="Bytes of the head of a request.", ge=1024)
+    keep_alive_s: int = Field(default=5, description="Seconds for which an idle connection is kept.", ge=1)
+    send_s: float = Field(default=60.0, description="Seconds for which a reader may take nothing before it is cut off.", gt=0)
+    lame_duck_s: float = Field(
+        default=1.0, description="Seconds between SIGTERM, when `/readyz` turns 503, and the end of listening.", ge=0
+    )
+    grace_s: int = Field(default=GRACE_S, description="Seconds that requests may take to end after that.", ge=1)
     metrics_token: SecretStr = Field(
         default=SecretStr(""),
         description="Who shows it as a bearer token may read `/metrics`, and nobody else; else auditors, admins of no tenant.",

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from guard import watching
+from guard.deadline import before
 from guard.errors import GenerationError, GenguardError
 from guard.generation import tell
 from guard.protocols import Piece, StreamingGenerator, TokenMark
@@ -23,7 +24,7 @@ async def pieces(
     """Yield what is ready, in order, at least one piece at a time.
 
     The generator has stopped when this one is closed. Raises GenerationError when it fails with something that is not an error
-    of ours, or yields anything else than such pieces.
+    of ours, or yields anything else than such pieces; DeadlineError at the deadline.
     """
     ready: asyncio.Queue[Piece | None] = asyncio.Queue()
     room = asyncio.Semaphore(AHEAD)
@@ -31,7 +32,7 @@ async def pieces(
     try:
         done = False
         while not done:
-            batch = [await ready.get()]
+            batch = [await before(ready.get)]
             while batch[-1] is not None and not ready.empty():
                 batch.append(ready.get_nowait())
             done = batch[-1] is None

@@ -94,6 +94,15 @@ def given(**parameters: Any) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
+def over(http: HttpRequest, field: str, found: int | None, *, of: str) -> JSONResponse | None:
+    """The answer to a number of things that is over the setting `of`; None where it is within."""
+    most: int = getattr(http.app.state.settings, of)
+    if found is None or found <= most:
+        return None
+    told = f"`{field}`: found {found}, expected at most {most}"
+    return error_response(400, told, "above_limit", param=field)
+
+
 def generator_of(http: HttpRequest, name: str, modality: Modality) -> Generator | JSONResponse:
     """The generator of that name, or the answer that there is none."""
     wired: Wired = http.app.state.wired

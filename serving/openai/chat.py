@@ -15,7 +15,7 @@ from guard.ids import uuid7
 from guard.types import Modality, Release
 from serving.gate import error_response, refusal_response
 from serving.openai import answers
-from serving.openai.asking import Sampling, StreamOptions, Text, generator_of, given
+from serving.openai.asking import Sampling, StreamOptions, Text, generator_of, given, over
 from serving.openai.conversation import Message, Name, prompt_of
 from serving.openai.stream import Shape, stream
 from serving.schemas import evidence_headers
@@ -64,11 +64,14 @@ class ChatRequest(Sampling):
             raise ValueError("found `stream_options` without `stream`, expected both")
         return self
 
+    def most(self) -> int | None:
+        """Tokens of one output at most."""
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
     def asked(self) -> dict[str, Any]:
         """All that the generator is asked for."""
-        most = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         return self.parameters() | given(
-            max_new_tokens=most,
+            max_new_tokens=self.most(),
             logprobs=self.logprobs or None,
             top_logprobs=self.top_logprobs or None,
             tools=[one.model_dump(exclude_none=True) for one in self.tools] if self.tools else None,
@@ -84,6 +87,12 @@ async def chat(body: ChatRequest, http: HttpRequest) -> Response:
     generator = generator_of(http, body.model, Modality.TEXT)
     if isinstance(generator, JSONResponse):
         return generator
+    if above := (
+        over(http, "messages", len(body.messages), of="max_messages")
+        or over(http, "max_tokens", body.most(), of="max_tokens")
+        or over(http, "n", body.n, of="max_outputs")
+    ):
+        return above
     wired: Wired = http.app.state.wired
     request = body.request(http)
     prompt, asked = prompt_of(body.messages, request), body.asked()

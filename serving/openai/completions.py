@@ -16,7 +16,7 @@ from guard.ids import uuid7
 from guard.types import Content, Modality, Origin, Release, Request, Stage
 from serving.gate import error_response, refusal_response
 from serving.openai import answers
-from serving.openai.asking import Sampling, StreamOptions, generator_of, given
+from serving.openai.asking import Sampling, StreamOptions, generator_of, given, over
 from serving.openai.stream import Shape, stream
 from serving.schemas import evidence_headers
 from serving.wiring import Wired
@@ -61,6 +61,12 @@ async def completions(body: CompletionRequest, http: HttpRequest) -> Response:
     wired: Wired = http.app.state.wired
     request = body.request(http)
     prompts, asked = body.prompts(request), body.asked()
+    if above := (
+        over(http, "prompt", len(prompts), of="max_inputs")
+        or over(http, "max_tokens", body.max_tokens, of="max_tokens")
+        or over(http, "n", len(prompts) * body.n, of="max_outputs")
+    ):
+        return above
     head = {
         "id": f"cmpl-{uuid7()}",
         "object": "text_completion",

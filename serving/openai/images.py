@@ -18,7 +18,7 @@ from guard.types import Modality, Origin, Release, Request, Stage
 from serving.gate import error_response, refusal_response
 from serving.openai import downloads
 from serving.openai.answers import FILTERED, is_output
-from serving.openai.asking import MOST, Asking, Text, generator_of
+from serving.openai.asking import MOST, Asking, Text, generator_of, over
 from serving.schemas import as_base64, evidence, evidence_headers, message_of
 from serving.wiring import Wired
 
@@ -70,6 +70,8 @@ async def images(body: ImageRequest, http: HttpRequest) -> JSONResponse:
     generator = generator_of(http, body.model, Modality.IMAGE)
     if isinstance(generator, JSONResponse):
         return generator
+    if above := over(http, "n", body.n, of="max_outputs"):
+        return above
     return await _made(body, http, generator, body.request(http), body.parameters())
 
 
@@ -79,6 +81,8 @@ async def edits(body: Annotated[EditRequest, Form(media_type="multipart/form-dat
     generator = generator_of(http, body.model, Modality.IMAGE)
     if isinstance(generator, JSONResponse):
         return generator
+    if above := over(http, "n", body.n, of="max_outputs"):
+        return above
     wired: Wired = http.app.state.wired
     request = body.request(http)
     data = await body.image.read()

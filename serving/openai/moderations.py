@@ -15,7 +15,7 @@ from guard.ids import uuid7
 from guard.taxonomy import CATEGORIES
 from guard.types import Action, Modality, Release
 from serving.gate import refusal_response
-from serving.openai.asking import Asking
+from serving.openai.asking import Asking, over
 from serving.schemas import decode_base64, evidence, evidence_headers
 from serving.wiring import Wired
 
@@ -77,6 +77,9 @@ class ModerationRequest(Asking):
 @router.post("/moderations", response_model=None)
 async def moderations(body: ModerationRequest, http: HttpRequest) -> JSONResponse:
     """Judge without releasing anything. `flagged`: a rule fired. Each input is a decision of its own."""
+    count = 1 if isinstance(body.input, str) else len(body.input)
+    if above := over(http, "input", count, of="max_inputs"):
+        return above
     wired: Wired = http.app.state.wired
     request = body.request(http)
     try:

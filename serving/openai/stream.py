@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from guard.errors import GenerationError
 from guard.marks.aigc import envelope
@@ -185,9 +185,9 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._lines = lines
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send them."""
-        sending = asyncio.create_task(self._send(send))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them, as long as somebody reads."""
+        sending = asyncio.create_task(self._send(_patient(send, scope["app"].state.settings.send_s)))
         leaving = asyncio.create_task(_left(receive))
         try:
             await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
@@ -204,6 +204,21 @@ class EventStream(Response):
         async for line in self._lines:
             await send({"type": "http.response.body", "body": line, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _patient(send: Send, seconds: float) -> Send:
+    """Send, and raise ConnectionError when the reader takes nothing for so long."""
+
+    async def sending(message: Message) -> None:
+        try:
+            async with asyncio.timeout(seconds) as scope:
+                await send(message)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise ConnectionError("the reader takes nothing") from None
+
+    return sending
 
 
 async def _left(receive: Receive) -> None:

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from guard.ids import uuid7
 from guard.types import CheckResult, Decision
 from guard.watching import Fact, Step, watching
+from serving.turnstile import tokens_of
 from serving.watching.metrics import METHODS, OTHER, Metrics
 from serving.watching.tracing import Tracing, trace_of
 
@@ -44,6 +45,8 @@ class Known:
     trace: str = ""
     decisions: list[str] = field(default_factory=list)
     decided: int = 0
+    tokens: int = 0
+    """What was judged, as `serving.turnstile` counts it."""
 
 
 KNOWN: ContextVar[Known | None] = ContextVar("genguard-request", default=None)
@@ -145,6 +148,7 @@ class Watcher:
     def decided(self, decision: Decision, since: int, /) -> None:
         """Counted, and named in the log."""
         self._known.decided += 1
+        self._known.tokens += tokens_of(decision)
         if len(self._known.decisions) < MOST_DECISIONS:
             self._known.decisions.append(str(decision.id))
         self._metrics.decided(decision)

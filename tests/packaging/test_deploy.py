@@ -94,7 +94,7 @@ def test_kustomize_names_every_file_that_is_there() -> None:
 
 def test_the_unit_waits_for_what_drains() -> None:
     """systemd gives the service longer to end than the service gives its requests; so do the others."""
-    from service import GRACE_S
+    from serving.settings import GRACE_S
 
     unit = ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]

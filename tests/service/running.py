@@ -17,6 +17,7 @@ from openai import OpenAI
 
 from guard.protocols import Generator
 from service import create_app
+from serving.connections import patient
 from serving.settings import Settings
 from serving.wiring import Wired, wire
 
@@ -92,7 +93,9 @@ def running(
         made.append(replace(wired, generators={**wired.generators, **(generators() if generators else {})}))
         return made[-1]
 
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, make=make), port=port, log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings, make=make), port=port, log_level="warning", http=patient(settings))
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until = time.monotonic() + 100

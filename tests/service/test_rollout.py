@@ -273,7 +273,7 @@ def test_a_broken_shadow_or_canary_keeps_nothing_else_back(tmp_path, url):
 
 
 def test_a_ledger_that_cannot_be_read_is_told(tmp_path, monkeypatch):
-    """And followed again when it can."""
+    """And followed again when it can; the service is not ready meanwhile."""
     from guard.errors import LedgerError
 
     with TestClient(create_app(settings(tmp_path))) as client:
@@ -284,6 +284,8 @@ def test_a_ledger_that_cannot_be_read_is_told(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(rollout, "rollouts", fail)
             until(lambda: client.get("/readyz").json().get("rollout") == {"(ledger)": "cannot read the ledger"})
+            answer = client.get("/readyz")
+            assert (answer.status_code, answer.json()["troubles"]) == (503, {"ledger": "cannot read the ledger"})
         until(lambda: "rollout" not in client.get("/readyz").json())
 
 
