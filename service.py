@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from guard.errors import GenguardError, InputError
-from serving import access, banks, exports, openai, origin, own, policies, proofs, reviews, search, shape
+from serving import access, banks, described, exports, openai, origin, own, policies, proofs, reviews, search, shape, shell
 from serving.config.file import spread
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.identity import routes as login
@@ -122,7 +122,10 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         request_s=settings.request_s,
         public=public,
     )
+    app.openapi = described.description(app)  # type: ignore[method-assign]
+    shell.attach_inner(app, settings)
     lookout.attach(app)
+    shell.attach_outer(app, settings)
     return app
 
 

@@ -123,6 +123,14 @@ class Settings(BaseSettings):
     banks: Path = Field(default=Path("banks"), description="Folder of the banks of works.")
     host: str = Field(default="127.0.0.1", description="Address to listen on; beyond loopback it takes keys or a login.")
     port: int = Field(default=8000, description="Port to listen on.", ge=1, le=65535)
+    hosts: Names = Field(
+        default=(), description="Names by which the service is asked; others get 421. Whichever name is asked when left out."
+    )
+    https: bool = Field(default=False, description="Whether browsers reach it by https alone: they are told to (HSTS).")
+    cors_origins: Names = Field(
+        default=(),
+        description="Pages of which origins may ask from a browser, such as https://app.example; none when left out.",
+    )
     api_keys: SecretStr = Field(
         default=SecretStr(""),
         description="Keys besides those of `genguard key`: `name@tenant+role+role:key`, separated by commas. Tenant and roles "

@@ -49,7 +49,7 @@ COLUMNS: Mapping[str, str] = {
     **{f"{method}{tail}": f"{method}{tail}" for method in HASHED for tail in ("", "_trimmed")},
 }  # fmt: skip
 """What a column's name, in small letters, means."""
-_FORMULA = ("=", "+", "-", "@", "\t")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _ROWS = -1
 """Stands for the version of a file that has no first line of a bank's file."""
 _METHODS = {**dict(zip(HASHED, HASHED, strict=True)), "hash_pdq": "pdq", "pdq_hash": "pdq"}
@@ -327,7 +327,7 @@ def _write_csv(works: Iterable[Work], _kind: str, _bank: str, stream: IO[str]) -
         known: dict[str, Any] = facts(work) | {"territory": " ".join(work.territory)}
         for one in hashes:
             row = known | {"method": one.method, "view": one.view, "hash": one.data.hex()}
-            lines.writerow([_cell(str(row.get(name, ""))) for name in _EXPORTED])
+            lines.writerow([cell(str(row.get(name, ""))) for name in _EXPORTED])
         count += bool(hashes)
     return count
 
@@ -344,13 +344,13 @@ def _write_signals(works: Iterable[Work], kind: str, bank: str, stream: IO[str])
     return count
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """A cell that a spreadsheet shows and does not compute."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _plain(cell: str) -> str:
-    """What `_cell` was given."""
+    """What `cell` was given."""
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 

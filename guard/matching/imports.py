@@ -219,7 +219,7 @@ class _Import:
         if len(self.summary.rejects) < MAX_REJECTS:
             self.summary.rejects.append(found)
         if self._rejects:
-            csv.writer(self._rejects).writerow((found.place, found.id, found.error))
+            csv.writer(self._rejects).writerow(map(exchange.cell, (found.place, found.id, found.error)))
 
 
 def _items(source: Path) -> Iterator[tuple[str, Item, Path]]:
