@@ -3,6 +3,9 @@
 SQLite copies each page that a statement changes before it does, so that a statement that fails can be undone alone. A statement
 a row copies the same pages for every row, where the table has a trigger or more than one index: adding entries took three times
 as long. And each statement takes Python's lock anew, for which it waits while other threads compute.
+
+`OR FAIL` says that nothing is to be undone alone: where no trigger can abort the statement, no page is copied. Whoever
+catches an error then has to give up the transaction, as the writer does.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ def flat(rows: Sequence[Sequence[Any]]) -> list[Any]:
 
 
 def insert_rows(run: Callable[[str, list[Any]], object], table: Table, values: list[Any]) -> None:
-    """Add rows: the values of the table's columns in their order, row after row. `run` runs a statement."""
+    """Add rows: the values of the table's columns in their order, row after row. `run` runs a statement.
+
+    After one that failed, rows before the one at fault are there until the transaction is given up.
+    """
     names = tuple(column.name for column in table.columns)
     most = _VALUES // len(names) * len(names)
     for start in range(0, len(values), most):
@@ -36,4 +42,4 @@ def insert_rows(run: Callable[[str, list[Any]], object], table: Table, values: l
 def _statement(table: str, names: tuple[str, ...], count: int) -> str:
     row = f"({','.join('?' * len(names))})"
     quoted = ",".join(f'"{name}"' for name in names)
-    return f'INSERT INTO "{table}" ({quoted}) VALUES {",".join([row] * count)}'  # noqa: S608 - names of our own tables
+    return f'INSERT OR FAIL INTO "{table}" ({quoted}) VALUES {",".join([row] * count)}'  # noqa: S608 - names of our own tables

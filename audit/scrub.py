@@ -51,6 +51,7 @@ def scrub_file(store: SqliteStore, secrets: Sequence[bytes] | None, wait_s: floa
         assert isinstance(connection, sqlite3.Connection)
         try:
             connection.execute(f"PRAGMA busy_timeout={int(wait_s * 1000)}")  # a writer's waits only to begin
+            connection.execute("PRAGMA temp_store=FILE")  # VACUUM copies the database; a writer's would be in memory
             return _scrub(connection, store.file, secrets, wait_s)
         finally:
             held.close()

@@ -1,6 +1,6 @@
 """Brings SQLite's write-ahead log into the database beside the writer, so that no commit has to wait for that.
 
-SQLite does it by itself at the end of a commit that finds the log long: every entry that waits then waits 50 ms longer. Here
+SQLite does it by itself at the end of a commit that finds the log long, and every entry that waits then waits for that. Here
 a thread of its own does it each time that about `PAGES` pages were added, while the writer goes on. A log that is never brought
 in whole, because the writer is always ahead, grows up to `audit.stores.sqlite.LOG_PAGES`; then a commit does what little is
 left.

@@ -25,6 +25,8 @@ from guard.keyfile import sync_folder
 
 _PAGE_SIZE = 8192
 """Bytes. An entry is 2 to 3 kB: pages of 4096 would hold one each."""
+_CACHE_KB = 32_000
+"""Of pages: those that a commit of 512 entries changes have to fit, else SQLite writes them before, and reads them again."""
 LOG_PAGES = 16_000
 """Of the write-ahead log; from then on each commit brings it into the database, which `audit.settling` should have done."""
 _MISSING = (-1, -1)
@@ -100,6 +102,8 @@ class SqliteStore:
                 "secure_delete=ON",
                 f"wal_autocheckpoint={LOG_PAGES}",
                 "trusted_schema=OFF",
+                f"cache_size=-{_CACHE_KB}",
+                "temp_store=MEMORY",
             ):
                 _persist(connection, f"PRAGMA {pragma}", wait_ms / 1000)
             connection.execute("PRAGMA busy_timeout=0")  # `_take_turn` waits: SQLite sleeps longer each time, and starves

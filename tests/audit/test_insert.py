@@ -9,6 +9,11 @@ from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text, crea
 from sqlalchemy.exc import IntegrityError
 
 from audit.insert import flat, insert_rows
+from audit.scrub import scrub
+from audit.stores.sqlite import SqliteStore, raw
+
+FILE, MEMORY = 1, 2
+"""As SQLite says where temporary tables are."""
 
 TABLE = Table(
     "thing",
@@ -46,3 +51,19 @@ def test_a_row_that_is_there_is_refused(connection):
     connection.execute(insert(TABLE), {"idx": 5, "value": "x", "data": b""})
     with pytest.raises(IntegrityError):
         insert_rows(partial(run, connection), TABLE, flat([(number, "y", b"") for number in range(10)]))
+
+
+def test_a_writer_keeps_in_memory_what_a_commit_changes_and_vacuum_does_not(tmp_path, monkeypatch):
+    """Pages of a large commit are written once; a copy of the whole database is no matter for memory."""
+    seen = {}
+    monkeypatch.setattr("audit.scrub._scrub", lambda connection, *_: seen.update(settings(connection)) or "")
+    store = SqliteStore(tmp_path / "ledger.db")
+    with store.writer(100).connect() as connection:
+        assert settings(raw(connection)) == {"cache_size": -32_000, "temp_store": MEMORY}
+    scrub(store, None)
+    assert seen == {"cache_size": -32_000, "temp_store": FILE}
+
+
+def settings(connection) -> dict[str, int]:
+    """Of a connection."""
+    return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("cache_size", "temp_store")}
