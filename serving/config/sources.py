@@ -8,10 +8,10 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from annotated_types import Ge
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
@@ -137,7 +137,9 @@ def _toml(field: FieldInfo) -> str:
     value = None if field.default is PydanticUndefined else field.default
     if value is None:
         least = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), None)
-        return '"…"' if least is None else str(least)
+        if least is not None:
+            return str(least)
+        return '"1GiB"' if ByteSize in get_args(field.annotation) else '"…"'
     if isinstance(value, SecretStr):
         return '""'
     if isinstance(value, bool):

@@ -135,7 +135,7 @@ def test_decisions_are_filtered_and_paged(server):
     assert {row["action"] for row in first["decisions"]} == {"allow"}
     bad = server.http.get("/v1/decisions", params={"q": "colour:red"})
     assert bad.status_code == 400
-    assert "colour" in bad.json()["error"]["message"]
+    assert bad.json()["error"]["message"].startswith("unknown filter")
 
 
 def test_the_service_says_that_it_is_ready(server):

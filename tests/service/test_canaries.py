@@ -292,7 +292,7 @@ def test_words_in_failures_of_the_ledger(tmp_path: Path, told: Told, monkeypatch
         assert call("POST", "/v1/check", json={"text": canary("text")}) == 200
         for broken in (full, odd):
             with monkeypatch.context() as patch:
-                patch.setattr("audit.ledger.insert_entries", broken)
+                patch.setattr("audit.ledger.insert_batch", broken)
                 statuses = {
                     call("POST", "/v1/check", json={"text": canary("text")}),
                     call("POST", "/v1/chat/completions", json=chat("echo", canary("prompt"))),

@@ -119,7 +119,7 @@ def test_speed_and_voice_reach_the_generator(here: Running) -> None:
     ("given", "status", "told"),
     [
         ({"response_format": "mp3"}, 400, "found response_format 'mp3', expected one of: wav, pcm"),
-        ({"model": "echo"}, 404, "found model 'echo', expected one of: tts, band, vits"),
+        ({"model": "echo"}, 404, "found another model, expected one of: tts, band, vits"),
         ({"model": "vits", "voice": "nova"}, 400, "expected one of: default, alloy"),
         ({"model": "vits", "input": "你好"}, 400, "no character that"),
         ({"model": "band", "speed": 2.0}, 400, "unknown parameter 'speed'"),
