@@ -199,4 +199,4 @@ def test_the_service_as_it_is_started_writes_lines_of_ours_alone(tmp_path: Path)
     lines = [json.loads(line) for line in told.splitlines()]
     assert SECRET not in told
     assert {line["route"] for line in lines if line["logger"] == "genguard.access"} >= {"/v1/check", "/healthz"}
-    assert any("Uvicorn running on" in line["message"] for line in lines)
+    assert any("listening on http:" in line["message"] for line in lines)
