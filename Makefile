@@ -23,11 +23,12 @@ test: setup ## all tests but the slow ones
 test-all: setup ## all tests, the exhaustive ones too
 	@$(RUN) -m pytest -m "slow or not slow"
 
-check: ## formatting, lint and types
+check: ## formatting, lint, types, known weaknesses of dependencies
 	@PYTHON=$(PYTHON) scripts/setup dev
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
+	@scripts/audit-dependencies $(RUN)
 
 bench: setup ## figures of speed, with the machine named
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
