@@ -26,11 +26,12 @@ test-all: setup ## all tests, the exhaustive ones too
 test-gpu: setup ## tests that need CUDA
 	@$(RUN) -m pytest -m gpu
 
-check: ## formatting, lint and types
+check: ## formatting, lint, types, known weaknesses of dependencies
 	@PYTHON=$(PYTHON) scripts/setup dev
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
+	@scripts/audit-dependencies $(RUN)
 
 docs: setup ## the documentation as a site, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build

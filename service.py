@@ -112,6 +112,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     app.add_api_route("/readyz", _readyz, **operation, response_model=None)
     lookout.add_route(app)
     app.state.access = Access.of(app, {"/openapi.json": ANY_KEY})
+    shell.attach_innermost(app)
     app.add_middleware(
         Gate,
         guard=lambda: app.state.wired.guard,

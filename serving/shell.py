@@ -27,7 +27,16 @@ MAX_HEADERS = 100
 """Headers of one request."""
 ASKED = frozenset({"/healthz", "/readyz"})
 """Paths that probes ask for by the machine's address, whatever its name is."""
+MAX_VALUES = 50_000
+"""Values of one JSON body. Each that is wrong becomes an error of its own while nobody else is served."""
+_FEW = 100_000
+"""Bytes of a body that cannot hold too many to matter."""
 _CORS_S = 600
+
+
+def attach_innermost(app: FastAPI) -> None:
+    """Bound what is parsed: before the gate is added, which reads the body."""
+    app.add_middleware(_Sieve)
 
 
 def attach_inner(app: FastAPI, settings: Settings) -> None:
@@ -65,6 +74,44 @@ class _Headers:
             await send(message)
 
         await self.app(scope, receive, sending if scope["type"] == "http" else send)
+
+
+class _Sieve:
+    """ASGI middleware: no JSON of more values than anybody means. It takes bodies whole, as the gate passes them on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _is_json(Headers(scope=scope)):
+            await self.app(scope, receive, send)
+            return
+        first: list[Message] = [await receive()]
+        if has_too_many(first[0].get("body", b"")):
+            told = f"found more than {MAX_VALUES} values in the request body, expected fewer"
+            await error_response(413, told, "input-too-large")(scope, receive, send)
+            return
+
+        async def again() -> Message:
+            return first.pop() if first else await receive()
+
+        await self.app(scope, again, send)
+
+
+def _is_json(headers: Headers) -> bool:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def has_too_many(body: bytes) -> bool:
+    """Whether JSON has more than MAX_VALUES keys and items. Commas and colons inside of texts do not count."""
+    if len(body) <= _FEW or body.count(b",") + body.count(b":") <= MAX_VALUES:
+        return False
+    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if bare.count(b'"') > 4 * MAX_VALUES:
+        return True
+    outside = bare.split(b'"')[::2]
+    return sum(part.count(b",") + part.count(b":") for part in outside) > MAX_VALUES
 
 
 class _Threshold:

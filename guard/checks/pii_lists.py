@@ -11,7 +11,7 @@ from typing import Any
 
 from guard.errors import ModelError, RegistryError
 
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 1.0
 
 
 class Terms:

@@ -137,7 +137,7 @@ def kind_of(path: Path) -> str | None:
 def read_csv(stream: Iterable[str]) -> Iterator[Item]:
     """Works of a CSV file; rows of one id that follow one another are one work. Raises InputError for unknown columns."""
     rows = csv.reader(stream)
-    first = next(rows, [])
+    first = next(_chain([], rows), [])
     columns = _columns(first)
     pending: Item | None = None
     for cells in _chain([] if _is_header(first) else [first], rows):

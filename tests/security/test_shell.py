@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from guard.errors import SettingsError
 from service import create_app
 from serving.identity.table import access_rows
 from serving.settings import Settings
-from serving.shell import EVERYWHERE, HSTS, MAX_HEADERS
+from serving.shell import EVERYWHERE, HSTS, MAX_HEADERS, MAX_VALUES, has_too_many
 from tests.service_client import served
 
 PAGE = "https://app.example"
@@ -124,3 +125,20 @@ def test_settings_that_would_let_anybody_in_are_refused(tmp_path: Path, given: d
     """Each host and origin is named."""
     with pytest.raises(SettingsError, match="GENGUARD_"):
         create_app(Settings(ledger=f"sqlite:///{tmp_path / 'ledger.db'}", **given))
+
+
+def test_values_are_counted_where_they_are_values() -> None:
+    """Not in texts, however they are escaped; keys and items alike."""
+    many = MAX_VALUES + 2
+    assert has_too_many(json.dumps([0] * many).encode())
+    assert has_too_many(json.dumps({f"k{number}": 1 for number in range(many)}).encode())
+    assert has_too_many(json.dumps(["\\"] * many).encode())
+    assert not has_too_many(json.dumps({"text": ',:"\\' * many}).encode())
+    assert not has_too_many(json.dumps([0] * (MAX_VALUES - 2)).encode())
+
+
+def test_too_many_values_are_refused_before_they_are_looked_at(open_house: TestClient) -> None:
+    """With 413, also where a list may have any length."""
+    body = json.dumps({"id": "a", "title": "A", "fingerprints": [0] * 1_000_000})
+    headers = {"authorization": "Bearer " + "k" * 24, "content-type": "application/json"}
+    assert open_house.post("/v1/banks/mine/works", content=body, headers=headers).status_code == 413

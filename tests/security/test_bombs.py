@@ -1,0 +1,211 @@
+"""Small requests that want to become large: each is refused soon and in little memory, and others are served meanwhile.
+
+A service of its own process, whose memory the kernel tells. Time is bounded at ten times what is promised of a
+quiet machine, so that a busy one passes and a bomb that goes off does not.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import spacy
+
+ROOT = Path(__file__).parents[2]
+WITHIN_S, WITHIN_MB = 20.0, 300
+POLICY = """
+policy: desk
+version: 1
+status: live
+checks:
+  pii: {use: pii, languages: [en], model: {model}, deadline_ms: 60000, deny: {PROJECT: ["/(?:a|a|aa)+[0-9]$/"]}}
+  secrets: {use: secrets, deadline_ms: 60000}
+  hidden: {use: invisible_characters, deadline_ms: 60000}
+rules:
+  - {id: own, when: {pii: PROJECT}, action: block, category: privacy, basis: House rules 1}
+  - {id: mail, when: {pii: EMAIL_ADDRESS}, action: redact, category: privacy, basis: House rules 2, with: {operator: replace}}
+  - {id: key, when: {secrets: AWS_ACCESS_KEY}, action: block, category: privacy, basis: House rules 3}
+"""
+
+
+@dataclass
+class Target:
+    """The service, and how others fare."""
+
+    url: str
+    pid: int
+    peak: int = 0
+    served: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def memory(self) -> int:
+        """Resident, in MB."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") >> 20
+
+    def watch(self, over: threading.Event) -> None:
+        """Be the others, until it is over, and once after it."""
+        with httpx.Client(base_url=self.url, timeout=60) as client:
+            while True:
+                last = over.is_set()
+                answer = client.post("/v1/check", json={"text": "Good morning."})
+                if answer.status_code != 200 or answer.json()["action"] != "allow":
+                    self.failed.append(answer.text)
+                self.served += 1
+                self.peak = max(self.peak, self.memory())
+                if last:
+                    return
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """`genguard serve`, warm."""
+    folder = tmp_path_factory.mktemp("bombs")
+    spacy.blank("en").to_disk(folder / "nameless")
+    (folder / "desk.yaml").write_text(POLICY.replace("{model}", str(folder / "nameless")), "utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    given = {
+        "LEDGER": f"sqlite:///{folder / 'ledger.db'}",
+        "PORT": str(port),
+        "BANKS": str(folder / "banks"),
+        "GENERATORS": "echo",
+    }
+    environment = {**os.environ, **{f"GENGUARD_{name}": value for name, value in given.items()}, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "cli", "serve", "--policy", str(folder / "desk.yaml")]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            until = time.monotonic() + 100
+            while time.monotonic() < until and process.poll() is None:
+                try:
+                    if httpx.get(f"{url}/readyz", timeout=60).status_code == 200:
+                        break
+                except httpx.TransportError:
+                    time.sleep(0.05)
+            assert process.poll() is None, (folder / "log").read_text()
+            for body in ({"text": "Write to ada@example.org."}, picture(png(64, 64)), {"text": "a b " * 12_000}):
+                assert httpx.post(f"{url}/v1/check", json=body, timeout=60).status_code == 200
+            yield Target(url, process.pid)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, more: bytes = b"", rows: int | None = None) -> bytes:
+    """Grey, with other chunks before the pixels, which may be fewer than it says."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    pixels = zlib.compress(bytes(width + 1) * (height if rows is None else rows), 9)
+    return b"\x89PNG\r\n\x1a\n" + head + more + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def picture(data: bytes) -> dict[str, str]:
+    return {"image": base64.b64encode(data).decode()}
+
+
+def swollen() -> bytes:
+    """A PNG of 8 x 8 whose texts and profile unpack to 200 MB each."""
+    packed = zlib.compress(bytes(200_000_000), 9)
+    texts = chunk(b"zTXt", b"k\0\0" + packed) + chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed)
+    return png(8, 8, texts + chunk(b"iCCP", b"k\0\0" + packed))
+
+
+def frames(kind: str, count: int) -> bytes:
+    from PIL import Image
+
+    first, *others = (Image.new("L", (64, 64), number % 255) for number in range(count))
+    file = io.BytesIO()
+    first.save(file, kind, save_all=True, append_images=others)
+    return file.getvalue()
+
+
+def form(parts: int) -> tuple[bytes, str]:
+    one = b'--b\r\nContent-Disposition: form-data; name="n"\r\n\r\nx\r\n'
+    return one * parts + b"--b--\r\n", "multipart/form-data; boundary=b"
+
+
+JSON = {"content-type": "application/json"}
+GZIP = {"content-encoding": "gzip"}
+Sent = dict[str, Any]
+BOMBS: dict[str, tuple[Callable[[], Sent], set[int]]] = {
+    "a PNG of 400 million pixels": (lambda: {"json": picture(png(20_000, 20_000, rows=1))}, {413}),
+    "a PNG whose texts unpack to 200 MB": (lambda: {"json": picture(swollen())}, {200, 400}),
+    "a GIF of 2000 frames": (lambda: {"json": picture(frames("GIF", 2000))}, {400}),
+    "a WebP of 2000 frames": (lambda: {"json": picture(frames("WEBP", 2000))}, {400}),
+    "a body in gzip": (
+        lambda: {"content": zlib.compress(bytes(10**8)), "headers": {**JSON, "content-encoding": "gzip"}},
+        {415},
+    ),
+    "deep lists": (lambda: {"content": b'{"text":' + b"[" * 10**6 + b"]" * 10**6 + b"}", "headers": JSON}, {400, 422}),
+    "deep objects": (lambda: {"content": b'{"a":' * 10**6 + b"1" + b"}" * 10**6, "headers": JSON}, {400, 422}),
+    "a number of 7 million digits": (lambda: {"content": b'{"text":' + b"9" * 7_000_000 + b"}", "headers": JSON}, {400, 422}),
+    "400,000 keys": (
+        lambda: {"content": b"{" + b",".join(b'"k%d":1' % one for one in range(400_000)) + b"}", "headers": JSON},
+        {413},
+    ),
+    "100 MB of text": (lambda: {"content": b'{"text":"' + b"a" * 100_000_000 + b'"}', "headers": JSON}, {413}),
+    "a million addresses": (lambda: {"json": {"text": "a@b.co " * 1_000_000}}, {413}),
+    "as many addresses as a text holds": (lambda: {"json": {"text": ("a@b.co " * 8000)[:50_000]}}, {200}),
+    "a text that a policy's expression backtracks on": (lambda: {"json": {"text": "a" * 50_000}}, {200}),
+    "a form of many parts": (lambda: dict(zip(("content", "headers"), _form(), strict=True)), {400, 422}),
+    "10,000 headers": (lambda: {"json": {"text": "Hi"}, "headers": {f"x-{one}": "1" for one in range(10_000)}}, {400, 431}),
+}
+
+
+def _form() -> tuple[bytes, dict[str, str]]:
+    content, kind = form(100_000)
+    return content, {"content-type": kind}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_does_not_go_off(target: Target, name: str) -> None:
+    """In time, in memory, and with others served."""
+    make, statuses = BOMBS[name]
+    sent, over = make(), threading.Event()
+    target.peak = before = target.memory()
+    target.served, target.failed = 0, []
+    others = threading.Thread(target=target.watch, args=(over,))
+    others.start()
+    began = time.monotonic()
+    try:
+        path = "/v1/images/edits" if "form" in name else "/v1/check"
+        status, told = _ask(target.url + path, sent)
+        took = time.monotonic() - began
+    finally:
+        over.set()
+        others.join()
+    print(f"{name}: {status}, {took:.2f} s, {target.peak - before} MB, {target.served} others served")
+    assert status in statuses, told
+    assert took < WITHIN_S
+    assert target.peak - before < WITHIN_MB
+    assert not target.failed
+    if name in {"as many addresses as a text holds", "a text that a policy's expression backtracks on"}:
+        assert '"action":"block"' in told or '"action":"redact"' in told
+
+
+def _ask(url: str, sent: Sent) -> tuple[int, str]:
+    """The status; a service that answers before it has read everything may close while we send."""
+    try:
+        answer = httpx.post(url, timeout=60, **sent)
+    except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+        return 413, "closed while it was sent"
+    return answer.status_code, answer.text[:2000]
