@@ -102,14 +102,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     lookout = Lookout.of(settings)
     turnstile = app.state.turnstile = Turnstile(settings)
     public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
-    for part in ROUTERS:
-        app.include_router(part.router)
-    app.add_exception_handler(GenguardError, _on_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
-    operation: dict[str, Any] = {"methods": ["GET"], "tags": ["operation"], "dependencies": [opened()]}
-    app.add_api_route("/healthz", _healthz, **operation)
-    app.add_api_route("/readyz", _readyz, **operation, response_model=None)
+    _add_routes(app)
     lookout.add_route(app)
     app.state.access = Access.of(app, {"/openapi.json": ANY_KEY})
     shell.attach_innermost(app)
@@ -128,6 +121,17 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     lookout.attach(app)
     shell.attach_outer(app, settings)
     return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    for part in ROUTERS:
+        app.include_router(part.router)
+    app.add_exception_handler(GenguardError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    operation: dict[str, Any] = {"methods": ["GET"], "tags": ["operation"], "dependencies": [opened()]}
+    app.add_api_route("/healthz", _healthz, **operation)
+    app.add_api_route("/readyz", _readyz, **operation, response_model=None)
 
 
 async def _healthz() -> dict[str, str]:
