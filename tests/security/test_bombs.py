@@ -155,9 +155,12 @@ BOMBS: dict[str, tuple[Callable[[], Sent], set[int]]] = {
         lambda: {"content": zlib.compress(bytes(10**8)), "headers": {**JSON, "content-encoding": "gzip"}},
         {415},
     ),
-    "deep lists": (lambda: {"content": b'{"text":' + b"[" * 10**6 + b"]" * 10**6 + b"}", "headers": JSON}, {400, 422}),
-    "deep objects": (lambda: {"content": b'{"a":' * 10**6 + b"1" + b"}" * 10**6, "headers": JSON}, {400, 422}),
-    "a number of 7 million digits": (lambda: {"content": b'{"text":' + b"9" * 7_000_000 + b"}", "headers": JSON}, {400, 422}),
+    "deep lists": (lambda: {"content": b'{"text":' + b"[" * 10**6 + b"]" * 10**6 + b"}", "headers": JSON}, {400, 413, 422}),
+    "deep objects": (lambda: {"content": b'{"a":' * 10**6 + b"1" + b"}" * 10**6, "headers": JSON}, {400, 413, 422}),
+    "a number of 7 million digits": (
+        lambda: {"content": b'{"text":' + b"9" * 7_000_000 + b"}", "headers": JSON},
+        {400, 413, 422},
+    ),
     "400,000 keys": (
         lambda: {"content": b"{" + b",".join(b'"k%d":1' % one for one in range(400_000)) + b"}", "headers": JSON},
         {413},
@@ -166,7 +169,7 @@ BOMBS: dict[str, tuple[Callable[[], Sent], set[int]]] = {
     "a million addresses": (lambda: {"json": {"text": "a@b.co " * 1_000_000}}, {413}),
     "as many addresses as a text holds": (lambda: {"json": {"text": ("a@b.co " * 8000)[:50_000]}}, {200}),
     "a text that a policy's expression backtracks on": (lambda: {"json": {"text": "a" * 50_000}}, {200}),
-    "a form of many parts": (lambda: dict(zip(("content", "headers"), _form(), strict=True)), {400, 422}),
+    "a form of many parts": (lambda: dict(zip(("content", "headers"), _form(), strict=True)), {400, 413, 422}),
     "10,000 headers": (lambda: {"json": {"text": "Hi"}, "headers": {f"x-{one}": "1" for one in range(10_000)}}, {400, 431}),
 }
 

@@ -33,7 +33,7 @@ rules:
 OURS, OTHERS = "acme", "umbrella"
 CANARIES = ("canary-subject-of-acme", "odd canary content", "canary-desk")
 DESK = "d" * 24
-OPEN = {"/healthz", "/readyz", "/v1/images/files/{decision}"}
+OPEN = {"/healthz", "/readyz", "/v1/images/files/{decision}", "/auth/login", "/auth/callback"}
 
 
 @dataclass

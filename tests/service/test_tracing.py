@@ -221,7 +221,7 @@ def test_a_collector_that_is_away_stops_nothing(tmp_path: Path, caplog: pytest.L
 
 def test_settings_that_cannot_be_meant_are_refused() -> None:
     for wrong in ("ftp://collector", "http://collector/v1?key=1", "http://user@collector/"):
-        with pytest.raises(SettingsError, match="GENGUARD_OTLP_ENDPOINT"):
+        with pytest.raises(SettingsError, match="--otlp-endpoint"):
             Settings.read(otlp_endpoint=wrong)
     with pytest.raises(SettingsError, match="name=value"):
         lookout.Lookout.of(Settings(otlp_endpoint="http://127.0.0.1:9/v1/traces", otlp_headers="justaname"))

@@ -343,9 +343,10 @@ def test_what_is_missing_is_said_and_the_rest_is_answered(made, verify, tmp_path
 
 
 def test_garbage_is_refused_or_unknown(verify):
-    """Neither text nor image is a usage error; a damaged image has no marks."""
+    """Neither text nor image nor sound is a usage error; a damaged file has no marks."""
     assert verify(b"\x00\xff\xfe\x81").code == 64
-    assert verify(b"RIFF0000WAVE").code == 64
+    assert verify(b"RIFF0000AVI ").code == 64
+    assert verify(b"RIFF0000WAVE").code == 1
     damaged = verify(plain_photo()[:3000])
     assert (damaged.code, damaged.report["answer"]) == (1, "unknown")
     for nothing in ("", " \n"):
