@@ -333,7 +333,7 @@ def genguard(
 ) -> Iterator[Callable[..., SimpleNamespace]]:
     """Run one command in the ledger's folder, beside the policy and a draft of it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workers, "busy", lambda: False)  # a late check must not end this process
+    monkeypatch.setattr(workers, "busy", lambda _grace=0.0: False)  # a late check must not end this process
     copied(ledgers, "plain", tmp_path)
     (tmp_path / "house.yaml").write_text(POLICY, "utf-8")
     (tmp_path / "draft.yaml").write_text(POLICY.replace("tone.rude: 0.6", "tone.rude: 0.5"), "utf-8")

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 MOST = 70_000_000
 """Bytes of the wheel."""
 pytestmark = pytest.mark.timeout(600)
-LEFT_OUT = ("tests", "training", "benchmarks", "docs", "scripts", ".ci")
+LEFT_OUT = ("tests", "training", "benchmarks", "docs", "scripts", "sitegen", ".ci")
 DEPENDENCIES = sysconfig.get_paths()["purelib"]
 
 
