@@ -378,7 +378,13 @@ class _Run:
     def api_keys(self, source: Source, *, there: bool) -> None:
         """Keys of the service against the entries about them."""
         assert self.course is not None, "entries are followed first"
-        if compare_keys(source, self.course.service, self.found.problem, self.found.tally, there=there):
+        damaged = max((problem.idx for problem in self.found.problems if problem.idx is not None), default=-1)
+
+        def tell(idx: int | None, what: str, found: object, expected: object, decision: str = "") -> None:
+            """By its entry, unless a later one is damaged: that may be the one which says what became of the key."""
+            self.found.problem(None if idx is not None and idx < damaged else idx, what, found, expected, decision)
+
+        if compare_keys(source, self.course.service, tell, self.found.tally, there=there):
             self.unchecked.append(UNPROVEN)
 
     def structure(self, source: Source, answer: Answer | None) -> None:
