@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from console import refusals
+from console import routes as console
 from guard.errors import GenguardError, InputError
 from serving import access, banks, described, exports, openai, origin, own, policies, proofs, reviews, search, shape, shell
 from serving.config.file import spread
@@ -34,7 +36,7 @@ from serving.watching import logs
 from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
-ROUTERS = (openai, proofs, search, own, access, banks, policies, origin, exports, reviews, login)
+ROUTERS = (openai, proofs, search, own, access, banks, policies, origin, exports, reviews, login, console)
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""
 _log = logging.getLogger(__name__)
 
@@ -115,6 +117,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         turnstile=turnstile,
         request_s=settings.request_s,
         public=public,
+        shown=refusals.shown,
     )
     app.openapi = described.description(app)  # type: ignore[method-assign]
     shell.attach_inner(app, settings)
@@ -126,9 +129,9 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
 def _add_routes(app: FastAPI) -> None:
     for part in ROUTERS:
         app.include_router(part.router)
-    app.add_exception_handler(GenguardError, _on_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(GenguardError, _shown(_on_error))
+    app.add_exception_handler(RequestValidationError, _shown(_on_invalid))
+    app.add_exception_handler(HTTPException, _shown(_on_http))
     operation: dict[str, Any] = {"methods": ["GET"], "tags": ["operation"], "dependencies": [opened()]}
     app.add_api_route("/healthz", _healthz, **operation)
     app.add_api_route("/readyz", _readyz, **operation, response_model=None)
@@ -165,6 +168,15 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
     held = {name: found for name, found in notices.items() if found}
     status = "not ready" if troubles else "ready"
     return JSONResponse({"status": status, "troubles": troubles, **held}, status_code=503 if troubles else 200)
+
+
+def _shown(answer: Callable[[HttpRequest, Exception], Awaitable[JSONResponse]]) -> Callable[..., Awaitable[Response]]:
+    """A handler of errors whose answers are pages where a browser asked for one."""
+
+    async def handler(http: HttpRequest, error: Exception) -> Response:
+        return refusals.shown(http.scope, await answer(http, error), http.state.principal)
+
+    return handler
 
 
 async def _on_error(_http: HttpRequest, error: Exception) -> JSONResponse:

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from guard import deadline
@@ -61,6 +61,9 @@ _STATUS: tuple[tuple[type[GenguardError], int, str], ...] = (
 )
 _log = logging.getLogger(__name__)
 
+Shown = Callable[[Scope, Response, Principal | None], Response]
+"""Makes of an error what the client of a request can read, given who that is."""
+
 
 class Gate:
     """ASGI middleware in front of the application. It reads the whole body, up to the limit, before anything parses it."""
@@ -76,13 +79,15 @@ class Gate:
         turnstile: Turnstile,
         request_s: float,
         public: Buckets | None = None,
+        shown: Shown = lambda _scope, answer, _caller: answer,
     ) -> None:
         """`proofs`: recognises callers. `access`: what routes need. `turnstile`: how many may come in.
 
         `request_s`: the deadline of a request, in seconds. `public`: opens VERIFY_PATHS to callers without a key, as often as
-        it allows.
+        it allows. `shown`: makes of an error what this client can read.
         """
         self.app = app
+        self.shown = shown
         self.public = public
         self.guard = guard
         self.proofs = proofs
@@ -104,13 +109,14 @@ class Gate:
             await (self._socket if scope["type"] == "websocket" else self.app)(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        caller = None
         try:
             caller = await self.proofs.principal(headers)
             refused = self._refused(scope, caller)
         except GenguardError as unknown:
             refused = failure_response(unknown)
         if refused is not None:
-            await refused(scope, receive, send)
+            await self.shown(scope, refused, caller)(scope, receive, send)
             return
         _identified(scope, headers, caller)
         if scope["path"] in FREE:
@@ -155,7 +161,7 @@ class Gate:
                 raise
             late = isinstance(error, TimeoutError) and whole.expired()
             response = await self._overdue(scope) if late else failure_response(error)
-            await response(scope, receive, send)
+            await self.shown(scope, response, scope["state"]["principal"])(scope, receive, send)
 
     async def _answered(self, scope: Scope, receive: Receive, answer: Send, headers: Headers) -> None:
         try:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from audit.sessions import Session, begin_session, end_session, find_session, over, see_session
 from guard.errors import LedgerError
-from serving.identity.principals import Principal, is_loopback
+from serving.identity.principals import LOCAL, Principal, is_loopback
 from serving.identity.roles import Role
 from serving.settings import Settings
 
@@ -105,8 +105,16 @@ class Sessions:
         return replace(found, csrf=csrf_of(token))
 
     def forged(self, method: str, headers: Headers, principal: Principal) -> str:
-        """Why a request with a session may be another site's; empty when it is not, or changes nothing."""
-        if not principal.csrf or method in SAFE:
+        """Why a request with a session may be another site's; empty when it is not, or changes nothing.
+
+        Whoever needs no key proves nothing by asking: there a browser's page of another site is told by its `Origin` alone.
+        """
+        if method in SAFE:
+            return ""
+        if principal is LOCAL:
+            foreign = "origin" in headers and not self.own(headers["origin"], headers)
+            return "found an Origin of another site" if foreign else ""
+        if not principal.csrf:
             return ""
         if not self.own(headers.get("origin", ""), headers):
             return "found no Origin, or one of another site"

@@ -1,0 +1,1 @@
+"""Pages for officers, reviewers and authors: HTML made here, small scripts beside it, nothing from elsewhere."""

@@ -1,0 +1,18 @@
+"""`/console/admin`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from fastapi import Request as HttpRequest
+from fastapi.responses import HTMLResponse
+
+from console.nav import HOME, need
+from console.page import render
+
+router = APIRouter(prefix=f"{HOME}/admin", tags=["console"], dependencies=[Depends(need("admin"))])
+
+
+@router.get("", response_model=None, include_in_schema=False)
+async def page(http: HttpRequest) -> HTMLResponse:
+    """The page."""
+    return render(http, "admin")

@@ -1,0 +1,135 @@
+"""A real service with what a worked demo left in its ledger, and people with a browser before it."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page
+from pydantic import SecretStr
+from rich.console import Console
+
+from service import create_app
+from serving.identity.sessions import SESSION
+from serving.settings import Settings
+from terminal.demo import run_demo
+
+ROLES = ("caller", "author", "approver", "officer", "reviewer", "auditor", "admin")
+PEOPLE = {
+    **{role: ("", role) for role in ROLES},
+    "second": ("", "reviewer"),
+    "ours": ("default", "officer"),
+    "theirs": ("umbrella", "officer"),
+}
+"""By name: tenant and role. `second` is another reviewer; `ours` and `theirs` see one tenant alone."""
+
+
+@dataclass
+class Desk:
+    """The service, and who may come."""
+
+    url: str
+    folder: Path
+    ledger: str
+    keys: Mapping[str, str] = field(repr=False)
+
+    def http(self, who: str) -> httpx.Client:
+        """A client of the API with somebody's key; close it."""
+        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.keys[who]}"}, timeout=60)
+
+    def ask(self, who: str, method: str, path: str, **sent: Any) -> Any:
+        """One answer of the API, as JSON."""
+        with self.http(who) as http:
+            return http.request(method, path, **sent).raise_for_status().json()
+
+    def decision(self, query: str) -> str:
+        """The id of the latest decision that fits."""
+        return self.ask("auditor", "GET", "/v1/decisions", params={"q": query, "limit": 1})["decisions"][0]["decision"]
+
+    def cookie(self, who: str) -> str:
+        """A session of somebody's, begun as the page for it does."""
+        with httpx.Client(base_url=self.url, timeout=60) as http:
+            answer = http.post("/auth/login", data={"key": self.keys[who]}, headers={"origin": self.url})
+            assert answer.status_code == 303, answer.text
+            return answer.cookies[SESSION]
+
+
+@contextmanager
+def desk(folder: Path, *, seed: int = 7, **given: Any) -> Iterator[Desk]:
+    """Run the demo, and serve its ledger on a free port of this machine."""
+    assert run_demo(seed, folder, Console(file=io.StringIO())) == 0
+    keys = {name: secrets.token_urlsafe(24) for name in PEOPLE}
+    entries = [f"{name}{f'@{tenant}' if tenant else ''}+{role}:{keys[name]}" for name, (tenant, role) in PEOPLE.items()]
+    ledger = f"sqlite:///{folder / 'genguard.db'}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    known: dict[str, Any] = {"ledger": ledger, "port": port, "api_keys": SecretStr(",".join(entries)), "generators": ("echo",)}
+    app = create_app(Settings(**{**known, **given}))
+    running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    until = time.monotonic() + 100
+    while not running.started and thread.is_alive() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert running.started, "the service did not start"
+    yield Desk(f"http://127.0.0.1:{port}", folder, ledger, keys)
+    running.should_exit = True
+    thread.join(60)
+
+
+@dataclass
+class Person:
+    """Somebody at a browser. What the browser complained of, and whom it asked, is kept for tests to look at."""
+
+    desk: Desk
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> Page:
+        """Open a page, and wait until its scripts have run."""
+        self.page.goto(f"{self.desk.url}{path}", wait_until="load")
+        return self.page
+
+
+@contextmanager
+def person(
+    desk: Desk,
+    browser: Browser,
+    who: str = "",
+    *,
+    language: str = "en",
+    theme: str = "light",
+    width: int = 1280,
+    height: int = 900,
+) -> Iterator[Person]:
+    """Somebody who is signed in; a stranger for no name."""
+    context: BrowserContext = browser.new_context(
+        locale={"en": "en-GB", "zh": "zh-CN"}[language],
+        timezone_id="Europe/Berlin",
+        color_scheme="dark" if theme == "dark" else "light",
+        viewport={"width": width, "height": height},
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    context.set_default_timeout(30_000)
+    if who:
+        context.add_cookies([{"name": SESSION, "value": desk.cookie(who), "url": desk.url}])
+    found = Person(desk, context.new_page())
+    found.page.on("console", lambda said: found.complaints.append(said.text) if said.type in {"error", "warning"} else None)
+    found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+    found.page.on("request", lambda request: found.asked.append(request.url))
+    try:
+        yield found
+    finally:
+        context.close()

@@ -1,0 +1,35 @@
+"""Every page of the console, by name: what is looked at in both languages and both themes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.console.desk import Desk
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page, and who looks at it."""
+
+    who: str
+    path: Callable[[Desk], str]
+
+
+def at(path: str) -> Callable[[Desk], str]:
+    """A page whose address is the same for every ledger."""
+    return lambda _: path
+
+
+PAGES: dict[str, Shown] = {
+    "overview": Shown("officer", at("/console")),
+    "decisions": Shown("officer", at("/console/decisions")),
+    "reviews": Shown("reviewer", at("/console/reviews")),
+    "policies": Shown("author", at("/console/policies")),
+    "banks": Shown("officer", at("/console/banks")),
+    "verify": Shown("officer", at("/console/verify")),
+    "compliance": Shown("officer", at("/console/compliance")),
+    "admin": Shown("admin", at("/console/admin")),
+    "refusal": Shown("caller", at("/console/admin")),
+    "missing": Shown("officer", at("/console/nowhere")),
+}
