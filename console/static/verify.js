@@ -1,19 +1,11 @@
 // Verify: send a file or a text, and tell what the answer rests on.
 
 import { askJson, doing, element, fill, localTimes, wordsIn } from "./console.js";
+import { base64, either } from "./files.js";
 
 const words = wordsIn("page-words");
 const byId = (id) => document.getElementById(id);
-const file = byId("file"), text = byId("text"), drop = byId("drop"), preview = byId("preview");
-
-export function base64(blob) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => reject(new Error(words.unreadable));
-    reader.readAsDataURL(blob);
-  });
-}
+const file = byId("file"), text = byId("text");
 
 function show(title, kind, ...content) {
   byId("answer").dataset.kind = kind;
@@ -48,12 +40,6 @@ function tell(report) {
   localTimes(byId("found"));
 }
 
-function chosen(one) {
-  preview.hidden = !one?.type.startsWith("image/");
-  if (!preview.hidden) preview.src = URL.createObjectURL(one);
-  if (one) text.value = "";
-}
-
 byId("asked").addEventListener("submit", (event) => {
   event.preventDefault();
   if (!file.files.length && !text.value.trim()) {
@@ -65,7 +51,7 @@ byId("asked").addEventListener("submit", (event) => {
   doing(byId("go"), async () => {
     try {
       const one = file.files[0];
-      const body = one ? { [one.type.startsWith("audio/") ? "audio" : "image"]: await base64(one) } : { text: text.value };
+      const body = one ? { [one.type.startsWith("audio/") ? "audio" : "image"]: await base64(one, words.unreadable) } : { text: text.value };
       tell(await askJson("POST", "/v1/verify", { json: body }));
     } catch (error) {
       show(words.no_answer, "unknown", element("p", error.message, { class: "notice bad" }));
@@ -73,22 +59,4 @@ byId("asked").addEventListener("submit", (event) => {
     byId("answer").focus();
   });
 });
-text.addEventListener("input", () => {
-  if (!text.value) return;
-  file.value = "";
-  chosen(null);
-});
-file.addEventListener("change", () => chosen(file.files[0]));
-for (const name of ["dragenter", "dragover"]) {
-  drop.addEventListener(name, (event) => {
-    event.preventDefault();
-    drop.classList.add("over");
-  });
-}
-for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
-drop.addEventListener("drop", (event) => {
-  event.preventDefault();
-  if (!event.dataTransfer.files.length) return;
-  file.files = event.dataTransfer.files;
-  chosen(file.files[0]);
-});
+either(file, text, byId("drop"), byId("preview"));

@@ -17,7 +17,7 @@ from tests.console.desk import Desk, Person, desk, person
 MISSING = "found no chromium on this machine, expected Debian's package of that name (GENGUARD_CHROMIUM names another)"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     found = os.environ.get("GENGUARD_CHROMIUM") or shutil.which("chromium")
     if found is None:
@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with desk(tmp_path_factory.mktemp("console")) as found:
         yield found
@@ -41,7 +41,7 @@ def visit(browser: Browser, service: Desk) -> Iterator[Callable[..., Person]]:
         yield lambda who="", **given: stack.enter_context(person(service, browser, who, **given))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def axe_script() -> str:
     found = axe.axe_script()
     if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import secrets
 import socket
 import threading
@@ -33,6 +34,13 @@ PEOPLE = {
 }
 """By name: tenant and role. `second` is another reviewer; `ours` and `theirs` see one tenant alone."""
 
+HOLDS = (
+    "She laughed, left a pot of honey on the sill and went home before the tide, and for nine days he entered the honey under "
+    "supplies, a spoon at a time, until the jar was empty and there was nothing left to enter but the hour at which he began "
+    "to watch the causeway."
+)
+"""Resembles a passage of a protected work."""
+
 
 @dataclass
 class Desk:
@@ -42,6 +50,8 @@ class Desk:
     folder: Path
     ledger: str
     keys: Mapping[str, str] = field(repr=False)
+    held: str = ""
+    """A decision that waits for a person."""
 
     def http(self, who: str) -> httpx.Client:
         """A client of the API with somebody's key; close it."""
@@ -55,6 +65,12 @@ class Desk:
     def decision(self, query: str) -> str:
         """The id of the latest decision that fits."""
         return self.ask("auditor", "GET", "/v1/decisions", params={"q": query, "limit": 1})["decisions"][0]["decision"]
+
+    def hold(self, text: str = HOLDS) -> str:
+        """Have a text judged that waits for a person then; its decision's id."""
+        answer = self.ask("caller", "POST", "/v1/check", json={"text": text})["genguard"]
+        assert answer["action"] == "review", answer
+        return str(answer["decision"])
 
     def cookie(self, who: str) -> str:
         """A session of somebody's, begun as the page for it does."""
@@ -78,14 +94,31 @@ def desk(folder: Path, *, seed: int = 7, **given: Any) -> Iterator[Desk]:
     app = create_app(Settings(**{**known, **given}))
     running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    until = time.monotonic() + 100
-    while not running.started and thread.is_alive() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert running.started, "the service did not start"
-    yield Desk(f"http://127.0.0.1:{port}", folder, ledger, keys)
-    running.should_exit = True
-    thread.join(60)
+    with _own_banks(folder / "banks"):
+        thread.start()
+        until = time.monotonic() + 100
+        while not running.started and thread.is_alive() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert running.started, "the service did not start"
+        found = Desk(f"http://127.0.0.1:{port}", folder, ledger, keys)
+        found.held = found.hold()
+        yield found
+        running.should_exit = True
+        thread.join(60)
+
+
+@contextmanager
+def _own_banks(folder: Path) -> Iterator[None]:
+    """Banks are found by the environment, which is this process's."""
+    before = os.environ.get("GENGUARD_BANKS")
+    os.environ["GENGUARD_BANKS"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GENGUARD_BANKS"]
+        else:
+            os.environ["GENGUARD_BANKS"] = before
 
 
 @dataclass

@@ -14,7 +14,7 @@ def test_a_released_picture_is_known_and_leads_to_its_decision(service: Desk, vi
     released = min((service.folder / "released").glob("*.png"))
     page = visit("officer").open("/console/verify")
     page.locator("#file").set_input_files(released)
-    assert page.locator("#preview").is_visible()
+    page.locator("#preview").wait_for()
     page.get_by_role("button", name="Verify").click()
     page.get_by_role("heading", name="Ours", exact=True).wait_for()
     link = page.locator("#found a")
