@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from audit.body import time_string
 from audit.grammar import QueryError
 from audit.query import show
-from audit.review import Phase, State
+from audit.review import Phase, State, same
 from audit.review_codes import CODES, OUTCOMES
 from audit.review_queue import Case, case, count, followers, waiting
 from console.nav import HOME, need
@@ -113,7 +113,7 @@ def _may_claim(fields: dict[str, Any], me: str) -> bool:
 def _may(state: State, fields: dict[str, Any], principal: Principal) -> dict[str, bool]:
     """What somebody may do now, as far as the page can tell; the ledger has the last word."""
     me = principal.name
-    reviews = principal.may(Permission.REVIEW) and me not in state.barred and me != state.subject.asker
+    reviews = principal.may(Permission.REVIEW) and not any(same(one, me) for one in (*state.barred, state.subject.asker))
     mine = fields["claimed"] is not None and fields["claimed"]["by"] == me
     over = state.phase is Phase.DECIDED
     return {
@@ -122,7 +122,7 @@ def _may(state: State, fields: dict[str, Any], principal: Principal) -> dict[str
         "decide": reviews and mine and state.phase.open,
         "overrule": reviews and over and bool(state.said) and me not in {one.actor for one in state.said},
         "appeal": principal.may(Permission.OBJECT) and state.phase in {Phase.DECIDED, Phase.AUTOMATIC},
-        "undo": principal.may(Permission.OBJECT) and bool(state.said) and state.said[-1].actor == me,
+        "undo": principal.may(Permission.OBJECT) and bool(state.last) and bool(state.barred) and same(state.barred[-1], me),
         "reveal": principal.may(Permission.REVEAL),
         "break_glass": principal.may(Permission.BREAK_GLASS) and not principal.may(Permission.REVEAL),
     }

@@ -15,6 +15,7 @@ def decided(who: Person, outcome: str, code: str) -> None:
     page = who.page
     page.get_by_label(outcome).check()
     page.get_by_label("Reason code").select_option(label=code)
+    page.locator("#reason").fill("as the passage stands")
     with page.expect_navigation():
         page.get_by_role("button", name="Decide").click()
 
