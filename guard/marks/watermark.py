@@ -8,7 +8,9 @@ the library's own decoder and from its encoded bytes, before the mark is called 
 
 `dwtDctSvd` (one level of a Haar wavelet on the chroma, largest singular value of each 4 x 4 block quantised) survives noise,
 light blur and JPEG down to about quality 75; crops, scaling and turns remove it. `rivaGan` (a network, needs onnxruntime) also
-survives stronger JPEG and small crops, takes seconds, and does not work on flat pictures.
+survives stronger JPEG and small crops, takes seconds, and does not work on flat pictures. What does not read back after one
+pass of it is embedded again, up to four times, at some 5 dB a pass: of 150 random payloads in a photograph of 256 x 256 pixels
+141 took one pass (PSNR 40.4 dB), seven two (35.0) and two three (31.7), and none stayed unmarked (benchmarks/rivagan.py).
 """
 
 from __future__ import annotations
