@@ -1,6 +1,9 @@
 # The verbs of the project. Every one sets up what it needs first.
 PYTHON ?= python3
 RUN = .venv/bin/python
+# Processes that share the tests: one for each core, four at most; 0: none but pytest's own. Each takes up to 2 GB.
+WORKERS ?= logical
+SHARED = -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-all test-gpu check docs bench clean
@@ -17,11 +20,11 @@ demo: setup ## generate, judge, mark, record, verify: a worked run (SEED=7 for a
 serve: setup ## the HTTP service on 127.0.0.1:8000
 	@$(RUN) -m cli serve
 
-test: setup ## all tests but the slow ones
-	@$(RUN) -m pytest
+test: setup ## all tests but the slow ones, on all cores (WORKERS=0: on one)
+	@$(RUN) -m pytest $(SHARED)
 
 test-all: setup ## all tests, the exhaustive ones too
-	@$(RUN) -m pytest -m "not gpu"
+	@$(RUN) -m pytest $(SHARED) -m "not gpu"
 
 test-gpu: setup ## tests that need CUDA
 	@$(RUN) -m pytest -m gpu
