@@ -140,4 +140,5 @@ def _ledger(http: HttpRequest) -> dict[str, Any] | None:
         "signed": time_string(datetime.now(UTC) - timedelta(seconds=office.age())),
         "trouble": office.trouble,
         "notices": office.notices(),
+        "verified": http.app.state.checkup.last(),
     }

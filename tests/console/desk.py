@@ -80,10 +80,14 @@ class Desk:
             return answer.cookies[SESSION]
 
 
-@contextmanager
-def desk(folder: Path, *, seed: int = 7, **given: Any) -> Iterator[Desk]:
-    """Run the demo, and serve its ledger on a free port of this machine."""
+def demo(folder: Path, seed: int = 7) -> None:
+    """Run it into a folder."""
     assert run_demo(seed, folder, Console(file=io.StringIO())) == 0
+
+
+@contextmanager
+def desk(folder: Path, **given: Any) -> Iterator[Desk]:
+    """Serve what a worked demo left in a folder, on a free port of this machine."""
     keys = {name: secrets.token_urlsafe(24) for name in PEOPLE}
     entries = [f"{name}{f'@{tenant}' if tenant else ''}+{role}:{keys[name]}" for name, (tenant, role) in PEOPLE.items()]
     ledger = f"sqlite:///{folder / 'genguard.db'}"

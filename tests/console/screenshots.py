@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from console.language import LANGUAGES
-from tests.console.desk import desk, person
+from tests.console.desk import demo, desk, person
 from tests.console.pages import PAGES
 
 
@@ -19,9 +19,15 @@ def take(folder: Path, names: list[str]) -> None:
     """Take them of these pages; of all where none is named."""
     folder.mkdir(parents=True, exist_ok=True)
     program = os.environ.get("GENGUARD_CHROMIUM") or shutil.which("chromium")
-    with tempfile.TemporaryDirectory() as place, desk(Path(place)) as service, sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as place:
+        demo(Path(place))
+        _take(Path(place), folder, names or list(PAGES), program)
+
+
+def _take(place: Path, folder: Path, names: list[str], program: str | None) -> None:
+    with desk(place) as service, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        for name in names or list(PAGES):
+        for name in names:
             for language in LANGUAGES:
                 for theme in ("light", "dark"):
                     with person(service, browser, PAGES[name].who, language=language, theme=theme) as who:
