@@ -53,7 +53,7 @@ def _demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the demo left, made once for all processes that share the tests."""
     base = tmp_path_factory.getbasetemp()
     place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "console-demo"
-    with open(place.with_suffix(".lock"), "w") as lock:
+    with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.is_dir():
             part = place.with_suffix(".part")
