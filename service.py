@@ -20,7 +20,23 @@ from starlette.exceptions import HTTPException
 from console import refusals
 from console import routes as console
 from guard.errors import GenguardError, InputError
-from serving import access, banks, described, exports, openai, origin, own, policies, proofs, reviews, search, shape, shell
+from serving import (
+    access,
+    banks,
+    derived,
+    described,
+    exports,
+    openai,
+    origin,
+    own,
+    policies,
+    proofs,
+    reviews,
+    search,
+    searches,
+    shape,
+    shell,
+)
 from serving.config.file import spread
 from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
 from serving.identity import routes as login
@@ -36,7 +52,7 @@ from serving.watching import logs
 from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
-ROUTERS = (openai, proofs, search, own, access, banks, policies, origin, exports, reviews, login, console)
+ROUTERS = (openai, proofs, search, own, access, derived, searches, banks, policies, origin, exports, reviews, login, console)
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""
 _log = logging.getLogger(__name__)
 

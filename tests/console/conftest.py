@@ -35,8 +35,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def visit(browser: Browser, service: Desk) -> Iterator[Callable[..., Person]]:
-    """Sit somebody down at a browser: `visit("officer")`; see `person`."""
+def visit(service: Desk, browser: Browser) -> Iterator[Callable[..., Person]]:
+    """Sit somebody down at a browser: `visit("officer")`; see `person`. The service first: its demo starts a loop."""
     with ExitStack() as stack:
         yield lambda who="", **given: stack.enter_context(person(service, browser, who, **given))
 

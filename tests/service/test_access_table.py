@@ -65,6 +65,7 @@ CASES: dict[str, Case] = {
     "POST /v1/check": Case({"text": "Hi"}),
     "POST /v1/verify": Case({}),  # 422 costs less than an answer
     "POST /v1/exports": Case({"format": "jsonl", "all_kinds": True}),
+    "PUT /v1/searches/{name}": Case({"q": ""}),
     "POST /v1/feedback": Case({"decision": "{decision}", "code": "wrong_block"}),
     "POST /v1/reviews/{decision}/claim": Case({"minutes": 5}),
     "POST /v1/reviews/{decision}/decide": Case({"outcome": "withhold", "code": "quality"}),
