@@ -24,6 +24,7 @@ from serving import (
     access,
     banks,
     checkup,
+    derived,
     described,
     exports,
     keeping,
@@ -35,6 +36,7 @@ from serving import (
     proofs,
     reviews,
     search,
+    searches,
     shape,
     shell,
 )
@@ -56,7 +58,7 @@ from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
 ROUTERS = (
-    *(openai, proofs, search, own, access, banks, policies, drafting),
+    *(openai, proofs, search, own, access, derived, searches, banks, policies, drafting),
     *(origin, exports, reviews, keeping, keys, checkup, login, console),
 )
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""

@@ -1,7 +1,7 @@
 // Banks: match a content, register and retire works, import many with progress.
 
 import { ask, askJson, doing, element, fill, notice, wordsIn } from "./console.js";
-import { base64, either } from "./files.js";
+import { base64, either } from "./chosen.js";
 
 const words = wordsIn("page-words");
 const byId = (id) => document.getElementById(id);
@@ -31,7 +31,7 @@ function matching(form) {
       const found = await askJson("POST", url(form.dataset.bank, "match"), { json });
       const said = found.matched ? fill(words.matched, { count: found.matches.length }) : found.note ?? words.no_match;
       byId("matches").replaceChildren(element("p", said, { class: `notice ${found.matched ? "warn" : "good"}` }),
-        element("ul", found.matches.map((one) => shown(form.dataset.bank, one)), { class: "works" }));
+        element("ul", found.matches.map((one) => shown(form.dataset.bank, one)), { class: "gallery" }));
     });
   });
 }

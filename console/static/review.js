@@ -18,10 +18,10 @@ async function step(button, name, json) {
 
 function shown(one) {
   if (one.why) return element("p", one.why, { class: "notice warn" });
-  if (one.text !== undefined) return element("pre", one.text, { class: "revealed", tabindex: "0", "aria-label": words[`part.${one.part}`] ?? one.part });
+  if (one.text !== undefined) return element("pre", one.text, { class: "seen", tabindex: "0", "aria-label": words[`part.${one.part}`] ?? one.part });
   const source = `data:${one.media_type};base64,${one.base64}`;
   if (one.media_type.startsWith("audio/")) return element("audio", [], { src: source, controls: true });
-  return element("img", [], { src: source, class: "revealed blur grey", alt: words[`part.${one.part}`] ?? one.part });
+  return element("img", [], { src: source, class: "seen blur grey", alt: words[`part.${one.part}`] ?? one.part });
 }
 
 async function reveal(form, button) {
@@ -33,11 +33,11 @@ async function reveal(form, button) {
   text = found.content.find((one) => one.part === "original")?.text ?? null;
   if (text !== null && rule) document.querySelectorAll("[data-test]").forEach((one) => { one.disabled = false; });
   if (byId("test-hint")) byId("test-hint").hidden = text !== null;
-  byId("content").querySelector(".revealed")?.focus();
+  byId("content").querySelector(".seen")?.focus();
 }
 
 function soften() {
-  for (const image of document.querySelectorAll("img.revealed")) {
+  for (const image of document.querySelectorAll("img.seen")) {
     image.classList.toggle("blur", byId("blur")?.checked ?? false);
     image.classList.toggle("grey", byId("grey")?.checked ?? false);
   }

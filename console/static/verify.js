@@ -1,7 +1,7 @@
 // Verify: send a file or a text, and tell what the answer rests on.
 
 import { askJson, doing, element, fill, localTimes, wordsIn } from "./console.js";
-import { base64, either } from "./files.js";
+import { base64, either } from "./chosen.js";
 
 const words = wordsIn("page-words");
 const byId = (id) => document.getElementById(id);

@@ -63,8 +63,8 @@ def _demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def visit(browser: Browser, service: Desk) -> Iterator[Callable[..., Person]]:
-    """Sit somebody down at a browser: `visit("officer")`; see `person`."""
+def visit(service: Desk, browser: Browser) -> Iterator[Callable[..., Person]]:
+    """Sit somebody down at a browser: `visit("officer")`; see `person`. The service first: its demo starts a loop."""
     with ExitStack() as stack:
         yield lambda who="", **given: stack.enter_context(person(service, browser, who, **given))
 

@@ -24,6 +24,10 @@ def at(path: str) -> Callable[[Desk], str]:
 PAGES: dict[str, Shown] = {
     "overview": Shown("officer", at("/console")),
     "decisions": Shown("officer", at("/console/decisions")),
+    "decisions of a search": Shown("officer", at("/console/decisions?q=action:block,redact%20-rule:insult&counts=1")),
+    "decision blocked": Shown("officer", lambda desk: f"/console/decisions/{desk.decision('rule:insult stage:output')}"),
+    "decision of a work": Shown("officer", lambda desk: f"/console/decisions/{desk.decision('rule:protected-work')}"),
+    "entry": Shown("officer", at("/console/decisions/1")),
     "reviews": Shown("reviewer", at("/console/reviews")),
     "review": Shown("reviewer", lambda desk: f"/console/reviews/{desk.held}"),
     "policies": Shown("author", at("/console/policies")),

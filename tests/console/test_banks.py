@@ -44,7 +44,7 @@ def test_a_bank_is_imported_matched_added_to_and_retired_from(service: Desk, vis
     assert page.locator("#import-rejects li").count() == 1
 
     page.goto(f"{service.url}/console/banks/mine")
-    assert page.locator(".works li").count() == len(lines)
+    assert page.locator(".gallery li").count() == len(lines)
     page.get_by_label("Id", exact=True).fill("poster/1")
     page.get_by_label("Title", exact=True).fill("A <b>poster</b>")
     page.locator("#add-file").set_input_files(picture(4))
@@ -77,8 +77,8 @@ def test_who_may_not_change_a_bank_is_not_offered_it(service: Desk, visit: Visit
     """Nor is an officer of one tenant: banks are for all."""
     for name in ("auditor", "ours"):
         page = visit(name).open("/console/banks/protected-works")
-        assert page.locator(".works li").count() == 6
+        assert page.locator(".gallery li").count() == 6
         assert page.locator("#add, #import, [data-retire]").count() == 0
     page.goto(f"{service.url}/console/banks/protected-works?q=zzz")
-    assert page.locator(".works li").count() == 0
+    assert page.locator(".gallery li").count() == 0
     assert page.goto(f"{service.url}/console/banks/..%2F..%2Fetc").status == 404

@@ -33,8 +33,8 @@ def test_a_review_is_claimed_decided_appealed_and_undone(service: Desk, visit: V
     with page.expect_navigation():
         page.keyboard.press("c")
     page.keyboard.press("s")
-    page.locator("pre.revealed").first.wait_for()
-    assert page.locator("pre.revealed").first.inner_text() == HOLDS
+    page.locator("pre.seen").first.wait_for()
+    assert page.locator("pre.seen").first.inner_text() == HOLDS
     seen = service.ask("auditor", "GET", "/v1/decisions", params={"q": f"kind:access parent:{held}"})["decisions"]
     assert [one["actor"] for one in seen] == ["reviewer"]
 

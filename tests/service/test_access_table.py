@@ -72,6 +72,7 @@ CASES: dict[str, Case] = {
     "POST /v1/keys/{key}/rotate": Case({"overlap_hours": 1}),
     "POST /v1/keys/{key}/revoke": Case({"reason": "case 12"}),
     "GET /v1/report": Case(params={"month": "2026-11"}),
+    "PUT /v1/searches/{name}": Case({"q": ""}),
     "POST /v1/feedback": Case({"decision": "{decision}", "code": "wrong_block"}),
     "POST /v1/reviews/{decision}/claim": Case({"minutes": 5}),
     "POST /v1/reviews/{decision}/decide": Case({"outcome": "withhold", "code": "quality"}),

@@ -25,8 +25,9 @@ from policies import load, loads
 from policies.signing import Trust, read_signature, sign
 from service import create_app
 from serving import rollout
+from serving.derived import rederive
 from serving.settings import Settings
-from terminal.display import print_entry, rederive
+from terminal.display import print_entry
 from tests.fakes import FakeCheck, UnloadableCheck, WordCheck
 
 KEY = "k" * 24
