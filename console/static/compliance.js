@@ -1,6 +1,7 @@
 // Compliance: erase a subject, set and lift holds, export.
 
 import { ask, askJson, doing, element, fill, notice, wordsIn } from "./console.js";
+import { keep } from "./files.js";
 
 const words = wordsIn("page-words");
 const byId = (id) => document.getElementById(id);
@@ -55,8 +56,7 @@ byId("export")?.addEventListener("submit", (event) => {
   event.preventDefault();
   doing(event.submitter, async () => {
     const answer = await ask("POST", "/v1/exports", { json: given(event.target) });
-    const name = /filename="?([^";]+)/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? "genguard";
-    save(await answer.blob(), name);
+    await keep(answer, "genguard");
     notice(fill(words.exported, { count: answer.headers.get("x-genguard-count"), entry: answer.headers.get("x-genguard-export") }));
   });
 });
