@@ -6,7 +6,7 @@ WORKERS ?= logical
 SHARED = -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-all test-gpu check docs bench clean
+.PHONY: help setup demo serve test test-all test-gpu check docs screenshots bench clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ check: ## formatting, lint, types, known weaknesses of dependencies
 
 docs: setup ## the documentation as a site, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
+
+screenshots: setup ## pictures of every page of the console, in build/screenshots
+	@$(RUN) -m tests.console.screenshots build/screenshots
 
 bench: setup ## figures of speed, with the machine named
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
