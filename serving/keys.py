@@ -56,7 +56,7 @@ def list_keys(http: HttpRequest) -> dict[str, Any]:
 @router.post("", response_model=None)
 def make(body: KeyBody, http: HttpRequest) -> JSONResponse:
     """Make a key. `key` in the answer is the secret, told this once; 409 when a live key has the name."""
-    roles = sorted(roles_from(body.roles, "roles"))
+    roles = sorted(role.value for role in roles_from(body.roles, "roles"))
     made = make_key(
         _wired(http).ledger,
         body.name,
