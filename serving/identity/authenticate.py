@@ -7,16 +7,18 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 
 from audit.api_keys import has_keys
+from audit.sessions import STORED
 from guard.errors import SettingsError
 from serving.identity.login import Login
 from serving.identity.principals import LOCAL, Principal, SettledKey, digest_of, is_loopback, principal_of
+from serving.identity.refusals import Refusals
 from serving.identity.sessions import Sessions
 from serving.identity.stored import StoredKeys
 from serving.identity.tokens import Issuer, check_address
 from serving.settings import Settings
 
-STORED, SETTLED = "key:", "settings:"
-"""What a session's proof begins with, before a key's id, or the SHA-256 of a key of the settings."""
+SETTLED = "settings:"
+"""What a session's proof begins with, before the SHA-256 of a key of the settings."""
 
 
 def _login(settings: Settings, issuer: Issuer | None) -> Login | None:
@@ -55,6 +57,7 @@ class Authenticator:
         self.issuer = Issuer(settings) if settings.oidc_issuer else None
         self.sessions = Sessions(settings, self._proven)
         self.login = _login(settings, self.issuer)
+        self.refusals = Refusals()
         self._host = settings.host
         self._loopback = is_loopback(settings.host)
 
