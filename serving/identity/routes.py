@@ -11,8 +11,9 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from audit.sessions import ISSUER, KEY, OIDC
-from serving.gate import error_response
+from serving.gate import address_of, error_response
 from serving.identity.authenticate import Authenticator
+from serving.identity.guesses import GuessedError
 from serving.identity.login import LIVES_S, Attempt, local_path
 from serving.identity.needs import needs, opened
 from serving.identity.sessions import read_cookie
@@ -59,7 +60,10 @@ async def login_by_key(
     callers: Authenticator = http.app.state.callers
     if not callers.sessions.own(http.headers.get("origin", ""), http.headers):
         return error_response(403, "found no Origin, or one of another site", "forbidden")
-    found = await callers.by_key(key.strip())
+    try:
+        found = await callers.by_key(key.strip(), address_of(http.scope))
+    except GuessedError as error:
+        return _page(callers, next, str(error), 429)
     if found is None:
         await callers.refusals.note(http.app.state.wired.ledger, KEY)
         return _page(callers, next, "This key is not valid, or not any more.", 401)
