@@ -10,11 +10,13 @@ from fastapi import APIRouter, Form, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from serving.gate import error_response
+from audit.sessions import ISSUER, KEY, OIDC
+from serving.gate import address_of, error_response
 from serving.identity.authenticate import Authenticator
+from serving.identity.guesses import GuessedError
 from serving.identity.login import LIVES_S, Attempt, local_path
 from serving.identity.needs import needs, opened
-from serving.identity.sessions import OIDC, read_cookie
+from serving.identity.sessions import read_cookie
 
 ATTEMPT = "genguard-login"
 """Name of the cookie that binds an attempt to its browser."""
@@ -58,12 +60,16 @@ async def login_by_key(
     callers: Authenticator = http.app.state.callers
     if not callers.sessions.own(http.headers.get("origin", ""), http.headers):
         return error_response(403, "found no Origin, or one of another site", "forbidden")
-    found = await callers.by_key(key.strip())
+    try:
+        found = await callers.by_key(key.strip(), address_of(http.scope))
+    except GuessedError as error:
+        return _page(callers, next, str(error), 429)
     if found is None:
+        await callers.refusals.note(http.app.state.wired.ledger, KEY)
         return _page(callers, next, "This key is not valid, or not any more.", 401)
     principal, proof = found
     answer = RedirectResponse(local_path(next), 303, _HEADERS)
-    await callers.sessions.begin(answer, principal, proof)
+    await callers.sessions.begin(http.app.state.wired.ledger, answer, principal, proof)
     return answer
 
 
@@ -82,10 +88,11 @@ async def callback(
     attempt = Attempt.opened(read_cookie(http.headers, sessions.cookie(ATTEMPT)), tag)
     principal = await callers.login.finish(attempt, state=state, code=code, issuer=iss)
     if principal is None or attempt is None:
+        await callers.refusals.note(http.app.state.wired.ledger, ISSUER)
         answer: Response = _page(callers, "/", "The login did not succeed, or this account has no role here.", 401)
     else:
         answer = RedirectResponse(attempt.next, 303, _HEADERS)
-        await sessions.begin(answer, principal, OIDC)
+        await sessions.begin(http.app.state.wired.ledger, answer, principal, OIDC)
     sessions.drop_cookie(answer, ATTEMPT)
     return answer
 
@@ -95,7 +102,7 @@ async def logout(http: HttpRequest) -> Response:
     """End the session."""
     callers: Authenticator = http.app.state.callers
     answer = RedirectResponse("/auth/login?by=key", 303, _HEADERS)
-    await callers.sessions.end(http.headers, answer)
+    await callers.sessions.end(http.app.state.wired.ledger, http.headers, answer)
     return answer
 
 
