@@ -22,6 +22,7 @@ from guard.text.patience import Patience
 from guard.types import CALLER, Content, Modality, Request, Stage
 from tests.security.patterns import Used, attacks, calls, used
 
+pytestmark = pytest.mark.timeout(600)
 SIZE, LARGE = 20_000, 50_000
 """Characters of a text, by default and at most."""
 QUICK_S = 0.05
