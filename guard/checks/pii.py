@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from guard.checks.name_tagger import Name, NameTagger
 from guard.checks.pii_following import Following, OpenNames, PatternFollowing
-from guard.checks.pii_lists import Terms
+from guard.checks.pii_lists import Terms, patience
 from guard.checks.pii_names import MODEL_LABELS, NAME_MODEL
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
@@ -215,12 +215,12 @@ class PiiCheck:
 
     def _listed(self, text: str, hits: Iterable[_Hit]) -> Iterator[_Hit]:
         """The hits without those that the policy allows, and with the terms that it denies."""
-        hits = list(hits)
+        hits, limit = list(hits), patience()
         allowed = list(self._allow.texts_in(text))
-        allowed += [(hit.start, hit.end) for hit in hits if self._allow.is_expressed_by(text[hit.start : hit.end])]
+        allowed += [(hit.start, hit.end) for hit in hits if self._allow.is_expressed_by(text[hit.start : hit.end], limit)]
         yield from (hit for hit in hits if not any(start <= hit.start and hit.end <= end for start, end in allowed))
         for label, terms in self._deny.items():
-            yield from (_Hit(start, end, label, 1.0, _DENIED) for start, end in terms.found_in(text))
+            yield from (_Hit(start, end, label, 1.0, _DENIED) for start, end in terms.found_in(text, limit))
 
     def _hits(self, cuts: Sequence[tuple[int, int, str]], language: str, prefilter: Prefilter) -> Iterator[tuple[int, _Hit]]:
         """`cuts`: the number of a text, where a part of it begins, and the part."""
