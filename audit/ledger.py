@@ -34,7 +34,7 @@ from audit.failpoints import failpoint
 from audit.findable import findable
 from audit.keyring import Keyring
 from audit.line import Line
-from audit.models import tables
+from audit.models import is_fact, tables
 from audit.moments import add_moments
 from audit.projected import BANK_DIGEST
 from audit.settling import Settling
@@ -567,7 +567,8 @@ def _known_changes(connection: Connection, drafts: Sequence[Draft]) -> set[str]:
     asked = {draft.registers for draft in drafts} - {""}
     if not asked:
         return set()
-    return set(connection.execute(select(_TERM.c.value).where(_TERM.c.name == BANK_DIGEST, _TERM.c.value.in_(asked))).scalars())
+    found = select(_TERM.c.value).where(is_fact(_TERM), _TERM.c.name == BANK_DIGEST, _TERM.c.value.in_(asked))
+    return set(connection.execute(found).scalars())
 
 
 def _receipt(found: Receipt | None) -> Receipt:
