@@ -56,24 +56,37 @@ def decision_entry(
         data = dumps(decision_body(decision, payloads, copies))
     leaf = leaf_hash(data)
     request, context, verdict = decision.request, decision.context, decision.verdict
+    model = decision.content.origin.model if decision.content is not None else ""
+    texts = (
+        request.id,
+        request.tenant,
+        request.actor,
+        request.subject,
+        context.generator,
+        model,
+        verdict.policy,
+        verdict.revision,
+    )
+    found = texts if _all_findable(texts) else map(_findable, texts)
+    asked, tenant, actor, subject, generator, model, policy, revision = found
     return leaf, {
         "leaf": leaf,
         "kind": DECISION,
         "body": data,
         "time": time,
         "decision": name,
-        "request": _findable(request.id),
-        "tenant": _findable(request.tenant),
-        "actor": _findable(request.actor),
-        "subject": _findable(request.subject),
+        "request": asked,
+        "tenant": tenant,
+        "actor": actor,
+        "subject": subject,
         "stage": str(context.stage),
         "modality": str(context.modality),
-        "generator": _findable(context.generator),
-        "model": _findable(decision.content.origin.model) if decision.content is not None else "",
+        "generator": generator,
+        "model": model,
         "action": str(verdict.action),
-        "policy": _findable(verdict.policy),
+        "policy": policy,
         "version": verdict.version,
-        "revision": _findable(verdict.revision),
+        "revision": revision,
         "parent": str(decision.parent) if decision.parent is not None else None,
     }
 
@@ -90,6 +103,15 @@ def decision_terms(decision: Decision, copies: Mapping[str, str]) -> set[tuple[s
     if decision.reviewed is not None:
         found.add((REVIEWED, str(decision.reviewed.held)))
     return found
+
+
+def _all_findable(texts: Sequence[str]) -> bool:
+    """Whether all together are short enough to be as they are: one look instead of eight."""
+    try:
+        together = "".join(texts)
+    except TypeError:
+        return False
+    return len(together) <= _SHORT and "\x00" not in together
 
 
 def _findable(text: str) -> str:
@@ -247,7 +269,10 @@ def _shadow(shadow: Shadow) -> str:
 
 def _place(place: Place) -> str:
     if isinstance(place, Span):
-        return f"[{_number(place.start)},{_number(place.end)}]"
+        start, end = place.start, place.end
+        if type(start) is int and type(end) is int and 0 <= start <= end <= MAX_INTEGER:
+            return f"[{start},{end}]"
+        return f"[{_number(start)},{_number(end)}]"
     return f"[{_number(place.left)},{_number(place.top)},{_number(place.right)},{_number(place.bottom)}]"
 
 
