@@ -158,7 +158,7 @@ def _context(context: Context) -> str:
 
 
 def _copies(copies: Mapping[str, str]) -> str:
-    return ",".join([f"{_quoted(name)}:{_quoted(tag)}" for name, tag in sorted(copies.items())])
+    return ",".join([f"{_quoted(name)}:{_quoted(copies[name])}" for name in sorted(copies)])
 
 
 def _mark(mark: Mark) -> str:
@@ -188,21 +188,17 @@ def _request(request: Request) -> str:
 def _result(result: CheckResult) -> str:
     scanned = f'"scanned":{_place(result.scanned)},' if result.scanned is not None else ""
     findings = ",".join(map(_finding, result.findings)) if result.findings else ""
+    begun, ended = _frame(result.check, result.digest, result.error, result.status, result.use, result.version)
+    return f'{begun}{findings}],"latency_us":{_number(result.latency_us)},{scanned}{ended}'
+
+
+@lru_cache(2048)
+def _frame(check: str, digest: str, error: str, status: str, use: str, version: str) -> tuple[str, str]:
+    """What results of one check have in common, up to their findings and from their status on."""
     return (
-        f"{_begun(result.check, result.digest, result.error)}{findings}"
-        f'],"latency_us":{_number(result.latency_us)},{scanned}{_ended(result.status, result.use, result.version)}'
+        f'{{"check":{_quoted(check)},"digest":{_quoted(digest)},"error":{_quoted(error)},"findings":[',
+        f'"status":{_quoted(status)},"use":{_quoted(use)},"version":{_quoted(version)}}}',
     )
-
-
-@lru_cache(2048)
-def _begun(check: str, digest: str, error: str) -> str:
-    """What results of one check have in common, up to their findings."""
-    return f'{{"check":{_quoted(check)},"digest":{_quoted(digest)},"error":{_quoted(error)},"findings":['
-
-
-@lru_cache(2048)
-def _ended(status: str, use: str, version: str) -> str:
-    return f'"status":{_quoted(status)},"use":{_quoted(use)},"version":{_quoted(version)}}}'
 
 
 def _finding(finding: Finding) -> str:

@@ -75,6 +75,14 @@ def test_an_older_ledger_becomes_the_same(old, undone):
     assert migrate.check(old)[0].pending == ()
 
 
+def test_a_ledger_of_before_verifies_as_it_is(old):
+    """With the index that terms had then; without any, it is told."""
+    back(old, *OLDEST)
+    assert verify(old).ok
+    run(old, "DROP INDEX ix_term_value")
+    assert [(one.what, one.found) for one in verify(old).problems] == [("schema", "index ix_term_value missing")]
+
+
 @pytest.mark.filterwarnings("ignore:.*expression-based index")  # which the catalogue compares
 def test_the_first_script_makes_the_oldest_ledger(url):
     """From nothing to now, by the scripts alone: Alembic finds no difference to the models, nor does the catalogue."""
