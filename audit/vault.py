@@ -24,7 +24,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -72,11 +72,12 @@ class Key:
     """Whether a committed transaction holds it."""
 
 
-class Record(NamedTuple):
+@dataclass(slots=True)
+class Record:
     """A key of one decision's payloads."""
 
-    secret: bytes
-    cipher: AESGCM
+    secret: bytes = field(repr=False)
+    cipher: AESGCM = field(repr=False)
 
 
 @dataclass(slots=True)
