@@ -263,7 +263,8 @@ class _Run:
         """Id of the master key after all rotations, each of which has to begin where the one before ended."""
         rotations = source.rows(
             "SELECT entry.idx, entry.body FROM term JOIN entry ON entry.idx = term.idx "
-            "WHERE term.name = 'what' AND term.value = ? AND entry.kind = ? ORDER BY entry.idx",
+            "WHERE term.name <> 'exact' AND term.name <> 'folded' "  # `audit.models.is_fact`
+            "AND term.name = 'what' AND term.value = ? AND entry.kind = ? ORDER BY entry.idx",
             (MASTER, KEY_ROTATION),
         )
         for idx, data in rotations:
