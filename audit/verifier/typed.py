@@ -8,7 +8,6 @@ for what is wrong.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -27,7 +26,8 @@ Action = Literal["allow", "label", "redact", "review", "block"]
 Place = TypeVar("Place")
 """`Span` in bodies about texts, `Region` in those about images."""
 
-_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+_NIL = b"00000000-0000-0000-0000-000000000000"
+_SHAPE = bytes(ord("0") if byte in b"0123456789abcdef" else byte for byte in range(256))
 
 
 class _Part(Struct, gc=False, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -226,6 +226,11 @@ _image: Callable[[bytes], Body[Any]] = msgspec.json.Decoder(Body[Region]).decode
 _encode_into = msgspec.json.Encoder().encode_into
 
 
+def is_id(text: str) -> bool:
+    """Whether it is an id as bodies have them: 32 lower-case hexadecimal digits in five groups."""
+    return text.encode().translate(_SHAPE) == _NIL
+
+
 class Reader:
     """Reads bodies, one at a time."""
 
@@ -243,13 +248,13 @@ class Reader:
         try:
             body = _image(data) if modality == "image" else _text(data)
             _encode_into(body, self._written)
-            if self._written != data or body.context.modality != modality or not _ID(body.id):
+            if self._written != data or body.context.modality != modality or not is_id(body.id):
                 return None
             datetime.fromisoformat(body.time)
-            if body.parent is not UNSET and not _ID(body.parent):
+            if body.parent is not UNSET and not is_id(body.parent):
                 return None
             if body.reviewed is not UNSET:
-                if not _ID(body.reviewed.held):
+                if not is_id(body.reviewed.held):
                     return None
                 datetime.fromisoformat(body.reviewed.judged)
         except (msgspec.MsgspecError, ValueError, RecursionError):  # a text that is no Unicode is a ValueError, too

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import IO
 
+from audit.sqlite_file import one_thread_each
 from audit.verifier.source import Source, SourceError, open_file, state
 from audit.verifier.stretch import StretchChecker
 from audit.verifier.wire import (
@@ -84,4 +85,5 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began this one ends it
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    one_thread_each()
     serve(sys.stdin.buffer, answers, Worker().answer)
