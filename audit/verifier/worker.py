@@ -6,6 +6,7 @@ It is told what to do on its standard input, by the process that began it, and a
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,9 @@ from audit.verifier.wire import (
     next_message,
     send,
 )
+
+_OBJECTS = 100_000
+"""Objects after which Python looks for cycles: rows and bodies have none, and come by thousands."""
 
 
 class Worker:
@@ -86,4 +90,5 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     one_thread_each()
+    gc.set_threshold(_OBJECTS)
     serve(sys.stdin.buffer, answers, Worker().answer)
