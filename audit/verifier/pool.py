@@ -73,9 +73,13 @@ class Helper:
             raise LedgerError(f"a process of the verifier failed: {answer.why}", advice="Try again with --jobs 1.")
         return answer
 
+    def stop(self) -> None:
+        """Let it end, whatever it is doing; `end` waits until it has."""
+        self._process.terminate()
+
     def end(self) -> None:
         """End it; what it was doing is lost."""
-        self._process.terminate()
+        self.stop()
         for stream in (self._in, self._out):
             with suppress(OSError):  # it may have ended before it had read all
                 stream.close()
@@ -130,7 +134,9 @@ class Pool:
             board.stop()
 
     def end(self) -> None:
-        """End all."""
+        """End all, at the same time: each has a file's pages to give back."""
+        for helper in self._helpers:
+            helper.stop()
         for helper in self._helpers:
             helper.end()
 
