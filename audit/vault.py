@@ -45,7 +45,7 @@ _SEAL = _NONCES + SALT_SIZE
 _BLOCK = 64
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _COMMIT = b"genguard/v1/payload-commit\x00"
-_SEALED = b"genguard/v1/payload-sealed\x00"
+_SEALED = sha256(b"genguard/v1/payload-sealed\x00").copy
 _PAYLOAD = b"genguard/v1/payload\x00"
 _RECORD = b"genguard/v1/record-key\x00"
 _SUBJECT = b"genguard/v1/subject-key\x00"
@@ -227,7 +227,9 @@ def open_fingerprint(cipher: AESGCM, decision: bytes, sealed: bytes) -> bytes:
 
 def sealed_digest(key_id: str, wrapped: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
     """Hash over a payload row as it is stored. All parts but the last have a fixed length."""
-    return sha256(b"".join((_SEALED, key_id.encode("utf-8", "surrogateescape"), wrapped, nonce, ciphertext))).digest()
+    digest = _SEALED()
+    digest.update(b"".join((key_id.encode("utf-8", "surrogateescape"), wrapped, nonce, ciphertext)))
+    return digest.digest()
 
 
 def _started(key: bytes, name: str) -> tuple[Any, Any]:
