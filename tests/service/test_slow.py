@@ -127,7 +127,7 @@ def test_what_was_not_judged_in_time_is_refused_and_on_record(tmp_path: Path) ->
 
     try:
         with served(tmp_path, around=around) as client:
-            answer = client.post("/v1/check", json={"text": "Hi"}, headers={DEADLINE: "200"})
+            answer = client.post("/v1/check", json={"text": "Hi"}, headers={DEADLINE: "1000"})
             assert answer.status_code == 504
             assert answer.json()["error"]["code"] == "deadline-exceeded"
             decision = answer.headers["x-genguard-decision"]
