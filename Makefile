@@ -6,7 +6,7 @@ WORKERS ?= logical
 SHARED = -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-all test-gpu check docs screenshots bench clean
+.PHONY: help setup demo serve test test-all test-gpu check docs screenshots bench fuzz clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,10 @@ screenshots: setup ## pictures of every page of the console, in build/screenshot
 
 bench: setup ## figures of speed, with the machine named
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+
+fuzz: setup ## readers of proofs, notes, policies and queries, half a minute each (SECONDS=600)
+	@PYTHON=$(PYTHON) scripts/setup fuzz
+	@$(RUN) tests/fuzz/fuzz.py $(if $(SECONDS),--seconds $(SECONDS))
 
 clean: ## remove the environment and the demo's outputs
 	rm -rf .venv demo-out build *.egg-info

@@ -117,6 +117,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
                 await asyncio.to_thread(app.state.office.checkpoint)
                 for anchor in app.state.office.sent:
                     await asyncio.to_thread(anchor.deliver)
+        await callers.refusals.tell(app.state.wired.ledger)
         app.state.wired.close()
         await asyncio.to_thread(lookout.close)
 

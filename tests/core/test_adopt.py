@@ -83,7 +83,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[FakeCheck]]
         check.freed.set()  # type: ignore[attr-defined]
 
 
-def use(name: str, group: int = 1, deadline_ms: int = 5000, **parameters: Any) -> CheckSpec:
+def use(name: str, group: int = 1, deadline_ms: int = 60_000, **parameters: Any) -> CheckSpec:
     return CheckSpec(name, name, parameters, deadline_ms=deadline_ms, group=group, modalities=FakeCheck.modalities)
 
 

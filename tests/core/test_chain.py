@@ -385,6 +385,7 @@ def claim(*findings: Finding, scanned: Any = ALL) -> Scan:
         (claim(scanned=Span(0, 10)), "it read 0 to 10"),
         (claim(scanned=Span(-1, 9)), "it read -1 to 9"),
         (claim(scanned=Region(0, 0, 9, 9)), "it read a Region"),
+        (claim(*[finding(where=Span(0, 4))] * 1_000_000), "found 1000000 things"),
         (lambda _: [None], "NoneType"),
         (lambda _: [[finding()]], "expected a Scan"),
         (lambda _: [Scan((None,), Span(0, 9))], "no Scan"),  # type: ignore[arg-type]

@@ -136,6 +136,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         policies=(str(folder / "policy.yaml"),),
         ledger=f"sqlite:///{folder / 'ledger.db'}",
         generators=("echo",),
+        wrong_keys_per_minute=10_000,
         api_keys=SecretStr(",".join([*keys, f"{DESK}@{OURS}:{'d' * 24}"])),
     )
     with pytest.MonkeyPatch.context() as patch:

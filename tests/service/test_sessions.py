@@ -22,6 +22,7 @@ from guard.errors import SettingsError
 from service import create_app
 from serving.identity import refusals
 from serving.identity.login import local_path
+from serving.identity.page import CHINESE
 from serving.identity.sessions import CSRF, csrf_of
 from serving.settings import Settings
 from tests.service.issuer import CLIENT, Issuer, issuing, rsa_key
@@ -432,7 +433,8 @@ def test_an_issuer_that_is_away_is_a_failure_and_a_key_still_opens(settings, iss
     """503; the page for a key says so to nobody else."""
     issuer.down = True
     with browser(create_app(with_issuer(settings, issuer))) as client:
-        assert client.get("/auth/login").status_code == 503
+        away = client.get("/auth/login", headers={"accept-language": "zh-CN"})
+        assert (away.status_code, CHINESE["away"] in away.text) == (503, True)
         assert client.get("/auth/login", params={"by": "key"}).status_code == 200
         assert sign_in(client).status_code == 303
 
