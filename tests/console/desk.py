@@ -79,7 +79,7 @@ def desk(folder: Path, *, seed: int = 7, **given: Any) -> Iterator[Desk]:
     running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
-    until = time.monotonic() + 100
+    until = time.monotonic() + 300
     while not running.started and thread.is_alive() and time.monotonic() < until:
         time.sleep(0.05)
     assert running.started, "the service did not start"
