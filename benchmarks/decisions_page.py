@@ -3,8 +3,8 @@
     python benchmarks/decisions_page.py [--entries 1000000] [--folder /tmp] [--keep FILE]
 
 The ledger is that of `benchmarks/query.py`. Each page is made by the console's own routes, as for an officer who sees all
-tenants, without the network and without a browser. Median and slowest of several runs, in milliseconds; "of a core" is processor time, without
-waiting for others.
+tenants, without the network and without a browser. Median and slowest of several runs, in milliseconds; "of a core" is
+processor time, without waiting for others.
 """
 
 from __future__ import annotations
