@@ -134,12 +134,13 @@ def _erasures(url: str, index: int, decision: Decision) -> tuple[Row, ...]:
 
 def _parts(shown: Shown) -> tuple[dict[str, Any], ...]:
     """What is stored: once where what left is what came."""
-    kept = {block["commit"]: block for name in ("released", "content") if (block := shown.body.get(name)) is not None}
-    return tuple(
-        {"part": name, "media_type": block["media_type"], "bytes": block["bytes"], "commit": block["commit"]}
-        for name, block in (("content", shown.body.get("content")), ("released", shown.body.get("released")))
-        if block is not None and kept.get(block["commit"]) is block
-    )
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("content", "released"):
+        block = shown.body.get(name)
+        if block is not None:
+            known = {"part": name, "media_type": block["media_type"], "bytes": block["bytes"]}
+            found.setdefault(block["commit"], known)
+    return tuple(found.values())
 
 
 def _facts(body: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

@@ -54,7 +54,7 @@ class Desk:
 
     def decision(self, query: str) -> str:
         """The id of the latest decision that fits."""
-        return self.ask("auditor", "GET", "/v1/decisions", params={"q": query, "limit": 1})["decisions"][0]["decision"]
+        return str(self.ask("auditor", "GET", "/v1/decisions", params={"q": query, "limit": 1})["decisions"][0]["decision"])
 
     def cookie(self, who: str) -> str:
         """A session of somebody's, begun as the page for it does."""
