@@ -48,7 +48,8 @@ async def page(reference: str, http: HttpRequest) -> HTMLResponse:
     shown = await _visible(http, reference)
     if shown.decision is None:
         facts = tuple(_facts(shown.body))
-        return render(http, "entry", page="decisions", shown=shown, facts=facts, document=_document(shown))
+        lines = lines_of(shown.body["document"], ()) if "document" in shown.body else ()
+        return render(http, "entry", page="decisions", shown=shown, facts=facts, lines=lines)
     decision = shown.decision
     wired: Wired = http.app.state.wired
     around = await run_in_threadpool(_around, wired.ledger_url, shown, decision, http.state.sees)
@@ -95,6 +96,7 @@ def _render(http: HttpRequest, shown: Shown, decision: Decision, around: Around,
         filters=filters,
         given={
             "decision": str(decision.id),
+            "you": http.state.principal.name,
             "index": shown.idx,
             "leaf": shown.leaf.hex(),
             "modality": decision.context.modality.value,
@@ -132,16 +134,13 @@ def _erasures(url: str, index: int, decision: Decision) -> tuple[Row, ...]:
 
 def _parts(shown: Shown) -> tuple[dict[str, Any], ...]:
     """What is stored: once where what left is what came."""
-    kept = {block["commit"]: block for name in ("released", "content") if (block := shown.body.get(name)) is not None}
-    return tuple(
-        {"part": name, "media_type": block["media_type"], "bytes": block["bytes"], "commit": block["commit"]}
-        for name, block in (("content", shown.body.get("content")), ("released", shown.body.get("released")))
-        if block is not None and kept.get(block["commit"]) is block
-    )
-
-
-def _document(shown: Shown) -> str:
-    return str(shown.body.get("document", ""))
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("content", "released"):
+        block = shown.body.get(name)
+        if block is not None:
+            known = {"part": name, "media_type": block["media_type"], "bytes": block["bytes"]}
+            found.setdefault(block["commit"], known)
+    return tuple(found.values())
 
 
 def _facts(body: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

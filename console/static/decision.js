@@ -21,18 +21,21 @@ async function reveal(button) {
   const asked = new URLSearchParams({ reason: document.getElementById("reveal-reason").value });
   if (button.dataset.break) asked.set("break_glass", "true");
   const told = await askJson("GET", `${api}/content?${asked}`);
-  const seen = new Set();
+  const kinds = new Set();
   const parts = [];
   for (const one of told.content) {
     const known = JSON.stringify([one.text, one.base64, one.why]);
-    if (seen.has(known)) continue;
-    seen.add(known);
+    if (kinds.has(known)) continue;
+    kinds.add(known);
     parts.push(await part(one, one.part === "original" ? given.places : [], words));
   }
   document.getElementById("content").replaceChildren(...parts);
   document.getElementById("reveal-dialog").close();
   document.getElementById("reveal").remove();
   notice(fill(words.revealed, { entry: told.access }));
+  const seen = document.getElementById("seen");
+  seen?.querySelector("li.soft:only-child")?.remove();
+  seen?.append(element("li", element("a", given.you, { href: `/console/decisions/${told.access}` })));
   document.getElementById("content").setAttribute("tabindex", "-1");
   document.getElementById("content").focus();
 }

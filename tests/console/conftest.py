@@ -46,6 +46,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("console")
     shutil.copytree(_demo(tmp_path_factory), folder, dirs_exist_ok=True)
     with desk(folder) as found:
+        found.held = found.hold()
         yield found
 
 

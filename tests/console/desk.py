@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from service import create_app
 from serving.identity.sessions import SESSION
 from serving.settings import Settings
 from terminal.demo import run_demo
+from tests.ports import free_port
 
 ROLES = ("caller", "author", "approver", "officer", "reviewer", "auditor", "admin")
 PEOPLE = {
@@ -64,7 +65,7 @@ class Desk:
 
     def decision(self, query: str) -> str:
         """The id of the latest decision that fits."""
-        return self.ask("auditor", "GET", "/v1/decisions", params={"q": query, "limit": 1})["decisions"][0]["decision"]
+        return str(self.ask("auditor", "GET", "/v1/decisions", params={"q": query, "limit": 1})["decisions"][0]["decision"])
 
     def hold(self, text: str = HOLDS) -> str:
         """Have a text judged that waits for a person then; its decision's id."""
@@ -82,7 +83,8 @@ class Desk:
 
 def demo(folder: Path, seed: int = 7) -> None:
     """Run it into a folder."""
-    assert run_demo(seed, folder, Console(file=io.StringIO())) == 0
+    with ThreadPoolExecutor(1) as aside:  # a browser's event loop may run in this thread
+        assert aside.submit(run_demo, seed, folder, Console(file=io.StringIO())).result() == 0
 
 
 @contextmanager
@@ -91,22 +93,18 @@ def desk(folder: Path, **given: Any) -> Iterator[Desk]:
     keys = {name: secrets.token_urlsafe(24) for name in PEOPLE}
     entries = [f"{name}{f'@{tenant}' if tenant else ''}+{role}:{keys[name]}" for name, (tenant, role) in PEOPLE.items()]
     ledger = f"sqlite:///{folder / 'genguard.db'}"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     known: dict[str, Any] = {"ledger": ledger, "port": port, "api_keys": SecretStr(",".join(entries)), "generators": ("echo",)}
     app = create_app(Settings(**{**known, **given}))
     running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=running.run, daemon=True)
     with _own_banks(folder / "banks"):
         thread.start()
-        until = time.monotonic() + 100
+        until = time.monotonic() + 300
         while not running.started and thread.is_alive() and time.monotonic() < until:
             time.sleep(0.05)
         assert running.started, "the service did not start"
-        found = Desk(f"http://127.0.0.1:{port}", folder, ledger, keys)
-        found.held = found.hold()
-        yield found
+        yield Desk(f"http://127.0.0.1:{port}", folder, ledger, keys)
         running.should_exit = True
         thread.join(60)
 

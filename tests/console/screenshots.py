@@ -26,6 +26,7 @@ def take(folder: Path, names: list[str]) -> None:
 
 def _take(place: Path, folder: Path, names: list[str], program: str | None) -> None:
     with desk(place) as service, sync_playwright() as driver:
+        service.held = service.hold()
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         for name in names:
             for language in LANGUAGES:

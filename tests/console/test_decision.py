@@ -9,15 +9,21 @@ import secrets
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from audit.erasure import erase
+from audit.ledger import open_ledger
 from audit.merkle import leaf_hash, verify_inclusion
 from audit.proof import Proof
+from audit.query import show
+from console import evidence
 from console.policy_text import excerpt, lines_of
+from guard.errors import ModelError
 from tests.console.desk import Desk, Person
 
 Visit = Callable[..., Person]
@@ -72,9 +78,8 @@ def test_scores_stand_beside_their_thresholds_and_rules_in_their_policy(service:
 def test_a_text_is_masked_until_it_is_revealed_and_that_is_recorded(service: Desk, visit: Visit) -> None:
     """Nothing of it is sent before; then what was found is marked, and what left is shown beside it."""
     decision, page = shown(service, visit, "rule:personal-data stage:output")
-    known = service.ask("officer", "GET", f"/v1/decisions/{decision}/content", params={"reason": "to compare"})["content"][0][
-        "text"
-    ]
+    stored = service.ask("officer", "GET", f"/v1/decisions/{decision}/content", params={"reason": "to compare"})
+    known = stored["content"][0]["text"]
     spans = [one["where"] for result in recorded(service, decision)["results"] for one in result["findings"]]
     assert spans
     before = page.content()
@@ -87,13 +92,13 @@ def test_a_text_is_masked_until_it_is_revealed_and_that_is_recorded(service: Des
     revealed(page, reason)
     marks = page.locator("#content mark")
     assert {known[start:end] for start, end in spans} <= set(marks.evaluate_all("all => all.map((one) => one.firstChild.data)"))
-    assert all(
-        label in {"PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "LOCATION"} for label in marks.locator(".tag").all_inner_texts()
-    )
+    labels = {one["label"] for result in recorded(service, decision)["results"] for one in result["findings"]}
+    assert {label.strip() for label in marks.locator(".tag").all_inner_texts()} == labels
     assert page.get_by_role("heading", name="As it left").is_visible()
     seen = visit("auditor").open(f"/console/decisions/{decision}").get_by_role("region", name="Who saw the content")
     assert reason in seen.inner_text()
     assert "officer" in seen.inner_text()
+    assert "officer" in page.get_by_role("region", name="Who saw the content").inner_text()
 
 
 def test_an_image_is_revealed_with_its_regions_beside_the_work(service: Desk, visit: Visit) -> None:
@@ -195,6 +200,21 @@ def _path(index: int, leaves: list[bytes]) -> list[bytes]:
     return [*_path(index - half, leaves[half:]), _root(leaves[:half])]
 
 
+def test_an_erased_content_is_told_and_the_proof_still_holds(service: Desk, visit: Visit) -> None:
+    subject = f"person-{secrets.token_hex(8)}"
+    sent = {"json": {"text": "A reply about somebody."}, "headers": {"x-genguard-subject": subject}}
+    decision = service.ask("caller", "POST", "/v1/check", **sent)["genguard"]["decision"]
+    with open_ledger(service.ledger) as ledger:
+        index = erase(ledger, subject, actor="officer", reason="asked for by the person").index
+    page = visit("officer").open(f"/console/decisions/{decision}")
+    told = page.get_by_role("region", name="Content", exact=True)
+    assert told.get_by_role("link", name=f"Entry {index}").get_attribute("href") == f"/console/decisions/{index}"
+    revealed(page, "case 13")
+    assert f"as entry {index} says" in told.inner_text()
+    page.get_by_role("button", name="Verify now").click()
+    expect(page.locator("#proof .result")).to_contain_text("Proven")
+
+
 def test_a_decision_is_decided_again(service: Desk, visit: Visit) -> None:
     decision, page = shown(service, visit, "rule:insult")
     page.get_by_role("button", name="Decide again").click()
@@ -249,6 +269,32 @@ def test_tenants_see_nothing_of_others(service: Desk, who: str) -> None:
         assert http.get(f"/console/decisions/{decision}/policy").status_code == 403
         assert "Who saw the content" not in answer.text
         assert "Policy document" not in answer.text
+
+
+def test_works_say_what_their_bank_knows(service: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose it was then, and whether there is a picture of it now; a bank that is not here hides nothing else."""
+    found = show(service.ledger, service.decision("rule:protected-work"))
+    assert found.decision is not None
+    digest = next(one.digest for one in found.decision.results if one.findings)
+
+    def load(name: str, *, empty: bool) -> Any:
+        def find(work: str, at: str = "") -> Any:
+            assert at in {"", digest}
+            return SimpleNamespace(work=SimpleNamespace(owner="then" if at else "now", thumbnail=b"" if at else b"picture"))
+
+        assert empty
+        return SimpleNamespace(find=find)
+
+    monkeypatch.setattr("console.evidence.banks.load", load)
+    (one,) = evidence.works(found.decision)
+    assert (one.owner, one.thumbnail) == ("then", True)
+
+    def missing(name: str, *, empty: bool) -> Any:
+        raise ModelError(f"no bank {name}")
+
+    monkeypatch.setattr("console.evidence.banks.load", missing)
+    (one,) = evidence.works(found.decision)
+    assert (one.owner, one.thumbnail, one.match.title) == ("", False, "Harbour Light")
 
 
 def test_a_policy_document_becomes_lines() -> None:

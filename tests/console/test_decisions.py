@@ -131,7 +131,7 @@ def test_new_decisions_come_while_somebody_follows(service: Desk, visit: Visit) 
     expect(page.get_by_role("button", name="Live")).to_have_attribute("aria-pressed", "true")
     assert asked(page.url)["live"] == ["1"]
     made = service.ask("caller", "POST", "/v1/check", json={"text": "The parcel is on its way."})
-    expect(page.locator("#came")).to_have_text("1 new entries")
+    expect(page.locator("#came")).to_have_text("New entries: 1")
     expect(page.locator("#rows tr[data-idx]")).to_have_count(before + 1)
     link = page.locator("#rows a.open").first
     assert link.get_attribute("href") == f"/console/decisions/{made['genguard']['decision']}"

@@ -274,6 +274,7 @@ def test_roles_are_what_they_say():
         Permission.GENERATE,
         Permission.COLLECT,
         Permission.OBJECT,
+        Permission.SEARCHES,
         Permission.REVIEW,
         Permission.BANKS_WRITE,
         Permission.KEYS,
