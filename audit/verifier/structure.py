@@ -59,8 +59,7 @@ def _leave_out(table: str, expected: dict[str, str]) -> None:
 def _plain(objects: dict[str, str]) -> dict[str, str]:
     """Without what may differ between versions of the library that writes it: spaces and quotation marks around names."""
     return {
-        name: re.sub(r"\s*([(),])\s*", r"\1", " ".join(statement.replace('"', "").split()))
-        for name, statement in objects.items()
+        name: re.sub(" ?([(),]) ?", r"\1", " ".join(statement.replace('"', "").split())) for name, statement in objects.items()
     }
 
 

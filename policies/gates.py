@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from guard.rules import Policy
 from policies.loaded import LoadedPolicy
 
+if TYPE_CHECKING:
+    from policies.testing import Pool
+    from policies.testing.suite import Suite
 
-def red_tests(loaded: LoadedPolicy) -> list[str]:
+
+def closed(
+    loaded: LoadedPolicy, before: Policy | None, pool: Pool | None = None, *, suites: Sequence[Suite] | None = None
+) -> dict[str, list[str]]:
+    """What keeps a policy from judging, by what found it; empty when nothing does. `before`: the revision that judges now.
+
+    `pool`: of checks for its tests, where some are loaded already. `suites`: the one beside its file by default.
+    """
+    found = {"lint errors": lint_errors(loaded, before)}
+    if not any(found.values()):
+        found["tests that are not green"] = red_tests(loaded, pool, suites)
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def red_tests(loaded: LoadedPolicy, pool: Pool | None = None, suites: Sequence[Suite] | None = None) -> list[str]:
     """The tests of a policy that did not pass, a line each, with what was expected; one line when it has no tests."""
     from policies.testing import run
 
-    report = run(loaded)
+    report = run(loaded, pool=pool, suites=suites)
     if report.ok:
         return []
     red = [one for one in report.results if str(one.outcome) != "passed"]
