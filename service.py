@@ -20,9 +20,26 @@ from starlette.exceptions import HTTPException
 from console import refusals
 from console import routes as console
 from guard.errors import GenguardError, InputError
-from serving import access, banks, described, exports, openai, origin, own, policies, proofs, reviews, search, shape, shell
+from serving import (
+    access,
+    banks,
+    described,
+    exports,
+    openai,
+    origin,
+    own,
+    policies,
+    proofs,
+    reviews,
+    search,
+    shape,
+    shell,
+    steering,
+)
 from serving.config.file import spread
-from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
+from serving.drafting import routes as drafting
+from serving.drafting.workshop import Workshop
+from serving.gate import UNRECORDED, Gate, error_response, failure_response, refusal_response
 from serving.identity import routes as login
 from serving.identity.authenticate import Authenticator
 from serving.identity.needs import ANY_KEY, Access, opened
@@ -36,7 +53,10 @@ from serving.watching import logs
 from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
-ROUTERS = (openai, proofs, search, own, access, banks, policies, origin, exports, reviews, login, console)
+ROUTERS = (
+    *(openai, proofs, search, own, access, banks, policies, drafting, steering, origin, exports, reviews, login),
+    console,
+)
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""
 _log = logging.getLogger(__name__)
 
@@ -61,6 +81,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.wired, app.state.settings, app.state.callers = make(settings), settings, callers
         known = app.state.wired.guard.operator.watermark_key
+        app.state.workshop = Workshop(app.state.wired.guard)
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
         lookout.watch(app.state.wired.ledger)
         await app.state.wired.watcher.start()
@@ -209,7 +230,7 @@ async def _on_http(http: HttpRequest, error: Exception) -> JSONResponse:
 
 
 async def _refuse(http: HttpRequest, message: str) -> JSONResponse:
-    if http.url.path in VERIFY_PATHS:
+    if http.url.path in UNRECORDED:
         return failure_response(InputError(message))
     wired: Wired = http.app.state.wired
     return refusal_response(await wired.guard.refuse(InputError(message), http.state.request))

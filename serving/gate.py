@@ -42,7 +42,10 @@ BODY_S = 60.0
 FILES = "/v1/images/files/"
 """Addresses of released images begin with this; a tag in each stands for a key."""
 VERIFY_PATHS = frozenset({"/verify", "/v1/verify"})
-"""Paths of which nothing is recorded, a refusal neither; the operator may open them to callers without a key."""
+"""Paths that the operator may open to callers without a key."""
+DRAFTS = frozenset(f"/v1/policies/{one}" for one in ("lint", "test", "try", "replay"))
+UNRECORDED = VERIFY_PATHS | DRAFTS
+"""Paths of which nothing is recorded, a refusal neither."""
 
 UNTIMED = frozenset({"/v1/exports"})
 """Paths whose answers take as long as the ledger is."""
@@ -176,7 +179,7 @@ class Gate:
             await self.app(scope, _replay(body, receive), answer)
             return
         error = TooLargeError(f"found a request body of more than {self.max_body} bytes, expected at most that")
-        if scope["path"] in VERIFY_PATHS:
+        if scope["path"] in UNRECORDED:
             await failure_response(error)(scope, receive, answer)
             return
         await refusal_response(await self.guard().refuse(error, scope["state"]["request"]))(scope, receive, answer)
@@ -184,7 +187,7 @@ class Gate:
     async def _overdue(self, scope: Scope) -> JSONResponse:
         """504. What should have been judged and was not is on record as that, unless the ledger takes nothing just now."""
         error, known = deadline.passed(), KNOWN.get()
-        judged = scope["method"] == "POST" and scope["path"] not in VERIFY_PATHS
+        judged = scope["method"] == "POST" and scope["path"] not in UNRECORDED
         if judged and (known is None or not known.decided):
             with suppress(TimeoutError):
                 async with asyncio.timeout(deadline.LATE_S):

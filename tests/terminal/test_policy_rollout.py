@@ -20,9 +20,8 @@ from audit.verify import verify
 from guard.note import PublicKey
 from guard.registry import checks
 from guard.types import Action, Request
-from policies import load
+from policies import gates, load
 from serving.wiring import open_guard
-from policies import gates
 from tests.fakes import WordCheck
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "audit"))
