@@ -66,7 +66,7 @@ async def one(policy: str, http: HttpRequest) -> HTMLResponse:
 async def revision(policy: str, revision: str, http: HttpRequest) -> HTMLResponse:
     """What a policy said at a revision: its rules, the text that was written, the document that decides."""
     found = _named(await _kept(http, policy), revision)
-    given = {"policy": policy, "found": found, "rules": rules_of(found.policy), "may": _may(http)}
+    given: dict[str, Any] = {"policy": policy, "found": found, "rules": rules_of(found.policy), "may": _may(http)}
     return render(http, "policy_revision", page="policies", script="policies/shown", **given)
 
 

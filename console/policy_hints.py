@@ -52,5 +52,5 @@ def _labels() -> dict[str, list[str]]:
         loaded = open_policy(name)
         for spec in loaded.policy.checks:
             known = loaded.checks.get(spec.name)
-            found.setdefault(spec.use, {}).update(dict.fromkeys(known.labels) if known is not None else {})
+            found.setdefault(spec.use, {}).update(dict.fromkeys((known.labels if known is not None else None) or ()))
     return {use: list(labels) for use, labels in found.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 
 def closed(
-    loaded: LoadedPolicy, before: Policy | None, pool: Pool | None = None, *, suites: Sequence[Suite] | None = None
+    loaded: LoadedPolicy,
+    before: Policy | None,
+    pool: Pool | None = None,
+    *,
+    suites: Sequence[Suite] | None = None,
+    texts: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, list[str]]:
     """What keeps a policy from judging, by what found it; empty when nothing does. `before`: the revision that judges now.
 
-    `pool`: of checks for its tests, where some are loaded already. `suites`: the one beside its file by default.
+    `pool`: of checks for its tests, where some are loaded already. `suites`: the one beside its file by default. `texts`: see
+    `policies.lint.examine`.
     """
-    found = {"lint errors": lint_errors(loaded, before)}
+    found = {"lint errors": lint_errors(loaded, before, texts)}
     if not any(found.values()):
         found["tests that are not green"] = red_tests(loaded, pool, suites)
     return {name: lines for name, lines in found.items() if lines}
@@ -39,9 +45,9 @@ def red_tests(loaded: LoadedPolicy, pool: Pool | None = None, suites: Sequence[S
     return told or [f"{loaded.file}: found no tests, expected at least one: an example beside a rule, or a suite"]
 
 
-def lint_errors(loaded: LoadedPolicy, before: Policy | None) -> list[str]:
+def lint_errors(loaded: LoadedPolicy, before: Policy | None, texts: Mapping[str, Sequence[str]] | None = None) -> list[str]:
     """What lints find that cannot be meant, a line each. `before`: the revision that judges now."""
     from policies.lint import examine
 
-    report = examine(loaded, datetime.now(UTC), activating=True, before=before)
+    report = examine(loaded, datetime.now(UTC), activating=True, before=before, texts=texts)
     return [str(one) for one in report.findings if str(one.lint.level) == "error"]

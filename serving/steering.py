@@ -17,16 +17,18 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from guard.errors import InputError, PolicyError
+from guard.errors import InputError, PolicyError, SignatureError
 from guard.rules import Policy
 from policies.gates import closed
+from policies.lint import files_of
 from policies.load import PACKS, source_of
 from policies.loaded import LoadedPolicy
 from policies.source import MAX_BYTES
-from serving.drafting.workshop import Workshop, pack
+from serving.drafting.workshop import Workshop, lines_of, pack
 from serving.gate import busy_response, error_response
 from serving.identity.needs import needs
 from serving.identity.roles import Permission
+from serving.policies import standing_of
 from serving.rollout_fields import taken_fields
 from serving.stepping import Steps, Taken, judging, trust
 from serving.wiring import Wired
@@ -101,14 +103,17 @@ async def activate(body: ActivateBody, http: HttpRequest) -> JSONResponse:
     except PolicyError as error:
         return error_response(422, f"this policy cannot be used: {error}", "invalid_policy")
     _fit(body, loaded.policy)
-    await asyncio.to_thread(trust(steps.settings).check, loaded.policy, [body.signature] if body.signature else [])
+    try:
+        await asyncio.to_thread(trust(steps.settings).check, loaded.policy, [body.signature] if body.signature else [])
+    except SignatureError as error:
+        return _unsigned(error)
     if not body.shadow:
         if not _GATE.acquire(blocking=False):
             return busy_response("another draft is being tested", BUSY_S)
         if found := await asyncio.to_thread(_closed, body, loaded, steps.url, workshop):
             listed = "; ".join(found)
             return error_response(409, f"not activated: {listed}", "not_ready", not_ready=found)
-    given = {"share": body.share, "by": body.by, "shadow": body.shadow, "propose": body.propose, "signature": body.signature}
+    given = body.model_dump(include={"share", "by", "shadow", "propose", "signature"})
     return await _answer(lambda: steps.activate(loaded.policy, body.reason, source=text, **given))
 
 
@@ -179,18 +184,29 @@ def _closed(body: ActivateBody, loaded: LoadedPolicy, ledger: str, workshop: Wor
         pictures = [one for one in loaded.tests if one.image is not None and not one.at.file.startswith(str(PACKS))]
         if pictures:
             return {"tests that cannot be run here": [f"{one.at}: a picture of a draft is not read here" for one in pictures]}
-        alone = () if body.source is not None else None
-        return closed(loaded, judging(ledger, loaded.policy), workshop.pool(), suites=alone)
+        before, pool = judging(ledger, loaded.policy), workshop.pool()
+        if body.source is None:
+            return closed(loaded, before, pool)
+        texts = lines_of(loaded, body.source, files_of(loaded.root))
+        return closed(loaded, before, pool, suites=(), texts=texts)
     finally:
         _GATE.release()
 
 
 def _steps(http: HttpRequest) -> Steps:
     wired: Wired = http.app.state.wired
-    return Steps(wired.ledger, wired.ledger_url, http.state.request.actor, http.app.state.settings)
+    standing = {name: one.policy.revision for name, one in standing_of(wired).items() if one.policy is not None}
+    return Steps(wired.ledger, wired.ledger_url, http.state.request.actor, http.app.state.settings, standing)
 
 
 async def _answer(take: Callable[[], Taken], warned: list[str] | None = None) -> JSONResponse:
     """The step that was taken: 200, also when it would change nothing and was not recorded."""
-    fields: dict[str, Any] = taken_fields(await run_in_threadpool(take))
+    try:
+        fields: dict[str, Any] = taken_fields(await run_in_threadpool(take))
+    except SignatureError as error:
+        return _unsigned(error)
     return JSONResponse({**fields, **({"warnings": warned} if warned else {})})
+
+
+def _unsigned(error: SignatureError) -> JSONResponse:
+    return error_response(409, f"services would refuse this: {error}", "not_signed")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +41,8 @@ class Steps:
     url: str
     author: str
     settings: Settings
+    standing: Mapping[str, str] = field(default_factory=dict)
+    """By policy, the revision that judges here: what a first step comes after where nothing was decided yet."""
 
     def state(self, policy: str) -> State:
         """How a policy stands; as new when the ledger has no step of it."""
@@ -158,7 +160,8 @@ class Steps:
         """Record a step, now, unless it would change nothing. `version`: None for that of the recorded document."""
         if version is None:
             version = int(json.loads(documents(self.url, [revision])[revision])["version"])
-        known = {"previous": _previous(self.url, state, revision), "time": datetime.now(UTC), "author": self.author, **more}
+        previous = _previous(self.url, state, revision, self.standing.get(state.policy, ""))
+        known = {"previous": previous, "time": datetime.now(UTC), "author": self.author, **more}
         return self._record(Rollout(policy=state.policy, version=version, revision=revision, step=step, reason=reason, **known))
 
     def _record(self, rollout: Rollout) -> Taken:
@@ -218,9 +221,9 @@ def _canary(state: State) -> str:
     return state.canary.revision
 
 
-def _previous(url: str, state: State, revision: str) -> str:
+def _previous(url: str, state: State, revision: str, standing: str = "") -> str:
     """The revision that judges now; where the ledger has none in force, the one that judged last from a file."""
     if state.revision or state.history or state.retired:
         return state.revision
-    found = last_revision(url, state.policy)
+    found = last_revision(url, state.policy) or standing
     return "" if found == revision else found

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,9 +66,11 @@ class Desk:
 
 
 @contextmanager
-def desk(folder: Path, *, seed: int = 7, **given: Any) -> Iterator[Desk]:
-    """Run the demo, and serve its ledger on a free port of this machine."""
-    assert run_demo(seed, folder, Console(file=io.StringIO())) == 0
+def desk(folder: Path, *, seed: int | None = 7, **given: Any) -> Iterator[Desk]:
+    """Run the demo, and serve its ledger on a free port of this machine. `seed`: None for no demo and an empty ledger."""
+    if seed is not None:
+        with ThreadPoolExecutor(1) as aside:  # a browser's event loop may run in this thread
+            assert aside.submit(run_demo, seed, folder, Console(file=io.StringIO())).result() == 0
     keys = {name: secrets.token_urlsafe(24) for name in PEOPLE}
     entries = [f"{name}{f'@{tenant}' if tenant else ''}+{role}:{keys[name]}" for name, (tenant, role) in PEOPLE.items()]
     ledger = f"sqlite:///{folder / 'genguard.db'}"

@@ -21,11 +21,22 @@ def at(path: str) -> Callable[[Desk], str]:
     return lambda _: path
 
 
+def in_force(desk: Desk) -> str:
+    """The revision that judges."""
+    found: str = desk.ask("auditor", "GET", "/v1/policies/enterprise")["in_force"]["revision"]
+    return found
+
+
 PAGES: dict[str, Shown] = {
     "overview": Shown("officer", at("/console")),
     "decisions": Shown("officer", at("/console/decisions")),
     "reviews": Shown("reviewer", at("/console/reviews")),
     "policies": Shown("author", at("/console/policies")),
+    "policy": Shown("approver", at("/console/policies/enterprise")),
+    "policy-revision": Shown("author", lambda desk: f"/console/policies/enterprise/revisions/{in_force(desk)}"),
+    "policy-diff": Shown("author", lambda desk: f"/console/policies/enterprise/diff?to={in_force(desk)}"),
+    "policy-edit": Shown("author", at("/console/policies/enterprise/edit")),
+    "policy-new": Shown("author", at("/console/policies/_/edit")),
     "banks": Shown("officer", at("/console/banks")),
     "verify": Shown("officer", at("/console/verify")),
     "compliance": Shown("officer", at("/console/compliance")),

@@ -4,7 +4,7 @@ const TOKEN = /("(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?)|([{}[\],])|([^\s{}[\],"'#:][
 
 /** A line in pieces `[kind, text, column]`; kinds: key, text, number, word, mark, note, plain. */
 export function pieces(line) {
-  const dash = /^(\s*)((?:- +)*-?(?= |$)\s*)/.exec(line);
+  const dash = /^(\s*)((?:-(?:\s+|$))*)/.exec(line);
   const found = [];
   let at = dash[0].length;
   if (dash[1]) found.push(["plain", dash[1], 0]);
