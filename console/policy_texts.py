@@ -118,7 +118,7 @@ class Line:
     """One line of a text diff."""
 
     kind: str
-    """`same`, `gone`, `new` or `skip`."""
+    """`same`, `gone`, `new` or `gap`."""
     before: str
     """Its number in the older text; empty where it is not in it."""
     after: str
@@ -150,7 +150,7 @@ def text_diff(before: str, after: str, around: int = 3) -> list[Line]:
     found: list[Line] = []
     for group in difflib.SequenceMatcher(None, one, two, autojunk=False).get_grouped_opcodes(around):
         if found or group[0][1]:
-            found.append(Line("skip", "", "", "…"))
+            found.append(Line("gap", "", "", "…"))
         for tag, a, b, c, d in group:
             if tag == "equal":
                 found += [Line("same", str(a + n + 1), str(c + n + 1), text) for n, text in enumerate(one[a:b])]

@@ -4,6 +4,7 @@
 import { ask, askJson, AskError, doing, fill, notice, wordsIn } from "../console.js";
 import { Completion } from "./completion.js";
 import { Editor } from "./editor.js";
+import { followed } from "./following.js";
 import { badge, changes, problems, replayed, tests, tried } from "./results.js";
 
 const LINT_MS = 400;
@@ -211,6 +212,7 @@ function activation() {
         dialog.close();
         if (!answer.recorded) return notice(fill(words.nothing_recorded, { why: answer.why }), "warn");
         localStorage.removeItem(key);
+        await followed(answer.state.policy, answer.state);
         location.assign(`/console/policies/${answer.state.policy}?entry=${answer.entry.index}`);
       } catch (error) {
         if (error.status !== 409 && error.status !== 422) throw error;
