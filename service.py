@@ -23,8 +23,12 @@ from guard.errors import GenguardError, InputError
 from serving import (
     access,
     banks,
+    checkup,
+    derived,
     described,
     exports,
+    keeping,
+    keys,
     openai,
     origin,
     own,
@@ -32,6 +36,7 @@ from serving import (
     proofs,
     reviews,
     search,
+    searches,
     shape,
     shell,
     steering,
@@ -54,8 +59,8 @@ from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
 ROUTERS = (
-    *(openai, proofs, search, own, access, banks, policies, drafting, steering, origin, exports, reviews, login),
-    console,
+    *(openai, proofs, search, own, access, derived, searches, banks, policies, drafting, steering),
+    *(origin, exports, reviews, keeping, keys, checkup, login, console),
 )
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""
 _log = logging.getLogger(__name__)
@@ -95,6 +100,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
             second=settings.second_review,
         )
         app.state.office = await asyncio.to_thread(proofs.Office.open, settings)
+        app.state.checkup = checkup.Checkup(settings.ledger)
         app.state.hook = await asyncio.to_thread(ReviewHook.open, settings)
         posting = [asyncio.create_task(app.state.hook.keep_posting())] if app.state.hook else []
         signing = asyncio.create_task(app.state.office.keep_signing()) if settings.anchors else None
@@ -102,6 +108,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         yield
         await turnstile.emptied(ENDINGS_S)  # what was broken off is recorded yet
         sending = [asyncio.create_task(app.state.office.keep_sending(one)) for one in app.state.office.sent]
+        await app.state.checkup.close()
         tasks = [following, *([signing] if signing else []), *sending, *posting]
         for task in tasks:
             task.cancel()

@@ -10,6 +10,7 @@ from console import (
     assets,
     banks,
     compliance,
+    decision,
     decisions,
     overview,
     policies,
@@ -20,7 +21,7 @@ from console import (
 from console.nav import HOME
 from serving.identity.needs import opened
 
-PAGES = (overview, decisions, reviews, policies, banks, verify, compliance, admin)
+PAGES = (overview, decisions, decision, reviews, policies, banks, verify, compliance, admin)
 """Modules of pages: each has a `router` whose routes say who may see them (`Depends(nav.need(NAME))`)."""
 
 router = APIRouter()

@@ -48,14 +48,16 @@ async def decisions(
     q: str = Query("", max_length=1000, description="Filters such as `action:block category:privacy -generator:echo`."),
     limit: int = Query(50, ge=1, le=500),
     before: int | None = Query(None, ge=0, description="Only entries with a smaller index: the cursor of the next page."),
+    after: int | None = Query(None, ge=-1, description="Only entries with a larger index, the nearest ones: what came since."),
     facets: bool = Query(False, description="Also count by action, rule, category and so on."),
 ) -> dict[str, Any]:
     """Decisions, newest first; with a tenant's key, that tenant's. Content is never part of the answer."""
     wired: Wired = http.app.state.wired
-    page = await run_in_threadpool(query, wired.ledger_url, q, limit=limit, before=before, **whose(http))
+    page = await run_in_threadpool(query, wired.ledger_url, q, limit=limit, before=before, after=after, **whose(http))
     answer: dict[str, Any] = {
         "decisions": [asdict(row) for row in page.rows],
         "next": page.older,
+        "newer": page.newer,
         "size": page.size,
         "partial": page.partial,
     }

@@ -12,41 +12,15 @@ from rich.table import Table
 from audit.events import ACCESS, KINDS
 from audit.follow import Followed
 from audit.query import Shown
-from audit.rollouts import rollouts
 from guard.canary import Canary
-from guard.errors import GenguardError
-from policies import from_document
-from policies.explain import Explanation, explain, fields
-from policies.rollout import fold
+from policies.explain import fields
+from serving.derived import canary as canary  # noqa: PLC0414 - who prints an entry imports it from here
+from serving.derived import explanation
 from terminal.events import event_facts
 from terminal.policy_explain import print_rules
 from terminal.printing import printable
 
 _TOLD = {"what", "by", "about"}
-
-
-def explanation(shown: Shown) -> Explanation | None:
-    """A decision under the very policy that it was made under; None where that is not possible."""
-    if shown.decision is None or not shown.document or shown.body.get("content") is None:
-        return None
-    try:
-        policy = from_document(shown.document)
-    except GenguardError:
-        return None  # "re-derived" says so
-    return explain(policy, shown.decision.results, shown.decision.context)
-
-
-def canary(source: str, shown: Shown) -> Canary | None:
-    """The canary that made a decision, by the steps of the policy's rollout before it; None: what was in force did.
-
-    Raises LedgerError when the ledger cannot be read.
-    """
-    if shown.decision is None:
-        return None
-    verdict = shown.decision.verdict
-    states = fold((idx, step) for idx, step in rollouts(source) if idx < shown.idx)
-    found = states[verdict.policy].canary if verdict.policy in states else None
-    return found if found is not None and found.revision == verdict.revision else None
 
 
 def more_fields(shown: Shown, after: Sequence[Followed], canary: Canary | None = None) -> dict[str, Any]:

@@ -17,11 +17,9 @@ from audit.follow import Followed
 from audit.query import Page, Shown, Stored
 from audit.verify import Report
 from guard.canary import Canary
-from guard.decide import decide, set_aside, settle
-from guard.errors import GenguardError
 from guard.sealed import Revealed
-from guard.types import CheckResult, Decision, Finding, Modality, Release, Shadow, Span, Verdict
-from policies import from_document
+from guard.types import CheckResult, Decision, Finding, Modality, Release, Span, Verdict
+from serving.derived import rederive
 from terminal import audit_facts
 from terminal.events import event_facts
 from terminal.matches import change_facts, matches
@@ -125,36 +123,6 @@ def print_page(page: Page) -> None:
     console.print(f"{len(page.rows)} of {page.size} entries{more}", highlight=False)
     if page.partial:
         console.print(page.partial, highlight=False)
-
-
-def rederive(shown: Shown) -> str:
-    """Decide again from what is recorded: `same`, or how it differs. Empty where there is nothing to derive.
-
-    Of a decision with shadows, their verdicts too.
-    """
-    decision = shown.decision
-    if decision is None or not shown.document or "content" not in shown.body or shown.body["content"] is None:
-        return ""
-    try:
-        policy = from_document(shown.document)
-    except GenguardError as error:
-        return f"cannot be derived: {error}"
-    verdict = settle(decide(policy, decision.results, decision.context), policy, decision.marks)
-    verdict = set_aside(verdict, policy, decision.reviewed)
-    if verdict != decision.verdict:
-        return f"differs: {verdict.action.value} instead of {decision.verdict.action.value}"
-    return next((told for told in (_rederive_shadow(shown, decision, one) for one in decision.shadows) if told), "same")
-
-
-def _rederive_shadow(shown: Shown, decision: Decision, shadow: Shadow) -> str:
-    """How a shadow's verdict differs when it is derived again; empty when it does not."""
-    name, revision = shadow.verdict.policy, shadow.verdict.revision
-    try:
-        verdict = decide(from_document(shown.shadow_documents.get(revision, "")), shadow.results, decision.context)
-    except GenguardError as error:
-        return f"the shadow {name} cannot be derived: {error}"
-    differs = f"the shadow {name} differs: {verdict.action.value} instead of {shadow.verdict.action.value}"
-    return "" if verdict == shadow.verdict else differs
 
 
 def entry_fields(shown: Shown) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Permission(StrEnum):
     """Ask where a content comes from."""
     DECISIONS = "decisions"
     """Look decisions up, count them."""
+    SEARCHES = "searches"
+    """Keep searches under names, for all who see all tenants."""
     PROOFS = "proofs"
     """Get checkpoints and proofs."""
     REVEAL = "reveal"
@@ -76,7 +78,7 @@ class Permission(StrEnum):
 
 _P, _R = Permission, Role
 _EVERYBODY = frozenset({_P.VERIFY, _P.DECISIONS, _P.PROOFS, _P.REVIEW_STATUS, _P.BANKS})
-_STAFF = _EVERYBODY | {_P.OBJECT, _P.POLICIES}
+_STAFF = _EVERYBODY | {_P.OBJECT, _P.POLICIES, _P.SEARCHES}
 
 GRANTS: dict[Role, frozenset[Permission]] = {
     _R.CALLER: _EVERYBODY | {_P.GENERATE, _P.COLLECT, _P.OBJECT},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import socket
 import struct
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 import httpx
 import pytest
 import spacy
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S, WITHIN_MB = 20.0, 300
@@ -76,9 +76,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder = tmp_path_factory.mktemp("bombs")
     spacy.blank("en").to_disk(folder / "nameless")
     (folder / "desk.yaml").write_text(POLICY.replace("{model}", str(folder / "nameless")), "utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     given = {
         "LEDGER": f"sqlite:///{folder / 'ledger.db'}",
         "PORT": str(port),

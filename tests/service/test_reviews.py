@@ -16,8 +16,8 @@ from audit.query import query, show
 from audit.verify import verify
 from guard.registry import checks
 from service import create_app
+from serving.derived import rederive
 from serving.settings import Settings
-from terminal.display import rederive
 from tests.fakes import ImageCheck, WordCheck, png
 
 POLICY = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +24,7 @@ from serving.identity.login import local_path
 from serving.identity.sessions import CSRF, csrf_of
 from serving.settings import Settings
 from tests.service.issuer import CLIENT, Issuer, issuing, rsa_key
+from tests.service_client import served
 
 POLICY = """
 policy: p
@@ -407,3 +409,15 @@ def test_half_of_a_login_is_refused_at_the_start(settings, issuer):
             create_app(with_issuer(settings, issuer, **more))
     with browser(create_app(settings)) as client:
         assert client.get("/auth/callback?code=x&state=y").status_code == 404
+
+
+def test_where_no_key_is_needed_pages_of_others_change_nothing(tmp_path: Path) -> None:
+    """A page somewhere could ask a service on this machine; what comes from no page, or our own, is answered."""
+    with served(tmp_path) as client:
+        sent = {"json": {"text": "Hello"}}
+        assert client.post("/v1/check", **sent).status_code == 200
+        assert client.post("/v1/check", headers={"origin": "http://testserver"}, **sent).status_code == 200
+        for origin in ("https://elsewhere.example", "null", "http://testserver:81", "https://testserver"):
+            refused = client.post("/v1/check", headers={"origin": origin}, **sent)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden"), origin
+        assert client.get("/v1/decisions", headers={"origin": "https://elsewhere.example"}).status_code == 200
