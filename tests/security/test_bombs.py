@@ -124,7 +124,11 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             yield found
         finally:
             process.terminate()
-            process.wait(60)
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
+                process.wait()
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
