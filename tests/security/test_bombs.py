@@ -122,7 +122,11 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             yield found
         finally:
             process.terminate()
-            process.wait(60)
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
+                process.wait()
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -167,7 +171,6 @@ BOMBS: dict[str, tuple[Callable[[], Sent], set[int]]] = {
     "a PNG of 400 million pixels": (lambda: {"json": picture(png(20_000, 20_000, rows=1))}, {413}),
     "a PNG whose texts unpack to 200 MB": (lambda: {"json": picture(swollen())}, {200, 400}),
     "a PNG of as many pixels as may be": (lambda: {"json": picture(png(6300, 6300, colours=True))}, {200}),
-    "a PNG of as many pixels, asked where it comes from": (lambda: {"json": picture(png(6300, 6300, colours=True))}, {200}),
     "a GIF of 2000 frames": (lambda: {"json": picture(frames("GIF", 2000))}, {400}),
     "a WebP of 2000 frames": (lambda: {"json": picture(frames("WEBP", 2000))}, {400}),
     "an animated PNG of 2000 frames": (lambda: {"json": picture(frames("PNG", 2000))}, {400}),
@@ -212,7 +215,7 @@ def test_a_bomb_does_not_go_off(target: Target, name: str) -> None:
     others.start()
     began = time.monotonic()
     try:
-        path = "/v1/images/edits" if "form" in name else "/v1/verify" if "asked" in name else "/v1/check"
+        path = "/v1/images/edits" if "form" in name else "/v1/check"
         status, told = _ask(target.url + path, sent)
         took = time.monotonic() - began
     finally:
