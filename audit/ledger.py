@@ -154,10 +154,7 @@ class SqlLedger:
             await self._mine().submit_async(self._activation(policy_id, version, revision, document))
 
     def activate_sync(self, policy_id: str, version: int, revision: str, document: str, /, *, source: str = "") -> None:
-        """`activate` for callers without an event loop. `source`: the file's text, which compiles to this revision by itself.
-
-        With it, comments and tests are kept too. It is recorded with the document, so not for a revision that is there already.
-        """
+        """`activate` without an event loop. `source`: a text that alone compiles to it, kept with a new document."""
         if self._process != os.getpid() or revision not in self._activated:
             self._mine().submit(self._activation(policy_id, version, revision, document, source)).result()
 

@@ -254,3 +254,24 @@ def test_each_pack_can_be_begun_from(service: Desk) -> None:
     with httpx.Client(base_url=service.url, timeout=60, cookies={"genguard": service.cookie("author")}) as http:
         found = http.get("/console/policies/_/edit?pack=strict").text
     assert "policy: strict" in found
+
+
+def test_an_example_of_a_review_is_put_beside_its_rule(sit: Sit) -> None:
+    """Once, where it is wanted."""
+    page = sit("admin").open("/console/policies/house")
+    example = {
+        "policy": "house",
+        "rule": "secret",
+        "kind": "passes",
+        "text": 'Say: "hi"',
+        "stage": "output",
+        "decision": "0190abcd",
+    }
+    page.evaluate("(one) => sessionStorage.setItem('genguard-example', JSON.stringify(one))", example)
+    page.get_by_role("link", name="Edit", exact=True).first.click()
+    page.get_by_role("button", name="Insert it").click()
+    assert '    tests:\n      - passes: "Say: \\"hi\\""\n        stage: output\n      - flags:' in text_of(page)
+    expect(page.locator("#state")).to_contain_text("can be read")
+    page.reload()
+    expect(page.locator("#restored")).to_be_visible()
+    expect(page.locator("#handed")).to_be_hidden()

@@ -4,6 +4,7 @@
 import { ask, askJson, AskError, doing, fill, notice, wordsIn } from "../console.js";
 import { Completion } from "./completion.js";
 import { Editor } from "./editor.js";
+import { offer } from "./example.js";
 import { followed } from "./following.js";
 import { badge, changes, problems, replayed, tests, tried } from "./results.js";
 
@@ -234,6 +235,15 @@ function refused(error) {
 if (at("activate")) activation();
 restore();
 lint();
+offer(at("handed"), root.dataset.policy, words, (change) => {
+  const made = change(editor.text);
+  if (!made) return 0;
+  editor.text = made.text;
+  keep();
+  lint();
+  go(made.line, 1);
+  return made.line;
+});
 askJson("GET", "/console/policies/hints.json").then((hints) => {
   completion = new Completion(hints);
   root.dataset.ready = "yes";
