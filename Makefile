@@ -1,9 +1,12 @@
 # The verbs of the project. Every one sets up what it needs first.
 PYTHON ?= python3
 RUN = .venv/bin/python
+# Processes that share the tests: one for each core, four at most; 0: none but pytest's own. Each takes up to 2 GB.
+WORKERS ?= logical
+SHARED = -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-all test-gpu check docs bench clean
+.PHONY: help setup demo serve test test-all test-gpu check docs screenshots bench fuzz clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,11 +20,11 @@ demo: setup ## generate, judge, mark, record, verify: a worked run (SEED=7 for a
 serve: setup ## the HTTP service on 127.0.0.1:8000
 	@$(RUN) -m cli serve
 
-test: setup ## all tests but the slow ones
-	@$(RUN) -m pytest
+test: setup ## all tests but the slow ones, on all cores (WORKERS=0: on one)
+	@$(RUN) -m pytest $(SHARED)
 
 test-all: setup ## all tests, the exhaustive ones too
-	@$(RUN) -m pytest -m "not gpu"
+	@$(RUN) -m pytest $(SHARED) -m "not gpu"
 
 test-gpu: setup ## tests that need CUDA
 	@$(RUN) -m pytest -m gpu
@@ -36,8 +39,15 @@ check: ## formatting, lint, types, known weaknesses of dependencies
 docs: setup ## the documentation as a site, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
 
+screenshots: setup ## pictures of every page of the console, in build/screenshots
+	@$(RUN) -m tests.console.screenshots build/screenshots
+
 bench: setup ## figures of speed, with the machine named
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+
+fuzz: setup ## readers of proofs, notes, policies and queries, half a minute each (SECONDS=600)
+	@PYTHON=$(PYTHON) scripts/setup fuzz
+	@$(RUN) tests/fuzz/fuzz.py $(if $(SECONDS),--seconds $(SECONDS))
 
 clean: ## remove the environment and the demo's outputs
 	rm -rf .venv demo-out build *.egg-info

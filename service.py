@@ -23,9 +23,12 @@ from guard.errors import GenguardError, InputError
 from serving import (
     access,
     banks,
+    checkup,
     derived,
     described,
     exports,
+    keeping,
+    keys,
     openai,
     origin,
     own,
@@ -38,7 +41,9 @@ from serving import (
     shell,
 )
 from serving.config.file import spread
-from serving.gate import VERIFY_PATHS, Gate, error_response, failure_response, refusal_response
+from serving.drafting import routes as drafting
+from serving.drafting.workshop import Workshop
+from serving.gate import UNRECORDED, Gate, error_response, failure_response, refusal_response
 from serving.identity import routes as login
 from serving.identity.authenticate import Authenticator
 from serving.identity.needs import ANY_KEY, Access, opened
@@ -52,7 +57,10 @@ from serving.watching import logs
 from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
-ROUTERS = (openai, proofs, search, own, access, derived, searches, banks, policies, origin, exports, reviews, login, console)
+ROUTERS = (
+    *(openai, proofs, search, own, access, derived, searches, banks, policies, drafting),
+    *(origin, exports, reviews, keeping, keys, checkup, login, console),
+)
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""
 _log = logging.getLogger(__name__)
 
@@ -77,6 +85,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.wired, app.state.settings, app.state.callers = make(settings), settings, callers
         known = app.state.wired.guard.operator.watermark_key
+        app.state.workshop = Workshop(app.state.wired.guard)
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
         lookout.watch(app.state.wired.ledger)
         await app.state.wired.watcher.start()
@@ -90,6 +99,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
             second=settings.second_review,
         )
         app.state.office = await asyncio.to_thread(proofs.Office.open, settings)
+        app.state.checkup = checkup.Checkup(settings.ledger)
         app.state.hook = await asyncio.to_thread(ReviewHook.open, settings)
         posting = [asyncio.create_task(app.state.hook.keep_posting())] if app.state.hook else []
         signing = asyncio.create_task(app.state.office.keep_signing()) if settings.anchors else None
@@ -97,6 +107,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         yield
         await turnstile.emptied(ENDINGS_S)  # what was broken off is recorded yet
         sending = [asyncio.create_task(app.state.office.keep_sending(one)) for one in app.state.office.sent]
+        await app.state.checkup.close()
         tasks = [following, *([signing] if signing else []), *sending, *posting]
         for task in tasks:
             task.cancel()
@@ -106,6 +117,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
                 await asyncio.to_thread(app.state.office.checkpoint)
                 for anchor in app.state.office.sent:
                     await asyncio.to_thread(anchor.deliver)
+        await callers.refusals.tell(app.state.wired.ledger)
         app.state.wired.close()
         await asyncio.to_thread(lookout.close)
 
@@ -225,7 +237,7 @@ async def _on_http(http: HttpRequest, error: Exception) -> JSONResponse:
 
 
 async def _refuse(http: HttpRequest, message: str) -> JSONResponse:
-    if http.url.path in VERIFY_PATHS:
+    if http.url.path in UNRECORDED:
         return failure_response(InputError(message))
     wired: Wired = http.app.state.wired
     return refusal_response(await wired.guard.refuse(InputError(message), http.state.request))

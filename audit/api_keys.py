@@ -25,7 +25,7 @@ from audit.canonical import loads
 from audit.events import API_KEY, Event, Value, event_from
 from audit.key_record import MADE, REVOKED, ROTATED, KeyRecord, secret_digest, step_of
 from audit.ledger import SqlLedger
-from audit.models import API_KEYS, tables
+from audit.models import API_KEYS, is_fact, tables
 from audit.query import reading
 from audit.stores import open_store, store_of
 from guard.errors import InputError, LedgerError
@@ -179,7 +179,7 @@ def has_keys(url: str) -> bool:
     if not open_store(url).exists():
         return False
     with reading(url) as connection:
-        if connection.execute(select(exists().where(_TERM.c.name == "key"))).scalar_one():
+        if connection.execute(select(exists().where(is_fact(_TERM), _TERM.c.name == "key"))).scalar_one():
             return True
         return _there(connection) and bool(connection.execute(select(exists(_ROWS.select()))).scalar_one())
 
@@ -241,7 +241,7 @@ def _proven(connection: Connection, ident: str) -> ApiKey | None:
 
 def _recorded(connection: Connection, ident: str) -> KeyRecord:
     """What the entries about one key say. An entry that cannot be read says nothing."""
-    about = select(_TERM.c.idx).where(_TERM.c.name.in_(("key", "replaces")), _TERM.c.value == ident)
+    about = select(_TERM.c.idx).where(is_fact(_TERM), _TERM.c.name.in_(("key", "replaces")), _TERM.c.value == ident)
     entries = select(_ENTRY.c.idx, _ENTRY.c.body).where(_ENTRY.c.idx.in_(about), _ENTRY.c.kind == API_KEY)
     record = KeyRecord()
     for idx, body in connection.execute(entries.order_by(_ENTRY.c.idx)):

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, func, select
 from audit.body import BODY_VERSION, DECISION, decision_from
 from audit.conditions import condition
 from audit.grammar import Filter
-from audit.models import tables
+from audit.models import is_fact, tables
 from audit.projected import REVIEWED
 from audit.stores import open_store
 from audit.stores.sqlite import raw
@@ -116,7 +116,7 @@ class History:
     def __init__(self, connection: Connection, filters: Sequence[Filter], limit: int | None, many: int, rules: bool) -> None:
         """Use `history`."""
         self._connection, self._limit, self._many = connection, limit, many
-        released = select(_TERM.c.idx).where(_TERM.c.name == REVIEWED)
+        released = select(_TERM.c.idx).where(is_fact(_TERM), _TERM.c.name == REVIEWED)
         alone = [_ENTRY.c.idx.not_in(released)] if rules else []
         self._where = and_(*map(condition, [Filter("kind", (DECISION,)), *filters]), *alone)
         self.first, self.last = self._bounds([one for one in filters if one.key in {"since", "until"}])

@@ -6,7 +6,7 @@ from sqlalchemy import Column, ColumnElement, Connection, and_, exists, false, l
 
 from audit.body import DECISION
 from audit.grammar import ANY, COLUMNS, PREFIXES, RANGES, TERMS, TEXT, Filter, QueryError
-from audit.models import tables
+from audit.models import is_fact, tables
 
 _ENTRY, _TERM = tables()[:2]
 
@@ -88,7 +88,7 @@ def _between(key: str, value: str) -> ColumnElement[bool]:
 
 
 def _term(wanted: Filter, window: Window | None) -> ColumnElement[bool]:
-    one = and_(_TERM.c.name == wanted.key, _TERM.c.value.in_(wanted.values))
+    one = and_(is_fact(_TERM), _TERM.c.name == wanted.key, _TERM.c.value.in_(wanted.values))
     # As a list when it narrows down (the index on values serves it), as a probe for each entry when it excludes.
     if wanted.excluded:
         return not_(exists().where(one, _TERM.c.idx == _ENTRY.c.idx))

@@ -11,13 +11,14 @@ else, can then still tell whether a text or file that they already have was rele
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Integer, func, literal_column, select
 
 from audit.models import tables
-from audit.projected import COPY_TAGS
+from audit.projected import COPY_TAGS, SPAN
 from audit.query import open_vault, reading
 from audit.vault import Vault
 from guard.errors import LedgerError
@@ -25,8 +26,10 @@ from guard.types import Decision, Modality, Stage
 
 SHOWN = 20
 """Entries of one copy that are given."""
+_SPANS = 1000
+"""Of one statement."""
 _START, _END = "start", "end"
-_, _TERM, _, _, _, _ = tables()
+_, _TERM, _HEAD, _, _, _ = tables()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,28 @@ def find_copies(source: str | Engine, data: str | bytes, *, key_file: str | Path
                 tried += [("folded", place, plain.encode("utf-8", "surrogatepass"))] if plain else []
         for how, without, plaintext in tried:
             tags = (vault.tag(how, plaintext), *vault.old_tags(how, plaintext))
-            same = (_TERM.c.name == how, _TERM.c.value.in_(tags))
-            indices = connection.execute(select(_TERM.c.idx).where(*same).order_by(_TERM.c.idx).limit(SHOWN)).scalars().all()
-            if indices:
-                count: int = connection.execute(select(func.count()).select_from(_TERM).where(*same)).scalar_one()
-                return Copies(how, tuple(indices), count, without)
+            found = _tagged(connection, how, tags)
+            if found.count:
+                return replace(found, without=without)
     return Copies()
+
+
+def _tagged(connection: Connection, how: str, tags: Sequence[str]) -> Copies:
+    """The entries that have one of these tags. The index on tags has its order only within a span: each is looked into."""
+    name: ColumnElement[str] = literal_column(f"'{how}'")  # literal, so that the index on this part of the terms can be used
+    same = (_TERM.c.name == name, _TERM.c.value.in_(tags))
+    size: int = connection.execute(select(_HEAD.c.size)).scalar_one()
+    indices: list[int] = []
+    count = 0
+    for start in range(0, size // SPAN + 1, _SPANS):
+        spans = range(start, min(start + _SPANS, size // SPAN + 1))
+        within = ((_TERM.c.idx // literal_column(str(SPAN), Integer)).in_(spans), *same)
+        more: int = connection.execute(select(func.count()).select_from(_TERM).where(*within)).scalar_one()
+        if more and len(indices) < SHOWN:
+            first = select(_TERM.c.idx).where(*within).order_by(_TERM.c.idx).limit(SHOWN - len(indices))
+            indices += connection.execute(first).scalars()
+        count += more
+    return Copies(how, tuple(indices), count)
 
 
 def _folded(text: str) -> str:

@@ -43,7 +43,7 @@ REVIEW, APPEAL, OVERRIDE, FEEDBACK = "review", "appeal", "override", "feedback"
 ACCESS, EXPORT, ERASURE, HOLD = "access", "export", "erasure", "hold"
 RETENTION_PRUNE, KEY_ROTATION = "retention_prune", "key_rotation"
 STREAM = "stream"
-API_KEY = "api_key"
+API_KEY, LOGIN = "api_key", "login"
 
 _REVIEW_FIELDS = {
     "step": str,
@@ -82,6 +82,7 @@ _KEY_FIELDS = {
     "replaces": str,
     "ends": str,
 }
+_LOGIN_FIELDS = {"step": str, "by": str, "key": str, "roles": tuple, "count": int}
 _TURNS = {"queue": str, "opens": int, "closes": int}
 """Of steps after which a decision waits for a person, or no longer: its index. What waits is found by them alone."""
 _OUTCOMES = {"step": str, "code": str, "outcome": str, "round": int, "rounds": int, **_TURNS}
@@ -118,6 +119,7 @@ KINDS: dict[str, Kind] = {
         about=True,
     ),
     API_KEY: Kind("a key of the service that was made, replaced or withdrawn", _KEY_FIELDS, ("step", "key", "replaces")),
+    LOGIN: Kind("a browser that logged in or out, or was not let in", _LOGIN_FIELDS, ("step", "key")),
     KEY_ROTATION: Kind("a key that took the place of another", _ROTATION_FIELDS, ("what",)),
 }
 """Every kind of event by the name that its entries bear."""

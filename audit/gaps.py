@@ -21,9 +21,9 @@ PRUNED = {"kind": "pruned", "time": ""}
 
 READ = (
     "SELECT entry.idx, entry.body FROM term JOIN entry ON entry.idx = term.idx "
-    "WHERE term.name = 'what' AND term.value IN (?, ?) ORDER BY entry.idx"
+    "WHERE term.name <> 'exact' AND term.name <> 'folded' AND term.name = 'what' AND term.value IN (?, ?) ORDER BY entry.idx"
 )
-"""Entries that may explain gaps, index and body, by what they say of themselves: `WHAT`."""
+"""Entries that may explain gaps, index and body, by what they say of themselves: `WHAT` (`audit.models.is_fact`)."""
 WHAT = (SUBJECT, AGE)
 
 

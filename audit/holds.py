@@ -17,7 +17,7 @@ from audit.conditions import condition
 from audit.events import HOLD, Event, event_from
 from audit.grammar import parse
 from audit.ledger import SqlLedger
-from audit.models import tables
+from audit.models import is_fact, tables
 from guard.errors import InputError
 
 SET, LIFT = "set", "lift"
@@ -65,7 +65,7 @@ def lift_hold(ledger: SqlLedger, hold: str, *, actor: str, reason: str) -> int:
 
 def active_holds(connection: Connection) -> tuple[Hold, ...]:
     """Holds in force, oldest first."""
-    held = select(_TERM.c.idx).where(_TERM.c.name == "hold")
+    held = select(_TERM.c.idx).where(is_fact(_TERM), _TERM.c.name == "hold")
     found = select(_ENTRY.c.idx, _ENTRY.c.body).where(_ENTRY.c.idx.in_(held), _ENTRY.c.kind == HOLD).order_by(_ENTRY.c.idx)
     holds: dict[str, Hold] = {}
     for idx, data in connection.execute(found):

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from audit.canonical import loads
 from audit.events import KEY_ROTATION, MASTER, Event, event_from
 from audit.keys import Place, find_master_key, key_file_of, next_key_file
-from audit.models import tables
+from audit.models import is_fact, tables
 from audit.stores import Store
 from audit.vault import Vault
 from guard.errors import LedgerError
@@ -27,7 +27,7 @@ NEVER = -1
 _LATEST = (
     select(_TERM.c.idx)
     .join(_ENTRY, _ENTRY.c.idx == _TERM.c.idx)
-    .where(_ENTRY.c.kind == KEY_ROTATION, _TERM.c.name == "what", _TERM.c.value == MASTER)
+    .where(_ENTRY.c.kind == KEY_ROTATION, is_fact(_TERM), _TERM.c.name == "what", _TERM.c.value == MASTER)
     .order_by(_TERM.c.idx.desc())
     .limit(1)
 )

@@ -34,7 +34,7 @@ from audit.failpoints import failpoint
 from audit.findable import findable
 from audit.keyring import Keyring
 from audit.line import Line
-from audit.models import tables
+from audit.models import is_fact, tables
 from audit.moments import add_moments
 from audit.projected import BANK_DIGEST
 from audit.settling import Settling
@@ -261,18 +261,18 @@ class SqlLedger:
         """Everything of an entry that does not depend on its index."""
         content, released = decision.content, decision.released
         vault = self.keyring.vault
-        key = vault.key(findable(decision.request.tenant), findable(decision.request.subject))
+        key, record = vault.key(findable(decision.request.tenant), findable(decision.request.subject)), vault.record()
         sealed: list[Sealed] = []
         payloads: dict[str, dict[str, Any]] = {}
         plaintext = content.payload() if content is not None else None
         if plaintext is not None:
-            sealed.append(vault.seal(decision.id.bytes, "original", key, plaintext))
+            sealed.append(vault.seal(decision.id.bytes, "original", key, plaintext, record))
             payloads["original"] = sealed[0].commitment
         if released is not None:
-            if released is content or (plaintext is not None and released.payload() == plaintext):
+            if released is content or (left := released.payload()) == plaintext:
                 payloads["released"] = payloads["original"]  # one payload, named twice
             else:
-                sealed.append(vault.seal(decision.id.bytes, "released", key, released.payload()))
+                sealed.append(vault.seal(decision.id.bytes, "released", key, left, record))
                 payloads["released"] = sealed[-1].commitment
         draft = decision_draft(decision, payloads, copy_tags(vault, decision))
         draft.sealed, draft.decision, draft.master = tuple(sealed), decision.id, vault.key_id
@@ -564,10 +564,10 @@ def _mismatch(connection: Connection, accepted: Sequence[Draft], rollout: Rollou
 
 def _known_changes(connection: Connection, drafts: Sequence[Draft]) -> set[str]:
     """Those digests of the group's changes of banks that the ledger already has: whoever was interrupted asks again."""
-    asked = {draft.registers for draft in drafts} - {""}
-    if not asked:
+    if not (asked := {draft.registers for draft in drafts} - {""}):
         return set()
-    return set(connection.execute(select(_TERM.c.value).where(_TERM.c.name == BANK_DIGEST, _TERM.c.value.in_(asked))).scalars())
+    found = select(_TERM.c.value).where(is_fact(_TERM), _TERM.c.name == BANK_DIGEST, _TERM.c.value.in_(asked))
+    return set(connection.execute(found).scalars())
 
 
 def _receipt(found: Receipt | None) -> Receipt:

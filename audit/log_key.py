@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from audit.canonical import loads
 from audit.events import KEY_ROTATION, LOG, event_from
-from audit.models import tables
+from audit.models import is_fact, tables
 from guard.errors import LedgerError, SettingsError
 from guard.keyfile import sync_folder
 from guard.note import SigningKey
@@ -28,7 +28,7 @@ _ENTRY, _TERM = tables()[:2]
 _LATEST = (
     select(_TERM.c.idx, _ENTRY.c.body)
     .join(_ENTRY, _ENTRY.c.idx == _TERM.c.idx)
-    .where(_ENTRY.c.kind == KEY_ROTATION, _TERM.c.name == "what", _TERM.c.value == LOG)
+    .where(_ENTRY.c.kind == KEY_ROTATION, is_fact(_TERM), _TERM.c.name == "what", _TERM.c.value == LOG)
     .order_by(_TERM.c.idx.desc())
     .limit(1)
 )

@@ -22,7 +22,7 @@ COPY_TAGS = frozenset({"exact", "folded"})
 """Terms that a released output is found by (`audit.copies`)."""
 
 SPAN = 4096
-"""Entries of one row of `moment` (`audit.moments`)."""
+"""Entries of one row of `moment` (`audit.moments`), and of one part of the index on tags (`audit.copies`)."""
 
 ENTRY_COLUMNS = (
     "idx",

@@ -16,7 +16,7 @@ from audit.body import DECISION, time_from
 from audit.canonical import loads
 from audit.events import APPEAL, FEEDBACK, OVERRIDE, REVIEW
 from audit.grammar import QueryError
-from audit.models import tables
+from audit.models import is_fact, tables
 from audit.query import find_row, reading
 from audit.review import APPEALS, FEEDBACKS, HELD, QUALITY, RELEASED, State, Step, Subject, fold
 from guard.errors import LedgerError
@@ -103,7 +103,8 @@ def histories(source: str | Engine, decisions: Iterable[str] | None = None) -> l
     """Decisions with the steps that were taken about each, in order; all that persons looked at when none are named."""
     with reading(source) as connection:
         if decisions is None:
-            looked = select(_ENTRY.c.parent).where(_ENTRY.c.idx.in_(select(_TERM.c.idx).where(_TERM.c.name == "step")))
+            stepped = select(_TERM.c.idx).where(is_fact(_TERM), _TERM.c.name == "step")
+            looked = select(_ENTRY.c.parent).where(_ENTRY.c.idx.in_(stepped))
             wanted = list(connection.execute(looked.where(_ENTRY.c.kind.in_(_STEPS)).distinct()).scalars())
         else:
             wanted = list(decisions)
@@ -153,7 +154,7 @@ def _waiting(queue: str, tenant: str) -> list[Select[Any]]:
 
 def _held() -> Select[Any]:
     """Held decisions that no step closed. `action` holds the index: with the table's key it covers all that is read."""
-    closed = exists().where(_TERM.c.name == CLOSES, _TERM.c.value == cast(_ENTRY.c.idx, Text))
+    closed = exists().where(is_fact(_TERM), _TERM.c.name == CLOSES, _TERM.c.value == cast(_ENTRY.c.idx, Text))
     return select(_ENTRY.c.idx).where(_ENTRY.c.action == Action.REVIEW.value, ~closed)
 
 
@@ -161,12 +162,13 @@ def _opened(queue: str) -> Select[Any]:
     """Decisions that a step opened and no later one closed."""
     latest = (
         select(cast(_TERM.c.value, BigInteger).label("idx"), _TERM.c.value, func.max(_TERM.c.idx).label("step"))
-        .where(_TERM.c.name == OPENS)
+        .where(is_fact(_TERM), _TERM.c.name == OPENS)
         .group_by(_TERM.c.value)
         .subquery()
     )
     closing, queued = _TERM.alias(), _TERM.alias()
-    closed = exists().where(closing.c.name == CLOSES, closing.c.value == latest.c.value, closing.c.idx > latest.c.step)
+    same = (is_fact(closing), closing.c.name == CLOSES, closing.c.value == latest.c.value)
+    closed = exists().where(*same, closing.c.idx > latest.c.step)
     kept = _ENTRY.alias()  # retention may have dropped what was opened
     there = exists().where(kept.c.idx == latest.c.idx, kept.c.decision.is_not(None))
     found = select(latest.c.idx).where(~closed, there)

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, select
 
 from audit.body import ACTIVATION, DECISION, rollout_from
 from audit.canonical import loads
-from audit.models import tables
+from audit.models import is_fact, tables
 from audit.projected import ROLLOUT
 from audit.query import reading
 from guard.errors import LedgerError
@@ -23,7 +23,7 @@ def rollouts(source: str | Engine, *, after: int = -1) -> list[tuple[int, Rollou
     Costs a look into the index of terms while there is nothing new. Raises LedgerError when the ledger cannot be read.
     """
     # `+ 0` keeps SQLite to the index on names, under which there are few: by index it would walk over all terms since.
-    wanted = select(_TERM.c.idx).where(_TERM.c.name == ROLLOUT, _TERM.c.idx + 0 > after)
+    wanted = select(_TERM.c.idx).where(is_fact(_TERM), _TERM.c.name == ROLLOUT, _TERM.c.idx + 0 > after)
     found = select(_ENTRY.c.idx, _ENTRY.c.body).where(_ENTRY.c.idx.in_(wanted)).order_by(_ENTRY.c.idx)
     with reading(source) as connection:
         rows = connection.execute(found).all()

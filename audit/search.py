@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, inspect, select
 from audit.body import DECISION
 from audit.conditions import Window, condition, ends, known_values, within
 from audit.grammar import ANY, TERMS, Filter, about
-from audit.models import tables
+from audit.models import is_fact, tables
 from audit.moments import windows
 from audit.reasons import says, split
 
@@ -202,7 +202,7 @@ def _few(connection: Connection, wanted: Sequence[Filter]) -> list[int] | None:
         if (one.key == "subject" and not tenants) or (one.key in _LATER and not _indexed(connection, f"ix_entry_{one.key}")):
             continue
         if one.key in TERMS:
-            found = select(_TERM.c.idx).where(_TERM.c.name == one.key, _TERM.c.value.in_(one.values)).distinct()
+            found = select(_TERM.c.idx).where(is_fact(_TERM), _TERM.c.name == one.key, _TERM.c.value.in_(one.values)).distinct()
         else:
             found = select(_ENTRY.c.idx).where(condition(one), *(tenants if one.key == "subject" else ()))
         indices = list(connection.execute(found.limit(_FEW + 1)).scalars())

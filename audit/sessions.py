@@ -1,4 +1,7 @@
-"""Sessions of browsers: who logged in, by what, and until when. They are no part of the log; of each a hash is kept."""
+"""Sessions of browsers: who logged in, by what, and until when. They are no part of the log; of each a hash is kept.
+
+That somebody logged in or out, or was not let in, is an entry of kind `login`, committed together with what it says.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,20 @@ from hashlib import sha256
 from sqlalchemy import Connection, delete, insert, select, update
 
 from audit.body import time_from, time_string
+from audit.events import LOGIN, Event, Value
+from audit.ledger import SqlLedger
 from audit.models import SESSIONS
 from audit.query import reading
 from audit.stores import open_store
 
+BEGAN, ENDED, REFUSED = "began", "ended", "refused"
+"""What the field and term `step` says of a login."""
+ISSUER, KEY = "issuer", "key"
+"""What its field `by` says."""
+STRANGER = "anonymous"
+"""The actor of who was not let in: whatever they said of themselves is not proven, and not kept."""
+OIDC, STORED = "oidc", "key:"
+"""The proof of a login at the issuer, and what that of a key of the ledger begins with."""
 _ROWS = SESSIONS
 _WAIT_MS = 5000
 
@@ -34,15 +47,18 @@ class Session:
     """When it ends, used or not."""
 
 
-def begin_session(url: str, session: Session) -> str:
-    """Keep it; return what the browser gets. Forgets those that are over. Raises LedgerError."""
+def begin_session(ledger: SqlLedger, session: Session) -> str:
+    """Keep and record it; return what the browser gets. Forgets those that are over. Raises LedgerError."""
     token = secrets.token_urlsafe(32)
     times = {name: time_string(getattr(session, name)) for name in ("made", "seen", "ends")}
     kept = {name: getattr(session, name) for name in ("name", "tenant", "proof")}
     row = {**kept, **times, "id": _hash(token), "roles": ",".join(session.roles)}
-    with open_store(url).clear_errors("begin a session"), _writing(url) as connection, connection.begin():
+
+    def effect(connection: Connection) -> None:
         connection.execute(delete(_ROWS).where(_ROWS.c.ends < time_string(datetime.now(UTC))))
         connection.execute(insert(_ROWS), row)
+
+    ledger.record_sync(_event(BEGAN, session, roles=session.roles), effect=effect)
     return token
 
 
@@ -63,10 +79,29 @@ def see_session(url: str, token: str, now: datetime) -> None:
         connection.execute(update(_ROWS).where(_ROWS.c.id == _hash(token), _ROWS.c.seen < seen).values(seen=seen))
 
 
-def end_session(url: str, token: str) -> None:
-    """Forget it. Raises LedgerError."""
-    with open_store(url).clear_errors("end a session"), _writing(url) as connection, connection.begin():
+def end_session(ledger: SqlLedger, token: str, session: Session) -> None:
+    """Forget it, and record that it ended. Raises LedgerError; RefusedError for one that is gone."""
+
+    def unless(connection: Connection) -> str:
+        there = connection.execute(select(_ROWS.c.id).where(_ROWS.c.id == _hash(token))).first()
+        return "" if there is not None else "this session has ended"
+
+    def effect(connection: Connection) -> None:
         connection.execute(delete(_ROWS).where(_ROWS.c.id == _hash(token)))
+
+    ledger.record_sync(_event(ENDED, session), unless=unless, effect=effect)
+
+
+def record_refusals(ledger: SqlLedger, by: str, count: int) -> None:
+    """Record that so many logins were refused. Nothing of what was shown is kept. Raises LedgerError."""
+    ledger.record_sync(Event(LOGIN, STRANGER, {"step": REFUSED, "by": by, "count": count}))
+
+
+def _event(step: str, session: Session, **more: Value) -> Event:
+    key = session.proof.removeprefix(STORED) if session.proof.startswith(STORED) else ""
+    by = ISSUER if session.proof == OIDC else KEY
+    fields: dict[str, Value] = {"step": step, "by": by, "key": key, **more}
+    return Event(LOGIN, session.name, {name: value for name, value in fields.items() if value}, tenant=session.tenant)
 
 
 def over(session: Session, now: datetime, idle: timedelta) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, exists, select
 from audit.body import DECISION
 from audit.canonical import loads
 from audit.events import OPENED, STREAM, event_from
-from audit.models import tables
+from audit.models import is_fact, tables
 from audit.query import reading
 
 _ENTRY, _TERM, *_ = tables()
@@ -40,7 +40,7 @@ def unfinished(source: str | Engine) -> list[Unfinished]:
     wanted = (
         select(_ENTRY.c.idx, _ENTRY.c.time, _ENTRY.c.body)
         .join(_TERM, _TERM.c.idx == _ENTRY.c.idx)
-        .where(_ENTRY.c.kind == STREAM, _TERM.c.name == OPENED, _ENTRY.c.body.is_not(None))
+        .where(_ENTRY.c.kind == STREAM, is_fact(_TERM), _TERM.c.name == OPENED, _ENTRY.c.body.is_not(None))
         .where(~exists().where(decided.c.kind == DECISION, decided.c.decision == _TERM.c.value))
         .order_by(_ENTRY.c.idx)
     )

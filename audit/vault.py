@@ -2,7 +2,7 @@
 
     commit      SHA-256(label || salt || plaintext), in the body. The salt (32 random bytes) lies inside the ciphertext, so
                 nobody can test a guess against the log once the key is gone.
-    ciphertext  AES-256-GCM of salt || plaintext under a record key, used once
+    ciphertext  AES-256-GCM of salt || plaintext under a record key, of one decision
     wrapped     nonce || AES-256-GCM of the record key under a subject key
     subject key wrapped the same way under the master key, which lives outside the database
     tag         HMAC-SHA-256(label || name || 0 || plaintext) under a subkey of the master key, cut to 128 bits, in the body of
@@ -40,11 +40,12 @@ SALT_SIZE = 32
 NONCE_SIZE = 12
 TAG_SIZE = 16
 
-_SEAL = SALT_SIZE + KEY_SIZE + 2 * NONCE_SIZE
+_NONCES = 2 * NONCE_SIZE
+_SEAL = _NONCES + SALT_SIZE
 _BLOCK = 64
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _COMMIT = b"genguard/v1/payload-commit\x00"
-_SEALED = b"genguard/v1/payload-sealed\x00"
+_SEALED = sha256(b"genguard/v1/payload-sealed\x00").copy
 _PAYLOAD = b"genguard/v1/payload\x00"
 _RECORD = b"genguard/v1/record-key\x00"
 _SUBJECT = b"genguard/v1/subject-key\x00"
@@ -69,6 +70,14 @@ class Key:
     cipher: AESGCM = field(repr=False)
     stored: bool = False
     """Whether a committed transaction holds it."""
+
+
+@dataclass(slots=True)
+class Record:
+    """A key of one decision's payloads."""
+
+    secret: bytes = field(repr=False)
+    cipher: AESGCM = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -123,15 +132,19 @@ class Vault:
             if self._keys.get((key.tenant, key.subject)) is key:
                 del self._keys[key.tenant, key.subject]
 
-    def seal(self, decision: bytes, part: str, key: Key, plaintext: bytes) -> Sealed:
-        """Encrypt a payload of the decision with these 16 id bytes."""
+    def record(self) -> Record:
+        """A new key for the payloads of one decision."""
+        secret = self._random.take(KEY_SIZE)
+        return Record(secret, AESGCM(secret))
+
+    def seal(self, decision: bytes, part: str, key: Key, plaintext: bytes, record: Record | None = None) -> Sealed:
+        """Encrypt a payload of the decision with these 16 id bytes; under a new record key unless it has one already."""
+        record = record or self.record()
         random = self._random.take(_SEAL)
-        salt, record_key = random[:SALT_SIZE], random[SALT_SIZE : SALT_SIZE + KEY_SIZE]
-        nonce, wrap_nonce = random[-2 * NONCE_SIZE : -NONCE_SIZE], random[-NONCE_SIZE:]
-        salted = salt + plaintext
+        nonce, wrap_nonce, salted = random[:NONCE_SIZE], random[NONCE_SIZE:_NONCES], random[_NONCES:] + plaintext
         named = decision + part.encode()
-        ciphertext = AESGCM(record_key).encrypt(nonce, salted, _PAYLOAD + named)
-        wrapped = wrap_nonce + key.cipher.encrypt(wrap_nonce, record_key, _RECORD + named)
+        ciphertext = record.cipher.encrypt(nonce, salted, _PAYLOAD + named)
+        wrapped = wrap_nonce + key.cipher.encrypt(wrap_nonce, record.secret, _RECORD + named)
         return Sealed(part, key, nonce, wrapped, ciphertext, len(plaintext), sha256(_COMMIT + salted).digest())
 
     def seal_fingerprint(self, decision: bytes, key: Key, fingerprint: bytes) -> bytes:
@@ -214,7 +227,9 @@ def open_fingerprint(cipher: AESGCM, decision: bytes, sealed: bytes) -> bytes:
 
 def sealed_digest(key_id: str, wrapped: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
     """Hash over a payload row as it is stored. All parts but the last have a fixed length."""
-    return sha256(b"".join((_SEALED, key_id.encode("utf-8", "surrogateescape"), wrapped, nonce, ciphertext))).digest()
+    digest = _SEALED()
+    digest.update(b"".join((key_id.encode("utf-8", "surrogateescape"), wrapped, nonce, ciphertext)))
+    return digest.digest()
 
 
 def _started(key: bytes, name: str) -> tuple[Any, Any]:

@@ -56,24 +56,37 @@ def decision_entry(
         data = dumps(decision_body(decision, payloads, copies))
     leaf = leaf_hash(data)
     request, context, verdict = decision.request, decision.context, decision.verdict
+    model = decision.content.origin.model if decision.content is not None else ""
+    texts = (
+        request.id,
+        request.tenant,
+        request.actor,
+        request.subject,
+        context.generator,
+        model,
+        verdict.policy,
+        verdict.revision,
+    )
+    found = texts if _all_findable(texts) else map(_findable, texts)
+    asked, tenant, actor, subject, generator, model, policy, revision = found
     return leaf, {
         "leaf": leaf,
         "kind": DECISION,
         "body": data,
         "time": time,
         "decision": name,
-        "request": _findable(request.id),
-        "tenant": _findable(request.tenant),
-        "actor": _findable(request.actor),
-        "subject": _findable(request.subject),
+        "request": asked,
+        "tenant": tenant,
+        "actor": actor,
+        "subject": subject,
         "stage": str(context.stage),
         "modality": str(context.modality),
-        "generator": _findable(context.generator),
-        "model": _findable(decision.content.origin.model) if decision.content is not None else "",
+        "generator": generator,
+        "model": model,
         "action": str(verdict.action),
-        "policy": _findable(verdict.policy),
+        "policy": policy,
         "version": verdict.version,
-        "revision": _findable(verdict.revision),
+        "revision": revision,
         "parent": str(decision.parent) if decision.parent is not None else None,
     }
 
@@ -90,6 +103,15 @@ def decision_terms(decision: Decision, copies: Mapping[str, str]) -> set[tuple[s
     if decision.reviewed is not None:
         found.add((REVIEWED, str(decision.reviewed.held)))
     return found
+
+
+def _all_findable(texts: Sequence[str]) -> bool:
+    """Whether all together are short enough to be as they are: one look instead of eight."""
+    try:
+        together = "".join(texts)
+    except TypeError:
+        return False
+    return len(together) <= _SHORT and "\x00" not in together
 
 
 def _findable(text: str) -> str:
@@ -136,7 +158,7 @@ def _context(context: Context) -> str:
 
 
 def _copies(copies: Mapping[str, str]) -> str:
-    return ",".join([f"{_quoted(name)}:{_quoted(tag)}" for name, tag in sorted(copies.items())])
+    return ",".join([f"{_quoted(name)}:{_quoted(copies[name])}" for name in sorted(copies)])
 
 
 def _mark(mark: Mark) -> str:
@@ -166,21 +188,17 @@ def _request(request: Request) -> str:
 def _result(result: CheckResult) -> str:
     scanned = f'"scanned":{_place(result.scanned)},' if result.scanned is not None else ""
     findings = ",".join(map(_finding, result.findings)) if result.findings else ""
+    begun, ended = _frame(result.check, result.digest, result.error, result.status, result.use, result.version)
+    return f'{begun}{findings}],"latency_us":{_number(result.latency_us)},{scanned}{ended}'
+
+
+@lru_cache(2048)
+def _frame(check: str, digest: str, error: str, status: str, use: str, version: str) -> tuple[str, str]:
+    """What results of one check have in common, up to their findings and from their status on."""
     return (
-        f"{_begun(result.check, result.digest, result.error)}{findings}"
-        f'],"latency_us":{_number(result.latency_us)},{scanned}{_ended(result.status, result.use, result.version)}'
+        f'{{"check":{_quoted(check)},"digest":{_quoted(digest)},"error":{_quoted(error)},"findings":[',
+        f'"status":{_quoted(status)},"use":{_quoted(use)},"version":{_quoted(version)}}}',
     )
-
-
-@lru_cache(2048)
-def _begun(check: str, digest: str, error: str) -> str:
-    """What results of one check have in common, up to their findings."""
-    return f'{{"check":{_quoted(check)},"digest":{_quoted(digest)},"error":{_quoted(error)},"findings":['
-
-
-@lru_cache(2048)
-def _ended(status: str, use: str, version: str) -> str:
-    return f'"status":{_quoted(status)},"use":{_quoted(use)},"version":{_quoted(version)}}}'
 
 
 def _finding(finding: Finding) -> str:
@@ -247,7 +265,10 @@ def _shadow(shadow: Shadow) -> str:
 
 def _place(place: Place) -> str:
     if isinstance(place, Span):
-        return f"[{_number(place.start)},{_number(place.end)}]"
+        start, end = place.start, place.end
+        if type(start) is int and type(end) is int and 0 <= start <= end <= MAX_INTEGER:
+            return f"[{start},{end}]"
+        return f"[{_number(start)},{_number(end)}]"
     return f"[{_number(place.left)},{_number(place.top)},{_number(place.right)},{_number(place.bottom)}]"
 
 

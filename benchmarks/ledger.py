@@ -1,6 +1,6 @@
 """Durable appends per second on this machine, beside one commit a row in the same run, and how long an answer takes under load.
 
-    python benchmarks/ledger.py [--folder DIR] [--seconds 3] [--repeat 3] [--kind typical] [--postgres] [--quick]
+    python benchmarks/ledger.py [--folder DIR] [--seconds 3] [--repeat 3] [--kind typical] [--postgres] [--quick] [--grow N]
 
 An entry is a decision on the reply of a language model (`--kind`):
 
@@ -27,6 +27,7 @@ import gc
 import multiprocessing
 import os
 import platform
+import re
 import sqlite3
 import statistics
 import sys
@@ -344,6 +345,32 @@ def prices(url: str, key_file: str, kind: str, count: int = 5120) -> None:
     )
 
 
+def growth(url: str, key_file: str, kind: str, count: int, parts: int = 6) -> None:
+    """What committing costs, in groups of GROUP on one thread, as a ledger grows to `count` entries."""
+    with open_ledger(url, key_file=key_file) as ledger:
+        ledger.activate_sync("benchmark", 1, REVISION, DOCUMENT)
+        for part in range(parts):
+            done = range(count * part // parts, count * (part + 1) // parts, GROUP)
+            used, elapsed, written = 0.0, 0.0, 0
+            for start in done:
+                drafts = [ledger._draft(example(number, kind)) for number in range(start, start + GROUP)]  # noqa: SLF001
+                cpu, begun, before = time.process_time(), time.perf_counter(), _written()
+                ledger._commit(drafts)  # noqa: SLF001 - without queue and futures
+                used, elapsed = used + time.process_time() - cpu, elapsed + time.perf_counter() - begun
+                written += _written() - before
+            entries = len(done) * GROUP
+            print(
+                f"{kind}, up to {ledger.size:>9,} entries: committing {1e6 * used / entries:.0f} us of CPU "
+                f"({1e6 * elapsed / entries:.0f} by the clock), {written / entries:,.0f} bytes written an entry",
+                flush=True,
+            )
+
+
+def _written() -> int:
+    """Bytes that this process has written, to files and sockets alike."""
+    return int(re.findall(r"wchar: (\d+)", Path("/proc/self/io").read_text())[0])
+
+
 @contextmanager
 def places(folder: Path, postgres: bool) -> Iterator[Callable[[], tuple[str, str]]]:
     """Gives the URL of a new ledger and its key file, again and again."""
@@ -374,9 +401,9 @@ def loads(options: argparse.Namespace) -> list[Load]:
     closed_loops = [
         Load(f"{callers} callers", callers, seconds, kind) for callers in ((1024,) if options.quick else (1, 16, 256, 1024))
     ]
-    several = Load("2 processes of 512 callers", 512, seconds, kind, processes=2)
+    several = [Load(f"2 processes of {callers} callers", callers, seconds, kind, processes=2) for callers in (512, 1024)]
     by_clock = Load(f"{OFFERED:,}/s offered", 0, max(seconds, 4.0), kind, offered=OFFERED)
-    return [*closed_loops, several, by_clock]
+    return [*closed_loops, *several, by_clock]
 
 
 def main() -> None:
@@ -388,11 +415,15 @@ def main() -> None:
     parser.add_argument("--kind", choices=("typical", "large", "small"), default="typical")
     parser.add_argument("--postgres", action="store_true", help="measure PostgreSQL instead of SQLite")
     parser.add_argument("--quick", action="store_true", help="saturation and offered load alone")
+    parser.add_argument("--grow", type=int, default=0, metavar="N", help="only: what an entry costs as a ledger grows to N")
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
     print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version} (WAL, synchronous=FULL), groups of {GROUP}")
     with tempfile.TemporaryDirectory(dir=Path(options.folder).resolve()) as name, places(Path(name), options.postgres) as place:
         print(f"fdatasync of {flushes(Path(name))}")
+        if options.grow:
+            growth(*place(), options.kind, options.grow)
+            return
         for kind in ("small", "typical", "large"):
             prices(*place(), kind)
         url, key_file = place()

@@ -1,4 +1,4 @@
-"""`/console/verify`."""
+"""`/console/verify`: where a content comes from: what the public page `/verify` tells, with links into the ledger."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ router = APIRouter(prefix=f"{HOME}/verify", tags=["console"], dependencies=[Depe
 
 
 @router.get("", response_model=None, include_in_schema=False)
-async def page(http: HttpRequest) -> HTMLResponse:
-    """The page."""
-    return render(http, "verify")
+async def verify(http: HttpRequest) -> HTMLResponse:
+    """A place to drop a file or paste a text."""
+    return render(http, "verify", script="verify", public=http.app.state.settings.public_verify)

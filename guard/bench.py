@@ -13,6 +13,7 @@ from typing import Self
 from guard.canary import Canary, takes
 from guard.chain import Chain
 from guard.errors import PolicyError
+from guard.instrument import Instrument
 from guard.marks import order
 from guard.marks.order import Planned
 from guard.redact import keyed_rules
@@ -94,6 +95,14 @@ class Bench:
     def policies(self) -> tuple[Policy, ...]:
         """Those in force."""
         return tuple(one.policy for one in self.deployments if one.policy is not None)
+
+    def instruments(self) -> dict[Instrument, tuple[str, str]]:
+        """The built checks, each with the policy and the name that it has there; one that policies share, of the first."""
+        told: dict[Instrument, tuple[str, str]] = {}
+        for seat in self.seats.values():
+            for name, one in seat.chain.instruments.items():
+                told.setdefault(one, (seat.policy.id, name))
+        return told
 
     def seat(self, context: Context, request: Request) -> Seat | None:
         """Who judges; None when no policy covers it."""

@@ -40,6 +40,8 @@ from guard.types import (
 )
 from guard.workers import Overdue
 
+MOST_FINDINGS = 20_000
+"""Of one check about one content. What finds more is a fault of the check, or a text made to fill the ledger."""
 _PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region, Modality.AUDIO: Span}
 _log = logging.getLogger(__name__)
 
@@ -191,7 +193,8 @@ class Chain:
             return self._failure(spec, answer, seconds)
         try:
             wrong = _misread(content, answer)
-            for finding in answer.findings:
+            wrong = wrong or _too_many(answer)
+            for finding in () if wrong else answer.findings:
                 wrong = wrong or self._fault(spec, content, finding)
         except Exception as error:  # noqa: BLE001 - not even the shape of an answer
             wrong = wrong or f"found an answer that is no Scan: {type(error).__name__}"
@@ -266,6 +269,12 @@ def _misread(content: Content, scan: Scan) -> str:
     if isinstance(read, Span) and not 0 <= read.start <= read.end <= content.length:
         return f"it read {read.start} to {read.end}, expected a range inside 0 to {content.length}"
     return ""
+
+
+def _too_many(scan: Scan) -> str:
+    """How far a check goes beyond MOST_FINDINGS; empty when it does not."""
+    found = len(scan.findings)
+    return f"it found {found} things in one content, expected at most {MOST_FINDINGS}" if found > MOST_FINDINGS else ""
 
 
 def _misplaced(content: Content, where: Place) -> str:

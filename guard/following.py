@@ -36,6 +36,14 @@ class Follower(Protocol):
 
 
 @runtime_checkable
+class MaybeQuick(Follower, Protocol):
+    """One that is quick for most texts: it is asked on the event loop first, and in a thread where that does not do."""
+
+    def quickly(self, text: str, *, ending: bool) -> Progress | None:
+        """The same, computed as by one that is `quick`; None where it would take longer, or wait for somebody."""
+
+
+@runtime_checkable
 class Followable(Protocol):
     """A check that may follow a text."""
 

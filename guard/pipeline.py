@@ -137,13 +137,14 @@ class Guard(SyncTwins):
         """All policies with their canaries and shadows."""
         return self._bench.deployments
 
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """The built checks of all policies that are in use, each once."""
+        return tuple(self._bench.instruments())
+
     def figures(self) -> list[tuple[str, str, Figures]]:
         """What the queue of each check has done: policy, check, figures. A check that policies share is told of one."""
-        told: dict[Instrument, tuple[str, str]] = {}
-        for seat in self._bench.seats.values():
-            for name, one in seat.chain.instruments.items():
-                told.setdefault(one, (seat.policy.id, name))
-        return [(*names, one.batcher.figures()) for one, names in told.items()]
+        return [(*names, one.batcher.figures()) for one, names in self._bench.instruments().items()]
 
     async def load(self, *generators: Generator) -> dict[str, str]:
         """Load all models now rather than at the first call; return what went wrong, by policy and check."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from guard.types import Action, Modality, Stage, StreamMode
 
-_WILD = re.compile(r"\[[^]]+\]|[*?]")
+_WILD = re.compile(r"\[[^]]{1,200}\]|[*?]")
 """The parts of a pattern that stand for other characters."""
 
 

@@ -15,7 +15,7 @@ from policies.source import Node
 
 OFFER = "  #| "
 ALLOWED = "# lint: allow"
-_HEADING = re.compile(r"  # .*-{5,}")
+_HEADING = re.compile("  # .*-----")
 
 
 class PackText:

@@ -30,6 +30,7 @@ from guard.ids import uuid7
 from guard.pipeline import Guard
 from guard.types import Release, Request
 from serving.identity.authenticate import Authenticator
+from serving.identity.guesses import GuessedError
 from serving.identity.needs import Access
 from serving.identity.principals import LOCAL, Principal
 from serving.identity.tokens import TokenError
@@ -42,7 +43,10 @@ BODY_S = 60.0
 FILES = "/v1/images/files/"
 """Addresses of released images begin with this; a tag in each stands for a key."""
 VERIFY_PATHS = frozenset({"/verify", "/v1/verify"})
-"""Paths of which nothing is recorded, a refusal neither; the operator may open them to callers without a key."""
+"""Paths that the operator may open to callers without a key."""
+DRAFTS = frozenset(f"/v1/policies/{one}" for one in ("lint", "test", "try", "replay"))
+UNRECORDED = VERIFY_PATHS | DRAFTS
+"""Paths of which nothing is recorded, a refusal neither."""
 
 UNTIMED = frozenset({"/v1/exports"})
 """Paths whose answers take as long as the ledger is."""
@@ -108,11 +112,12 @@ class Gate:
         if scope["type"] != "http":
             await (self._socket if scope["type"] == "websocket" else self.app)(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        caller = None
+        headers, caller = Headers(scope=scope), None
         try:
-            caller = await self.proofs.principal(headers)
+            caller = await self.proofs.principal(headers, address_of(scope))
             refused = self._refused(scope, caller)
+        except GuessedError as guessed:  # what is open to strangers stays so
+            refused = failure_response(guessed) if self._refused(scope, None) is not None else None
         except GenguardError as unknown:
             refused = failure_response(unknown)
         if refused is not None:
@@ -176,7 +181,7 @@ class Gate:
             await self.app(scope, _replay(body, receive), answer)
             return
         error = TooLargeError(f"found a request body of more than {self.max_body} bytes, expected at most that")
-        if scope["path"] in VERIFY_PATHS:
+        if scope["path"] in UNRECORDED:
             await failure_response(error)(scope, receive, answer)
             return
         await refusal_response(await self.guard().refuse(error, scope["state"]["request"]))(scope, receive, answer)
@@ -184,7 +189,7 @@ class Gate:
     async def _overdue(self, scope: Scope) -> JSONResponse:
         """504. What should have been judged and was not is on record as that, unless the ledger takes nothing just now."""
         error, known = deadline.passed(), KNOWN.get()
-        judged = scope["method"] == "POST" and scope["path"] not in VERIFY_PATHS
+        judged = scope["method"] == "POST" and scope["path"] not in UNRECORDED
         if judged and (known is None or not known.decided):
             with suppress(TimeoutError):
                 async with asyncio.timeout(deadline.LATE_S):
@@ -197,7 +202,7 @@ class Gate:
         headers = Headers(scope=scope)
         caller = None
         with suppress(GenguardError):  # who cannot be recognised now is a stranger
-            caller = await self.proofs.principal(headers)
+            caller = await self.proofs.principal(headers, address_of(scope))
         route = self.access.find("GET", scope["path"])
         browser = caller is not None and (caller.csrf or caller is LOCAL) and "origin" in headers
         foreign = browser and not self.proofs.sessions.own(headers["origin"], headers)
@@ -224,7 +229,7 @@ class Gate:
         """Seconds that a caller without a key has to wait; 0 for none. The page itself may be fetched at will."""
         if self.public is None or scope["path"] not in VERIFY_PATHS or scope["method"] != "POST":
             return 0
-        return self.public.take(scope["client"][0] if scope.get("client") else "")
+        return self.public.take(address_of(scope))
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
         """The body, or None as soon as it is known to be over the limit. Raises _GoneError when the client left early."""
@@ -243,6 +248,11 @@ class Gate:
                 return None
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+
+def address_of(scope: Scope) -> str:
+    """Where a request comes from: as the server says, which believes the proxies of the settings alone."""
+    return str(scope["client"][0]) if scope.get("client") else ""
 
 
 class _GoneError(Exception):

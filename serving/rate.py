@@ -38,7 +38,7 @@ class Buckets:
 
     def take(self, address: str) -> int:
         """Take a token for an address: 0 when there was one, else in how many seconds there will be."""
-        return self.draw(_caller(address)).wait_s
+        return self.draw(network(address)).wait_s
 
     def draw(self, who: str, cost: float = 1.0, *, need: float | None = None, per_minute: int | None = None) -> Fill:
         """Take `cost` tokens where there are `need`, or `cost` when left out. `per_minute`: of this caller."""
@@ -67,7 +67,7 @@ class Buckets:
             self._buckets.popitem(last=False)
 
 
-def _caller(address: str) -> str:
+def network(address: str) -> str:
     """Whose address it is: of IPv6 its network, since a caller has all of that."""
     try:
         found = ipaddress.ip_address(address)

@@ -63,6 +63,8 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=settings.grace_s,
                 log_config=None,
                 access_log=False,
+                proxy_headers=bool(settings.proxies),
+                forwarded_allow_ips=list(settings.proxies),
                 server_header=False,
             )
         )

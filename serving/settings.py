@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from guard.errors import SettingsError
@@ -23,6 +24,11 @@ GRACE_S = 30
 def _split(value: object) -> object:
     """Environment variables hold lists separated by commas."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _networks(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses as networks of one. Raises ValueError for what is neither."""
+    return tuple(str(ipaddress.ip_network(one, strict=False)) for one in given)
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -136,6 +142,13 @@ class Settings(BaseSettings):
         description="Keys besides those of `genguard key`: `name@tenant+role+role:key`, separated by commas. Tenant and roles "
         "may be left out; the role is `caller` then.",
     )
+    wrong_keys_per_minute: int = Field(
+        default=20, description="Wrong keys and tokens that one address may show in a minute; more get 429.", ge=1
+    )
+    proxies: Annotated[Names, AfterValidator(_networks)] = Field(
+        default=(),
+        description="Addresses and networks of proxies in front, whose `X-Forwarded-For` is believed; none when left out.",
+    )
     public_url: str = Field(
         default="",
         description="How browsers reach the service, such as https://guard.example; needed for a login by OpenID Connect.",
@@ -183,6 +196,9 @@ class Settings(BaseSettings):
     )
     request_s: float = Field(
         default=600.0, description="Seconds for a whole request; callers may ask for less by `x-genguard-deadline-ms`.", gt=0
+    )
+    connections: int = Field(
+        default=900, description="Connections at once; more take the places of those that wait, else they get 503.", ge=1
     )
     head_s: float = Field(default=20.0, description="Seconds in which the head of a request has to arrive.", gt=0)
     head_bytes: int = Field(default=65_536, description="Bytes of the head of a request.", ge=1024)

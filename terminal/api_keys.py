@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from audit.api_keys import ApiKey, NewKey, all_keys, make_key, revoke_key, rotate_key
+from audit.api_keys import NewKey, all_keys, make_key, revoke_key, rotate_key
 from audit.ledger import open_ledger
 from guard.errors import InputError
 from serving.identity.roles import Role
+from serving.keys import key_fields
 from serving.settings import DEFAULT_LEDGER
 from terminal.actor import Author, Reason, actor
 from terminal.printing import Json, print_json, printable
@@ -55,7 +56,7 @@ def create(
 @key_app.command("list")
 def list_keys(ledger: LedgerUrl = DEFAULT_LEDGER, as_json: Json = False) -> None:
     """Print every key there ever was, without secrets; when each was last used, by the hour."""
-    rows = [_fields(one) for one in all_keys(ledger)]
+    rows = [key_fields(one) for one in all_keys(ledger)]
     if as_json:
         print_json({"keys": rows})
         return
@@ -126,23 +127,10 @@ def moment(text: str) -> datetime:
 
 def _print_new(made: NewKey, *, as_json: bool) -> None:
     if as_json:
-        print_json({**_fields(made.key), "entry": made.entry, "key": made.token})
+        print_json({**key_fields(made.key), "entry": made.entry, "key": made.token})
         return
     typer.echo(f"entry {made.entry}: key {made.key.id} of {made.key.name}. It is shown this once:", err=True)
     typer.echo(made.token)
-
-
-def _fields(key: ApiKey) -> dict[str, Any]:
-    moments = {name: getattr(key, name) for name in ("made", "expires", "revoked", "used")}
-    return {
-        "id": key.id,
-        "prefix": key.prefix,
-        "name": key.name,
-        "tenant": key.tenant,
-        "roles": list(key.roles),
-        "state": key.state(datetime.now(UTC)),
-        **{name: value.isoformat(timespec="minutes") if value is not None else None for name, value in moments.items()},
-    }
 
 
 def _cell(value: Any) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from guard.errors import InputError, PolicyError
 from guard.rules import Policy
+from serving.drafting.fields import lint_fields
 from terminal.printing import USAGE, printable
 
 if TYPE_CHECKING:
@@ -89,46 +90,8 @@ def fields(reports: Iterable[Report], level: Level, code: int) -> dict[str, Any]
     known = list(reports)
     return {
         "ok": code == 0,
-        "files": [_report_fields(report, level) for report in known],
+        "files": [lint_fields(report, level) for report in known],
         **{name: sum(report.count(one) for report in known) for one, name in _plurals(Levels)},
-    }
-
-
-def _report_fields(report: Report, level: Level) -> dict[str, Any]:
-    policy = report.policy
-    facts = (
-        {
-            "policy": policy.id,
-            "version": policy.version,
-            "status": policy.status,
-            "revision": policy.revision,
-            "checks": len(policy.checks),
-            "rules": len(policy.rules),
-        }
-        if policy
-        else {}
-    )
-    return {
-        "file": report.file,
-        "loaded": policy is not None,
-        **facts,
-        "findings": [
-            {
-                "lint": one.lint.name,
-                "level": one.lint.level.value,
-                "file": one.at.file,
-                "line": one.at.line,
-                "column": one.at.column,
-                "message": one.message,
-                "advice": one.lint.why,
-            }
-            for one in report.findings
-            if one.lint.level.rank >= level.rank
-        ],
-        "allowed": [
-            {"lint": one.lint.name, "file": one.at.file, "line": one.at.line, "message": one.message, "reason": one.allowed}
-            for one in report.allowed
-        ],
     }
 
 

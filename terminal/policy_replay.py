@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +13,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from guard.errors import InputError, ModelError
+from guard.errors import ModelError
 from guard.rules import Policy
+from serving.drafting.fields import replay_fields
+from serving.drafting.history import filter_words, wanted
 from serving.settings import DEFAULT_LEDGER
 from terminal.actor import actor
 from terminal.policy_diff import read_policy
@@ -32,8 +32,6 @@ MAX_QUERY = 1000
 """Characters of the filters that are recorded with the access."""
 RESCORED = 32
 """Contents that the draft's checks read together."""
-_SPAN = re.compile(r"(\d{1,6})([mhdw])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _TOP = 6
 """Values that are shown of each kind of count."""
 
@@ -111,39 +109,18 @@ def policy_replay(
     run.seconds = perf_counter() - started
     summary = replay.summary()
     if as_json:
-        print_json(fields(summary) | _circumstances(run))
+        print_json(replay_fields(summary) | _circumstances(run))
     else:
         _print(summary, run, draft)
     failed = (max_flips is not None and summary.flipped > max_flips) or (strict and summary.unreplayable + run.pruned > 0)
     raise typer.Exit(INTERRUPTED if run.partial else TOO_MANY if failed else 0)
 
 
-def moment(text: str, now: datetime) -> str:
-    """A `--since` as the filter's value: `7d` is seven days before now. Anything but a span is left as it is."""
-    span = _SPAN.fullmatch(text)
-    if span is None:
-        return text
-    with suppress(OverflowError):
-        return (now - timedelta(**{_UNITS[span[2]]: int(span[1])})).isoformat(timespec="seconds")
-    raise InputError(f"found {text!r}, expected a time that the calendar has")
-
-
 def _run(
     draft: Policy | None, ledger: str, filters: Sequence[str], since: str | None, until: str | None, limit: int | None
 ) -> _Run:
     """Which decisions: those of the draft's own name, unless the filters say of which policy or there are none."""
-    from audit.grammar import make_filter, parse
-    from audit.history import judged_by
-
-    wanted = list(parse(" ".join(filters)))
-    if since is not None:
-        wanted.append(make_filter("since", (moment(since, datetime.now(UTC)),)))
-    if until is not None:
-        wanted.append(make_filter("until", (until,)))
-    about = {"policy", "revision"} & {one.key for one in wanted}
-    if draft is not None and not about and judged_by(ledger, draft.id):
-        wanted.append(make_filter("policy", (draft.id,)))
-    return _Run(ledger, tuple(wanted), limit)
+    return _Run(ledger, wanted(ledger, draft, " ".join(filters), since or "", until or ""), limit)
 
 
 @contextmanager
@@ -239,35 +216,22 @@ def _progress(total: int | None, *, quiet: bool) -> Iterator[Any]:
 # --- what is told ------------------------------------------------------------------------------------------------------
 
 
-def fields(summary: Summary) -> dict[str, Any]:
-    """A summary as plain fields."""
-    return {
-        **{name: value for name, value in asdict(summary).items() if name != "flips"},
-        "flipped": summary.flipped,
-        "flips": [
-            {
-                "from": flip.before,
-                "to": flip.after,
-                "count": flip.count,
-                "by": {name: dict(counts.most_common()) for name, counts in flip.by.items()},
-                "examples": [asdict(one) for one in flip.examples],
-            }
-            for flip in summary.flips
-        ],
-    }
-
-
 def _circumstances(run: _Run) -> dict[str, Any]:
-    filters = [("-" if one.excluded else "") + f"{one.key}:{','.join(one.values)}" for one in run.filters]
-    return {"partial": run.partial, "pruned": run.pruned, "seconds": round(run.seconds, 3), "filters": filters}
+    return {
+        "partial": run.partial,
+        "pruned": run.pruned,
+        "seconds": round(run.seconds, 3),
+        "filters": filter_words(run.filters),
+    }
 
 
 def _print(summary: Summary, run: _Run, draft: Policy) -> None:
     console = _console()
     rate = summary.total / max(run.seconds, 1e-9)
-    told = " ".join(_circumstances(run)["filters"])
+    asked = " ".join(filter_words(run.filters))
     console.print(
-        f"{summary.total:,} decisions{f' ({escape(told)})' if told else ''} under {escape(draft.id)} version {draft.version}, "
+        f"{summary.total:,} decisions{f' ({escape(asked)})' if asked else ''} "
+        f"under {escape(draft.id)} version {draft.version}, "
         f"revision {draft.revision[:16]}: {run.seconds:.1f} s, {rate:,.0f}/s",
         highlight=False,
     )

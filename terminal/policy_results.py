@@ -17,6 +17,7 @@ from policies.loaded import LoadedPolicy
 from policies.mistake import Position
 from policies.testing import Near, Outcome, Pool, Report, Selection, Suite, find_suites, open_suite, run
 from policies.testing.scores import shown
+from serving.drafting.fields import tests_fields
 from terminal.printing import printable
 
 _STYLE = {Outcome.FAILED: "red", Outcome.ERROR: "magenta"}
@@ -98,51 +99,8 @@ def fields(reports: Sequence[Report], *, ok: bool) -> dict[str, Any]:
     return {
         "ok": ok,
         **{name: sum(getattr(report, name) for report in reports) for name in ("passed", "failed", "errors")},
-        "policies": [_report_fields(report) for report in reports],
+        "policies": [tests_fields(report) for report in reports],
     }
-
-
-def _report_fields(report: Report) -> dict[str, Any]:
-    tests = [
-        {
-            "name": one.name,
-            **_place(one.at),
-            "rule": one.rule or None,
-            "kind": one.kind,
-            "outcome": one.outcome.value,
-            "why": list(one.why),
-            "seconds": round(one.seconds, 6),
-        }
-        for one in report.results
-    ]
-    close = [
-        {
-            "test": one.test,
-            **_place(one.at),
-            "rule": one.rule,
-            "measure": one.measure,
-            "score": one.score / 1000,
-            "threshold": one.threshold / 1000,
-        }
-        for one in report.near
-    ]
-    missing = [{**_place(one.at), "rule": one.rule, "what": one.what} for one in report.coverage.missing]
-    return {
-        "file": report.file,
-        "policy": report.policy,
-        "version": report.version,
-        "revision": report.revision,
-        "passed": report.passed,
-        "failed": report.failed,
-        "errors": report.errors,
-        "coverage": {"percent": round(report.coverage.percent, 2), "of": len(report.coverage.branches), "missing": missing},
-        "tests": tests,
-        "near": close,
-    }
-
-
-def _place(at: Position) -> dict[str, Any]:
-    return {"file": at.file, "line": at.line, "column": at.column}
 
 
 def print_reports(reports: Sequence[Report], *, coverage: bool, least: float) -> None:

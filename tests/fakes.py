@@ -84,8 +84,9 @@ def damaged_png() -> bytes:
 
 
 def spec(name: str, check: Any = None, **fields: Any) -> CheckSpec:
-    """A line of `checks`, with the modalities of the check itself; it reads text when there is none."""
-    return CheckSpec(name, name, modalities=check.modalities if check is not None else TEXT, **fields)
+    """A line of `checks`, with the modalities of the check itself, or text; a busy machine has time enough for it."""
+    modalities = check.modalities if check is not None else TEXT
+    return CheckSpec(name, name, modalities=modalities, **{"deadline_ms": 60_000, **fields})
 
 
 def rule(action: Action, when: Condition, rule_id: str = "", **fields: Any) -> Rule:

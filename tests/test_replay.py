@@ -39,7 +39,7 @@ POLICY = """policy: house
 version: 1
 status: live
 checks:
-  tone: {use: tone, deadline_ms: 300}
+  tone: {use: tone, deadline_ms: 800}
   names: {use: names, on_failure: review}
   deep: {use: deep, group: 2}
 rules:
@@ -83,7 +83,7 @@ class Scored(FakeCheck):
         if f"boom-{self.label}" in words:
             raise ValueError("no")
         if f"slow-{self.label}" in words:
-            time.sleep(0.6)
+            time.sleep(1.2)
         found = []
         for word in words:
             name, _, score = word.partition("=")
@@ -275,7 +275,7 @@ def test_floors(url: str) -> None:
 
 def test_deadlines(url: str) -> None:
     """With more time a check that was late might have answered; with less one that answered might have been late."""
-    longer = replayed(url, POLICY.replace("deadline_ms: 300", "deadline_ms: 3000"))
+    longer = replayed(url, POLICY.replace("deadline_ms: 800", "deadline_ms: 8000"))
     assert longer.reasons == {"a check took longer than the draft allows, or had less time": 2}
 
 

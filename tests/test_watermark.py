@@ -243,6 +243,29 @@ def test_rivagan_marks_photographs_and_admits_flat_pictures() -> None:
     assert "read back" in mark.error
 
 
+@pytest.mark.parametrize(("wrong", "passes"), [([0], 1), ([1, 4, 0], 3), ([3, 2, 2, 1], 4), ([5], 1), ([2, 16], 2)])
+def test_rivagan_embeds_again_while_few_bits_are_wrong(monkeypatch, wrong, passes) -> None:
+    """Until the file reads back, each time over the pixels of the last pass, and not without end."""
+    seen: list[int] = []
+
+    def embed(bgr, _payload, _method):
+        seen.append(int(bgr[0, 0, 0]))
+        return bgr - 1
+
+    def read(_data, _method):
+        payload = int.from_bytes(payload_of(DECISION))
+        return (payload ^ ((1 << wrong[len(seen) - 1]) - 1)).to_bytes(4)
+
+    monkeypatch.setattr("guard.marks.watermark._embed", embed)
+    monkeypatch.setattr("guard.marks.watermark.read_watermark", read)
+    monkeypatch.setattr(Watermark, "load", lambda _: None)
+    given = content(Image.new("RGB", (256, 256), "white"))
+    marked, mark = Watermark("rivaGan")(given, marking(DECISION))
+    assert seen == [255 - number for number in range(passes)]
+    assert mark.verified == (wrong[-1] == 0)
+    assert (marked is given) == (not mark.verified)
+
+
 def test_rivagan_is_kept_from_huge_images() -> None:
     """It would take the machine's memory."""
     _, mark = Watermark("rivaGan")(content(Image.new("RGB", (2000, 1200))), marking(DECISION))

@@ -109,7 +109,7 @@ def _constraints(table: Table) -> Iterator[str]:
 
 def _index(index: Index, table: Table) -> str:
     unique = "UNIQUE " if index.unique else ""
-    columns = ", ".join(one.name for one in index.columns)
+    columns = ", ".join([one.name if isinstance(one, Column) else f"({one})" for one in index.expressions])
     where = index.dialect_options["postgresql"]["where"]
     typed = "" if where is None else _LITERAL.sub(r"\1::text", str(where))
     held = f" WHERE ({typed})" if typed else ""

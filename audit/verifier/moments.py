@@ -25,6 +25,12 @@ def ends_of(rows: Collection[Row], place: int) -> Ends | None:
     return (first, last) if isinstance(first, str) and first.isascii() and last.isascii() else None
 
 
+def joined(parts: Sequence[Ends | None]) -> Ends | None:
+    """Those of several parts; None where one of them has none."""
+    known = [one for one in parts if one is not None]
+    return (min(first for first, _ in known), max(last for _, last in known)) if len(known) == len(parts) else None
+
+
 class MomentChecker:
     """Takes the times of chunks of entries in order, and tells of rows of `moment` that do not follow from them."""
 
@@ -39,7 +45,7 @@ class MomentChecker:
         for ends in chunks:
             self._begun.append(ends)
             if len(self._begun) * chunk == SPAN:
-                self._compare([one for one in self._begun if one is not None], whole=None not in self._begun)
+                self._compare(joined(self._begun))
                 self._begun.clear()
 
     def end(self) -> None:
@@ -49,11 +55,10 @@ class MomentChecker:
                 None, "moment", f"times of span {idx!r}", f"none: there are {self._span} full spans of {SPAN} entries"
             )
 
-    def _compare(self, found: Sequence[Ends], *, whole: bool) -> None:
+    def _compare(self, expected: Ends | None) -> None:
         span, self._span = self._span, self._span + 1
-        if not whole:
+        if expected is None:
             return
-        expected = (min(first for first, _ in found), max(last for _, last in found))
         self._tally("moments")
         try:
             rows = self._source.rows(_READ, (span,))

@@ -12,8 +12,9 @@ import os
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from audit.verifier.stretch import Known
@@ -23,8 +24,21 @@ from guard.errors import LedgerError
 _TRIES = 50
 _AHEAD = 64
 """Tasks that may be done before the oldest one is."""
+_GIVEN = 2
+"""Tasks that a helper has at a time, so that it need not wait for the next one."""
 _ROOT = Path(__file__).resolve().parents[2]
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from audit.verifier.worker import main; main()"
+_PROGRAM = """
+import sys
+sys.path[:] = sys.argv[1:]
+try:
+    from audit.verifier.worker import main
+except ImportError:
+    import site
+    site.main()
+    from audit.verifier.worker import main
+main()
+"""
+"""What a helper runs. It takes our paths as they are: to look for them again (`site`) is a tenth of its start."""
 
 
 def processors() -> int:
@@ -37,7 +51,7 @@ class Helper:
 
     def __init__(self) -> None:
         """Begin it. Raises OSError."""
-        command = [sys.executable, "-P", "-c", _PROGRAM, str(_ROOT)]
+        command = [sys.executable, "-P", "-S", "-c", _PROGRAM, str(_ROOT), *filter(None, sys.path)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -59,9 +73,13 @@ class Helper:
             raise LedgerError(f"a process of the verifier failed: {answer.why}", advice="Try again with --jobs 1.")
         return answer
 
+    def stop(self) -> None:
+        """Let it end, whatever it is doing; `end` waits until it has."""
+        self._process.terminate()
+
     def end(self) -> None:
         """End it; what it was doing is lost."""
-        self._process.terminate()
+        self.stop()
         for stream in (self._in, self._out):
             with suppress(OSError):  # it may have ended before it had read all
                 stream.close()
@@ -103,19 +121,22 @@ class Pool:
         """Tell all what is known of the ledger."""
         self._ask(Learn(known))
 
-    def work(self, tasks: Sequence[Task]) -> Iterator[Answer]:
-        """The answers to tasks, in their order."""
-        board = _Board(tasks)
+    @contextmanager
+    def work(self, long: Task, tasks: Sequence[Task]) -> Iterator[Board]:
+        """Let tasks be done, and a long one beside them, which is begun first."""
+        board = Board(long, tasks)
         threads = [threading.Thread(target=board.serve, args=(helper,), daemon=True) for helper in self._helpers]
         for thread in threads:
             thread.start()
         try:
-            yield from board.answers()
+            yield board
         finally:
             board.stop()
 
     def end(self) -> None:
-        """End all."""
+        """End all, at the same time: each has a file's pages to give back."""
+        for helper in self._helpers:
+            helper.stop()
         for helper in self._helpers:
             helper.end()
 
@@ -125,23 +146,28 @@ class Pool:
         return [helper.hear() for helper in self._helpers]
 
 
-class _Board:
+_LONG = -1
+"""Number of the long task. Nobody waits for it before the end, and whoever does it has no other at the time."""
+
+
+class Board:
     """Tasks that are given out one by one, and their answers."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self._tasks, self._next, self._taken = tasks, 0, 0
+    def __init__(self, long: Task, tasks: Sequence[Task]) -> None:
+        """See `Pool.work`."""
+        self._tasks, self._next, self._taken, self._stop = [*tasks, long], _LONG, 0, len(tasks)
         self._done: dict[int, Answer] = {}
         self._error: Exception | None = None
         self._changed = threading.Condition()
 
     def serve(self, helper: Helper) -> None:
         """Give tasks to a helper until there are no more."""
+        given: deque[int] = deque()
         try:
-            while (number := self._draw()) is not None:
-                helper.tell(self._tasks[number])
+            while self._give(helper, given):
                 answer = helper.hear()
                 with self._changed:
-                    self._done[number] = answer
+                    self._done[given.popleft()] = answer
                     self._changed.notify_all()
         except LedgerError as error:
             with self._changed:
@@ -149,31 +175,52 @@ class _Board:
                 self._changed.notify_all()
 
     def answers(self) -> Iterator[Answer]:
-        """In the order of the tasks. Raises LedgerError when a helper is gone."""
-        for number in range(len(self._tasks)):
+        """Those to the tasks but the long one, in their order. Raises LedgerError when a helper is gone."""
+        for number in range(len(self._tasks) - 1):
+            answer = self._wait(number)
             with self._changed:
-                self._changed.wait_for(lambda number=number: number in self._done or self._error is not None)  # type: ignore[misc]
-                if number not in self._done:
-                    assert self._error is not None
-                    raise self._error
-                answer = self._done.pop(number)
                 self._taken = number + 1
                 self._changed.notify_all()
             yield answer
 
+    def long(self) -> Answer:
+        """The answer to the long task; what was not given out by now is not done any more. Raises LedgerError as `answers`."""
+        self.stop()
+        return self._wait(_LONG)
+
     def stop(self) -> None:
         """Give out nothing more."""
         with self._changed:
-            self._next = len(self._tasks)
+            self._stop = 0
             self._changed.notify_all()
 
-    def _draw(self) -> int | None:
+    def _wait(self, number: int) -> Answer:
         with self._changed:
-            self._changed.wait_for(lambda: self._next >= len(self._tasks) or self._next < self._taken + _AHEAD)
-            if self._next >= len(self._tasks) or self._error is not None:
+            self._changed.wait_for(lambda: number in self._done or self._error is not None)
+            if number not in self._done:
+                assert self._error is not None
+                raise self._error
+            return self._done.pop(number)
+
+    def _give(self, helper: Helper, given: deque[int]) -> bool:
+        """Let a helper have enough to do. Whether it has anything."""
+        while len(given) < _GIVEN and _LONG not in given and (number := self._draw(wait=not given)) is not None:
+            helper.tell(self._tasks[number])
+            given.append(number)
+        return bool(given)
+
+    def _draw(self, *, wait: bool) -> int | None:
+        """The next task. `wait`: until the oldest ones are done, if need be; else None, too."""
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._over() or self._next < self._taken + _AHEAD)
+            if self._over() or self._next >= self._taken + _AHEAD:
                 return None
             self._next += 1
             return self._next - 1
+
+    def _over(self) -> bool:
+        return self._error is not None or (self._next >= self._stop and self._next != _LONG)
 
 
 def _gone() -> LedgerError:

@@ -18,6 +18,9 @@ from guard.errors import LedgerError
 class PostgresSource:
     """A transaction on a server, which goes on after what cannot be read."""
 
+    batch = 256
+    """Each statement is a question to the server."""
+
     def __init__(self, store: Store, connection: Connection, snapshot: str = "") -> None:
         """`connection`: in a transaction that has read nothing. `snapshot`: what `share` of another said."""
         self._store, self._engine = store, connection

@@ -23,14 +23,14 @@ from audit.vault import Vault
 from audit.verifier.careful import CarefulReader, by_no_policy
 from audit.verifier.course import Let, Notes, Step
 from audit.verifier.fingerprints import FingerprintChecker, Fits
-from audit.verifier.moments import Ends, ends_of
+from audit.verifier.moments import Ends, ends_of, joined
 from audit.verifier.payloads import Bodies, Expected, PayloadChecker, Released
 from audit.verifier.report import Findings
 from audit.verifier.source import Row, Source, SourceError
 from audit.verifier.typed import Reader, columns, terms
 
 CHUNK = 256
-"""Entries whose rows are in memory at once."""
+"""Entries of which the earliest and the latest time are told together. No more rows than theirs are in memory at once."""
 _IDX, _LEAF, _KIND, _BODY, _TIME = range(5)
 _MODALITY, _VERSION = ENTRY_COLUMNS.index("modality"), ENTRY_COLUMNS.index("version")
 _BEGUN = sha256(b"\x00").copy
@@ -102,13 +102,22 @@ class StretchChecker:
         """Entries `start` to `stop`. `progress`: called with how far it is, after each chunk."""
         out = Stretch(start, stop)
         notes = Notes(out.notes)
-        for first in range(start, stop, CHUNK):
-            last = min(first + CHUNK, stop)
-            if not self._chunk(first, last, out, notes):
+        ends: list[Ends | None] = []
+        batch = self._source.batch
+        for first in range(start, stop, batch):
+            last = min(first + batch, stop)
+            if not self._batch(first, last, out, notes, ends):
                 out.lost = first
+                if ends and first + CHUNK - batch * len(ends) <= stop:
+                    out.times.append(None)
                 break
-            if progress is not None:
-                progress(last)
+            if (last - start) % CHUNK == 0:
+                out.times.append(joined(ends))
+                ends.clear()
+                if progress is not None:
+                    progress(last)
+        if progress is not None and ends and out.lost is None:
+            progress(stop)
         count = stop - start
         if len(out.leaves) == count and start % WIDTH == count % WIDTH == 0:
             out.tiles = roots_of_full_tiles(start, out.leaves)
@@ -117,7 +126,7 @@ class StretchChecker:
             out.payloads, out.bodies = map(dict, self._gaps.take())
         return out
 
-    def _chunk(self, start: int, stop: int, out: Stretch, notes: Notes) -> bool:
+    def _batch(self, start: int, stop: int, out: Stretch, notes: Notes, ends: list[Ends | None]) -> bool:
         """Some entries; False when there are none from `start` on."""
         found = out.found
         rows = self._rows(start, stop, found)
@@ -127,8 +136,7 @@ class StretchChecker:
         bodies, present, quick, size = Bodies(), set(range(start, stop)), 0, 0
         if len(rows) != stop - start:
             present = {row[_IDX] for row in rows}
-        if stop - start == CHUNK:
-            out.times.append(ends_of(rows, _TIME) if len(rows) == CHUNK else None)
+        ends.append(ends_of(rows, _TIME) if len(rows) == stop - start else None)
         for row in rows:
             if self._quick(row, facts, bodies, notes):
                 out.leaves.append(row[_LEAF])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from audit.migrate import REVISIONS
-from audit.models import LATER, LATER_INDEXES, SCHEMA, SCHEMA_VERSION, metadata
+from audit.models import FORMER_INDEXES, LATER, LATER_INDEXES, SCHEMA, SCHEMA_VERSION, metadata
 from audit.verifier.report import Problems
 from audit.verifier.source import Source
 
@@ -24,6 +24,10 @@ def compare_schema(source: Source, expected: dict[str, str], problem: Problems) 
         for name in LATER_INDEXES:
             if f"index {name}" not in found:
                 expected.pop(f"index {name}", None)
+        for name, (later, table, columns) in FORMER_INDEXES.items():
+            if f"index {later}" not in found:
+                using = " USING btree" if " USING btree" in expected["index ix_payload_key"] else ""
+                expected[f"index {name}"] = f"CREATE INDEX {name} ON {table}{using}({','.join(columns)})"
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
             kind = "changed" if name in found and name in expected else "added" if name in found else "missing"
@@ -59,8 +63,7 @@ def _leave_out(table: str, expected: dict[str, str]) -> None:
 def _plain(objects: dict[str, str]) -> dict[str, str]:
     """Without what may differ between versions of the library that writes it: spaces and quotation marks around names."""
     return {
-        name: re.sub(r"\s*([(),])\s*", r"\1", " ".join(statement.replace('"', "").split()))
-        for name, statement in objects.items()
+        name: re.sub(" ?([(),]) ?", r"\1", " ".join(statement.replace('"', "").split())) for name, statement in objects.items()
     }
 
 

@@ -8,7 +8,6 @@ for what is wrong.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -17,9 +16,12 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from audit.canonical import MAX_INTEGER
+from audit.findable import SAFE
 from audit.projected import REVIEWED
 
 Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+Short = Annotated[str, Meta(max_length=SAFE)]
+"""A text that columns hold as it is, unless there is a NUL in it (`audit.findable`)."""
 Span = tuple[Integer, Integer]
 Region = tuple[Integer, Integer, Integer, Integer]
 Pairs = list[tuple[str, str]]
@@ -27,7 +29,10 @@ Action = Literal["allow", "label", "redact", "review", "block"]
 Place = TypeVar("Place")
 """`Span` in bodies about texts, `Region` in those about images."""
 
-_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+_NUL = b"\\u0000"
+"""As bodies have it."""
+_NIL = b"00000000-0000-0000-0000-000000000000"
+_SHAPE = bytes(ord("0") if byte in b"0123456789abcdef" else byte for byte in range(256))
 
 
 class _Part(Struct, gc=False, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -49,7 +54,7 @@ class Context(_Part, kw_only=True):
     """What was judged."""
 
     consent: str | UnsetType = UNSET
-    generator: str
+    generator: Short
     language: str
     length: Integer
     modality: Literal["text", "image", "audio"]
@@ -61,8 +66,8 @@ class Context(_Part, kw_only=True):
 class Copies(_Part, kw_only=True):
     """What copies are found by."""
 
-    exact: str | UnsetType = UNSET
-    folded: str | UnsetType = UNSET
+    exact: Short | UnsetType = UNSET
+    folded: Short | UnsetType = UNSET
 
 
 class Mark(_Part, kw_only=True):
@@ -71,7 +76,7 @@ class Mark(_Part, kw_only=True):
     error: str
     kind: str
     method: str
-    payload: str
+    payload: Short
     verified: bool
 
 
@@ -80,21 +85,21 @@ class Origin(_Part, kw_only=True):
 
     digest: str
     generator: str
-    model: str
+    model: Short
     parameters: Pairs
 
 
 class Request(_Part, kw_only=True):
     """Who asked."""
 
-    actor: str
-    consent: str | UnsetType = UNSET
+    actor: Short
+    consent: Short | UnsetType = UNSET
     conversation: str | UnsetType = UNSET
-    id: str
+    id: Short
     language: str
-    purpose: str | UnsetType = UNSET
-    subject: str
-    tenant: str
+    purpose: Short | UnsetType = UNSET
+    subject: Short
+    tenant: Short
 
 
 class Match(_Part, Generic[Place], kw_only=True):
@@ -153,8 +158,8 @@ class Fired(_Part, kw_only=True):
     basis: str
     basis_kind: str | UnsetType = UNSET
     because: str
-    category: str
-    rule: str
+    category: Short
+    rule: Short
     title: str
 
 
@@ -166,8 +171,8 @@ class Verdict(_Part, Generic[Place], kw_only=True):
     explanation: str
     fired: list[Fired]
     message: Pairs
-    policy: str
-    revision: str
+    policy: Short
+    revision: Short
     version: Integer
 
 
@@ -217,13 +222,18 @@ class Body(_Part, Generic[Place], kw_only=True):
     schema: Literal[1]
     shadows: list[Shadow[Place]] | UnsetType = UNSET
     stream: Streamed | UnsetType = UNSET
-    time: str
+    time: Short
     verdict: Verdict[Place]
 
 
 _text: Callable[[bytes], Body[Any]] = msgspec.json.Decoder(Body[Span]).decode
 _image: Callable[[bytes], Body[Any]] = msgspec.json.Decoder(Body[Region]).decode
 _encode_into = msgspec.json.Encoder().encode_into
+
+
+def is_id(text: str) -> bool:
+    """Whether it is an id as bodies have them: 32 lower-case hexadecimal digits in five groups."""
+    return text.encode().translate(_SHAPE) == _NIL
 
 
 class Reader:
@@ -243,13 +253,15 @@ class Reader:
         try:
             body = _image(data) if modality == "image" else _text(data)
             _encode_into(body, self._written)
-            if self._written != data or body.context.modality != modality or not _ID(body.id):
+            if self._written != data or (b"\\" in data and _NUL in data):
+                return None
+            if body.context.modality != modality or not is_id(body.id):
                 return None
             datetime.fromisoformat(body.time)
-            if body.parent is not UNSET and not _ID(body.parent):
+            if body.parent is not UNSET and not is_id(body.parent):
                 return None
             if body.reviewed is not UNSET:
-                if not _ID(body.reviewed.held):
+                if not is_id(body.reviewed.held):
                     return None
                 datetime.fromisoformat(body.reviewed.judged)
         except (msgspec.MsgspecError, ValueError, RecursionError):  # a text that is no Unicode is a ValueError, too

@@ -6,6 +6,7 @@ It is told what to do on its standard input, by the process that began it, and a
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import IO
 
+from audit.sqlite_file import one_thread_each
 from audit.verifier.source import Source, SourceError, open_file, state
 from audit.verifier.stretch import StretchChecker
 from audit.verifier.wire import (
@@ -31,6 +33,9 @@ from audit.verifier.wire import (
     next_message,
     send,
 )
+
+_OBJECTS = 100_000
+"""Objects after which Python looks for cycles: rows and bodies have none, and come by thousands."""
 
 
 class Worker:
@@ -84,4 +89,6 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began this one ends it
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    one_thread_each()
+    gc.set_threshold(_OBJECTS)
     serve(sys.stdin.buffer, answers, Worker().answer)

@@ -114,16 +114,21 @@ class InvisibleCharactersCheck:
 
 
 class _Follower:
-    """Reads all of a text each time."""
+    """Reads all of a text each time in which there is something to judge, and only what is new of others."""
 
     quick = True
 
     def __init__(self, check: InvisibleCharactersCheck) -> None:
         self._check = check
+        self._plain = 0
+        """Before which code point the text has nothing of the kind, whatever follows."""
 
     def __call__(self, text: str, *, ending: bool) -> Progress:
         """As `guard.following.Follower`."""
-        return Progress(Scan(self._check.findings(text), Span(0, len(text))), len(text) if ending else settled(text))
+        if _FOUND.search(text, self._plain) is not None:
+            return Progress(Scan(self._check.findings(text), Span(0, len(text))), len(text) if ending else settled(text))
+        self._plain = _open_run(text)
+        return Progress(Scan((), Span(0, len(text))), len(text) if ending else self._plain)
 
 
 def find(text: str) -> Iterator[Finding]:
@@ -157,15 +162,21 @@ def settled(text: str) -> int:
     A run at the end may grow, and the two characters before the end may yet be judged by their neighbours. Whether directional
     controls are in place is known at the end of their paragraph, and at the end of the text where nothing runs right to left.
     """
-    place = max(0, len(text) - 3)
-    while place and _RUNNING.match(text[place - 1 : place + 1]):
-        place -= 1
+    place = _open_run(text)
     if _RTL.search(text):
         paragraph = max(text.rfind("\n"), text.rfind("\u2029")) + 1
         found = _BIDI.search(text, paragraph)
     else:
         found = _BIDI.search(text)
     return min(place, found.start()) if found else place
+
+
+def _open_run(text: str) -> int:
+    """Where the run begins that may grow at the end of a text, or whose neighbours may yet change what it is."""
+    place = max(0, len(text) - 3)
+    while place and _RUNNING.match(text[place - 1 : place + 1]):
+        place -= 1
+    return place
 
 
 def _zero_width(text: str, start: int, end: int) -> int:

@@ -15,8 +15,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from guard.checks.name_tagger import Name, NameTagger
-from guard.checks.pii_following import Following, OpenNames
-from guard.checks.pii_lists import Terms
+from guard.checks.pii_following import Following, OpenNames, PatternFollowing
+from guard.checks.pii_lists import Terms, patience
 from guard.checks.pii_names import MODEL_LABELS, NAME_MODEL
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
@@ -93,6 +93,7 @@ class PiiCheck:
         self._wanted: dict[str, Prefilter] = {}
         self._patterned: dict[str, Prefilter] = {}
         self._open: tuple[Unfinished, Callable[[], OpenNames]] | None = None
+        self._tagged = False
         # A pipeline's vocabulary is written to while it reads; one batch at a time keeps that safe and bounded.
         self._lock = threading.Lock()
 
@@ -139,6 +140,7 @@ class PiiCheck:
         if not self.whole:
             named = not self._entities.isdisjoint(MODEL_LABELS.values())
             taggers = {language: one for language, one in models.items() if named and isinstance(one, NameTagger)}
+            self._tagged = bool(taggers)
             self._open = (
                 unfinished(self._languages, self._entities, models, (*self._deny.values(), self._allow)),
                 lambda: OpenNames(taggers, self._entities),
@@ -159,7 +161,7 @@ class PiiCheck:
         """Holds a text from where a pattern, or a name, could still go on. Raises ModelError before `load`."""
         if self._open is None:
             raise ModelError("pii: used before it was loaded", advice="Call `load` first.")
-        return Following(self, *self._open, _WINDOW, _OVERLAP)
+        return (Following if self._tagged else PatternFollowing)(self, *self._open, _WINDOW, _OVERLAP)
 
     def plain(self, text: str) -> str:
         """As of `guard.checks.pii_following.Reading`."""
@@ -172,6 +174,14 @@ class PiiCheck:
     def unbroken(self, text: str) -> str:
         """As of `guard.checks.pii_following.Reading`."""
         return _LONG_RUN.sub(r"\1 ", text)
+
+    def is_bare(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> bool:
+        """As of `guard.checks.pii_following.Reading`."""
+        return not self._deny and not any(
+            patterned.possible(text[start:end], max(0, since - start))
+            for patterned in self._patterned.values()
+            for start, end in ranges
+        )
 
     def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int, names: Iterable[Name]) -> list[Finding]:
         """As of `guard.checks.pii_following.Reading`."""
@@ -205,12 +215,12 @@ class PiiCheck:
 
     def _listed(self, text: str, hits: Iterable[_Hit]) -> Iterator[_Hit]:
         """The hits without those that the policy allows, and with the terms that it denies."""
-        hits = list(hits)
+        hits, limit = list(hits), patience()
         allowed = list(self._allow.texts_in(text))
-        allowed += [(hit.start, hit.end) for hit in hits if self._allow.is_expressed_by(text[hit.start : hit.end])]
+        allowed += [(hit.start, hit.end) for hit in hits if self._allow.is_expressed_by(text[hit.start : hit.end], limit)]
         yield from (hit for hit in hits if not any(start <= hit.start and hit.end <= end for start, end in allowed))
         for label, terms in self._deny.items():
-            yield from (_Hit(start, end, label, 1.0, _DENIED) for start, end in terms.found_in(text))
+            yield from (_Hit(start, end, label, 1.0, _DENIED) for start, end in terms.found_in(text, limit))
 
     def _hits(self, cuts: Sequence[tuple[int, int, str]], language: str, prefilter: Prefilter) -> Iterator[tuple[int, _Hit]]:
         """`cuts`: the number of a text, where a part of it begins, and the part."""

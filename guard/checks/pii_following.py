@@ -53,6 +53,9 @@ class Reading(Protocol):
     def unbroken(self, text: str) -> str:
         """A window as the taggers read it, one character for one; its beginning does not depend on what follows."""
 
+    def is_bare(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> bool:
+        """Whether nothing has to be looked for in these ranges of a plain text: no pattern, and no term."""
+
     def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int, names: Iterable[Name]) -> Sequence[Finding]:
         """What patterns find in these ranges of a plain text, and these names of it: all that begins at `since` or later."""
 
@@ -73,9 +76,7 @@ class Following:
 
     def __call__(self, text: str, *, ending: bool) -> Progress:
         """As `guard.following.Follower`."""
-        plain = self._plain = self._plain + self._check.plain(text[len(self._plain) :])
-        cuts = [cut for cut in self._check.cuts(plain) if cut[1] > self._settled]
-        again = self._again(plain, cuts[0][0] if cuts else 0)
+        plain, cuts, again = self._come(text)
         self._names = {start: self._names.get(start) or self._begin() for start, _ in cuts}
         names = [
             replace(one, start_char=start + one.start_char, end_char=start + one.end_char)
@@ -88,6 +89,12 @@ class Following:
         self._done += [one for one in found if _start(one) < settled]
         self._settled = settled
         return Progress(scan, settled)
+
+    def _come(self, text: str) -> tuple[str, list[tuple[int, int]], int]:
+        """Read on: the plain text, the windows that are not done with, and from where on patterns read."""
+        plain = self._plain = self._plain + self._check.plain(text[len(self._plain) :])
+        cuts = [cut for cut in self._check.cuts(plain) if cut[1] > self._settled]
+        return plain, cuts, self._again(plain, cuts[0][0] if cuts else 0)
 
     def _frontier(self, text: str, last: tuple[int, int], found: Iterable[Finding]) -> int:
         """`last`: where the last window begins and ends."""
@@ -110,6 +117,18 @@ class Following:
         places = [match.end() for match in _BORDER.finditer(text, max(window, most - 3 * BACK), most + 1)]
         quiet = (place for place in reversed(places) if _QUIET.search(text, place, self._settled))
         return next(quiet, window)
+
+
+class PatternFollowing(Following):
+    """One that reads for no names: where nothing stands that a pattern could find, there is next to nothing to do."""
+
+    def quickly(self, text: str, *, ending: bool) -> Progress | None:
+        """As `guard.following.MaybeQuick`: None where Presidio has to be asked."""
+        plain, cuts, again = self._come(text)
+        if not self._check.is_bare(plain, [(max(start, again), end) for start, end in cuts], self._settled):
+            return None
+        self._settled = len(plain) if ending else self._frontier(plain, cuts[-1] if cuts else (0, 0), ())
+        return Progress(Scan(tuple(self._done), Span(0, len(text))), self._settled)
 
 
 class OpenNames:

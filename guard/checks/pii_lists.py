@@ -10,8 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guard.errors import ModelError, RegistryError
+from guard.text.patience import Patience
 
 _TIMEOUT_S = 1.0
+"""Of all expressions of a policy over one text."""
+
+
+def patience() -> Patience:
+    """For one text."""
+    return Patience(_TIMEOUT_S)
 
 
 class Terms:
@@ -58,25 +65,25 @@ class Terms:
         for match in self._texts.finditer(text) if self._texts else ():
             yield match.span()
 
-    def found_in(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where any term stands. Raises ModelError when an expression runs out of time."""
+    def found_in(self, text: str, patience: Patience) -> Iterator[tuple[int, int]]:
+        """Where any term stands. Raises ModelError when the expressions run out of time."""
         yield from self.texts_in(text)
         for expression in self._expressions:
             try:
-                yield from (match.span() for match in expression.finditer(text, timeout=_TIMEOUT_S) if match.group())
+                yield from (match.span() for match in expression.finditer(text, timeout=patience.left()) if match.group())
             except TimeoutError:
                 raise self._late() from None
 
-    def is_expressed_by(self, text: str) -> bool:
-        """Whether an expression matches the whole of it. Raises ModelError when one runs out of time."""
+    def is_expressed_by(self, text: str, patience: Patience) -> bool:
+        """Whether an expression matches the whole of it. Raises ModelError when they run out of time."""
         try:
-            return any(expression.fullmatch(text, timeout=_TIMEOUT_S) for expression in self._expressions)
+            return any(expression.fullmatch(text, timeout=patience.left()) for expression in self._expressions)
         except TimeoutError:
             raise self._late() from None
 
     def _late(self) -> ModelError:
         return ModelError(
-            f"pii: a regular expression of `{self._parameter}` took longer than {_TIMEOUT_S} s, expected milliseconds",
+            f"pii: regular expressions up to one of `{self._parameter}` took longer than {_TIMEOUT_S} s, expected milliseconds",
             advice="Write it without nested repetitions, such as (a+)+.",
         )
 

@@ -18,15 +18,18 @@ import regex as re  # of the standard library, 3.11.2 (Debian 12) gets possessiv
 
 from guard.checks.secret_patterns import KNOWN_EXAMPLES, SPECS, SecretSpec
 from guard.checks.secret_values import SECRET, base62
-from guard.errors import RegistryError
+from guard.errors import ModelError, RegistryError
 from guard.following import Progress
 from guard.protocols import Check
 from guard.registry import checks
+from guard.text.patience import Patience
 from guard.text.unfinished import Unfinished
 from guard.traits import Traits
 from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 _CATEGORY = "cyber"
+_TIMEOUT_S = 1.0
+"""Of all formats over one text."""
 _LABELS = tuple(dict.fromkeys(spec.label for spec in SPECS))
 
 
@@ -77,7 +80,7 @@ class SecretsCheck:
             _compiled(rank)
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
-        """One Scan a text, each read whole."""
+        """One Scan a text, each read whole. Raises ModelError for a text that takes seconds."""
         return [self.scan(content.text) for content in batch]
 
     def follow(self) -> _Follower:
@@ -85,17 +88,24 @@ class SecretsCheck:
         return _Follower(self, _unfinished(self._kinds))
 
     def scan(self, text: str) -> Scan:
-        """What is found in one text."""
+        """What is found in one text. Raises ModelError for one that takes seconds."""
         return Scan(tuple(_finding(hit) for hit in self._found(text)), Span(0, len(text)))
 
     def _found(self, text: str) -> list[_Hit]:
-        hits = [
-            hit
-            for rank in sorted(_candidates(text))
-            if SPECS[rank].label in self._kinds
-            for hit in _search(text, rank)
-            if hit.score >= self._min_score
-        ]
+        patience = Patience(_TIMEOUT_S)
+        try:
+            hits = [
+                hit
+                for rank in sorted(_candidates(text))
+                if SPECS[rank].label in self._kinds
+                for hit in _search(text, rank, patience)
+                if hit.score >= self._min_score
+            ]
+        except TimeoutError:
+            raise ModelError(
+                f"secrets: the formats took longer than {_TIMEOUT_S} s over one text, expected milliseconds",
+                advice="The text was made to slow them down: treat it as not checked.",
+            ) from None
         return [hit for hit in settle(hits) if _digest(text[hit.start : hit.end]) not in self._allow]
 
 
@@ -150,10 +160,10 @@ def _compiled(rank: int) -> re.Pattern[str]:
     return re.compile(SPECS[rank].pattern, re.ASCII | (re.IGNORECASE if SPECS[rank].ignore_case else 0))
 
 
-def _search(text: str, rank: int) -> Iterator[_Hit]:
-    """All values of one format; where one is turned down, the search goes on inside it."""
+def _search(text: str, rank: int, patience: Patience) -> Iterator[_Hit]:
+    """All values of one format; where one is turned down, the search goes on inside it. Raises TimeoutError."""
     spec, pattern, position = SPECS[rank], _compiled(rank), 0
-    while match := pattern.search(text, position):
+    while match := pattern.search(text, position, timeout=patience.left()):
         score = spec.judge(match, spec.score)
         start, end = match.span(SECRET)
         if score:

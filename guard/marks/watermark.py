@@ -8,7 +8,9 @@ the library's own decoder and from its encoded bytes, before the mark is called 
 
 `dwtDctSvd` (one level of a Haar wavelet on the chroma, largest singular value of each 4 x 4 block quantised) survives noise,
 light blur and JPEG down to about quality 75; crops, scaling and turns remove it. `rivaGan` (a network, needs onnxruntime) also
-survives stronger JPEG and small crops, takes seconds, and does not work on flat pictures.
+survives stronger JPEG and small crops, takes seconds, and does not work on flat pictures. What does not read back after one
+pass of it is embedded again, up to four times, at some 5 dB a pass: of 150 random payloads in a photograph of 256 x 256 pixels
+141 took one pass (PSNR 40.4 dB), seven two (35.0) and two three (31.7), and none stayed unmarked (benchmarks/rivagan.py).
 """
 
 from __future__ import annotations
@@ -45,6 +47,10 @@ MIN_SIDE = 8
 """One block of dwtDctSvd."""
 MAX_RIVAGAN_PIXELS = 2_000_000
 """rivaGan takes about 1.5 GB of memory and 20 s a million pixels."""
+PASSES: dict[Method, int] = {"dwtDctSvd": 1, "rivaGan": 4}
+"""How often a payload is embedded, each time over the last, until it reads back."""
+NEAR = 4
+"""Wrong bits after a pass, of 32, up to which another one may help; a plain picture has about half of them wrong."""
 _loading = threading.Lock()
 
 
@@ -101,12 +107,24 @@ class Watermark:
             return content, self._failed(misfit)
         self.load()
         payload = payload_of(marking.decision)
-        colour = _colour(image)
-        file = encode_png(_with_pixels(colour, _embed(_bgr(colour), payload, self.method)))
-        if read_watermark(file, self.method) != payload:
+        file = self._marked(_colour(image), payload)
+        if file is None:
             return content, self._failed("the mark could not be read back: the image is too plain to carry it")
         marked = Content(Modality.IMAGE, file, "image/png", content.stage, content.origin, content.request)
         return marked, Mark(self.kind, self.method, payload.hex(), verified=True)
+
+    def _marked(self, colour: Image, payload: bytes) -> bytes | None:
+        """The file with the mark, which was read back from it; None where the image does not keep it."""
+        pixels = _bgr(colour)
+        for _ in range(PASSES[self.method]):
+            pixels = _embed(pixels, payload, self.method)
+            file = encode_png(_with_pixels(colour, pixels))
+            wrong = int.from_bytes(read_watermark(file, self.method)) ^ int.from_bytes(payload)
+            if not wrong:
+                return file
+            if wrong.bit_count() > NEAR:
+                break
+        return None
 
     def reread(self, content: Content, mark: Mark, /) -> str:
         """Read the file once more."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from guard.matching import text_kernels as kernels
 from guard.matching.letters import Letters, letters
 from guard.matching.postings import NOTHING, Document, PostingIndex, Segment, mixing, pack, unpack
-from guard.matching.text_kernels import BEHIND, FIELDS, GRAM, OPEN, PERIOD, WINDOW, compiled
+from guard.matching.text_kernels import BEHIND, FIELDS, GRAM, OPEN, WINDOW, compiled
 from guard.types import Span
 
 if TYPE_CHECKING:
@@ -61,22 +61,6 @@ def _selected(codes: Array, base: int, windows: Array) -> tuple[Array, Array]:
     values, places, hashes = (np.empty(len(codes), kind) for kind in (np.uint64, np.int64, np.uint64))
     made = compiled(kernels.winnow)(codes, base, windows, mixing(), values, places, hashes)
     return places[:made], hashes[:made].copy()
-
-
-def _repeats(codes: Array) -> bool:
-    """Whether any GRAM letters in a row repeat with a period up to PERIOD."""
-    import numpy as np
-
-    for period in range(1, PERIOD + 1):
-        least = GRAM - period  # equal letters in a row: one of every so many is among them
-        far = codes[period + least - 1 :: least]
-        if not (far == codes[least - 1 : len(codes) - period : least]).any():
-            continue
-        other = np.flatnonzero(codes[period:] != codes[:-period])
-        breaks = np.diff(other, prepend=-1, append=len(codes) - period)
-        if len(codes) > period and int(breaks.max()) > GRAM - period:
-            return True
-    return False
 
 
 def _decode(data: bytes) -> Document:
@@ -186,7 +170,7 @@ class RunSearch:
         letters repeat, and have no hashes, or so many runs were open that none was begun. Then all letters count that a run is
         followed back for.
         """
-        if any(part.opened >= OPEN for part in self._parts) or _repeats(self._codes):
+        if any(part.opened >= OPEN for part in self._parts) or compiled(kernels.repeats)(self._codes):
             return 0
         return max(0, int(self._windows[0]) - self._base)
 

@@ -239,6 +239,17 @@ def follow(
     state[0], state[1], state[2] = opened, seed, done
 
 
+def repeats(codes: Any) -> int:
+    """Whether any GRAM letters in a row repeat with a period up to PERIOD: 1 or 0."""
+    for period in range(1, PERIOD + 1):
+        same = 0
+        for letter in range(period, len(codes)):
+            same = same + 1 if codes[letter] == codes[letter - period] else 0
+            if same >= GRAM - period:
+                return 1
+    return 0
+
+
 def shingle(
     codes: Any,
     places: Any,
@@ -422,6 +433,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             array(u16), array(i64), array(u8),
         ),
         "winnow": i64(given[u16], i64, array(i64), types.UniTuple(u64, 7), array(u64), array(i64), array(u64)),
+        "repeats": i64(given[u16]),
         "follow": types.void(
             given[u16], given[i64], given[i64], i64, given[i64], given[i64], given[i64], given[i32], given[i32], given[i64],
             given[i64], given[u8], given[u8], given[u16], i64, i64, i64, array(i64, dimensions=2), array(i64),

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 
 from guard.chain import Chain, context_of
 from guard.decide import EARLY_STOP, blocks
-from guard.following import Followable, Follower, is_by_sentence, is_quick
+from guard.following import Followable, Follower, MaybeQuick, Progress, is_by_sentence, is_quick
 from guard.rules import CheckSpec
 from guard.streaming.frontier import Frontier
 from guard.types import CheckResult, Content, Context, Finding, Scan, Span, Status
+
+AT_ONCE = 4096
+"""New code points up to which a check is asked on the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +114,22 @@ class _Asked:
         self.settled = 0
         """Before which code point that is settled."""
         self.by_sentence = self.quick = self.failed = False
+        self._sometimes: MaybeQuick | None = None
+        self._read_to = 0
 
     async def __call__(self, content: Content, *, ending: bool) -> CheckResult:
         """What it says of a text as it is by now."""
         if self.failed and self.result is not None:
             self.settled = content.length
             return self.result
-        settled = [0]
-        (result,) = await self._chain.measure(
-            self._spec, [content], lambda: [self._read(content.text, settled, ending)], here=self.quick
-        )
-        self._latency += result.latency_us
+        here = (self.quick or self._sometimes is not None) and content.length - self._read_to <= AT_ONCE
+        result, settled = await self._ask(content, ending, here=here)
+        if settled is None:
+            result, settled = await self._ask(content, ending, here=False)
         result = self.result = replace(result, latency_us=self._latency)
         self.failed = result.status is not Status.OK
-        self.settled = content.length if self.failed else min(settled[0], content.length)
+        self.settled = content.length if self.failed else min(settled or 0, content.length)
+        self._read_to = content.length
         self.by_sentence = self.by_sentence and not self.failed
         return result
 
@@ -135,15 +140,32 @@ class _Asked:
         known = self.result if self.failed else None
         return known or CheckResult(*said, Status.SKIPPED, latency_us=self._latency, error=EARLY_STOP)
 
-    def _read(self, text: str, settled: list[int], ending: bool) -> Scan:
+    async def _ask(self, content: Content, ending: bool, *, here: bool) -> tuple[CheckResult, int | None]:
+        """The result and what is settled; None where it cannot be said on the event loop. `here`: in it."""
+        said: list[Progress] = []
+
+        def read() -> list[Scan]:
+            said.extend(self._read(content.text, ending, here=here))
+            return [said[0].scan if said else Scan((), Span(0, content.length))]
+
+        (result,) = await self._chain.measure(self._spec, [content], read, here=here)
+        self._latency += result.latency_us
+        if here and not said and result.status is Status.OK:
+            return result, None
+        return result, said[0].settled if said else 0
+
+    def _read(self, text: str, ending: bool, *, here: bool) -> list[Progress]:
+        """What the follower says; nothing where that takes too long for the event loop."""
         check = self._chain.checks[self._spec.name]
         if self._follower is None:
             assert isinstance(check, Followable)
             self._follower = check.follow()
             self.by_sentence, self.quick = is_by_sentence(self._follower), is_quick(self._follower)
-        progress = self._follower(text, ending=ending)
-        settled[0] = progress.settled
-        return progress.scan
+            self._sometimes = self._follower if isinstance(self._follower, MaybeQuick) else None
+        if here and self._sometimes is not None:
+            progress = self._sometimes.quickly(text, ending=ending)
+            return [] if progress is None else [progress]
+        return [self._follower(text, ending=ending)]
 
 
 def _clip(result: CheckResult, end: int) -> CheckResult:

@@ -91,7 +91,7 @@ def _is_split(pieces: list[str]) -> bool:
 
 # Hints begin with the sign, which is rare, and look behind it: a search that begins with a letter stops at every word.
 _SPLIT_HINT = re.compile(r"[.\-_*~·|](?<=[A-Za-z].)[A-Za-z]")
-_SPLIT = re.compile(r"[A-Za-z]+(?:[.\-_*~·|][A-Za-z]+)+")
+_SPLIT = re.compile(r"(?<![A-Za-z])[A-Za-z]+(?:[.\-_*~·|][A-Za-z]+)+")
 
 
 def split_words(reading: Normalised) -> Normalised:
@@ -113,7 +113,7 @@ def split_words(reading: Normalised) -> Normalised:
 
 _LEET_HINT = re.compile(r"[0-9@$*#%€¢|+＠＄＊](?:(?<=[A-Za-z].)|[A-Za-z])|[!！¡][A-Za-z]")
 _TOKEN = re.compile(rf"[A-Za-z{_SIGNS}]+")
-_TAIL = re.compile(r"[!|+#%！¡]+$")
+_TAIL = re.compile(r"(?<![!|+#%！¡])[!|+#%！¡]+$")
 
 
 def leetspeak(reading: Normalised) -> Normalised:

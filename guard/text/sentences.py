@@ -7,7 +7,7 @@ import regex as re  # knows grapheme clusters
 LONGEST = 400
 """Code points after which a sentence that does not end is cut at a space, or at any character where there is none."""
 _END = re.compile(
-    r"(?:[.!?\u2026]+[\"'\u2019\u201d)\]*_]*(?=\s)|[\u3002\uff01\uff1f\uff1b]+[\u201d\u2019\u300d\u300f\uff09\"']*|\n+)"
+    r"(?:[.!?\u2026]++[\"'\u2019\u201d)\]*_]*+(?:(?=\s)|(?P<open>))|[\u3002\uff01\uff1f\uff1b]+[\u201d\u2019\u300d\u300f\uff09\"']*|\n+)"
 )
 _CLOSES = "\u3002\uff01\uff1f\uff1b\u201d\u2019\u300d\u300f\uff09\"'\n"
 _SPACE = re.compile(r"\s")
@@ -22,7 +22,7 @@ def sentence_end(text: str, start: int) -> int:
     """
     last = start
     for match in _END.finditer(text, start):
-        if match.end() < len(text) or text[-1] not in _CLOSES:
+        if match["open"] is None and (match.end() < len(text) or text[-1] not in _CLOSES):
             last = match.end()
     if len(text) - last > LONGEST:
         spaces = [match.end() for match in _SPACE.finditer(text, len(text) - LONGEST)]

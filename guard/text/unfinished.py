@@ -8,7 +8,7 @@ What is answered errs on one side: a match may be held that cannot grow, and non
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import regex
@@ -22,7 +22,13 @@ _LOOKS_FAR = regex.compile(r"\(\?<=|\\[bBAG]")
 _NO = regex.compile(r"\(\?<?!")
 _LOOKED = 4
 """Code points from a place on that tell whether a pattern may begin there."""
+_END = r"\Z"
+_NEVER = "(?!)"
+_PART = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", regex.DOTALL)
+"""What is escaped, and classes of characters."""
 _MOST_KNOWN = 50_000
+_SHORT = 512
+"""Code points that are searched without letting other threads run: to hand over and to wait takes longer than the search."""
 
 
 class Unfinished:
@@ -36,7 +42,9 @@ class Unfinished:
         """`patterns`: each with its flags. `ahead`: code points behind a match on which its finding may depend."""
         given = list(patterns)
         self._ends = [regex.compile(_open(pattern, ahead), flags) for pattern, flags in given]
-        self._anywhere = tuple(number for number, (pattern, _) in enumerate(given) if _looks_far(pattern))
+        begins = [_without_ends(pattern) for pattern, _ in given]
+        self._begins = [regex.compile(_open(one, ahead), flags) for one, (_, flags) in zip(begins, given, strict=True)]
+        self._anywhere = tuple(number for number, pattern in enumerate(begins) if _looks_far(pattern))
         self._near = tuple(number for number in range(len(given)) if number not in self._anywhere)
         self._begin: dict[str, tuple[int, ...]] = {}
         self._go_on: dict[str, tuple[int, ...]] = {}
@@ -46,11 +54,11 @@ class Unfinished:
 
         The length of the text where there is none. Raises TimeoutError for a pattern that takes seconds.
         """
-        first = len(text)
+        first, more = len(text), len(text) - since > _SHORT
         for number, place in self._candidates(text, since).items():
             if place >= first:  # what begins behind the first one does not matter any more
                 continue
-            found: Any = self._ends[number].search(text, place, partial=True, timeout=_TIMEOUT_S)
+            found: Any = self._ends[number].search(text, place, partial=True, timeout=_TIMEOUT_S, concurrent=more)
             if found is not None and found.start() < first:
                 first = found.start()
         return first
@@ -78,15 +86,41 @@ class Unfinished:
     def _beginning(self, around: str, numbers: Iterable[int]) -> tuple[int, ...]:
         """Those of some patterns that may begin at the second of these characters; the first is the one before it, if any."""
         part, place = (around[1:], 0) if around[0] == _NOTHING else (around, 1)
-        return tuple(one for one in numbers if self._ends[one].match(part, place, partial=True) is not None)
+        return tuple(one for one in numbers if self._begins[one].match(part, place, partial=True) is not None)
 
 
 def _looks_far(pattern: str) -> bool:
     """Whether the character before a place and the next few do not tell that it cannot begin there."""
     if _LOOKS_FAR.search(pattern):
         return True
-    insides = (pattern[found.end() : _closing(pattern, found.end())] for found in _NO.finditer(pattern))
-    return any("\\Z" in one or "$" in one for one in insides)
+    insides = (_PART.sub(_unless_class, inside) for _, _, inside in _denials(pattern))
+    return any(_END in one or "$" in one for one in insides)
+
+
+def _unless_class(found: regex.Match[str]) -> str:
+    return "" if found.group().startswith("[") else found.group()
+
+
+def _not_the_end(found: regex.Match[str]) -> str:
+    return _NEVER if found.group() == _END else found.group()
+
+
+def _denials(pattern: str) -> Iterator[tuple[int, int, str]]:
+    """Negative look-arounds, the outermost: where what each denies begins and ends, and that."""
+    place = 0
+    for opening in _NO.finditer(pattern):
+        if opening.start() >= place:
+            place = _closing(pattern, opening.end())
+            yield opening.end(), place, pattern[opening.end() : place]
+
+
+def _without_ends(pattern: str) -> str:
+    """The pattern with the end of a text not denied: where only a part of it is seen, that end is none."""
+    kept, place = "", 0
+    for begin, end, inside in _denials(pattern):
+        if not _NO.search(inside):
+            kept, place = kept + pattern[place:begin] + _PART.sub(_not_the_end, inside), end
+    return kept + pattern[place:]
 
 
 def _keep_small(known: dict[str, tuple[int, ...]]) -> None:

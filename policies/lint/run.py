@@ -126,11 +126,12 @@ def _allows(allowance: Allowance, name: str, note: Note) -> bool:
 
 def _read(loaded: LoadedPolicy) -> dict[str, list[str]]:
     """The lines of all files that the policy stands in."""
-    files = dict.fromkeys((loaded.file, *sorted(_files(loaded.root))))
+    files = dict.fromkeys((loaded.file, *sorted(files_of(loaded.root))))
     return {file: Path(file).read_text("utf-8-sig").splitlines() for file in files}
 
 
-def _files(node: Node) -> set[str]:
+def files_of(node: Node) -> set[str]:
+    """The files that a policy stands in: its own, and those that it extends."""
     inside = [entry.node for entry in node.entries.values()] + node.items
     own = {node.at.file, *(entry.at.file for entry in node.entries.values())}
-    return own.union(*(_files(one) for one in inside))
+    return own.union(*(files_of(one) for one in inside))

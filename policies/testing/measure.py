@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 from guard.chain import Chain
 from guard.errors import PolicyError
+from guard.instrument import Instrument
 from guard.protocols import Check
 from guard.registry import checks as registry
 from guard.rules import CheckSpec, Policy
@@ -35,8 +36,16 @@ class Measured:
 class Pool:
     """Checks that several policies use, one after the other: those with the same settings are built and loaded once."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Iterable[Instrument] = ()) -> None:
+        """`shared`: checks that work for others meanwhile, asked in turn with those where they measure the same."""
+        self._shared = tuple(shared)
         self._checks: dict[str, Check] = {}
+
+    def chain(self, policy: Policy) -> Chain:
+        """A chain of its checks. Raises GenguardError for one that cannot be built."""
+        if any(one.measures(spec) for one in self._shared for spec in policy.checks):
+            return Chain(policy, shared=self._shared)
+        return Chain(policy, {spec.name: self.get(spec) for spec in policy.checks})
 
     def get(self, spec: CheckSpec) -> Check:
         """The check of one line of a policy. Raises GenguardError when it cannot be built."""
@@ -74,7 +83,7 @@ def patient(policy: Policy, pool: Pool, names: frozenset[str] | None = None) -> 
     asked = tuple(
         replace(spec, group=1, deadline_ms=DEADLINE_MS) for spec in policy.checks if names is None or spec.name in names
     )
-    return Chain(replace(policy, checks=asked), {spec.name: pool.get(spec) for spec in asked})
+    return pool.chain(replace(policy, checks=asked))
 
 
 def measure(chain: Chain, contents: Sequence[Content], progress: Progress | None = None) -> list[Measured]:

@@ -64,7 +64,7 @@ def _names(name: str, default: str, scope: tuple[str, ...], condition: Condition
 
 def _plain(pattern: str) -> str:
     """A name that fits a pattern; empty where none is seen at a glance."""
-    name = re.sub(r"\[([^!\]])[^\]]*\]", r"\1", pattern).replace("?", "x").replace("*", "").strip("-")
+    name = re.sub(r"\[([^!\]])[^\]]{0,200}\]", r"\1", pattern).replace("?", "x").replace("*", "").strip("-")
     return name if name and matches(name, (pattern,)) else pattern.replace("*", "x").replace("?", "x")
 
 

@@ -7,16 +7,19 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 
 from audit.api_keys import has_keys
+from audit.sessions import STORED
 from guard.errors import SettingsError
+from serving.identity.guesses import Guesses
 from serving.identity.login import Login
 from serving.identity.principals import LOCAL, Principal, SettledKey, digest_of, is_loopback, principal_of
+from serving.identity.refusals import Refusals
 from serving.identity.sessions import Sessions
 from serving.identity.stored import StoredKeys
 from serving.identity.tokens import Issuer, check_address
 from serving.settings import Settings
 
-STORED, SETTLED = "key:", "settings:"
-"""What a session's proof begins with, before a key's id, or the SHA-256 of a key of the settings."""
+SETTLED = "settings:"
+"""What a session's proof begins with, before the SHA-256 of a key of the settings."""
 
 
 def _login(settings: Settings, issuer: Issuer | None) -> Login | None:
@@ -55,6 +58,8 @@ class Authenticator:
         self.issuer = Issuer(settings) if settings.oidc_issuer else None
         self.sessions = Sessions(settings, self._proven)
         self.login = _login(settings, self.issuer)
+        self.refusals = Refusals()
+        self.guesses = Guesses(settings.wrong_keys_per_minute)
         self._host = settings.host
         self._loopback = is_loopback(settings.host)
 
@@ -67,25 +72,35 @@ class Authenticator:
                 "characters of key or more), or serve on 127.0.0.1.",
             )
 
-    async def principal(self, headers: Headers) -> Principal | None:
-        """Whose request it is; None for a stranger's. Raises LedgerError when a key cannot be looked up."""
+    async def principal(self, headers: Headers, address: str = "") -> Principal | None:
+        """Whose request it is; None for a stranger's. `address`: where it comes from.
+
+        Raises LedgerError when a key cannot be looked up, GuessedError when too many wrong ones came from there.
+        """
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""
-        found = await self._bearer(token) if token else await self.sessions.principal(headers)
+        found = await self._bearer(token, address) if token else await self.sessions.principal(headers)
         if found is not None:
             return found
-        return LOCAL if _at_home(headers) and await self.unlocked() else None
+        if await self.unlocked():
+            return LOCAL if _at_home(headers) else None
+        if token:
+            self.guesses.missed(address)
+        return None
 
     async def unlocked(self) -> bool:
         """Whether it takes no proof: on loopback, as long as no keys were made."""
         return self._loopback and not self.settled and self.issuer is None and not await self.stored.exist()
 
-    async def by_key(self, token: str) -> tuple[Principal, str] | None:
-        """Whose key it is, and what a session that begins with it rests on. Raises LedgerError."""
+    async def by_key(self, token: str, address: str = "") -> tuple[Principal, str] | None:
+        """Whose key it is, and what a session that begins with it rests on. Raises LedgerError and GuessedError."""
         if found := principal_of(token, self.settled):
             return found, f"{SETTLED}{digest_of(token)}"
-        stored = await self.stored.principal(token)
-        return (stored, f"{STORED}{stored.key}") if stored is not None else None
+        stored = await self._stored(token, address)
+        if stored is None:
+            self.guesses.missed(address)
+            return None
+        return stored, f"{STORED}{stored.key}"
 
     async def _proven(self, proof: str) -> Principal | None:
         if proof.startswith(STORED):
@@ -93,6 +108,18 @@ class Authenticator:
         digest = proof.removeprefix(SETTLED)
         return next((one.principal for one in self.settled if one.digest.hex() == digest), None)
 
-    async def _bearer(self, token: str) -> Principal | None:
-        found = principal_of(token, self.settled) or await self.stored.principal(token)
+    async def _bearer(self, token: str, address: str) -> Principal | None:
+        found = principal_of(token, self.settled) or await self._stored(token, address)
         return found or (await self.issuer.bearer(token) if self.issuer is not None else None)
+
+    async def _stored(self, token: str, address: str) -> Principal | None:
+        tried: list[str] = []
+
+        def tries(key: str) -> None:
+            self.guesses.tries(address, key)
+            tried.append(key)
+
+        found = await self.stored.principal(token, tries)
+        if found is not None and tried:
+            self.guesses.right(address, tried[0])
+        return found

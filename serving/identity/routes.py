@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import html
+import logging
 from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query
 from fastapi import Request as HttpRequest
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from serving.gate import error_response
+from audit.sessions import ISSUER, KEY, OIDC
+from serving.gate import address_of, error_response
 from serving.identity.authenticate import Authenticator
+from serving.identity.guesses import GuessedError
 from serving.identity.login import LIVES_S, Attempt, local_path
 from serving.identity.needs import needs, opened
-from serving.identity.sessions import OIDC, read_cookie
+from serving.identity.page import HEADERS, login_page
+from serving.identity.sessions import read_cookie
+from serving.identity.tokens import TokenError
 
 ATTEMPT = "genguard-login"
 """Name of the cookie that binds an attempt to its browser."""
 router = APIRouter(prefix="/auth", tags=["login"])
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",  # with less, browsers leave out the origin of a form
-}
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>genguard: sign in</title>
-</head>
-<body><main><h1>Sign in</h1>{told}{issuer}
-<form method="post" action="/auth/login"><label>API key <input name="key" type="password" autocomplete="off" required></label>
-<input type="hidden" name="next" value="{next}"><button>Sign in</button></form></main></body></html>
-"""
+_log = logging.getLogger(__name__)
 Next = Annotated[str, Query(max_length=500, description="Path to go to afterwards.")]
 
 
@@ -41,9 +32,13 @@ async def login(http: HttpRequest, next: Next = "/", by: Annotated[str, Query(ma
     """Send the browser to the issuer; without one, or with `by=key`, show a page that takes a key."""
     callers: Authenticator = http.app.state.callers
     if callers.login is None or by == "key":
-        return _page(callers, next)
+        return _page(http, next)
     attempt = Attempt.begin(next)
-    answer = RedirectResponse(await callers.login.address(attempt), 303, _HEADERS)
+    try:
+        address = await callers.login.address(attempt)
+    except TokenError as error:
+        return _away(http, next, error)
+    answer = RedirectResponse(address, 303, HEADERS)
     callers.sessions.set_cookie(answer, ATTEMPT, attempt.sealed(_tag(http)), timedelta(seconds=LIVES_S))
     return answer
 
@@ -58,12 +53,16 @@ async def login_by_key(
     callers: Authenticator = http.app.state.callers
     if not callers.sessions.own(http.headers.get("origin", ""), http.headers):
         return error_response(403, "found no Origin, or one of another site", "forbidden")
-    found = await callers.by_key(key.strip())
+    try:
+        found = await callers.by_key(key.strip(), address_of(http.scope))
+    except GuessedError as error:
+        return _page(http, next, "many", 429, error.retry_after_s)
     if found is None:
-        return _page(callers, next, "This key is not valid, or not any more.", 401)
+        await callers.refusals.note(http.app.state.wired.ledger, KEY)
+        return _page(http, next, "invalid", 401)
     principal, proof = found
-    answer = RedirectResponse(local_path(next), 303, _HEADERS)
-    await callers.sessions.begin(answer, principal, proof)
+    answer = RedirectResponse(local_path(next), 303, HEADERS)
+    await callers.sessions.begin(http.app.state.wired.ledger, answer, principal, proof)
     return answer
 
 
@@ -80,12 +79,16 @@ async def callback(
         return error_response(404, "found no login by an issuer here", "not_found")
     sessions, tag = callers.sessions, _tag(http)
     attempt = Attempt.opened(read_cookie(http.headers, sessions.cookie(ATTEMPT)), tag)
-    principal = await callers.login.finish(attempt, state=state, code=code, issuer=iss)
+    try:
+        principal = await callers.login.finish(attempt, state=state, code=code, issuer=iss)
+    except TokenError as error:
+        return _away(http, attempt.next if attempt is not None else "/", error)
     if principal is None or attempt is None:
-        answer: Response = _page(callers, "/", "The login did not succeed, or this account has no role here.", 401)
+        await callers.refusals.note(http.app.state.wired.ledger, ISSUER)
+        answer: Response = _page(http, "/", "refused", 401)
     else:
-        answer = RedirectResponse(attempt.next, 303, _HEADERS)
-        await sessions.begin(answer, principal, OIDC)
+        answer = RedirectResponse(attempt.next, 303, HEADERS)
+        await sessions.begin(http.app.state.wired.ledger, answer, principal, OIDC)
     sessions.drop_cookie(answer, ATTEMPT)
     return answer
 
@@ -94,8 +97,8 @@ async def callback(
 async def logout(http: HttpRequest) -> Response:
     """End the session."""
     callers: Authenticator = http.app.state.callers
-    answer = RedirectResponse("/auth/login?by=key", 303, _HEADERS)
-    await callers.sessions.end(http.headers, answer)
+    answer = RedirectResponse("/auth/login?by=key", 303, HEADERS)
+    await callers.sessions.end(http.app.state.wired.ledger, http.headers, answer)
     return answer
 
 
@@ -113,11 +116,16 @@ async def session(http: HttpRequest) -> JSONResponse:
     return JSONResponse(fields, headers={"cache-control": "no-store"})
 
 
-def _page(callers: Authenticator, path: str, told: str = "", status: int = 200) -> HTMLResponse:
-    issuer = '<p><a href="/auth/login">Sign in with your account</a></p>' if callers.login is not None else ""
-    said = f'<p role="alert">{html.escape(told)}</p>' if told else ""
-    page = _PAGE.format(told=said, issuer=issuer, next=html.escape(local_path(path), quote=True))
-    return HTMLResponse(page, status, _HEADERS)
+def _page(http: HttpRequest, path: str, told: str = "", status: int = 200, seconds: int = 0) -> Response:
+    callers: Authenticator = http.app.state.callers
+    asked, issuer = http.headers.get("accept-language", ""), callers.login is not None
+    return login_page(asked, local_path(path), issuer=issuer, told=told, status=status, seconds=seconds)
+
+
+def _away(http: HttpRequest, path: str, error: TokenError) -> Response:
+    """The issuer cannot be asked: its user is told so, the log why."""
+    _log.error("%s: %s", type(error).__name__, error)
+    return _page(http, path, "away", 503)
 
 
 def _tag(http: HttpRequest) -> Any:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.cookies import CookieError, SimpleCookie
@@ -17,9 +18,10 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from audit.sessions import Session, begin_session, end_session, find_session, over, see_session
-from guard.errors import LedgerError
-from serving.identity.principals import LOCAL, Principal, is_loopback
+from audit.ledger import SqlLedger
+from audit.sessions import OIDC, Session, begin_session, end_session, find_session, over, see_session
+from guard.errors import LedgerError, RefusedError
+from serving.identity.principals import Principal, is_loopback
 from serving.identity.roles import Role
 from serving.settings import Settings
 
@@ -68,19 +70,22 @@ class Sessions:
         """Let the browser forget it."""
         response.delete_cookie(self.cookie(name), path="/", secure=self.secure, httponly=True, samesite="lax")
 
-    async def begin(self, response: Response, principal: Principal, proof: str) -> None:
-        """Log somebody in: a session of its own, whatever the browser had before. Raises LedgerError."""
+    async def begin(self, ledger: SqlLedger, response: Response, principal: Principal, proof: str) -> None:
+        """Log somebody in, which is recorded: a session of its own, whatever the browser had before. Raises LedgerError."""
         now = self._now()
-        roles = tuple(sorted(principal.roles))
+        roles = tuple(sorted(role.value for role in principal.roles))
         session = Session(principal.name, principal.tenant, roles, proof, now, now, now + self.whole)
-        token = await asyncio.to_thread(begin_session, self.url, session)
+        token = await asyncio.to_thread(begin_session, ledger, session)
         self.set_cookie(response, SESSION, token, self.whole)
 
-    async def end(self, headers: Headers, response: Response) -> None:
-        """Log somebody out. Raises LedgerError."""
-        if token := self.token(headers):
+    async def end(self, ledger: SqlLedger, headers: Headers, response: Response) -> None:
+        """Log somebody out, which is recorded. Raises LedgerError."""
+        token = self.token(headers)
+        session = await self._session(token) if token else None
+        if session is not None:
             self._known.pop(token, None)
-            await asyncio.to_thread(end_session, self.url, token)
+            with suppress(RefusedError):  # it was ended at the same time
+                await asyncio.to_thread(end_session, ledger, token, session)
         self.drop_cookie(response, SESSION)
 
     def token(self, headers: Headers) -> str:
@@ -105,16 +110,8 @@ class Sessions:
         return replace(found, csrf=csrf_of(token))
 
     def forged(self, method: str, headers: Headers, principal: Principal) -> str:
-        """Why a request with a session may be another site's; empty when it is not, or changes nothing.
-
-        Whoever needs no key proves nothing by asking: there a browser's page of another site is told by its `Origin` alone.
-        """
-        if method in SAFE:
-            return ""
-        if principal is LOCAL:
-            foreign = "origin" in headers and not self.own(headers["origin"], headers)
-            return "found an Origin of another site" if foreign else ""
-        if not principal.csrf:
+        """Why a request with a session may be another site's; empty when it is not, or changes nothing."""
+        if not principal.csrf or method in SAFE:
             return ""
         if not self.own(headers.get("origin", ""), headers):
             return "found no Origin, or one of another site"
@@ -162,7 +159,7 @@ class Sessions:
         self._keep(token, replace(session, seen=now))
 
 
-SESSION, OIDC = "genguard", "oidc"
+SESSION = "genguard"
 
 
 def read_cookie(headers: Headers, name: str) -> str:

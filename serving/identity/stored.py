@@ -49,15 +49,18 @@ class StoredKeys:
         self._any = False
         self._looked = -FRESH_S
 
-    async def principal(self, token: str) -> Principal | None:
-        """Whose key it is; None for one that is none, expired or revoked. Raises LedgerError when it cannot be looked up."""
+    async def principal(self, token: str, tries: Callable[[str], None] | None = None) -> Principal | None:
+        """Whose key it is; None for one that is none, expired or revoked. Raises LedgerError when it cannot be looked up.
+
+        `tries`: asked with a key's id before a secret is compared that was not right before; what it raises is raised.
+        """
         parts = split(token)
         if parts is None:
             return None
         tag = hmac.digest(self._secret, token.encode(), "sha256")
         known = self._known.get(tag)
         if known is None or known.until <= self._clock():
-            known = await self._verified(tag, *parts)
+            known = await self._verified(tag, *parts, tries)
         if known is None or known.key.state(self._now()) != "live":
             return None
         self._known.move_to_end(tag)
@@ -79,7 +82,7 @@ class StoredKeys:
             self._looked = self._clock()
         return self._any
 
-    async def _verified(self, tag: bytes, ident: str, secret: str) -> _Known | None:
+    async def _verified(self, tag: bytes, ident: str, secret: str, tries: Callable[[str], None] | None) -> _Known | None:
         """Look the key up; compare the secret with it unless that was done with the same row."""
         before = self._known.get(tag)
         key = await asyncio.to_thread(find_key, self.url, ident)
@@ -87,6 +90,8 @@ class StoredKeys:
             return self._remember(tag, None)
         same = before is not None and hmac.compare_digest(before.key.digest, key.digest)
         if not same:
+            if tries is not None:
+                tries(ident)
             async with self._turns:
                 if not await asyncio.to_thread(key.opens, secret):
                     return None

@@ -34,6 +34,13 @@ def _no_master_key_outside(monkeypatch, request):
         monkeypatch.setenv("GENGUARD_MASTER_KEY", MASTER_KEY)
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch):
+    """Searches are not cut short on a busy machine."""
+    for name in ("audit.search.PATIENCE_S", "audit.facets.FACETS_S", "audit.facets.COUNTS_S"):
+        monkeypatch.setattr(name, 60.0)
+
+
 @pytest.fixture
 def path(tmp_path):
     """Where the test's ledger lies."""

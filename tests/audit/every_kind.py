@@ -27,6 +27,7 @@ from audit.models import metadata
 from audit.notary import Notary
 from audit.retention import prune
 from audit.rotation import rotate_key
+from audit.sessions import Session, begin_session, end_session, record_refusals
 from audit.stores import open_store
 from guard.note import PublicKey
 from guard.types import Action, BankChange, Opening, Reviewed, Rollout, Shadow, Step, Verdict
@@ -178,4 +179,7 @@ def _forgetting(ledger: SqlLedger, folder: Path, url: str) -> None:
     made = make_key(ledger, "desk", ["caller"], actor="root", tenant="acme")
     rotate_key_of_api(ledger, made.key.id, actor="root", overlap=timedelta(hours=1))
     revoke_key(ledger, "desk", actor="root", reason="lost")
+    session = Session("kim", "acme", ("officer",), f"key:{made.key.id}", NOW, NOW, NOW + timedelta(hours=12))
+    end_session(ledger, begin_session(ledger, session), session)
+    record_refusals(ledger, "key", 3)
     export(Order(url, "csv", "action:block", "kim"), folder / "all.csv", ledger.record_sync)

@@ -437,6 +437,7 @@ class PostgresMachine(Machine):
         del os.environ[KEY_FOLDER]
 
 
+@pytest.mark.timeout(600)
 class TestLedger(Machine.TestCase):
     """A few runs."""
 
@@ -458,6 +459,7 @@ def server(postgres):
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.timeout(600)
 class TestLedgerOnPostgres(PostgresMachine.TestCase):
     """A few runs."""
 

@@ -172,3 +172,19 @@ def test_two_seals_of_one_text_have_nothing_in_common():
     assert one.commitment["commit"] != two.commitment["commit"]
     assert one.ciphertext != two.ciphertext
     assert "same" not in repr(one)
+
+
+def test_payloads_of_one_decision_share_a_key_and_nothing_else():
+    """Each opens by itself, in its own place; the shared key is not shown."""
+    vault = Vault(bytes(32))
+    key, record = vault.key("t", ""), vault.record()
+    parts = {part: vault.seal(bytes(16), part, key, b"same", record) for part in ("original", "released")}
+    one, two = parts.values()
+    assert {one.nonce, one.wrapped, one.ciphertext, one.commit}.isdisjoint({two.nonce, two.wrapped, two.ciphertext, two.commit})
+    assert one.wrapped[:12] != two.wrapped[:12] != two.nonce
+    for part, sealed in parts.items():
+        opened = open_payload(key.cipher, bytes(16), part, sealed.wrapped, sealed.nonce, sealed.ciphertext)
+        assert opened == (b"same", sealed.commit)
+    with pytest.raises(SealError):
+        open_payload(key.cipher, bytes(16), "released", one.wrapped, two.nonce, two.ciphertext)
+    assert repr(record) == "Record()"

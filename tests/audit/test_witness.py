@@ -194,7 +194,11 @@ def test_the_form_is_that_of_the_specification():
     assert WitnessKey.parse(str(WitnessKey.of(key))) == WitnessKey.of(key)
 
 
-@pytest.mark.parametrize("line", ["", "w", "w+00000000+AAAA", str(LOG.public), str(WitnessKey.of(LOG))[:-2]])
+@pytest.mark.parametrize(
+    "line",
+    ["", "w", "w+00000000+AAAA", str(LOG.public), str(WitnessKey.of(LOG))[:-2]],
+    ids=["empty", "name", "short", "log", "cut"],
+)
 def test_keys_that_are_none(line):
     """Of the log's kind, cut off, or nothing."""
     with pytest.raises(SignatureError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.checks.invisible_characters import LABELS, find
+from guard.checks.invisible_characters import LABELS, InvisibleCharactersCheck, find, settled
 from guard.errors import RegistryError
 from guard.redact import redact_text
 from guard.registry import checks
@@ -145,3 +146,18 @@ def test_no_text_makes_it_slow(piece):
     start = time.process_time()
     list(find(piece * 50_000))
     assert time.process_time() - start < 5
+
+
+def test_a_follower_says_of_every_beginning_what_is_said_of_it_as_a_whole() -> None:
+    """Also where it has read only what is new: runs that grow over several pieces, and marks that become too many."""
+    check = InvisibleCharactersCheck(frozenset(LABELS), 0)
+    parts = ("plain words, ", "a", "\u0301", "\u0301\u0302", "\u200b", "\u200d", "\u202e")
+    parts += ("\U0001f3f4", "\U000e0067", "\ufe0f", "\n", "ש", "\x1b")
+    for number in range(400):
+        draw = random.Random(number)
+        follower, text = check.follow(), ""
+        for _ in range(draw.randint(1, 12)):
+            text += "".join(draw.choice(parts[: draw.choice((4, 13))]) for _ in range(draw.randint(1, 4)))
+            progress = follower(text, ending=False)
+            assert progress.scan.findings == check.findings(text)
+            assert progress.settled == settled(text)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.console import axe
-from tests.console.desk import Desk, Person, desk, person
+from tests.console.desk import Desk, Person, demo, desk, person
 
 MISSING = "found no chromium on this machine, expected Debian's package of that name (GENGUARD_CHROMIUM names another)"
 
 
-@pytest.fixture(scope="session")
+WAITS_S = 600
+"""Of one test with its fixtures: the first waits for the demo, which busy machines take minutes for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests of this folder time."""
+    for item in items:
+        if Path(item.fspath).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(WAITS_S))
+
+
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     found = os.environ.get("GENGUARD_CHROMIUM") or shutil.which("chromium")
     if found is None:
@@ -28,10 +41,26 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with desk(tmp_path_factory.mktemp("console")) as found:
+    folder = tmp_path_factory.mktemp("console")
+    shutil.copytree(_demo(tmp_path_factory), folder, dirs_exist_ok=True)
+    with desk(folder) as found:
+        found.held = found.hold()
         yield found
+
+
+def _demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the demo left, made once for all processes that share the tests."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "console-demo"
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.is_dir():
+            part = place.with_suffix(".part")
+            demo(part)
+            part.rename(place)
+    return place
 
 
 @pytest.fixture
@@ -41,7 +70,7 @@ def visit(service: Desk, browser: Browser) -> Iterator[Callable[..., Person]]:
         yield lambda who="", **given: stack.enter_context(person(service, browser, who, **given))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def axe_script() -> str:
     found = axe.axe_script()
     if found is None:

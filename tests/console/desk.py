@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from service import create_app
 from serving.identity.sessions import SESSION
 from serving.settings import Settings
 from terminal.demo import run_demo
+from tests.ports import free_port
 
 ROLES = ("caller", "author", "approver", "officer", "reviewer", "auditor", "admin")
 PEOPLE = {
@@ -33,6 +35,13 @@ PEOPLE = {
 }
 """By name: tenant and role. `second` is another reviewer; `ours` and `theirs` see one tenant alone."""
 
+HOLDS = (
+    "She laughed, left a pot of honey on the sill and went home before the tide, and for nine days he entered the honey under "
+    "supplies, a spoon at a time, until the jar was empty and there was nothing left to enter but the hour at which he began "
+    "to watch the causeway."
+)
+"""Resembles a passage of a protected work."""
+
 
 @dataclass
 class Desk:
@@ -42,6 +51,8 @@ class Desk:
     folder: Path
     ledger: str
     keys: Mapping[str, str] = field(repr=False)
+    held: str = ""
+    """A decision that waits for a person."""
 
     def http(self, who: str) -> httpx.Client:
         """A client of the API with somebody's key; close it."""
@@ -56,6 +67,12 @@ class Desk:
         """The id of the latest decision that fits."""
         return str(self.ask("auditor", "GET", "/v1/decisions", params={"q": query, "limit": 1})["decisions"][0]["decision"])
 
+    def hold(self, text: str = HOLDS) -> str:
+        """Have a text judged that waits for a person then; its decision's id."""
+        answer = self.ask("caller", "POST", "/v1/check", json={"text": text})["genguard"]
+        assert answer["action"] == "review", answer
+        return str(answer["decision"])
+
     def cookie(self, who: str) -> str:
         """A session of somebody's, begun as the page for it does."""
         with httpx.Client(base_url=self.url, timeout=60) as http:
@@ -64,28 +81,46 @@ class Desk:
             return answer.cookies[SESSION]
 
 
+def demo(folder: Path, seed: int = 7) -> None:
+    """Run it into a folder."""
+    with ThreadPoolExecutor(1) as aside:  # a browser's event loop may run in this thread
+        assert aside.submit(run_demo, seed, folder, Console(file=io.StringIO())).result() == 0
+
+
 @contextmanager
-def desk(folder: Path, *, seed: int = 7, **given: Any) -> Iterator[Desk]:
-    """Run the demo, and serve its ledger on a free port of this machine."""
-    assert run_demo(seed, folder, Console(file=io.StringIO())) == 0
+def desk(folder: Path, **given: Any) -> Iterator[Desk]:
+    """Serve what a worked demo left in a folder, on a free port of this machine."""
     keys = {name: secrets.token_urlsafe(24) for name in PEOPLE}
     entries = [f"{name}{f'@{tenant}' if tenant else ''}+{role}:{keys[name]}" for name, (tenant, role) in PEOPLE.items()]
     ledger = f"sqlite:///{folder / 'genguard.db'}"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     known: dict[str, Any] = {"ledger": ledger, "port": port, "api_keys": SecretStr(",".join(entries)), "generators": ("echo",)}
     app = create_app(Settings(**{**known, **given}))
     running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    until = time.monotonic() + 300
-    while not running.started and thread.is_alive() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert running.started, "the service did not start"
-    yield Desk(f"http://127.0.0.1:{port}", folder, ledger, keys)
-    running.should_exit = True
-    thread.join(60)
+    with _own_banks(folder / "banks"):
+        thread.start()
+        until = time.monotonic() + 300
+        while not running.started and thread.is_alive() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert running.started, "the service did not start"
+        yield Desk(f"http://127.0.0.1:{port}", folder, ledger, keys)
+        running.should_exit = True
+        thread.join(60)
+
+
+@contextmanager
+def _own_banks(folder: Path) -> Iterator[None]:
+    """Banks are found by the environment, which is this process's."""
+    before = os.environ.get("GENGUARD_BANKS")
+    os.environ["GENGUARD_BANKS"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GENGUARD_BANKS"]
+        else:
+            os.environ["GENGUARD_BANKS"] = before
 
 
 @dataclass

@@ -123,23 +123,28 @@ def test_the_context_is_the_contents() -> None:
 
 
 def test_checks_of_one_group_run_side_by_side() -> None:
-    """Two that wait 100 ms each take less than 180 ms together; in two groups they take 200."""
+    """Both begin before either ends; in two groups the second begins when the first is done."""
 
-    def timed(groups: tuple[int, int]) -> float:
-        checks = {"a": AsyncCheck(0.1), "b": AsyncCheck(0.1)}
+    class Telling(AsyncCheck):
+        def __init__(self, name: str, told: list[str]) -> None:
+            super().__init__(0.1)
+            self.called, self.told = name, told
+
+        async def __call__(self, batch: Sequence[Content], /) -> Any:
+            self.told.append(f"{self.called} begins")
+            found = await super().__call__(batch)
+            self.told.append(f"{self.called} ends")
+            return found
+
+    def order(groups: tuple[int, int]) -> list[str]:
+        told: list[str] = []
+        checks = {name: Telling(name, told) for name in "ab"}
         house = policy([spec(name, check, group=group) for (name, check), group in zip(checks.items(), groups, strict=True)])
-        both = Chain(house, checks)
+        asyncio.run(Chain(house, checks).run([text("x")]))
+        return told
 
-        async def measure() -> float:
-            await both.load()
-            started = time.perf_counter()
-            await both.run([text("x")])
-            return time.perf_counter() - started
-
-        return asyncio.run(measure())
-
-    assert min(timed((1, 1)) for _ in range(3)) < 0.18
-    assert timed((1, 2)) >= 0.2
+    assert sorted(order((1, 1))[:2]) == ["a begins", "b begins"]
+    assert order((1, 2)) == ["a begins", "a ends", "b begins", "b ends"]
 
 
 def test_a_blocking_check_runs_off_the_event_loops_thread() -> None:
@@ -201,7 +206,7 @@ def test_a_check_over_its_deadline_times_out(check: Any) -> None:
 def test_after_a_hung_call_the_next_one_still_works() -> None:
     """A spare thread takes over."""
     check = HangingCheck("hang")
-    house = chain({"a": check}, deadline_ms=200)
+    house = chain({"a": check}, deadline_ms=1000)
 
     async def script() -> list[Status]:
         return [(await house.run([text(data)]))[0][0].status for data in ("hang", "fine", "hang", "fine")]
@@ -215,10 +220,10 @@ def test_a_queue_of_requests_does_not_use_up_the_deadline_of_each() -> None:
 
     class Slow(FakeCheck):
         def __call__(self, batch: Sequence[Content], /) -> Sequence[Scan]:
-            time.sleep(0.05)
+            time.sleep(0.1)
             return super().__call__(batch)
 
-    house = chain({"a": Slow()}, deadline_ms=500)
+    house = chain({"a": Slow()}, deadline_ms=1000)
 
     async def script() -> list[list[tuple[CheckResult, ...]]]:
         return await asyncio.gather(*(house.run([text("x")]) for _ in range(20)))
@@ -236,10 +241,8 @@ def test_a_hanging_check_does_not_keep_the_process_from_exiting() -> None:
         "house = Chain(policy([spec('a', check, deadline_ms=50)]), {'a': check})\n"
         "print(asyncio.run(house.run([text('x')]))[0][0].status.value)\n"
     )
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=25, check=True)
     assert done.stdout.strip() == "timeout"
-    assert time.perf_counter() - started < 20
 
 
 def test_loading_is_outside_any_deadline_and_happens_once() -> None:
@@ -248,11 +251,11 @@ def test_loading_is_outside_any_deadline_and_happens_once() -> None:
     loads = check.load
 
     def slow() -> None:
-        time.sleep(0.05)
+        time.sleep(1.1)
         loads()
 
     check.load = slow  # type: ignore[method-assign]
-    house = chain({"a": check}, deadline_ms=20)
+    house = chain({"a": check}, deadline_ms=1000)
 
     async def script() -> list[list[tuple[CheckResult, ...]]]:
         return await asyncio.gather(*(house.run([text("x")]) for _ in range(5)))
@@ -382,6 +385,7 @@ def claim(*findings: Finding, scanned: Any = ALL) -> Scan:
         (claim(scanned=Span(0, 10)), "it read 0 to 10"),
         (claim(scanned=Span(-1, 9)), "it read -1 to 9"),
         (claim(scanned=Region(0, 0, 9, 9)), "it read a Region"),
+        (claim(*[finding(where=Span(0, 4))] * 1_000_000), "found 1000000 things"),
         (lambda _: [None], "NoneType"),
         (lambda _: [[finding()]], "expected a Scan"),
         (lambda _: [Scan((None,), Span(0, 9))], "no Scan"),  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ def guarded(
 ) -> tuple[Guard, MemoryLedger]:
     """A guard with these checks, each blocking on failure; and its ledger."""
     ledger = ledger or MemoryLedger()
-    on_outputs = {"stages": frozenset({Stage.OUTPUT}), "deadline_ms": fields.pop("deadline_ms", 2000)}
+    on_outputs = {"stages": frozenset({Stage.OUTPUT}), "deadline_ms": fields.pop("deadline_ms", 60_000)}
     house = policy([spec(name, check, **on_outputs) for name, check in checks.items()], rules, **fields)
     return Guard(house, ledger, chains={house.id: Chain(house, checks)}), ledger
 
@@ -108,7 +108,7 @@ def test_with_everything_sound_an_output_is_released() -> None:
 )
 def test_a_check_that_does_not_do_its_work_releases_nothing(check: Any, reason: str) -> None:
     """A sound check beside it does not make up for it."""
-    guard, ledger = guarded({"a": check, "b": FakeCheck()}, deadline_ms=50 if isinstance(check, AsyncCheck) else 5000)
+    guard, ledger = guarded({"a": check, "b": FakeCheck()}, deadline_ms=50 if isinstance(check, AsyncCheck) else 60_000)
     denied(asyncio.run(guard.release(ListGenerator(OUTPUT), PROMPT)), ledger, reason)
 
 

@@ -215,6 +215,6 @@ def test_what_is_left_out_at_the_beginning_belongs_to_the_first_that_stays():
 )
 def test_time_grows_with_the_length_and_no_faster(piece):
     """Repetitions that make careless patterns go back and forth."""
-    started = time.perf_counter()
+    started = time.thread_time()
     normalise((piece * 60_000)[:60_000])
-    assert time.perf_counter() - started < 10
+    assert time.thread_time() - started < 10

@@ -40,7 +40,7 @@ def test_a_hung_call_is_overdue_and_the_next_one_gets_a_spare_thread() -> None:
     async def script() -> int:
         with pytest.raises(Overdue):
             await worker.run(lambda: freed.wait(30), 0.02)
-        return await worker.run(lambda: 7, 5)
+        return await worker.run(lambda: 7, 20)
 
     assert asyncio.run(script()) == 7
     freed.set()
@@ -68,7 +68,7 @@ def test_more_hung_calls_than_spares_recover_when_any_of_them_returns() -> None:
         with pytest.raises(Overdue):
             await worker.run(lambda: 7, 0.02)
         freed[0].set()
-        return await worker.run(lambda: 7, 5)
+        return await worker.run(lambda: 7, 20)
 
     assert asyncio.run(script()) == 7
     for one in freed:
@@ -80,9 +80,9 @@ def test_the_time_in_the_queue_is_not_taken_from_the_deadline() -> None:
     worker = Worker("w")
 
     async def script() -> list[None]:
-        return await asyncio.gather(*(worker.run(lambda: time.sleep(0.02), 0.25, wait=30) for _ in range(20)))
+        return await asyncio.gather(*(worker.run(lambda: time.sleep(0.1), 1.0, wait=30) for _ in range(15)))
 
-    assert len(asyncio.run(script())) == 20
+    assert len(asyncio.run(script())) == 15
 
 
 def test_the_deadline_counts_from_the_beginning_of_a_call_that_had_to_wait() -> None:
@@ -120,15 +120,19 @@ def test_a_call_that_gets_no_turn_is_overdue_and_says_so() -> None:
 
 def test_a_caller_that_gives_up_on_a_hung_call_does_not_leave_the_worker_stuck() -> None:
     """The call counts as hung from its deadline on, although nobody waits for it any more."""
-    worker, freed = Worker("w"), threading.Event()
+    worker, begun, freed = Worker("w"), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        freed.wait(30)
 
     async def script() -> int:
-        gone = asyncio.create_task(worker.run(lambda: freed.wait(30), 0.1))
-        await asyncio.sleep(0.02)
+        gone = asyncio.create_task(worker.run(hang, 1.0))
+        assert await asyncio.to_thread(begun.wait, 30)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
-        return await worker.run(lambda: 7, 5)
+        return await worker.run(lambda: 7, 20)
 
     assert asyncio.run(script()) == 7
     freed.set()
@@ -174,7 +178,7 @@ def test_whether_anything_runs_is_known_also_when_nobody_waits() -> None:
             await worker.run(lambda: freed.wait(30), 0.02)
         assert busy()
         freed.set()
-        for _ in range(500):
+        for _ in range(3000):
             if not busy():
                 return
             await asyncio.sleep(0.01)
@@ -190,9 +194,9 @@ def test_threads_that_are_not_needed_any_more_end() -> None:
     async def script() -> None:
         with pytest.raises(Overdue):
             await worker.run(lambda: freed.wait(30), 0.02)
-        await worker.run(lambda: None, 5)
+        await worker.run(lambda: None, 20)
         freed.set()
-        for _ in range(200):
+        for _ in range(1000):
             if sum(thread.name == "only-here" for thread in threading.enumerate()) == 1:
                 return
             await asyncio.sleep(0.01)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from guard.errors import ModelError
 from guard.matching import postings
+from guard.matching import text_kernels as kernels
 from guard.matching.letters import Reader, letters
-from guard.matching.runs import GUARANTEED, Run, RunIndex, RunSearch, _repeats, encode, winnowed
+from guard.matching.runs import GUARANTEED, Run, RunIndex, RunSearch, encode, winnowed
 from guard.matching.snapshot import WorkIndex
 from guard.matching.text_kernels import GRAM, PERIOD, WINDOW
 from tests.matching.prose import chinese, prose
@@ -255,4 +256,4 @@ def test_letters_that_repeat_are_seen_wherever_they_stand(
         for step in range(1, PERIOD + 1)
         for start in range(len(codes) - GRAM + 1)
     )
-    assert _repeats(np.array(codes, np.uint16)) == expected
+    assert kernels.compiled(kernels.repeats)(np.array(codes, np.uint16)) == expected

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 MOST = 70_000_000
@@ -112,9 +112,7 @@ def test_a_demo_in_an_empty_folder(installed: Path, empty: tuple[Path, dict[str,
 def test_a_service_in_an_empty_folder(installed: Path, empty: tuple[Path, dict[str, str]]) -> None:
     """It answers, blocks, and ends when it is told to; `doctor` and the verifier find nothing wrong with what it left."""
     folder, environment = empty
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     genguard = str(installed / "genguard")
     command = [genguard, "serve", "--port", str(port), "--policy", "enterprise", "--generators", "language"]
     with (folder / "log").open("wb") as log:

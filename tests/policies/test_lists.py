@@ -97,10 +97,10 @@ def test_lists_that_multiply_are_refused() -> None:
     """Twenty lists of ten times the one before would be more texts than any machine holds."""
     lists = "  l0: [a]\n" + "".join(f"  l{n}: [{', '.join([f'$l{n - 1}'] * 10)}]\n" for n in range(1, 15))
     text = WHOLE.replace("lists:\n", f"lists:\n{lists}").replace('[acme, "beta*"]', "[$l14]")
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(PolicyFileError, match="lists that put in more than 50000 texts"):
         loads(text)
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_lists_nested_without_end_are_refused() -> None:

@@ -2,96 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import zipfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from audit import merkle
-from audit.certificate import Certificate
-from audit.checkpoint import Checkpoint
 from audit.genguard_verify import Failure, verify_bundle
-from audit.proof import Proof
-from audit.witness import Request
-from guard import imaging
 from guard.errors import GenguardError
-from guard.marks import aigc
-from guard.marks.containers import read_xmp, write_xmp
-from guard.marks.xmp import Property, get, put
-from guard.matching import exchange
-from guard.note import Note, PublicKey, SigningKey
+from guard.marks.xmp import get, put
 from policies.load import loads
-
-KEY = SigningKey.make("log.example")
-LEAVES = [merkle.leaf_hash(b"%d" % number) for number in range(5)]
-HEAD = Checkpoint("log.example", 5, merkle.tree_root(LEAVES))
-POLICY = """policy: desk
-version: 1
-status: live
-checks:
-  secrets: {use: secrets, deadline_ms: 60000}
-rules:
-  - {id: key, when: {secrets: AWS_ACCESS_KEY}, action: block, category: privacy, basis: House rules 1}
-"""
-TITLE = Property("https://example.org/ns/", "e", "Title")
-
-
-def drawn(kind: str) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("RGB", (9, 7), (10, 200, 30)).save(file, kind)
-    return write_xmp(file.getvalue(), put(None, TITLE, "a"))
-
-
-def zipped() -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("checkpoint", HEAD.signed(KEY))
-        archive.writestr("entries.jsonl", b'{"index":0}\n')
-    return file.getvalue()
-
-
-def text(read: Callable[[str], Any]) -> Callable[[bytes], Any]:
-    """For what takes texts: bytes as a lenient program hands them on."""
-    return lambda data: read(data.decode("utf-8", "replace"))
-
-
-def picture(data: bytes) -> None:
-    imaging.identify(data)
-    imaging.open_picture(data)
-
-
-PROOF = str(Proof(2, tuple(merkle.inclusion_proof(LEAVES, 2)), HEAD.signed(KEY), b"2"))
-HASHES = f"hash,quality,file\n{'ab' * 32},90,a.png\n"
-READERS: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
-    "note": (text(Note.parse), HEAD.signed(KEY).encode()),
-    "public key": (text(PublicKey.parse), str(KEY.public).encode()),
-    "checkpoint": (text(Checkpoint.parse), HEAD.text.encode()),
-    "signed checkpoint": (text(lambda note: Checkpoint.verified(note, [KEY.public])), HEAD.signed(KEY).encode()),
-    "proof": (text(lambda file: Proof.parse(file).verify([KEY.public])), PROOF.encode()),
-    "certificate": (text(Certificate.parse), b"genguard certificate of erasure v1\n0\n"),
-    "request to a witness": (Request.parse, b"old 0\n\n" + HEAD.signed(KEY).encode()),
-    "policy": (loads, POLICY.encode()),
-    "bank in JSON Lines": (text(lambda file: list(exchange.read_jsonl(file.splitlines()))), b'{"id": "a", "title": "A"}\n'),
-    "bank in CSV": (text(lambda file: list(exchange.read_csv(io.StringIO(file)))), HASHES.encode()),
-    "AIGC label": (text(aigc.parse), json.dumps({"Label": "1", "ContentProducer": "p", "ProduceID": "1"}).encode()),
-    "XMP": (lambda data: get(data, TITLE), put(None, TITLE, "a")),
-    "XMP in PNG": (read_xmp, drawn("PNG")),
-    "XMP in JPEG": (read_xmp, drawn("JPEG")),
-    "XMP in WebP": (read_xmp, drawn("WEBP")),
-    "PNG": (picture, drawn("PNG")),
-    "JPEG": (picture, drawn("JPEG")),
-    "WebP": (picture, drawn("WEBP")),
-}
+from tests.security.parsers import KEY, READERS, TITLE, zipped
 
 
 def changed(good: bytes) -> st.SearchStrategy[bytes]:

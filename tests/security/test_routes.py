@@ -77,7 +77,7 @@ def ask(house: House, case: Any, key: str) -> Any:
 
 
 def judge(house: House, document: dict[str, Any], case: Any, who: str, answer: Any) -> None:
-    """No failure; every answer is one that the description has; nothing of the tenant that this is not."""
+    """No failure; every answer is one that the description has, good or bad; nothing of the tenant that this is not."""
     place = (case.method, case.operation.path, who, answer.status_code, answer.text[:300])
     assert answer.status_code < 500 or answer.status_code == 503, place
     described = document["paths"][case.operation.path][case.method.lower()]["responses"]
@@ -85,6 +85,10 @@ def judge(house: House, document: dict[str, Any], case: Any, who: str, answer: A
     assert schema is not None, place
     if answer.status_code >= 400 and answer.headers.get("content-type") == "application/json" and "/readyz" not in place:
         assert not list(Draft202012Validator(document["components"]["schemas"]["Error"]).iter_errors(answer.json())), place
+    if answer.status_code < 300 and answer.headers.get("content-type") == "application/json":
+        said = schema["content"]["application/json"]["schema"]
+        wrong = list(Draft202012Validator({**said, "components": document["components"]}).iter_errors(answer.json()))
+        assert not wrong, (place, [one.message[:200] for one in wrong[:3]])
     if who == "stranger" and case.operation.path not in OPEN:
         assert answer.status_code in {401, 404, 405}, place
     if not who.endswith("whole"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import uvicorn
 from openai import OpenAI
+from ports import free_port
 
 from guard.protocols import Generator
 from service import create_app
@@ -81,9 +81,7 @@ def running(
     """Start it, and stop it."""
     file = folder / "desk.yaml"
     file.write_text(policy, "utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     ledger = given.pop("ledger", f"sqlite:///{folder / 'ledger.db'}")
     settings = Settings(policies=(str(file),), ledger=ledger, port=port, generators=("echo",), **given)
     made: list[Wired] = []

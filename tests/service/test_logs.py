@@ -20,6 +20,7 @@ from fakes import png
 from hypothesis import given
 from hypothesis import strategies as st
 from kept_logging import kept_logging
+from ports import free_port
 from service_client import POLICY, served
 
 from guard.errors import InputError
@@ -172,19 +173,17 @@ def test_libraries_warnings_and_threads_write_nothing_of_their_own(capfd: pytest
 
 def test_the_service_as_it_is_started_writes_lines_of_ours_alone(tmp_path: Path) -> None:
     (tmp_path / "desk.yaml").write_text(POLICY, "utf-8")
+    port = free_port()
     script = (
-        "import socket, sys\nfrom service import serve\nfrom serving.settings import Settings\n"
-        "with socket.socket() as probe:\n    probe.bind(('127.0.0.1', 0))\n    port = probe.getsockname()[1]\n"
-        "print(port, flush=True)\n"
+        "from service import serve\nfrom serving.settings import Settings\n"
         f"serve(Settings(policies=({str(tmp_path / 'desk.yaml')!r},), ledger={'sqlite:///' + str(tmp_path / 'l.db')!r}, "
-        "port=port, generators=('echo',), log_format='json', log_level='debug'))\n"
+        f"port={port}, generators=('echo',), log_format='json', log_level='debug'))\n"
     )
     root = Path(__file__).parents[2]
     with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as running:
-        assert running.stdout is not None
-        url = f"http://127.0.0.1:{int(running.stdout.readline())}"
+        url = f"http://127.0.0.1:{port}"
         until = time.monotonic() + 100
         while time.monotonic() < until and running.poll() is None:
             try:

@@ -16,10 +16,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from audit import api_keys
 from audit.api_keys import make_key, revoke_key
+from audit.query import query, show
 from audit.verify import verify
 from guard.errors import SettingsError
 from service import create_app
+from serving.identity import refusals
 from serving.identity.login import local_path
+from serving.identity.page import CHINESE
 from serving.identity.sessions import CSRF, csrf_of
 from serving.settings import Settings
 from tests.service.issuer import CLIENT, Issuer, issuing, rsa_key
@@ -101,6 +104,36 @@ def test_a_browser_logs_in_with_a_key_and_out(settings):
         client.cookies.set("genguard", token)
         assert session(client).status_code == 401, "a cookie that was kept is worth nothing"
     assert verify(settings.ledger).ok
+
+
+def logins(client: TestClient) -> list[tuple[str, dict[str, Any]]]:
+    """Actor and fields of what the ledger has of logins, oldest first."""
+    url = client.app.state.wired.ledger_url
+    bodies = [show(url, str(row.idx)).body for row in query(url, "kind:login", limit=100).rows]
+    return [(one["actor"], one["fields"]) for one in reversed(bodies)]
+
+
+def test_logins_and_logouts_are_on_record(settings):
+    """With a key; what was shown in vain is counted, and not kept."""
+    with browser(create_app(settings)) as client:
+        sign_in(client, "wrong" * 5)
+        sign_in(client)
+        client.post("/auth/logout", headers={"origin": HOME, CSRF: session(client).json()["csrf"]})
+        assert logins(client) == [
+            ("anonymous", {"step": "refused", "by": "key", "count": 1}),
+            ("kim", {"step": "began", "by": "key", "roles": ["admin"]}),
+            ("kim", {"step": "ended", "by": "key"}),
+        ]
+
+
+def test_many_refusals_are_few_entries(settings, monkeypatch):
+    """The rest is counted, and told at the latest when the service stops."""
+    monkeypatch.setattr(refusals, "A_MINUTE", 2)
+    with browser(create_app(settings)) as client:
+        for _ in range(5):
+            sign_in(client, "wrong" * 5)
+        assert sum(fields["count"] for _, fields in logins(client)) == 2
+    assert sum(fields["count"] for _, fields in logins(client)) == 5
 
 
 def test_beyond_loopback_cookies_are_for_https_and_this_host_alone(settings):
@@ -291,6 +324,11 @@ def test_somebody_logs_in_at_the_issuer(settings, issuer):
         found = session(client).json()
         assert (found["name"], found["roles"], bool(found["csrf"])) == ("ann", ["officer"], True)
         assert "genguard-login" not in client.cookies
+        assert client.get("/auth/callback", params={"code": "x", "state": "y"}).status_code == 401
+        assert logins(client) == [
+            ("ann", {"step": "began", "by": "issuer", "roles": ["officer"]}),
+            ("anonymous", {"step": "refused", "by": "issuer", "count": 1}),
+        ]
 
 
 def test_an_answer_counts_once_and_for_its_browser_alone(settings, issuer):
@@ -395,7 +433,8 @@ def test_an_issuer_that_is_away_is_a_failure_and_a_key_still_opens(settings, iss
     """503; the page for a key says so to nobody else."""
     issuer.down = True
     with browser(create_app(with_issuer(settings, issuer))) as client:
-        assert client.get("/auth/login").status_code == 503
+        away = client.get("/auth/login", headers={"accept-language": "zh-CN"})
+        assert (away.status_code, CHINESE["away"] in away.text) == (503, True)
         assert client.get("/auth/login", params={"by": "key"}).status_code == 200
         assert sign_in(client).status_code == 303
 

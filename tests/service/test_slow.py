@@ -127,7 +127,7 @@ def test_what_was_not_judged_in_time_is_refused_and_on_record(tmp_path: Path) ->
 
     try:
         with served(tmp_path, around=around) as client:
-            answer = client.post("/v1/check", json={"text": "Hi"}, headers={DEADLINE: "200"})
+            answer = client.post("/v1/check", json={"text": "Hi"}, headers={DEADLINE: "1000"})
             assert answer.status_code == 504
             assert answer.json()["error"]["code"] == "deadline-exceeded"
             decision = answer.headers["x-genguard-decision"]
@@ -191,6 +191,64 @@ def test_a_reader_who_takes_nothing_is_cut_off_and_the_stream_recorded(here: Run
     assert rows
     with httpx.Client(base_url=here.url) as other:
         assert other.get("/healthz").status_code == 200
+
+
+# --- how many connections ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory, hanging: tuple[Hanging, Service]) -> Iterator[Running]:
+    """A service with three places and patience."""
+
+    def generators() -> Mapping[str, Any]:
+        return {"far": remote(base_url=hanging[1].url, model="m", name="far", read_s=600.0, retries=0)}
+
+    with running(tmp_path_factory.mktemp("narrow"), generators, connections=3, head_s=600.0) as service:
+        service.http.close()  # its connection would be one of them
+        yield service
+
+
+def ask(here: Running) -> bytes:
+    with connect(here) as line:
+        line.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        return closed(line)
+
+
+def test_connections_without_a_head_give_way(narrow: Running) -> None:
+    """A hundred of them, silent or a byte at a time, take no place from whoever asks; the oldest go first."""
+    lines = [connect(narrow) for _ in range(100)]
+    try:
+        for line in lines[-3:]:
+            line.sendall(b"GET /healthz HTTP/1.1\r\nx: ")
+        for _ in range(5):
+            for line in lines[-2:]:
+                line.sendall(b"y")
+            assert b'"ok"' in ask(narrow)
+        assert closed(lines[0]) == b""
+        assert not any(closed(line) for line in lines[:-3])
+    finally:
+        for line in lines:
+            line.close()
+
+
+def test_when_all_are_in_work_the_next_is_told_so(narrow: Running, hanging: Any) -> None:
+    """503 at once; nothing in work is lost for it, and a place that is free again is taken."""
+    asked = json.dumps(body("far", stream=True)).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(asked)}\r\n\r\n"
+    lines = [connect(narrow) for _ in range(3)]
+    try:
+        for line in lines:
+            line.sendall(head.encode() + asked)
+            assert line.recv(65536).startswith(b"HTTP/1.1 200 ")
+        answer = ask(narrow)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1" in answer
+        lines[0].close()
+        assert hanging[0].gone.acquire(timeout=60)
+        until(lambda: b'"ok"' in ask(narrow))
+    finally:
+        for line in lines:
+            line.close()
 
 
 def ending(here: Running, row: Mapping[str, Any]) -> str:

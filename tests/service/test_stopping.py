@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ports import free_port
 from service_client import POLICY, served
 
 from audit.query import query
@@ -30,12 +31,6 @@ from serving.turnstile import Full, Turnstile
 
 ROOT = Path(__file__).parents[2]
 THREADS = 16
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def command(folder: Path, port: int, *more: str, policy: str = "") -> list[str]:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from guard.chain import Chain
-from guard.following import Followable, Follower, Progress, is_by_sentence, is_quick
+from guard.following import Followable, Follower, MaybeQuick, Progress, is_by_sentence, is_quick
 from guard.registry import checks
 from guard.streaming.frontier import Frontier
-from guard.streaming.measuring import Measuring
+from guard.streaming.measuring import AT_ONCE, Measuring
 from guard.types import Scan, Span, Status
 from tests.fakes import FakeCheck, UnloadableCheck, policy, spec, text
 from tests.streaming.streams import FollowingWords, SentenceScore, awaited
@@ -170,3 +170,73 @@ async def test_what_cannot_be_loaded_is_not_called() -> None:
     (result,) = await Chain(policy([one]), {"one": check}).measure(one, [text("abcd")], _failing, here=True)
     assert result.status is Status.FAILED
     assert "could not be loaded" in result.error
+
+
+class Sometimes(Trailing):
+    """Is quick while the text has no digit."""
+
+    def follow(self) -> Follower:
+        return SometimesFollower(self)
+
+
+class SometimesFollower(TrailingFollower):
+    def quickly(self, given: str, *, ending: bool) -> Progress | None:
+        return None if any(map(str.isdigit, given)) else self(given, ending=ending)
+
+
+@awaited
+async def test_who_is_quick_at_times_is_asked_in_a_thread_where_it_says_nothing() -> None:
+    sometimes = Sometimes(1)
+    asking = measuring(sometimes=sometimes)
+    judged = [(await asking(text(given), ending=False)).judged for given in ("x", "xx", "xx1", "xx1x")]
+    here = threading.get_ident()
+    assert [thread == here for _, thread in sometimes.asked] == [False, True, False, False]
+    assert (sometimes.lengths, judged) == ([1, 2, 3, 4], [0, 1, 2, 3])
+
+
+@awaited
+async def test_what_fails_on_the_event_loop_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not tried again in a thread."""
+    sometimes = Sometimes(0)
+    asking = measuring(sometimes=sometimes)
+    await asking(text("x"), ending=False)
+
+    def fail(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(SometimesFollower, "quickly", fail)
+    measured = await asking(text("xx"), ending=False)
+    assert [one.status for one in measured.results] == [Status.FAILED]
+    assert sometimes.lengths == [1]
+
+
+@awaited
+async def test_much_at_once_is_not_read_on_the_event_loop() -> None:
+    quick, sometimes = Trailing(0, quick=True), Sometimes(0)
+    asking = measuring(quick=quick, sometimes=sometimes)
+    for length in (3, 4 + AT_ONCE, 5 + AT_ONCE):
+        await asking(text("x" * length), ending=False)
+    here = threading.get_ident()
+    assert [thread == here for _, thread in quick.asked] == [False, False, True]
+    assert [thread == here for _, thread in sometimes.asked] == [False, False, True]
+
+
+def test_pii_without_names_is_quick_where_nothing_could_be_found() -> None:
+    """And goes on where it was when something is."""
+    check = checks.make("pii", {"languages": ("en", "zh"), "entities": ("EMAIL_ADDRESS", "PHONE_NUMBER")})
+    check.load()
+    assert isinstance(check, Followable)
+    follower = check.follow()
+    assert isinstance(follower, MaybeQuick)
+    whole = "The parcel left today. Write to kim@example.com about it, and ask for the box that came before it. And now"
+    quick = []
+    for end in (22, 40, 60, 80, 105, len(whole)):
+        given = whole[:end]
+        said = follower.quickly(given, ending=end == len(whole))
+        quick.append(said is not None)
+        progress = said or follower(given, ending=end == len(whole))
+        assert progress.scan.scanned == Span(0, end)
+        assert [one.where for one in progress.scan.findings] == ([Span(32, 47)] if end > 47 else [])
+    assert quick[0]
+    assert not quick[2]
+    assert not isinstance(checks.make("secrets", {}).follow(), MaybeQuick)  # type: ignore[attr-defined]

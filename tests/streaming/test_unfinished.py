@@ -122,3 +122,31 @@ PARTS = (
     "11010519491231002X", "电话是138", "1234 5678", "AKIAQ3EGZQ7P", "LMN4XYZA", "-----BEGIN PRIVATE", " KEY-----\nMIIB",
     "192.168.0", ".12 ", "12 Main St", "reet, ", "MRN is ", "passpo", "rt no ", "(0", "+1 415 ", "\u00a0", "é", "。", "\n", "x",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("more", ["", "x", " ", ".", "cd", ".x"])
+def test_an_end_that_is_denied_is_not_taken_for_that_of_what_is_looked_at(more: str) -> None:
+    """The pattern is told by four characters from a place on, whose end is not that of the text."""
+    pattern = r"ab(?![.]{0,2}(?:\s|\Z|[$\\]))c?d?"
+    unfinished = Unfinished([(pattern, 0)], ahead=2)
+    assert unfinished._anywhere == ()
+    for text in ("ab", "xab", "ab.", "ab..", "x ab.", "abc", "abcd", "abc. "):
+        place = unfinished.start(text)
+        assert starts(pattern, text, place) == starts(pattern, text + more, place)
+
+
+def test_patterns_that_deny_an_end_are_found_everywhere() -> None:
+    """What tells where a pattern may begin answers as if it were tried at every place, also where it denies an end."""
+    given = [(one.pattern, regex.ASCII | (regex.IGNORECASE if one.ignore_case else 0)) for one in SPECS]
+    given += [(pattern, regex.IGNORECASE if one.ignore_case else 0) for one in GENERIC for pattern, _ in one.patterns]
+    given = [one for one in given if "\\Z" in one[0] or "$" in one[0]]
+    compiled = [regex.compile(_open(pattern, AHEAD), flags) for pattern, flags in given]
+    unfinished, draw = Unfinished(given), random.Random(8)
+    for _ in range(300):
+        text = "".join(draw.choice((*WORDS, *":= $'@.-_/?*\\\n")) for _ in range(draw.randint(1, 14)))
+        since = draw.randint(0, len(text) // 2)
+        found = [match.start() for one in compiled if (match := one.search(text, since, partial=True)) is not None]
+        assert unfinished.start(text, since) == min(found, default=len(text)), text
+
+
+WORDS = ("password", " pass", "--token ", "api_key", "the ", "Ab", "41 ", "(0", "secret", "密码是", "5", "x", "+49 ", "AKIA")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from PIL import Image
@@ -44,6 +45,8 @@ ALL = "{watermark: {image: true}, c2pa: true, metadata: [iptc, aigc], label: {pr
 HIDDEN = "{watermark: {image: true}}"
 KEYLESS = ("--watermark-key-file", "none.key")
 """Spares the search for a watermark where it is not what is tested."""
+STUBBORN = UUID("01900000-0000-7000-8000-000099c0e5bd")
+"""A decision whose end rivaGan does not embed into the photograph in one pass."""
 PLAIN = "{watermark: {image: {method: dwtDctSvd}}}"
 
 
@@ -165,8 +168,9 @@ def test_a_mark_without_a_key_counts_only_as_far_as_chance_allows(made, verify):
     assert (other.code, other.report["answer"], other.report["entry"]) == (1, "unknown", None)
 
 
-def test_the_slow_method_is_looked_for_where_policies_use_it_and_nothing_else_tells(tmp_path, verify):
+def test_the_slow_method_is_looked_for_where_policies_use_it_and_nothing_else_tells(tmp_path, verify, monkeypatch):
     """Of an image that is small enough; of a larger one it is said that nobody looked."""
+    monkeypatch.setattr("guard.pipeline.uuid7", lambda: STUBBORN)
     url, file = f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "slow.yaml"
     file.write_text(POLICY.format(name="slow", marks="{watermark: {image: {method: rivaGan}}}"), "utf-8")
     buffer = io.BytesIO()

@@ -193,7 +193,7 @@ def test_syslog_frames_are_counted_and_whole(filled, url, cursor):
         sink = open_sink(f"syslog://127.0.0.1:{port}")
         streamed(filled, url, sink, cursor).run(follow=False)
         sink.close()
-        assert done.wait(10)
+        assert done.wait(60)
     messages, rest = [], bytes(got)
     while rest:
         length, _, rest = rest.partition(b" ")

@@ -1,0 +1,1 @@
+"""Policies that somebody is writing: looked over, tried, tested and replayed over HTTP. Nothing of it decides anything."""
