@@ -39,6 +39,7 @@ from serving import (
     searches,
     shape,
     shell,
+    steering,
 )
 from serving.config.file import spread
 from serving.drafting import routes as drafting
@@ -58,7 +59,7 @@ from serving.watching.lookout import Lookout
 from serving.wiring import Wired, wire
 
 ROUTERS = (
-    *(openai, proofs, search, own, access, derived, searches, banks, policies, drafting),
+    *(openai, proofs, search, own, access, derived, searches, banks, policies, drafting, steering),
     *(origin, exports, reviews, keeping, keys, checkup, login, console),
 )
 """Modules with routes. `search` comes before `own`, whose route of one decision would take its names."""

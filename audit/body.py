@@ -97,8 +97,10 @@ def decision_body(
     return body
 
 
-def activation_body(policy: str, version: int, revision: str, document: str, time: datetime) -> dict[str, Any]:
-    """Body of the entry that keeps a policy document, byte for byte."""
+def activation_body(
+    policy: str, version: int, revision: str, document: str, time: datetime, source: str = ""
+) -> dict[str, Any]:
+    """Body of the entry that keeps a policy document, byte for byte, and, if it is given, the text that it came from."""
     return {
         "schema": BODY_VERSION,
         "kind": ACTIVATION,
@@ -107,6 +109,7 @@ def activation_body(policy: str, version: int, revision: str, document: str, tim
         "version": version,
         "revision": revision,
         "document": document,
+        **({"source": source} if source else {}),
     }
 
 

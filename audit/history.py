@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,35 @@ def latest_document(source: str | Engine, policy: str) -> str:
                 f"this ledger has no policy {policy!r}", advice="Name two policies to compare, or another ledger with --ledger."
             )
         return _document(connection, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A policy document that the ledger has."""
+
+    index: int
+    """Of the entry that brought it."""
+    time: str
+    version: int
+    revision: str
+    document: str
+    source: str
+    """The text that it was compiled from; empty where that was not recorded."""
+
+
+def revisions(source: str | Engine, policy: str, *, limit: int = 200) -> list[Revision]:
+    """Revisions of a policy, the latest first. Raises LedgerError when the ledger cannot be read."""
+    wanted = select(_ENTRY.c.idx, _ENTRY.c.body).where(
+        _ENTRY.c.policy == policy, _ENTRY.c.kind == ACTIVATION, _ENTRY.c.body.is_not(None)
+    )
+    with reading(source) as connection:
+        rows = connection.execute(wanted.order_by(_ENTRY.c.idx.desc()).limit(limit)).all()
+    return [_revision(idx, loads(body)) for idx, body in rows]
+
+
+def _revision(index: int, body: Mapping[str, Any]) -> Revision:
+    kept = (body["time"], body["version"], body["revision"], body["document"], body.get("source", ""))
+    return Revision(index, *kept)
 
 
 def judged_by(source: str | Engine, policy: str) -> bool:

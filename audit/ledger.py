@@ -153,10 +153,13 @@ class SqlLedger:
         if self._process != os.getpid() or revision not in self._activated:
             await self._mine().submit_async(self._activation(policy_id, version, revision, document))
 
-    def activate_sync(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
-        """`activate` for callers without an event loop."""
+    def activate_sync(self, policy_id: str, version: int, revision: str, document: str, /, *, source: str = "") -> None:
+        """`activate` for callers without an event loop. `source`: the file's text, which compiles to this revision by itself.
+
+        With it, comments and tests are kept too. It is recorded with the document, so not for a revision that is there already.
+        """
         if self._process != os.getpid() or revision not in self._activated:
-            self._mine().submit(self._activation(policy_id, version, revision, document)).result()
+            self._mine().submit(self._activation(policy_id, version, revision, document, source)).result()
 
     async def register(self, change: BankChange, /) -> None:
         """Record a change of a bank, once a digest that it led to. Raises LedgerError."""
@@ -283,14 +286,14 @@ class SqlLedger:
         draft.again = partial(self._draft, decision)
         return draft
 
-    def _activation(self, policy: str, version: int, revision: str, document: str) -> Draft:
+    def _activation(self, policy: str, version: int, revision: str, document: str, source: str = "") -> Draft:
         digest = sha256(document.encode()).hexdigest()
         if digest != revision:
             raise LedgerError(
                 f"policy {policy!r}: its document has SHA-256 {digest}, its revision says {revision}",
                 advice="A revision is the SHA-256 of the document's UTF-8 bytes, hexadecimal.",
             )
-        draft = draft_of(activation_body(policy, version, revision, document, datetime.now(UTC)))
+        draft = draft_of(activation_body(policy, version, revision, document, datetime.now(UTC), source))
         draft.activates = revision
         return draft
 

@@ -71,6 +71,18 @@ def read_policy(text: str | bytes, *, file: str = "policy", folder: Path | None 
     return compile_policy(root, mistakes, folder)
 
 
+def source_of(policy: str | Path, revision: str) -> str:
+    """The text of a policy's file or pack when it compiles to this revision by itself; empty for any other, and for none.
+
+    A text that extends files does not.
+    """
+    try:
+        text = decode(_find(policy).read_bytes(), str(policy))
+        return text if loads(text).revision == revision else ""
+    except (OSError, PolicyError):
+        return ""
+
+
 def decode(data: bytes, file: str) -> str:
     """The text of a policy file. Raises PolicyError for bytes that are no UTF-8."""
     try:

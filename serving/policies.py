@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/policies", tags=["policies"], dependencies=[needs
 def list_policies(http: HttpRequest) -> dict[str, Any]:
     """Every policy that judges, or is tried, in this service."""
     wired: Wired = http.app.state.wired
-    standing = _standing(wired)
+    standing = standing_of(wired)
     names = dict.fromkeys([*standing, *wired.watcher.states])
     return {"policies": [_fields(wired, name, standing.get(name)) for name in names]}
 
@@ -32,7 +32,7 @@ def list_policies(http: HttpRequest) -> dict[str, Any]:
 def show_policy(policy: str, http: HttpRequest) -> dict[str, Any]:
     """One policy with the document that is in force and every step of its rollout."""
     wired: Wired = http.app.state.wired
-    found = _standing(wired).get(policy)
+    found = standing_of(wired).get(policy)
     state = wired.watcher.states.get(policy)
     if found is None and state is None:
         raise HTTPException(404, "no policy of this id")
@@ -46,7 +46,8 @@ def show_policy(policy: str, http: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _standing(wired: Wired) -> dict[str, Deployment]:
+def standing_of(wired: Wired) -> dict[str, Deployment]:
+    """What is used here, by policy."""
     return {one.revisions[0].id: one for one in wired.guard.deployments}
 
 

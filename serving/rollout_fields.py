@@ -6,6 +6,7 @@ from typing import Any
 
 from guard.types import Rollout
 from policies.rollout import State
+from serving.stepping import Taken
 
 
 def state_fields(state: State) -> dict[str, Any]:
@@ -37,6 +38,12 @@ def history_fields(state: State) -> list[dict[str, Any]]:
     """Every step, oldest first, with its index in the ledger; of one that changed nothing why."""
     void = dict(state.void)
     return [step_fields(index, one) | ({"void": void[index]} if index in void else {}) for index, one in state.steps]
+
+
+def taken_fields(taken: Taken) -> dict[str, Any]:
+    """What came of a step: its entry, or why there is none, and how the policy stands."""
+    done = step_fields(taken.index, taken.rollout) if taken.index is not None else None
+    return {"recorded": taken.index is not None, "entry": done, "why": taken.why, "state": state_fields(taken.state)}
 
 
 def step_fields(index: int, rollout: Rollout) -> dict[str, Any]:

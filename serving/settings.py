@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     )
     policy_signatures: int = Field(default=1, description="How many of these keys have to have signed a policy.", ge=1)
     policy_approvals: bool = Field(
-        default=False, description="Whether `policy activate` and `promote` wait for somebody else's `policy approve`."
+        default=False, description="Whether activating, canaries and promoting wait for somebody else's approval."
     )
     ledger: str = Field(default=DEFAULT_LEDGER, description="Where decisions are kept: an SQLAlchemy URL.")
     key_file: Path | None = Field(default=None, description="Master key of the payloads; beside the ledger when left out.")

@@ -7,17 +7,21 @@ nothing: whoever may write to the ledger may give any. Signatures prove who stan
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guard.errors import InputError, PolicyError, SignatureError
-from guard.types import Step
-from serving.settings import DEFAULT_LEDGER
+from guard.errors import InputError, PolicyError
+from serving.settings import DEFAULT_LEDGER, Settings
+from serving.stepping import judging, states, trust
 from terminal import policy_steps as steps
 from terminal.policy_steps import Desk
 from terminal.printing import Json, print_json
+
+if TYPE_CHECKING:
+    from serving.stepping import Taken
 
 NOT_READY = 1
 """What `activate` ends with when tests are red or a lint finds an error."""
@@ -60,6 +64,8 @@ def activate(
 ) -> None:
     """Put a policy in force, or try it: 0 recorded (or waiting for approval), 1 tests are red or lints find an error."""
     from policies import open_policy
+    from policies.gates import closed
+    from policies.load import source_of
 
     share = steps.share_of(canary) if canary else 0
     if share and shadow:
@@ -67,15 +73,13 @@ def activate(
     loaded = open_policy(file)
     policy = loaded.policy
     _require_status(policy.status, file, shadow=shadow)
-    note = steps.trust().check_file(policy, file)
-    if not shadow and (found := steps.gate(loaded, steps.judging(ledger, policy))):
+    note = trust(Settings.read()).check_file(policy, file)
+    if not shadow and (found := closed(loaded, judging(ledger, policy))):
         _not_ready(found, as_json=as_json)
     with Desk(ledger, key_file, author) as desk:
-        state = desk.state(policy.id)
-        step = Step.SHADOW if shadow else Step.PROPOSE if steps.approvals() else Step.CANARY if share else Step.ACTIVATE
-        desk.ledger.activate_sync(policy.id, policy.version, policy.revision, policy.document)
-        trial: dict[str, Any] = {"share": share, "by": by.value} if share else {}
-        _take(desk, desk.step(state, step, policy.revision, policy.version, reason, signature=note, **trial), as_json=as_json)
+        text = source_of(file, policy.revision)
+        taken = desk.activate(policy, reason, source=text, share=share, by=by.value, shadow=shadow, signature=note)
+        _tell(taken, as_json=as_json)
 
 
 def promote(
@@ -88,14 +92,7 @@ def promote(
 ) -> None:
     """Let the canary of a policy judge everything."""
     with Desk(ledger, key_file, author) as desk:
-        state = desk.known(policy)
-        if state.canary is None:
-            raise InputError(
-                f"policy {policy!r} has no canary", advice="Begin one: genguard policy activate FILE --canary 10%."
-            )
-        step = Step.PROPOSE if steps.approvals() else Step.ACTIVATE
-        note = desk.trusted(state, state.canary.revision)
-        _take(desk, desk.step(state, step, state.canary.revision, None, reason, signature=note), as_json=as_json)
+        _tell(desk.promote(policy, reason), as_json=as_json)
 
 
 def stop(
@@ -109,16 +106,7 @@ def stop(
 ) -> None:
     """End a canary, a shadow or a proposal."""
     with Desk(ledger, key_file, author) as desk:
-        state = desk.known(policy)
-        trial = (state.canary.revision,) if state.canary else ()
-        running = (*trial, *state.shadows, *(one.revision for one in state.proposals))
-        if not running:
-            raise InputError(f"policy {policy!r} has no canary, no shadow and no proposal")
-        if not revision and len(running) > 1:
-            listed = ", ".join(one[:16] for one in running)
-            raise InputError(f"policy {policy!r} has several of them: {listed}", advice="Say which one.")
-        chosen = steps.one_of(running, revision)
-        _take(desk, desk.step(state, Step.STOP, chosen, None, reason), as_json=as_json)
+        _tell(desk.stop(policy, revision, reason), as_json=as_json)
 
 
 def rollback(
@@ -132,18 +120,8 @@ def rollback(
 ) -> None:
     """Take the latest change back: end the canary, or else put in force what was before."""
     with Desk(ledger, key_file, author) as desk:
-        state = desk.known(policy)
-        if state.canary is not None and not to:
-            _take(desk, desk.step(state, Step.STOP, state.canary.revision, None, reason), as_json=as_json)
-            return
-        if not state.history:
-            raise InputError(f"nothing was in force before in policy {policy!r}, so there is nothing to go back to")
-        chosen = steps.one_of(state.history, to) if to else state.history[-1]
-        try:
-            desk.trusted(state, chosen)
-        except SignatureError as error:  # a service that was given just this file may take it all the same
-            typer.echo(f"services may refuse it: {error}", err=True)
-        _take(desk, desk.step(state, Step.ROLLBACK, chosen, None, reason), as_json=as_json)
+        warned = partial(typer.echo, err=True)
+        _tell(desk.rollback(policy, to, reason, warn=lambda why: warned(f"services may refuse it: {why}")), as_json=as_json)
 
 
 def retire(
@@ -156,10 +134,7 @@ def retire(
 ) -> None:
     """Take a policy out of force altogether. What no other policy covers is blocked from then on."""
     with Desk(ledger, key_file, author) as desk:
-        state = desk.known(policy)
-        if not state.revision:
-            raise InputError(f"no revision of policy {policy!r} is in force by the ledger")
-        _take(desk, desk.step(state, Step.RETIRE, state.revision, None, reason), as_json=as_json)
+        _tell(desk.retire(policy, reason), as_json=as_json)
 
 
 def approve(
@@ -173,22 +148,7 @@ def approve(
 ) -> None:
     """Let happen what somebody else proposed."""
     with Desk(ledger, key_file, author) as desk:
-        state = desk.known(policy)
-        if not state.proposals:
-            raise InputError(f"nothing waits for approval in policy {policy!r}")
-        chosen = steps.one_of([one.revision for one in state.proposals], revision)
-        asked = next(one for one in state.proposals if one.revision == chosen)
-        if asked.author.strip().casefold() == desk.author.strip().casefold():
-            raise InputError(
-                f"{asked.author} proposed this, expected somebody else to approve it", advice="Give your name: --author NAME."
-            )
-        desk.trusted(state, chosen)
-        fields: dict[str, Any] = {"author": asked.author, "approver": desk.author, "share": asked.share, "by": asked.by}
-        _take(
-            desk,
-            desk.step(state, Step.APPROVE, chosen, asked.version, reason or asked.reason, signature=asked.signature, **fields),
-            as_json=as_json,
-        )
+        _tell(desk.approve(policy, revision, reason), as_json=as_json)
 
 
 def status(
@@ -200,10 +160,10 @@ def status(
     from policies.rollout import State
     from serving.rollout_fields import history_fields, state_fields
 
-    states = steps.states(ledger)
-    if policy and policy not in states:
-        raise InputError(f"the ledger has no rollout of policy {policy!r}", advice=f"It has: {', '.join(states) or 'none'}.")
-    shown: list[State] = [states[policy]] if policy else list(states.values())
+    found = states(ledger)
+    if policy and policy not in found:
+        raise InputError(f"the ledger has no rollout of policy {policy!r}", advice=f"It has: {', '.join(found) or 'none'}.")
+    shown: list[State] = [found[policy]] if policy else list(found.values())
     if as_json:
         fields = [{**state_fields(one), **({"history": history_fields(one)} if policy else {})} for one in shown]
         print_json(fields[0] if policy else {"policies": fields})
@@ -231,15 +191,14 @@ def _not_ready(found: dict[str, list[str]], *, as_json: bool) -> None:
     raise typer.Exit(NOT_READY)
 
 
-def _take(desk: Desk, rollout: Any, *, as_json: bool) -> None:
-    """Record a step, unless it would change nothing, and say how the policy stands."""
-    from serving.rollout_fields import state_fields, step_fields
+def _tell(taken: Taken, *, as_json: bool) -> None:
+    """Say what was recorded, or why nothing was, and how the policy stands."""
+    from serving.rollout_fields import taken_fields
 
-    index, why, state = desk.take(rollout)
     if as_json:
-        taken = step_fields(index, rollout) if index is not None else None
-        print_json({"recorded": index is not None, "entry": taken, "why": why, "state": state_fields(state)})
+        print_json(taken_fields(taken))
         return
-    done = f"entry {index}: {rollout.step.value} by {rollout.approver or rollout.author}"
-    typer.echo(f"nothing recorded: {why}" if index is None else done)
-    steps.print_states([state], history=False)
+    rollout = taken.rollout
+    done = f"entry {taken.index}: {rollout.step.value} by {rollout.approver or rollout.author}"
+    typer.echo(f"nothing recorded: {taken.why}" if taken.index is None else done)
+    steps.print_states([taken.state], history=False)

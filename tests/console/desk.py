@@ -89,7 +89,7 @@ def demo(folder: Path, seed: int = 7) -> None:
 
 @contextmanager
 def desk(folder: Path, **given: Any) -> Iterator[Desk]:
-    """Serve what a worked demo left in a folder, on a free port of this machine."""
+    """Serve what a worked demo left in a folder, or nothing yet, on a free port of this machine."""
     keys = {name: secrets.token_urlsafe(24) for name in PEOPLE}
     entries = [f"{name}{f'@{tenant}' if tenant else ''}+{role}:{keys[name]}" for name, (tenant, role) in PEOPLE.items()]
     ledger = f"sqlite:///{folder / 'genguard.db'}"

@@ -21,6 +21,12 @@ def at(path: str) -> Callable[[Desk], str]:
     return lambda _: path
 
 
+def in_force(desk: Desk) -> str:
+    """The revision that judges."""
+    found: str = desk.ask("auditor", "GET", "/v1/policies/enterprise")["in_force"]["revision"]
+    return found
+
+
 PAGES: dict[str, Shown] = {
     "overview": Shown("officer", at("/console")),
     "decisions": Shown("officer", at("/console/decisions")),
@@ -31,6 +37,11 @@ PAGES: dict[str, Shown] = {
     "reviews": Shown("reviewer", at("/console/reviews")),
     "review": Shown("reviewer", lambda desk: f"/console/reviews/{desk.held}"),
     "policies": Shown("author", at("/console/policies")),
+    "policy": Shown("approver", at("/console/policies/enterprise")),
+    "policy-revision": Shown("author", lambda desk: f"/console/policies/enterprise/revisions/{in_force(desk)}"),
+    "policy-diff": Shown("author", lambda desk: f"/console/policies/enterprise/diff?to={in_force(desk)}"),
+    "policy-edit": Shown("author", at("/console/policies/enterprise/edit")),
+    "policy-new": Shown("author", at("/console/policies/_/edit")),
     "banks": Shown("officer", at("/console/banks")),
     "bank": Shown("officer", at("/console/banks/protected-works")),
     "verify": Shown("officer", at("/console/verify")),

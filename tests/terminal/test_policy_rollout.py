@@ -20,9 +20,8 @@ from audit.verify import verify
 from guard.note import PublicKey
 from guard.registry import checks
 from guard.types import Action, Request
-from policies import load
+from policies import gates, load
 from serving.wiring import open_guard
-from terminal import gates
 from tests.fakes import WordCheck
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "audit"))
@@ -174,7 +173,7 @@ def test_shadows_need_no_live_status_and_no_gates(genguard, monkeypatch):
 def test_a_step_that_somebody_else_overtook_is_told(genguard, monkeypatch):
     """It is recorded, had no effect, and the caller learns that."""
     genguard("policy", "activate", "v1.yaml", *why())
-    monkeypatch.setattr("terminal.policy_steps.advance", lambda state, _: state)
+    monkeypatch.setattr("serving.stepping.advance", lambda state, _: state)
     genguard("policy", "activate", "v1.yaml", *why(), code=70)
     assert "changed nothing" in genguard.err
     assert "no effect" in genguard("policy", "status", "house")
