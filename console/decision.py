@@ -12,8 +12,8 @@ from fastapi import Request as HttpRequest
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
-from audit.events import ACCESS, ERASURE
-from audit.follow import Followed, followed
+from audit.events import ACCESS
+from audit.follow import Followed, erasures, followed
 from audit.query import Row, Shown, query
 from audit.review_queue import Case, case
 from console import evidence, filters
@@ -27,8 +27,6 @@ from serving.lookup import visible
 from serving.wiring import Wired
 
 router = APIRouter(prefix=f"{HOME}/decisions", tags=["console"], dependencies=[Depends(need("decisions"))])
-ERASURES = 20
-"""Erasures of a decision's subject that are told at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Around:
 
     prompt: Row | None
     after: tuple[Followed, ...]
-    erasures: tuple[Row, ...]
+    erasures: tuple[Followed, ...]
     case: Case
     canary: Canary | None
 
@@ -113,10 +111,11 @@ async def _visible(http: HttpRequest, reference: str) -> Shown:
 
 
 def _around(url: str, shown: Shown, decision: Decision, sees: str) -> Around:
+    request = decision.request
     return Around(
         prompt=_row(url, decision.parent) if decision.parent is not None else None,
         after=followed(url, decision.id),
-        erasures=_erasures(url, shown.idx, decision) if decision.request.subject else (),
+        erasures=erasures(url, shown.idx, request.tenant, request.subject) if request.subject else (),
         case=case(url, str(decision.id), tenant=sees),
         canary=canary(url, shown),
     )
@@ -124,12 +123,6 @@ def _around(url: str, shown: Shown, decision: Decision, sees: str) -> Around:
 
 def _row(url: str, decision: UUID) -> Row | None:
     return next(iter(query(url, limit=1, id=str(decision)).rows), None)
-
-
-def _erasures(url: str, index: int, decision: Decision) -> tuple[Row, ...]:
-    request = decision.request
-    found = query(url, limit=ERASURES, after=index, kind=ERASURE, subject=request.subject)
-    return tuple(one for one in found.rows if one.tenant in {request.tenant, ""})
 
 
 def _parts(shown: Shown) -> tuple[dict[str, Any], ...]:

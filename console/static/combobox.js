@@ -11,11 +11,17 @@ export function combobox(box, list, complete, said, words) {
   let active = -1;
   let asked = 0;
   let timer = 0;
+  let shownFor = null;
   box.setAttribute("role", "combobox");
   box.setAttribute("aria-autocomplete", "list");
   box.setAttribute("aria-controls", list.id);
   list.setAttribute("role", "listbox");
   list.setAttribute("aria-label", document.querySelector(`label[for="${box.id}"]`).textContent);
+
+  /** Whether the list is of the text as it is now: one of before has other places in it. */
+  function fresh() {
+    return !list.hidden && shownFor === box.value;
+  }
 
   function close() {
     asked += 1;
@@ -50,11 +56,12 @@ export function combobox(box, list, complete, said, words) {
     if (turn !== asked || document.activeElement !== box) return;
     options = found;
     active = -1;
+    shownFor = text;
     list.replaceChildren(...options.map((one, number) => {
       const shown = element("li", one.text, { role: "option", id: `${list.id}-${number}`, "aria-selected": "false" });
       shown.addEventListener("mousedown", (event) => {
         event.preventDefault();
-        take(one);
+        if (fresh()) take(one);
       });
       return shown;
     }));
@@ -78,6 +85,8 @@ export function combobox(box, list, complete, said, words) {
   box.setAttribute("aria-expanded", "false");
   box.addEventListener("input", () => {
     clearTimeout(timer);
+    asked += 1;
+    if (active >= 0) move(-1);
     timer = setTimeout(open, 120);
   });
   box.addEventListener("blur", close);
@@ -85,12 +94,9 @@ export function combobox(box, list, complete, said, words) {
     if (event.isComposing) return;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
-      if (list.hidden) open();
+      if (!fresh()) open();
       else move(active + (event.key === "ArrowDown" ? 1 : -1));
-    } else if (event.key === "Enter" && active >= 0) {
-      event.preventDefault();
-      take(options[active]);
-    } else if (event.key === "Tab" && active >= 0) {
+    } else if ((event.key === "Enter" || event.key === "Tab") && active >= 0 && fresh()) {
       event.preventDefault();
       take(options[active]);
     } else if (event.key === "Escape" && !list.hidden) {

@@ -47,7 +47,7 @@ def test_a_search_is_completed_by_keyboard_and_stands_in_the_address(visit: Visi
     page.keyboard.press("Enter")
     expect(box).to_have_value("action:")
     page.keyboard.type("bl")
-    expect(page.locator("#q-list [role=option]")).to_have_count(1)
+    expect(page.locator("#q-list [role=option]")).to_have_text(["block"])
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(box).to_have_value("action:block ")
