@@ -34,7 +34,7 @@ def _take(place: Path, folder: Path, names: list[str], program: str | None) -> N
                     with person(service, browser, PAGES[name].who, language=language, theme=theme) as who:
                         page = who.open(PAGES[name].path(service))
                         page.wait_for_load_state("networkidle")
-                        page.screenshot(path=folder / f"{name}-{language}-{theme}.png", full_page=True)
+                        page.screenshot(path=folder / f"{name.replace(' ', '-')}-{language}-{theme}.png", full_page=True)
         browser.close()
 
 

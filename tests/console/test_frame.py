@@ -10,9 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
+from audit.review import Phase
+from audit.review_codes import CODES, OUTCOMES
 from console.language import FOLDER, LANGUAGES, words
 from console.nav import ENTRIES
 from console.page import FOLDER as TEMPLATES
+from console.regulations import REGULATIONS
+from guard.types import Action
+from serving.identity.roles import Permission, Role
 from tests.console.desk import ROLES, Desk, Person
 from tests.console.pages import PAGES
 
@@ -47,6 +52,22 @@ def test_templates_and_words_know_one_another() -> None:
     asked = {(name, key) for name, text in texts.items() for key in re.findall(r"""\bt\("([\w.]+)"[,)]""", text)}
     assert asked
     assert sorted((name, key) for name, key in asked if key not in known) == []
+
+
+def test_every_role_permission_action_and_code_has_a_word() -> None:
+    """What the code names elsewhere, and templates put into keys."""
+    known = words("en").by_key
+    named = {
+        "frame.role": Role,
+        "frame.action": Action,
+        "admin.permission": Permission,
+        "reviews.phase": Phase,
+        "reviews.codes": CODES,
+        "reviews.outcomes": OUTCOMES,
+        "frame.page": [entry.name for entry in ENTRIES],
+        "compliance.regulation": [f"{name}.{one.name}.asks" for name, duties in REGULATIONS.items() for one in duties],
+    }
+    assert [f"{prefix}.{one}" for prefix, ones in named.items() for one in ones if f"{prefix}.{one}" not in known] == []
 
 
 def test_strangers_are_led_to_the_login_and_back(service: Desk, visit: Visit) -> None:
