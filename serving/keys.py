@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from audit.api_keys import ApiKey, NewKey, all_keys, make_key, revoke_key, rotate_key
 from serving.identity.needs import needs
-from serving.identity.principals import roles_from
-from serving.identity.roles import Permission
+from serving.identity.roles import Permission, Role
 from serving.wiring import Wired
 
 router = APIRouter(prefix="/v1/keys", tags=["genguard"], dependencies=[needs(Permission.KEYS, whole=True)])
@@ -31,7 +30,7 @@ class KeyBody(_Body):
     """Whom a key is for, and what they may do."""
 
     name: str = Field(max_length=64, description="Recorded as the actor of what is done with it.")
-    roles: list[str] = Field(min_length=1, max_length=10)
+    roles: list[Role] = Field(min_length=1, max_length=10)
     tenant: str = Field("", max_length=64, description="Empty: all tenants, for staff.")
     days: int | None = Field(None, ge=1, le=MAX_DAYS, description="How long it is good; until it is revoked when left out.")
 
@@ -56,7 +55,7 @@ def list_keys(http: HttpRequest) -> dict[str, Any]:
 @router.post("", response_model=None)
 def make(body: KeyBody, http: HttpRequest) -> JSONResponse:
     """Make a key. `key` in the answer is the secret, told this once; 409 when a live key has the name."""
-    roles = sorted(role.value for role in roles_from(body.roles, "roles"))
+    roles = sorted({role.value for role in body.roles})
     made = make_key(
         _wired(http).ledger,
         body.name,

@@ -24,8 +24,8 @@ _LOOKED = 4
 """Code points from a place on that tell whether a pattern may begin there."""
 _END = r"\Z"
 _NEVER = "(?!)"
-_PART = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", regex.DOTALL)
-"""What is escaped, and classes of characters."""
+_PART = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*+(?:\]|\\?\Z)", regex.DOTALL)
+"""What is escaped, and classes of characters; one that nothing closes, which no pattern has, goes to the end: so it is linear."""
 _MOST_KNOWN = 50_000
 _SHORT = 512
 """Code points that are searched without letting other threads run: to hand over and to wait takes longer than the search."""

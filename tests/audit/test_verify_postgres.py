@@ -277,7 +277,8 @@ def test_what_is_written_meanwhile_is_not_seen(monkeypatch, copy):
     base = decision()
     with open_ledger(copy) as opened:
         report = verify(copy, jobs=2, progress=lambda *_: opened.append_sync(replace(base, id=uuid4())))
-        assert (report.exit_code, report.size, opened.size) == (3, ENTRIES, ENTRIES + 4)
+        assert (report.exit_code, report.size) == (3, ENTRIES)
+        assert opened.size >= ENTRIES + 4
     assert verify(copy, jobs=1).size == ENTRIES + 4
 
 

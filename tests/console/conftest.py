@@ -30,8 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(WAITS_S))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Of one module: its driver's event loop runs in the thread of the tests, and others' tests run loops of their own there."""
     found = os.environ.get("GENGUARD_CHROMIUM") or shutil.which("chromium")
     if found is None:
         pytest.skip(MISSING)
@@ -41,7 +42,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("console")
     shutil.copytree(_demo(tmp_path_factory), folder, dirs_exist_ok=True)
@@ -63,6 +64,13 @@ def _demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(autouse=True)
+def _banks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Banks are found by the environment, which is this process's: those of the service while its tests run."""
+    if "service" in request.fixturenames:
+        monkeypatch.setenv("GENGUARD_BANKS", str(request.getfixturevalue("service").folder / "banks"))
+
+
 @pytest.fixture
 def visit(service: Desk, browser: Browser) -> Iterator[Callable[..., Person]]:
     """Sit somebody down at a browser: `visit("officer")`; see `person`. The service first: its demo starts a loop."""
@@ -70,7 +78,7 @@ def visit(service: Desk, browser: Browser) -> Iterator[Callable[..., Person]]:
         yield lambda who="", **given: stack.enter_context(person(service, browser, who, **given))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def axe_script() -> str:
     found = axe.axe_script()
     if found is None:

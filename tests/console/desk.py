@@ -103,15 +103,15 @@ def desk(folder: Path, **given: Any) -> Iterator[Desk]:
         until = time.monotonic() + 300
         while not running.started and thread.is_alive() and time.monotonic() < until:
             time.sleep(0.05)
-        assert running.started, "the service did not start"
-        yield Desk(f"http://127.0.0.1:{port}", folder, ledger, keys)
-        running.should_exit = True
-        thread.join(60)
+    assert running.started, "the service did not start"
+    yield Desk(f"http://127.0.0.1:{port}", folder, ledger, keys)
+    running.should_exit = True
+    thread.join(60)
 
 
 @contextmanager
 def _own_banks(folder: Path) -> Iterator[None]:
-    """Banks are found by the environment, which is this process's."""
+    """Banks are found by the environment, which is this process's: those of the service while it starts."""
     before = os.environ.get("GENGUARD_BANKS")
     os.environ["GENGUARD_BANKS"] = str(folder)
     try:
