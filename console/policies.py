@@ -36,7 +36,7 @@ async def page(http: HttpRequest) -> HTMLResponse:
 @router.get("/hints.json", response_model=None, include_in_schema=False)
 async def completion() -> JSONResponse:
     """What an editor completes from."""
-    return JSONResponse(await run_in_threadpool(hints), headers=HEADERS | {"cache-control": "private, max-age=600"})
+    return JSONResponse(await run_in_threadpool(hints), headers=HEADERS)
 
 
 @router.get("/{policy}", response_model=None, include_in_schema=False)

@@ -110,7 +110,7 @@ def verification(http: HttpRequest) -> dict[str, Any]:
     return {"running_since": checkup.since or None, "last": checkup.last()}
 
 
-@router.post("", response_model=None)
+@router.post("", response_model=None, status_code=202)
 async def begin(http: HttpRequest) -> JSONResponse:
     """Verify the whole ledger, its checkpoints and anchors. 202; ask again for how it came out."""
     checkup: Checkup = http.app.state.checkup

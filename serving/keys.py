@@ -52,7 +52,7 @@ def list_keys(http: HttpRequest) -> dict[str, Any]:
     return {"keys": [key_fields(one) for one in all_keys(_wired(http).ledger_url)]}
 
 
-@router.post("", response_model=None)
+@router.post("", response_model=None, status_code=201)
 def make(body: KeyBody, http: HttpRequest) -> JSONResponse:
     """Make a key. `key` in the answer is the secret, told this once; 409 when a live key has the name."""
     roles = sorted({role.value for role in body.roles})
@@ -68,7 +68,7 @@ def make(body: KeyBody, http: HttpRequest) -> JSONResponse:
     return JSONResponse(_new(made), 201, _SECRET)
 
 
-@router.post("/{key}/rotate", response_model=None)
+@router.post("/{key}/rotate", response_model=None, status_code=201)
 def rotate(key: str, body: RotateBody, http: HttpRequest) -> JSONResponse:
     """Make a key in the place of another, with its name, tenant and roles."""
     made = rotate_key(

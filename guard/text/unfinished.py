@@ -25,7 +25,7 @@ _LOOKED = 4
 _END = r"\Z"
 _NEVER = "(?!)"
 _PART = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*+(?:\]|\\?\Z)", regex.DOTALL)
-"""What is escaped, and classes of characters; one that nothing closes, which no pattern has, goes to the end: so it is linear."""
+"""What is escaped, and classes of characters. One that nothing closes, as no pattern has, goes to the end: so it is linear."""
 _MOST_KNOWN = 50_000
 _SHORT = 512
 """Code points that are searched without letting other threads run: to hand over and to wait takes longer than the search."""

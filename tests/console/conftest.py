@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Of one module: its driver's event loop runs in the thread of the tests, and others' tests run loops of their own there."""
+    """Of one module: its event loop runs in the thread of the tests, where tests of other modules run loops of their own."""
     found = os.environ.get("GENGUARD_CHROMIUM") or shutil.which("chromium")
     if found is None:
         pytest.skip(MISSING)
