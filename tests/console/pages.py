@@ -45,6 +45,7 @@ PAGES: dict[str, Shown] = {
     "banks": Shown("officer", at("/console/banks")),
     "bank": Shown("officer", at("/console/banks/protected-works")),
     "verify": Shown("officer", at("/console/verify")),
+    "public verify": Shown("officer", at("/verify")),
     "compliance": Shown("officer", at("/console/compliance")),
     "admin": Shown("admin", at("/console/admin")),
     "refusal": Shown("caller", at("/console/admin")),

@@ -34,3 +34,19 @@ def test_what_nobody_knows_and_what_is_no_picture_is_said(visit: Visit) -> None:
     page.get_by_role("button", name="核验").click()
     page.get_by_role("heading", name="没有答案").wait_for()
     assert "found" in page.locator("#found").inner_text()
+
+
+def test_the_public_page_speaks_the_readers_language(service: Desk, visit: Visit) -> None:
+    """And says the same; without a menu."""
+    released = min((service.folder / "released").glob("*.png"))
+    for language, heading, button, answer in (
+        ("en", "Where does this image, audio or text come from?", "Verify", "ours"),
+        ("zh", "这张图片、这段音频或文本是从哪里来的？", "核验", "出自本服务"),
+    ):
+        page = visit("officer", language=language).open("/verify")
+        assert page.get_by_role("heading", level=1).inner_text() == heading
+        page.get_by_role("button", name=button).click()
+        page.locator("#file").set_input_files(released)
+        page.get_by_role("button", name=button).click()
+        page.get_by_role("heading", name=answer, exact=True).wait_for()
+        assert page.locator("html").get_attribute("lang") == {"en": "en", "zh": "zh-Hans"}[language]
