@@ -63,15 +63,20 @@ def _gathered(http: HttpRequest, span: Span) -> dict[str, Any]:
     now = datetime.now(UTC)
     period = _whole_hours(now, SPANS[span])
     counted = statistics(wired.ledger_url, period, tenant=tenant, now=now)
-    within = _within(period)
+    within, earlier = _within(period.since, period.until), _within(period.before, period.since)
     failed = top(wired.ledger_url, "rule", f"{FAILURES} {within}", most=FAILED, **({"tenant": tenant} if tenant else {}))
     return {
         "period": period,
         "counted": counted,
         "within": within,
+        "earlier": earlier,
         "figures": list(_figures(counted, within)),
         "chart": _chart(wired.ledger_url, span, period, tenant, words_of(http)),
-        "rules": [(one, find(f"rule:{quoted(one.value)} {within}")) for one in counted.by["rule"][:RULES] if one.total],
+        "rules": [
+            (one, find(f"rule:{quoted(one.value)} {within}"), find(f"rule:{quoted(one.value)} {earlier}"))
+            for one in counted.by["rule"][:RULES]
+            if one.total
+        ],
         "failed": [(name, number, find(f"rule:{quoted(name)} {within}")) for name, number in failed.values.get("rule", ())],
         "queue": counted.queue if http.state.principal.may(Permission.REVIEW_QUEUE) else None,
         "sla_hours": http.app.state.settings.review_sla_minutes / 60,
@@ -86,8 +91,8 @@ def _whole_hours(now: datetime, length: timedelta) -> Period:
     return Period.between(until - length, until)
 
 
-def _within(period: Period) -> str:
-    return f"since:{time_string(period.since)[:16]}Z until:{time_string(period.until)[:16]}Z"
+def _within(since: datetime, until: datetime) -> str:
+    return f"since:{time_string(since)[:16]}Z until:{time_string(until)[:16]}Z"
 
 
 def find(query: str) -> str:
@@ -114,14 +119,13 @@ def _chart(url: str, span: Span, period: Period, tenant: str, t: Words) -> Marku
     step = timedelta(hours=1) if hours else timedelta(days=1)
     size = 13 if hours else 10
     filters = {"tenant": tenant} if tenant else {}
-    found = series(url, "hour" if hours else "day", _within(period), **filters)
+    found = series(url, "hour" if hours else "day", _within(period.since, period.until), **filters)
     counts = {moment[:size]: numbers for moment, numbers in found.points}
     shown: list[Column] = []
     at = period.since if hours else period.since.replace(hour=0)
     while at < period.until:
         moment = time_string(at)[:size]
-        bounds = f"since:{time_string(at)[:16]}Z until:{time_string(at + step)[:16]}Z"
-        shown.append((moment[11:] + ":00" if hours else moment[5:], find(bounds), counts.get(moment, {})))
+        shown.append((moment[11:] + ":00" if hours else moment[5:], find(_within(at, at + step)), counts.get(moment, {})))
         at += step
     return columns(shown, t(f"overview.chart.{'hours' if hours else 'days'}"), lambda action: t.of("frame.action", action))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import httpx
@@ -22,6 +23,21 @@ def test_numbers_are_those_of_the_ledger_and_lead_to_them(service: Desk, visit: 
     query = httpx.URL(blocked.get_attribute("href") or "").params["q"]
     behind = service.ask("officer", "GET", "/v1/decisions", params={"q": query, "limit": 500})["decisions"]
     assert [one["idx"] for one in behind] == [one["idx"] for one in found]
+
+
+def test_every_number_is_that_of_the_list_behind_it(service: Desk, visit: Visit) -> None:
+    """Of actions, of rules now and before, of all decisions before."""
+    page = visit("officer").open("/console?span=week")
+    links = page.locator("main a[href^='/console/decisions?q=']:not(svg a)")
+    counted = 0
+    for at in range(links.count()):
+        query = httpx.URL(links.nth(at).get_attribute("href") or "").params["q"]
+        shown = re.match(r"[\d,]+", links.nth(at).inner_text())
+        found = service.ask("officer", "GET", "/v1/decisions", params={"q": query, "limit": 500})["decisions"]
+        assert shown is not None, query
+        assert int(shown.group().replace(",", "")) == len(found), query
+        counted += 1
+    assert counted > 10
 
 
 def test_each_column_leads_to_its_hour(service: Desk, visit: Visit) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from policies import open_policy
-from terminal import gates
+from policies import gates, open_policy
 
 LOADED = open_policy("enterprise")
 
@@ -26,7 +25,7 @@ def test_tests_that_are_not_green_are_told_with_what_was_expected(monkeypatch: p
     ]
     report = SimpleNamespace(ok=False, results=results)
     monkeypatch.setitem(
-        sys.modules, "policies.testing", SimpleNamespace(run=lambda loaded: report if loaded is LOADED else None)
+        sys.modules, "policies.testing", SimpleNamespace(run=lambda loaded, **_: report if loaded is LOADED else None)
     )
     assert gates.red_tests(LOADED) == [
         "house.yaml:9:9: failed: threat flags failed: expected block; found allow",
