@@ -1,4 +1,4 @@
-"""terminal.gates: what is asked of a policy before it may judge."""
+"""policies.gates: what is asked of a policy before it may judge."""
 
 from __future__ import annotations
 
