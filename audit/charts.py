@@ -23,7 +23,7 @@ def days_chart(days: Sequence[tuple[str, Mapping[str, int]]]) -> str:
     if not days:
         return ""
     most = max(1, *(sum(counts.values()) for _, counts in days))
-    top = _round_up(most)
+    top = round_up(most)
     step = (_WIDTH - _LEFT) / len(days)
     parts = [
         _line(_LEFT, y := _place(value, top), _WIDTH, y) + _text(_LEFT - 6, y + 4, f"{value:,}", "end") for value in _ticks(top)
@@ -98,7 +98,7 @@ def _ticks(top: int) -> list[int]:
     return sorted({0, top // 2, top})
 
 
-def _round_up(most: int) -> int:
+def round_up(most: int) -> int:
     """The next number that reads well: 1, 2 or 5 times a power of ten."""
     unit = 1
     while True:

@@ -11,8 +11,9 @@ from fastapi.responses import HTMLResponse
 
 from audit.api_keys import all_keys
 from audit.facets import top
+from audit.grammar import quoted
 from console.nav import HOME, need
-from console.overview import find, quoted
+from console.overview import find
 from console.page import render
 from doctor.run import examine
 from generators.batched import Batched

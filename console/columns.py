@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from audit.charts import round_up
 from audit.facets import Series
 from guard.types import Action
 
@@ -77,7 +78,7 @@ def chart_of(series: Series) -> Chart | None:
     starts = [_start(first, unit)]
     while starts[-1] < _start(last, unit):
         starts.append(_next(starts[-1], unit))
-    top = _round(max(counts.total() for counts in found.values()))
+    top = round_up(max(counts.total() for counts in found.values()))
     step = (WIDTH - _LEFT) / max(len(starts), 12)
     labelled = max(1, len(starts) // 8)
     columns = tuple(
@@ -126,13 +127,3 @@ def _next(start: datetime, unit: Unit) -> datetime:
 
 def _height(value: float, top: int) -> float:
     return HEIGHT - _BOTTOM - value / top * (HEIGHT - _BOTTOM - _TOP)
-
-
-def _round(most: int) -> int:
-    """The next number that reads well: 1, 2 or 5 times a power of ten."""
-    unit = 1
-    while True:
-        for factor in (1, 2, 5):
-            if factor * unit >= most:
-                return factor * unit
-        unit *= 10

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from audit.body import time_string
 from audit.facets import series, top
+from audit.grammar import quoted
 from audit.statistics import Period, Statistics, statistics
 from console.charts import Column, columns
 from console.language import Words
@@ -98,11 +99,6 @@ def _within(since: datetime, until: datetime) -> str:
 def find(query: str) -> str:
     """The list of decisions that a query finds."""
     return f"{HOME}/decisions?{urlencode({'q': query.strip()})}"
-
-
-def quoted(value: str) -> str:
-    """A value as queries write it, whatever is in it."""
-    return '"' + value.replace('"', '""') + '"' if set(value) & set(' ,:"') else value
 
 
 def _figures(counted: Statistics, within: str) -> Iterator[Figure]:
