@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse
 from audit.api_keys import all_keys
 from audit.facets import top
 from audit.grammar import quoted
+from console.filters import address
 from console.nav import HOME, need
-from console.overview import find
 from console.page import render
 from doctor.run import examine
 from generators.batched import Batched
@@ -36,7 +36,7 @@ async def admin(
 ) -> HTMLResponse:
     """All of it on one page; an auditor sees no keys."""
     found = await run_in_threadpool(_gathered, http, look)
-    return render(http, "admin", script="admin", find=find, quoted=quoted, **found)
+    return render(http, "admin", script="admin", find=address, quoted=quoted, **found)
 
 
 def _gathered(http: HttpRequest, look: bool) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse
 
 from audit.holds import Hold, active_holds
 from audit.query import query, reading
+from console.filters import address
 from console.nav import HOME, need
-from console.overview import find
 from console.page import render
 from console.regulations import answers
 from serving.identity.principals import Principal
@@ -30,7 +30,7 @@ router = APIRouter(prefix=f"{HOME}/compliance", tags=["console"], dependencies=[
 async def compliance(http: HttpRequest) -> HTMLResponse:
     """All of it on one page."""
     found = await run_in_threadpool(_gathered, http)
-    return render(http, "compliance", script="compliance", find=find, **found)
+    return render(http, "compliance", script="compliance", find=address, **found)
 
 
 def _gathered(http: HttpRequest) -> dict[str, Any]:

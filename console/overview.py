@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query
 from fastapi import Request as HttpRequest
@@ -19,6 +18,7 @@ from audit.facets import series, top
 from audit.grammar import quoted
 from audit.statistics import Period, Statistics, statistics
 from console.charts import Column, columns
+from console.filters import address
 from console.language import Words
 from console.nav import HOME, need
 from console.page import render, words_of
@@ -74,15 +74,15 @@ def _gathered(http: HttpRequest, span: Span) -> dict[str, Any]:
         "figures": list(_figures(counted, within)),
         "chart": _chart(wired.ledger_url, span, period, tenant, words_of(http)),
         "rules": [
-            (one, find(f"rule:{quoted(one.value)} {within}"), find(f"rule:{quoted(one.value)} {earlier}"))
+            (one, address(f"rule:{quoted(one.value)} {within}"), address(f"rule:{quoted(one.value)} {earlier}"))
             for one in counted.by["rule"][:RULES]
             if one.total
         ],
-        "failed": [(name, number, find(f"rule:{quoted(name)} {within}")) for name, number in failed.values.get("rule", ())],
+        "failed": [(name, number, address(f"rule:{quoted(name)} {within}")) for name, number in failed.values.get("rule", ())],
         "queue": counted.queue if http.state.principal.may(Permission.REVIEW_QUEUE) else None,
         "sla_hours": http.app.state.settings.review_sla_minutes / 60,
         "ledger": _ledger(http),
-        "find": find,
+        "find": address,
     }
 
 
@@ -96,17 +96,12 @@ def _within(since: datetime, until: datetime) -> str:
     return f"since:{time_string(since)[:16]}Z until:{time_string(until)[:16]}Z"
 
 
-def find(query: str) -> str:
-    """The list of decisions that a query finds."""
-    return f"{HOME}/decisions?{urlencode({'q': query.strip()})}"
-
-
 def _figures(counted: Statistics, within: str) -> Iterator[Figure]:
-    yield Figure("all", counted.total.total, 1.0, 1.0, find(within))
+    yield Figure("all", counted.total.total, 1.0, 1.0, address(within))
     for action in (Action.BLOCK, Action.REDACT, Action.REVIEW):
         now, before = counted.total.now.get(action, 0), counted.total.before.get(action, 0)
         shares = counted.share(now), counted.share(before, before=True)
-        yield Figure(action.value, now, *shares, find(f"action:{action.value} {within}"))
+        yield Figure(action.value, now, *shares, address(f"action:{action.value} {within}"))
 
 
 def _chart(url: str, span: Span, period: Period, tenant: str, t: Words) -> Markup:
@@ -121,7 +116,7 @@ def _chart(url: str, span: Span, period: Period, tenant: str, t: Words) -> Marku
     at = period.since if hours else period.since.replace(hour=0)
     while at < period.until:
         moment = time_string(at)[:size]
-        shown.append((moment[11:] + ":00" if hours else moment[5:], find(_within(at, at + step)), counts.get(moment, {})))
+        shown.append((moment[11:] + ":00" if hours else moment[5:], address(_within(at, at + step)), counts.get(moment, {})))
         at += step
     return columns(shown, t(f"overview.chart.{'hours' if hours else 'days'}"), lambda action: t.of("frame.action", action))
 
