@@ -174,7 +174,7 @@ class EncoderDecoder(_OfModel):
 
     def join(self, _other: Forward, /) -> None:
         """See `takes`."""
-        raise NotImplementedError("rows of an encoder-decoder model do not join")
+        raise AssertionError("rows of an encoder-decoder model were joined, which `takes` never allows")
 
 
 def _widened(states: torch.Tensor, width: int) -> torch.Tensor:
