@@ -1,23 +1,26 @@
-"""What the chain itself costs: checks that do nothing, through guard.chain, beside a plain loop over the same calls.
+"""What the chain and the decision cost: checks that do nothing, beside the same calls in a plain loop and with a deadline each.
 
     python benchmarks/chain.py
 
-Medians of several runs; each run times many calls. The plain loop awaits the same coroutines with nothing around them.
+Microseconds of computing a call, the least of several runs, each of many calls: what others do on the machine adds to a run,
+and nothing makes one shorter. The plain loop awaits the same coroutines with nothing around them; the loop with deadlines puts
+`asyncio.timeout` around each.
 """
 
 from __future__ import annotations
 
 import asyncio
 import platform
-import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
-from guard.chain import Chain
+from guard.chain import Chain, context_of
+from guard.decide import decide
 from guard.rules import CheckSpec, Found, Policy, Rule
-from guard.types import CALLER, Action, Content, Examples, Modality, Request, Scan, Span, Stage
+from guard.types import CALLER, Action, Content, Examples, Modality, Request, Scan, Span, Stage, Verdict
 
-RUNS, CALLS = 7, 300
+RUNS, CALLS = 15, 300
 
 
 class Nothing:
@@ -56,39 +59,56 @@ def policy(checks: int) -> Policy:
     )
 
 
-async def median_us(call: Callable[[], Awaitable[object]]) -> float:
-    """Microseconds a call: the median over the runs."""
+async def least_us(call: Callable[[], Awaitable[object]]) -> float:
+    """Microseconds of computing a call: the least of the runs."""
     await call()
     figures = []
     for _ in range(RUNS):
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in range(CALLS):
             await call()
-        figures.append((time.perf_counter() - started) / CALLS * 1e6)
-    return statistics.median(figures)
+        figures.append((time.process_time() - started) / CALLS * 1e6)
+    return min(figures)
+
+
+async def figures(count: int) -> list[float]:
+    """Of so many checks: a plain loop, a deadline each, the chain, chain and decision, and both with a thread a check."""
+    text = Content(Modality.TEXT, "word " * 100, "text/plain", Stage.OUTPUT, CALLER, Request("1"))
+    specs = policy(count)
+    plain = [Nothing(blocking=False) for _ in range(count)]
+    context = context_of(text)
+
+    async def loop() -> None:
+        for check in plain:
+            await check([text])  # type: ignore[misc]  # none of them blocks
+
+    async def timed() -> None:
+        for check in plain:
+            async with asyncio.timeout(2):
+                await check([text])  # type: ignore[misc]
+
+    found = [await least_us(loop), await least_us(timed)]
+    for blocking in (False, True):
+        chain = Chain(specs, {spec.name: Nothing(blocking=blocking) for spec in specs.checks})
+
+        async def judged(chain: Chain = chain) -> Verdict:
+            (results,) = await chain.run([text])
+            return decide(specs, results, context)
+
+        if not blocking:
+            found.append(await least_us(partial(chain.run, [text])))
+        found.append(await least_us(judged))
+    return found
 
 
 async def main() -> None:
-    text = Content(Modality.TEXT, "word " * 100, "text/plain", Stage.OUTPUT, CALLER, Request("1"))
     print(
-        f"{platform.machine()}, Python {platform.python_version()}, {RUNS} runs of {CALLS} calls, 100 words; median us a call"
+        f"{platform.machine()}, Python {platform.python_version()}, {RUNS} runs of {CALLS} calls, 100 words; us of CPU a call"
     )
-    print(f"{'checks':>8} {'plain loop':>12} {'chain, async':>14} {'chain, threads':>16}")
-    for count in (1, 10):
-        specs = policy(count)
-        plain = [Nothing(blocking=False) for _ in range(count)]
-
-        async def loop(checks: list[Nothing] = plain) -> None:
-            for check in checks:
-                answer = check([text])
-                if not isinstance(answer, Sequence):
-                    await answer
-
-        figures = [await median_us(loop)]
-        for blocking in (False, True):
-            chain = Chain(specs, {spec.name: Nothing(blocking=blocking) for spec in specs.checks})
-            figures.append(await median_us(lambda chain=chain: chain.run([text])))
-        print(f"{count:>8} {figures[0]:>12.1f} {figures[1]:>14.1f} {figures[2]:>16.1f}")
+    names = ("plain loop", "deadline each", "chain", "chain, decision", "same, threads")
+    print(f"{'checks':>8}" + "".join(f"{name:>17}" for name in names))
+    for count in (1, 10, 50):
+        print(f"{count:>8}" + "".join(f"{one:>17.1f}" for one in await figures(count)))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from guard.decide import EARLY_STOP, blocks
 from guard.errors import PolicyError, describe
 from guard.instrument import Instrument, cancelled
 from guard.protocols import Check
-from guard.round import QUEUE_WAIT_S, Question, ask
+from guard.round import QUEUE_WAIT_S, Question, Timed, ask
 from guard.rules import CheckSpec, Policy
+from guard.sieve import sieve
 from guard.taxonomy import CATEGORIES
 from guard.types import (
     NONE,
@@ -43,7 +44,13 @@ from guard.workers import Overdue
 MOST_FINDINGS = 20_000
 """Of one check about one content. What finds more is a fault of the check, or a text made to fill the ledger."""
 _PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region, Modality.AUDIO: Span}
+_Asked = tuple[CheckSpec, Sequence[Content], Sequence[int]]
+"""A check, the contents that it is asked about, and their places among those that are judged together."""
 _log = logging.getLogger(__name__)
+
+
+class _NotLoadedError(Exception):
+    """What a check answers that could not be loaded, and why."""
 
 
 class Chain:
@@ -90,38 +97,50 @@ class Chain:
 
         `time`: when they are judged; groups that come later are skipped when a rule blocks at that time. Raises BusyError.
         """
-        contexts = [context_of(content, time) for content in contents]
         results: list[dict[str, CheckResult]] = [{} for _ in contents]
-        for group in self._groups:
-            stopped = [
-                blocks(self.policy, tuple(found.values()), context) for found, context in zip(results, contexts, strict=True)
-            ]
-            await self._run_group(group, contents, stopped, results)
-        names = [spec.name for spec in self.policy.checks]
-        return [tuple([found[name] for name in names if name in found]) for found in results]
+        unmeasured = sieve(self.policy).unmeasured
+        for at, group in enumerate(self._groups):
+            going = range(len(contents)) if not (at or unmeasured) else self._going(contents, results, time)
+            await self._run_group(group, contents, going, results)
+        return [tuple([found[name] for name in self.checks if name in found]) for found in results]
+
+    def _going(
+        self, contents: Sequence[Content], results: Sequence[dict[str, CheckResult]], time: datetime | None
+    ) -> Sequence[int]:
+        """Those that no rule blocks yet."""
+        found = enumerate(zip(contents, results, strict=True))
+        return [at for at, (one, known) in found if not blocks(self.policy, [*known.values()], context_of(one, time))]
 
     async def _run_group(
         self,
         group: Sequence[CheckSpec],
         contents: Sequence[Content],
-        stopped: Sequence[bool],
+        going: Sequence[int],
         results: Sequence[dict[str, CheckResult]],
     ) -> None:
-        asked: list[tuple[CheckSpec, list[int]]] = []
-        for spec in group:
-            owed = [at for at, content in enumerate(contents) if spec.applies(content.stage, content.modality)]
-            for at in owed:
-                if stopped[at]:
-                    results[at][spec.name] = self._result(spec, Status.SKIPPED, error=EARLY_STOP)
-            if some := [at for at in owed if not stopped[at]]:
-                asked.append((spec, some))
+        """Measure the contents that `going` counts; of the others it is noted that nothing was asked about them."""
+        if len(going) < len(contents):
+            self._skip(group, contents, going, results)
+        asked = _asked(group, contents, going)
         since = watching.now()
-        measured = await self._measure([(spec, [contents[at] for at in some]) for spec, some in asked])
-        for (spec, some), found in zip(asked, measured, strict=True):
-            for at, result in zip(some, found, strict=True):
-                results[at][spec.name] = result
+        answered = await self._ask(asked)
+        for (spec, batch, some), given in zip(asked, answered, strict=True):
+            for at, content, (answer, seconds) in zip(some, batch, given, strict=True):
+                results[at][spec.name] = self._read(spec, content, answer, seconds)
         if since:
-            watching.checked(self.policy.id, [result for found in measured for result in found], since)
+            watching.checked(self.policy.id, [results[at][spec.name] for spec, _, some in asked for at in some], since)
+
+    def _skip(
+        self,
+        group: Sequence[CheckSpec],
+        contents: Sequence[Content],
+        going: Sequence[int],
+        results: Sequence[dict[str, CheckResult]],
+    ) -> None:
+        for at in set(range(len(contents))).difference(going):
+            for spec in group:
+                if spec.applies(contents[at].stage, contents[at].modality):
+                    results[at][spec.name] = self._result(spec, Status.SKIPPED, error=EARLY_STOP)
 
     async def measure(
         self,
@@ -137,12 +156,15 @@ class Chain:
         """
         if call is not None:
             return await self._called(spec, batch, call, here=here)
-        return (await self._measure([(spec, batch)]))[0]
+        if not batch:
+            return []
+        (given,) = await self._ask([(spec, batch, ())])
+        return [self._read(spec, content, *answer) for content, answer in zip(batch, given, strict=True)]
 
     async def _called(
         self, spec: CheckSpec, batch: Sequence[Content], call: Callable[[], Sequence[Scan]], *, here: bool
     ) -> list[CheckResult]:
-        troubles = await self._troubles([spec])
+        troubles = await self._troubles([spec.name]) if not self.instruments[spec.name].loaded else {}
         if troubles:
             return [self._result(spec, Status.FAILED, error=troubles[spec.name])] * len(batch)
         began, answers = perf_counter(), list[Answer]()
@@ -160,44 +182,39 @@ class Chain:
         seconds = perf_counter() - began
         return [self._read(spec, content, answer, seconds) for content, answer in zip(batch, answers, strict=True)]
 
-    async def _measure(self, asked: Sequence[tuple[CheckSpec, Sequence[Content]]]) -> list[list[CheckResult]]:
-        """The same for several checks side by side, in parts that are small enough to be shared with others."""
-        troubles = await self._troubles([spec for spec, _ in asked])
-        found: list[list[CheckResult]] = [
-            [self._result(spec, Status.FAILED, error=troubles[spec.name])] * len(batch) if spec.name in troubles else []
-            for spec, batch in asked
+    async def _ask(self, asked: Sequence[_Asked]) -> Sequence[Sequence[Timed]]:
+        """What several checks answer side by side, in parts that are small enough to be shared with others."""
+        instruments = self.instruments
+        missing = [spec.name for spec, _, _ in asked if not instruments[spec.name].loaded]
+        troubles = await self._troubles(missing) if missing else {}
+        if not troubles and not [batch for _, batch, _ in asked if len(batch) > MOST_AT_ONCE]:
+            return await ask([Question(instruments[spec.name], spec.deadline_ms / 1000, batch) for spec, batch, _ in asked])
+        answers: list[list[Timed]] = [
+            [(_NotLoadedError(troubles[spec.name]), 0.0)] * len(batch) if spec.name in troubles else []
+            for spec, batch, _ in asked
         ]
-        ready = [at for at, (spec, batch) in enumerate(asked) if spec.name not in troubles and batch]
-        longest = max((len(asked[at][1]) for at in ready), default=0)
-        for first in range(0, longest, MOST_AT_ONCE):
-            parts = {at: part for at in ready if (part := asked[at][1][first : first + MOST_AT_ONCE])}
-            questions = [
-                Question(self.instruments[asked[at][0].name], asked[at][0].deadline_ms / 1000, part)
-                for at, part in parts.items()
-            ]
-            for (at, part), answers in zip(parts.items(), await ask(questions), strict=True):
-                spec = asked[at][0]
-                found[at] += [self._read(spec, content, *answer) for content, answer in zip(part, answers, strict=True)]
-        return found
+        ready = [one for one, (spec, _, _) in enumerate(asked) if spec.name not in troubles]
+        for first in range(0, max([len(asked[one][1]) for one in ready], default=0), MOST_AT_ONCE):
+            some = [one for one in ready if first < len(asked[one][1])]
+            parts = [(asked[one][0], asked[one][1][first : first + MOST_AT_ONCE], ()) for one in some]
+            for one, given in zip(some, await self._ask(parts), strict=True):
+                answers[one] += given
+        return answers
 
-    async def _troubles(self, specs: Sequence[CheckSpec]) -> dict[str, str]:
-        """What cannot be asked because it could not be loaded, and why."""
-        missing = [spec.name for spec in specs if not self.instruments[spec.name].loaded]
-        if not missing:
-            return {}
-        loads = await asyncio.gather(*(self.instruments[name].load() for name in missing))
-        return {name: f"could not be loaded: {trouble}" for name, trouble in zip(missing, loads, strict=True) if trouble}
+    async def _troubles(self, names: Sequence[str]) -> dict[str, str]:
+        """Which of some checks cannot be loaded, and why."""
+        loads = await asyncio.gather(*(self.instruments[name].load() for name in names))
+        return {name: f"could not be loaded: {trouble}" for name, trouble in zip(names, loads, strict=True) if trouble}
 
     def _read(self, spec: CheckSpec, content: Content, answer: Answer, seconds: float) -> CheckResult:
         if isinstance(answer, BaseException):
             return self._failure(spec, answer, seconds)
         try:
             wrong = _misread(content, answer)
-            wrong = wrong or _too_many(answer)
-            for finding in () if wrong else answer.findings:
-                wrong = wrong or self._fault(spec, content, finding)
+            if not wrong and len(answer.findings):
+                wrong = _too_many(answer) or self._faults(spec, content, answer.findings)
         except Exception as error:  # noqa: BLE001 - not even the shape of an answer
-            wrong = wrong or f"found an answer that is no Scan: {type(error).__name__}"
+            wrong = f"found an answer that is no Scan: {type(error).__name__}"
         if wrong:
             return self._result(spec, Status.FAILED, error=wrong, seconds=seconds)
         if answer.scanned is None:
@@ -209,8 +226,14 @@ class Chain:
             waited = "no turn in time: too much waits for this check"
             told = f"no answer within {spec.deadline_ms} ms" if error.begun else waited
             return self._result(spec, Status.TIMEOUT, error=told, seconds=seconds)
+        if isinstance(error, _NotLoadedError):
+            return self._result(spec, Status.FAILED, error=str(error))
         _log.warning("check %s failed: %s", spec.name, type(error).__name__)
         return self._result(spec, Status.FAILED, error=describe(error), seconds=seconds)
+
+    def _faults(self, spec: CheckSpec, content: Content, findings: Sequence[Finding]) -> str:
+        """What is wrong with the first of them with which anything is."""
+        return next(filter(None, (self._fault(spec, content, one) for one in findings)), "")
 
     def _fault(self, spec: CheckSpec, content: Content, finding: Finding) -> str:
         """What is impossible about a finding, quoting none of its strings; empty when it can be true."""
@@ -228,11 +251,25 @@ class Chain:
     def _result(
         self, spec: CheckSpec, status: Status, *, scan: Scan | None = None, error: str = "", seconds: float = 0.0
     ) -> CheckResult:
-        version, digest = _identity(self.checks[spec.name])
-        digest = (scan.digest if scan else "") or digest
-        findings = tuple(scan.findings) if scan else ()
-        scanned = scan.scanned if scan else None
+        check, digest = self.checks[spec.name], ""
+        findings: tuple[Finding, ...] = ()
+        scanned: Place | None = None
+        if scan is not None:
+            findings, scanned, digest = tuple(scan.findings), scan.scanned, scan.digest
+        try:
+            version, digest = check.version, digest or check.digest
+        except Exception:  # noqa: BLE001 - it did not load the model that it would tell of; the result says what is wrong
+            version = digest = ""
         return CheckResult(spec.name, spec.use, version, digest, status, findings, scanned, round(seconds * 1e6), error)
+
+
+def _asked(group: Sequence[CheckSpec], contents: Sequence[Content], going: Sequence[int]) -> list[_Asked]:
+    """Which check is asked about which of the contents that `going` counts, with their numbers."""
+    if len(contents) == len(going) == 1:
+        stage, modality = contents[0].stage, contents[0].modality
+        return [(spec, contents, going) for spec in group if spec.applies(stage, modality)]
+    owed = [(spec, [at for at in going if spec.applies(contents[at].stage, contents[at].modality)]) for spec in group]
+    return [(spec, [contents[at] for at in some], some) for spec, some in owed if some]
 
 
 def context_of(content: Content, time: datetime | None = None) -> Context:
@@ -266,7 +303,7 @@ def _misread(content: Content, scan: Scan) -> str:
         return ""
     if not isinstance(read, _PLACES[content.modality]):
         return f"it read a {type(read).__name__} of {content.modality.value}"
-    if isinstance(read, Span) and not 0 <= read.start <= read.end <= content.length:
+    if isinstance(read, Span) and not 0 <= read.start <= read.end <= len(content.data):
         return f"it read {read.start} to {read.end}, expected a range inside 0 to {content.length}"
     return ""
 
@@ -286,11 +323,3 @@ def _misplaced(content: Content, where: Place) -> str:
     if isinstance(where, Region) and not (0 <= where.left < where.right and 0 <= where.top < where.bottom):
         return f"found region {where.left}, {where.top} to {where.right}, {where.bottom}, expected a box inside the image"
     return ""
-
-
-def _identity(check: Check) -> tuple[str, str]:
-    """Version and digest; both empty for a check that cannot tell them, for want of the model that it did not load."""
-    try:
-        return check.version, check.digest
-    except Exception:  # noqa: BLE001 - the result says what is wrong
-        return "", ""

@@ -39,7 +39,7 @@ def decide(policy: Policy, results: Sequence[CheckResult], context: Context) -> 
     exempt = _exempted(parts, facts)
     ruled = [_fire(rule, why, facts, exempt.get(rule.id)) for rule, holds, why in parts.firing if holds(facts) is True]
     fired = [rule for rule, _ in ruled]
-    failures = list(_failures(policy, results, context))
+    failures = list(_failures(policy, results, context, facts))
     fired += [failure for failure, early in failures if not early]
     if not any(rule.action is Action.BLOCK for rule in fired):
         fired += [failure for failure, early in failures if early]
@@ -166,10 +166,16 @@ def _edits(rule: Rule, findings: Iterable[Finding]) -> tuple[Edit, ...]:
 # --- checks that did not do their work -------------------------------------------------------------------------------
 
 
-def _failures(policy: Policy, results: Sequence[CheckResult], context: Context) -> Iterable[tuple[FiredRule, bool]]:
+def _failures(
+    policy: Policy, results: Sequence[CheckResult], context: Context, facts: Facts
+) -> Iterable[tuple[FiredRule, bool]]:
     """Each check that owes an answer and gave none, with whether it was merely stopped early."""
+    done = facts.silence if len(facts.known) == len(results) else {}  # every check ran: who read all of it is known
+    owing = [spec for spec in policy.checks if done.get(spec.name) is not False]
+    if not owing:
+        return
     by_name = {result.check: result for result in results}
-    for spec in policy.checks:
+    for spec in owing:
         if spec.applies(context.stage, context.modality):
             result = by_name.get(spec.name)
             why = _shortfall(result, context)

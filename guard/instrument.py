@@ -39,7 +39,8 @@ class Instrument:
         self.batcher = Batcher(self._blocking, self.worker, together=traits_of(self.check).together)
         self._future: Future[None] | None = None
         self._retry_at = math.inf
-        self._ready = False
+        self.loaded = False
+        """Whether it is ready."""
         self._lock = threading.Lock()
         weakref.finalize(self, self.worker.close).atexit = False
 
@@ -49,11 +50,6 @@ class Instrument:
 
     def _blocking(self, batch: Sequence[Content]) -> Sequence[Scan]:
         return cast("Sequence[Scan]", self.check(batch))
-
-    @property
-    def loaded(self) -> bool:
-        """Whether it is ready."""
-        return self._ready
 
     async def load(self) -> str:
         """Load the check, once; a load that failed is tried again when RETRY_S have passed. Return what went wrong."""
@@ -72,7 +68,7 @@ class Instrument:
             with self._lock:
                 self._retry_at = min(self._retry_at, monotonic() + RETRY_S)
             return describe(error)
-        self._ready = True
+        self.loaded = True
         return ""
 
 

@@ -6,10 +6,12 @@ Checks that are coroutine functions run as tasks of the event loop, all others t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, cast
+from types import CoroutineType
+from typing import cast
 
 from guard.batching import Answer, Asking
 from guard.instrument import Instrument
@@ -45,129 +47,98 @@ async def ask(questions: Sequence[Question]) -> list[list[Timed]]:
     When one content of several makes an awaited check fail, each is asked about by itself. Raises BusyError when there is no
     room to wait for one of the checks; nothing goes on then, nor when the caller is cancelled.
     """
-    began = monotonic()
-    awaited = [one for one in questions if not one.instrument.check.blocking]
+    began, awaited = monotonic(), list[Question]()
     try:
         for one in questions:
             if one.instrument.check.blocking:
                 one.asking = one.instrument.batcher.begin(one.contents, one.seconds, wait=QUEUE_WAIT_S)
+            else:
+                awaited.append(one)
         if awaited:
             await _in_time(awaited, began)
-        return [await _answers(one, began) for one in questions]
+        return [_scans(one, began) or await _answers(one, began) for one in questions]
     finally:
         for one in questions:
             if one.asking is not None:
                 one.instrument.batcher.leave(one.asking)
-            elif one.task is not None and one.ended is None:
+            elif one.ended is None and one.task is not None:
                 one.task.cancel()
 
 
 async def _in_time(questions: Sequence[Question], began: float) -> None:
     """Run awaited checks: wait for the shortest deadlines first, and cancel what is late."""
     loop = asyncio.get_running_loop()
-    first = questions[0].task = loop.create_task(_run(questions))
-    await asyncio.sleep(0)  # all have begun then, and many are over
+    pending = deque(questions)
+    while pending:
+        loop.create_task(_run(pending))  # noqa: RUF006 - held by what it runs
+        await asyncio.sleep(0)  # all have answered by now, or one waits for something
+        if pending:  # those after it are taken from it, and go on without it
+            rest = deque(pending)
+            pending.clear()
+            pending = rest
     for seconds in sorted({one.seconds for one in questions if one.ended is None}):
         mine = [one for one in questions if one.ended is None and one.seconds == seconds]
-        if not mine:  # they ended while others were waited for
+        tasks = {one.task for one in mine if one.task is not None}
+        if not tasks:  # they ended while others were waited for
             continue
-        tasks = {one.task or first for one in mine}
         _, late = await asyncio.wait(tasks, timeout=max(0.0, began + seconds - monotonic()))
         for one in mine:
-            if one.ended is None and (one.task or first) in late:
+            if one.ended is None and one.task in late:
                 one.ended = Overdue(f"no answer within {seconds} s"), monotonic()
         for task in late:
             task.cancel()
 
 
-async def _run(questions: Sequence[Question]) -> None:
+async def _run(pending: deque[Question]) -> None:
     """Ask one check after the other, as long as they answer without waiting for anything: a task for each costs more than that.
 
-    The first that waits keeps this task for itself, and all after it get tasks of their own.
+    When one waits, the others are taken out of `pending`.
     """
-    loop = asyncio.get_running_loop()
     task = asyncio.current_task()
-
-    for at, one in enumerate(questions):
-        waits = _Waits(loop, questions[at + 1 :])
+    while pending:
+        one = pending.popleft()
         one.task = task
-        await _end(one, waits)
-        if waits.happened:
-            return
+        found: Sequence[Scan] | BaseException
+        try:
+            answer = one.instrument.check(one.contents)
+            if not isinstance(answer, CoroutineType) and isinstance(answer, Sequence):
+                raise TypeError("a check that is not blocking has to be a coroutine function")  # noqa: TRY301
+            found = await answer
+        except Exception as error:  # noqa: BLE001 - told to the one whose content it was
+            found = error
+        except asyncio.CancelledError as error:
+            if task is not None and task.cancelling():
+                raise
+            found = error  # it leaked out of the check
+        _note(one, found)
 
 
-class _Waits:
-    """What happens when a check waits for something."""
-
-    __slots__ = ("_loop", "_others", "happened")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, others: Sequence[Question]) -> None:
-        self._loop, self._others, self.happened = loop, others, False
-
-    def __call__(self) -> None:
-        if not self.happened:
-            self.happened = True
-            for one in self._others:
-                one.task = self._loop.create_task(_run([one]))
-
-
-class _Steps:
-    """A coroutine that is awaited, and says when it waits for something for the first time."""
-
-    __slots__ = ("_coroutine", "_waits")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Sequence[Scan]], waits: Callable[[], None]) -> None:
-        self._coroutine, self._waits = coroutine, waits
-
-    def __await__(self) -> Generator[Any, Any, Sequence[Scan]]:
-        step: Callable[[Any], Any] = self._coroutine.send
-        given: Any = None
-        while True:
-            try:
-                awaited = step(given)
-            except StopIteration as end:
-                return cast("Sequence[Scan]", end.value)
-            self._waits()
-            try:
-                step, given = self._coroutine.send, (yield awaited)
-            except BaseException as error:  # noqa: BLE001 - a cancellation, say: the coroutine's own business
-                step, given = self._coroutine.throw, error
-
-
-async def _end(one: Question, waits: Callable[[], None]) -> None:
-    """Ask one check, and note what comes of it."""
-    found: Sequence[Scan] | BaseException
+def _note(one: Question, found: Sequence[Scan] | BaseException) -> None:
+    """What a check answered, unless it was too late."""
+    if one.ended is not None:
+        return
+    ended = monotonic()
     try:
-        found = await _asked(one, waits)
-        if len(found) != len(one.contents):
+        if not isinstance(found, BaseException) and len(found) != len(one.contents):
             found = ValueError(f"found {len(found)} scans, expected {len(one.contents)}")
-    except Exception as error:  # noqa: BLE001 - told to the one whose content it was
+    except Exception as error:  # noqa: BLE001 - an answer that has no length
         found = error
-    except asyncio.CancelledError as error:
-        if one.task is not None and one.task.cancelling():
-            raise
-        found = error  # it leaked out of the check
-    if one.ended is None:
-        one.ended = found, monotonic()
+    one.ended = found, ended
 
 
-async def _asked(one: Question, waits: Callable[[], None]) -> Sequence[Scan]:
-    answer = one.instrument.check(one.contents)
-    if asyncio.iscoroutine(answer):
-        return await _Steps(answer, waits)
-    if isinstance(answer, Sequence):
-        raise TypeError("a check that is not blocking has to be a coroutine function")
-    waits()
-    return await answer
+def _scans(one: Question, began: float) -> list[Timed]:
+    """The answers of a check that was awaited and gave some; else nothing."""
+    if one.ended is None or isinstance(one.ended[0], BaseException):
+        return []
+    took = one.ended[1] - began
+    return [(scan, took) for scan in one.ended[0]]
 
 
 async def _answers(one: Question, began: float) -> list[Timed]:
     if one.asking is not None:
         return [(answer, one.asking.took_s) for answer in await one.asking.future]
     found, ended = one.ended or (asyncio.CancelledError(), monotonic())
-    if not isinstance(found, BaseException):
-        return [(scan, ended - began) for scan in found]
     if len(one.contents) == 1 or isinstance(found, Overdue):
-        return [(found, ended - began)] * len(one.contents)
+        return [(cast("BaseException", found), ended - began)] * len(one.contents)
     alone = [Question(one.instrument, one.seconds, [content]) for content in one.contents]
     return [(await ask([single]))[0][0] for single in alone]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from guard.collectors import Collector, collector
 from guard.predicates import Predicate, predicate
-from guard.rules import Exemption, Policy, Rule
+from guard.rules import AllOf, AnyOf, Attribute, Clock, Condition, Exemption, Length, Not, Policy, Rule
+from guard.types import Action
 
 _KEPT = 128
 """Policies whose functions are kept."""
@@ -23,6 +24,8 @@ class Sieve:
     holding: tuple[tuple[Exemption, Predicate | None], ...]
     messages: Mapping[str, tuple[tuple[str, str], ...]]
     """What the person is told, by rule."""
+    unmeasured: bool
+    """Whether a rule could block before any check was asked."""
 
 
 _sieves: dict[int, Sieve] = {}
@@ -40,8 +43,22 @@ def sieve(policy: Policy) -> Sieve:
         tuple((rule, predicate(rule.when), collector(rule.when)) for rule in policy.rules),
         tuple((one, None if one.when is None else predicate(one.when)) for one in policy.exceptions),
         {rule.id: rule.message for rule in policy.rules},
+        any(rule.action is Action.BLOCK and _free(rule.when, True) for rule in policy.rules),
     )
     while len(_sieves) >= _KEPT:
         _sieves.pop(next(iter(_sieves)), None)
     _sieves[id(policy.rules)] = made
     return made
+
+
+def _free(condition: Condition, value: bool) -> bool:
+    """Whether a condition can have a value while nothing is measured: what asks a check has none then."""
+    match condition:
+        case AllOf(conditions):
+            return (all if value else any)(_free(one, value) for one in conditions)
+        case AnyOf(conditions):
+            return (any if value else all)(_free(one, value) for one in conditions)
+        case Not(inner):
+            return _free(inner, not value)
+        case _:
+            return isinstance(condition, Attribute | Length | Clock)

@@ -30,6 +30,7 @@ from guard.rules import (
     ScoreAtLeast,
     ScoreByLanguage,
 )
+from guard.sieve import sieve
 from guard.types import CALLER, Action, CheckResult, Content, Context, Edit, Finding, Modality, Request, Span, Stage, Status
 from tests.fakes import finding, policy, result, spec
 
@@ -206,6 +207,13 @@ def test_what_blocks_early_blocks_in_the_end(
     for end in range(len(results) + 1):
         if blocks(judging, results[:end], context):
             assert decide(judging, results, context).action is Action.BLOCK
+
+
+@MANY
+@given(rule_sets, contexts)
+def test_what_blocks_before_anything_is_measured_is_known_of_the_policy(rules: tuple[Rule, ...], context: Context) -> None:
+    judging = made(rules)
+    assert sieve(judging).unmeasured or not blocks(judging, (), context)
 
 
 @MANY
