@@ -1,4 +1,4 @@
-"""Speech and music from models of `transformers`: VITS and MMS, MusicGen; a folder, a hub name, or a digest.
+"""Speech and music from models of `transformers`: a folder, a hub name, or a digest; `audio_families` names their kinds.
 
 Safetensors only, no code from the folder. Outputs are WAV files in PCM of 16 bits. A model that speaks says the prompt, so the
 prompt is its output's transcript; a model of music is told what to play, and nobody knows any words of it.
@@ -12,7 +12,9 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
-from generators.audio_model import AudioModel, AudioParameters, load
+from generators.audio_families import AudioParameters
+from generators.audio_model import AudioModel, load
+from generators.audio_voices import Given
 from generators.base import Worker, origin, output_seeds, parse
 from generators.residency import Slot
 from guard.errors import InputError, TooLargeError
@@ -31,14 +33,22 @@ class AudioGenerator:
     modality = Modality.AUDIO
 
     def __init__(
-        self, model: str, *, device: str, name: str, revision: str | None, warm: bool, voices: Mapping[str, int]
+        self,
+        model: str,
+        *,
+        device: str,
+        name: str,
+        revision: str | None,
+        warm: bool,
+        voices: Given,
+        vocoder: str | None,
     ) -> None:
         """See `audio`."""
         self.name = name
         self.model = model
         self._warm = warm
         self._worker = Worker(name)
-        self._loaded = Slot(lambda: load(model, device, revision, name, voices))
+        self._loaded = Slot(lambda: load(model, device, revision, name, voices, vocoder))
 
     def load(self) -> None:
         """Load the model, and warm it up where that is asked for: say one word.
@@ -82,7 +92,7 @@ class AudioGenerator:
             read = [self._read(loaded, prompt, f"{self.name}: prompt {index}") for index, prompt in enumerate(prompts)]
             for at, (index, seed) in enumerate(output_seeds(len(prompts), asked.n, asked.seed)):
                 file = loaded.draw(read[index], seed, asked, left.is_set)
-                if left.is_set():
+                if file is None or left.is_set():
                     return
                 yield index, self._content(loaded, prompts[index], asked, file, seed, at % asked.n)
 
@@ -92,15 +102,15 @@ class AudioGenerator:
         if prompt.length > MOST_CHARACTERS:
             raise TooLargeError(f"{where}: found {prompt.length} characters, expected at most {MOST_CHARACTERS}")
         read = loaded.read(prompt.text)
-        if not read["input_ids"].shape[-1]:
+        if read is None:
             raise InputError(f"{where}: found no character that {loaded.files.name!r} can read, expected one or more")
         return read
 
     def _content(
         self, loaded: AudioModel, prompt: Content, asked: AudioParameters, file: bytes, seed: int, choice: int
     ) -> Content:
-        made = {**asdict(asked), "n": None}
-        source = origin(self.name, model=loaded.files.name, digest=loaded.files.digest, parameters=made, seed=seed)
+        made = {**asdict(asked), "n": None, "voice_digest": loaded.voices.digests.get(asked.voice or "")}
+        source = origin(self.name, model=loaded.files.name, digest=loaded.digest, parameters=made, seed=seed)
         said = "" if loaded.family.plays else prompt.text
         return audio_content(file, origin=source, request=prompt.request, making=Making(choice), transcript=said)
 
@@ -113,13 +123,15 @@ def audio(
     name: str = "audio",
     revision: str | None = None,
     warm: bool = False,
-    voices: Mapping[str, int] | None = None,
+    voices: Given | None = None,
+    vocoder: str | None = None,
 ) -> Generator:
     """Speech or music, in float32.
 
     `model`: a folder, `sha256:` and the digest of one, or a hub name `owner/name` (downloaded on first use; `revision` pins
     it). `warm`: make a sound when it is loaded, so that the first caller does not wait for what is only done once. `voices`:
-    names for the speakers of a model that has several, or for the one speaker, 0, of one that has not; `default`, and of
-    several the numbers, are names as well.
+    names for the speakers of a model that has several, or for the one speaker, 0, of one that has not; for files that describe
+    one (`generators.audio_voices`) with a model of SpeechT5 or Bark. `default`, and of several the numbers, are names as well.
+    `vocoder`: what makes sounds of a model's spectrograms, as `model`; needed where its folder has none.
     """
-    return AudioGenerator(model, device=device, name=name, revision=revision, warm=warm, voices=voices or {})
+    return AudioGenerator(model, device=device, name=name, revision=revision, warm=warm, voices=voices or {}, vocoder=vocoder)

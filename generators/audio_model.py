@@ -2,61 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from generators.base import MAX_SEED, limited
+from generators.audio_families import FAMILIES, OTHERS, SETTINGS, Asked, AudioParameters, Family
+from generators.audio_voices import DEFAULT, Given, Voices, voices
 from guard.errors import GenerationError, ModelError, ParameterError, TooLargeError
-from guard.models import ModelFiles, pretrained
+from guard.models import ModelFiles, files_digest, pretrained
 from guard.sound import encode_wav
 
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_VOICE = "default"
-MUSIC_SECONDS = 8.0
-"""Of music whose caller does not say how long it shall be."""
+VOCODER = "vocoder"
+"""Where a model's folder may have one, under this name."""
+_ADVICE = "Other models can be offered as python:module:function."
 _random = threading.Lock()
 """These models draw from PyTorch's one source of randomness: one at a time seeds it and draws."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioParameters:
-    """What a caller may ask of such a model."""
-
-    seed: int | None = limited(None, 0, MAX_SEED)
-    n: int = limited(1, 1, 8)
-    """Outputs a prompt."""
-    voice: str | None = None
-    """Who speaks: one of the generator's voices, where it has some."""
-    speed: float | None = limited(None, 0.25, 4.0)
-    """How fast it is said, 1 is the model's own pace: of a VITS model."""
-    seconds: float | None = limited(None, 0.1, 120.0)
-    """How long it plays: of a model of music."""
-    guidance_scale: float | None = limited(None, 1.0, 20.0)
-    """How closely it keeps to the prompt: of a model of music."""
-    temperature: float | None = limited(None, 0.01, 4.0)
-    """How freely tokens are drawn: of a model that draws some."""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """What models of one architecture take."""
-
-    takes: frozenset[str]
-    """Parameters, besides seed and number."""
-    plays: bool = False
-    """Whether it makes music of a description, and no words."""
-
-
-FAMILIES = {
-    "vits": Family(frozenset({"voice", "speed"})),
-    "musicgen": Family(frozenset({"seconds", "guidance_scale", "temperature"}), plays=True),
-}
-"""By `model_type` of a folder's config.json."""
-_SETTINGS = ("voice", "speed", "seconds", "guidance_scale", "temperature")
+class _LeftError(Exception):
+    """Nobody waits for the sound any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,94 +36,82 @@ class AudioModel:
     name: str
     model: Any
     tokenizer: Any
+    vocoder: Any
+    """Makes sounds of its spectrograms; None where it makes sounds itself."""
     files: ModelFiles
+    digest: str
+    """Of the model's folder; where it has a vocoder from elsewhere, of both."""
     device: torch.device
     kind: str
     family: Family
-    voices: Mapping[str, int]
-    """Speakers by name."""
+    voices: Voices
+    rate: int
+    """Frames a second of what it makes."""
     context: int | None
     """Tokens of a prompt at most; None without a limit."""
 
     def require(self, asked: AudioParameters) -> None:
         """Raise ParameterError for what this model does not take."""
-        for name in _SETTINGS:
+        for name in SETTINGS:
             if getattr(asked, name) is not None and name not in self.family.takes:
                 raise ParameterError(
                     f"{self.name}: parameter {name!r} is not taken by {self.files.name!r}, a model of type {self.kind}",
                     advice="Leave it out, or use a model that takes it.",
                 )
-        if asked.voice is not None and asked.voice not in self.voices:
+        if asked.voice is not None and asked.voice not in self.voices.known:
             raise ParameterError(
-                f"{self.name}: parameter 'voice': found another, expected one of: {', '.join(self.voices)}",
+                f"{self.name}: parameter 'voice': found another, expected one of: {', '.join(self.voices.known)}",
                 advice="The generator's `voices` may give a model's speakers other names.",
             )
 
     def read(self, text: str) -> Any:
-        """A prompt as tokens. Raises TooLargeError for one that is longer than the model can be given."""
-        read = self.tokenizer([text], return_tensors="pt", return_attention_mask=True)
-        count = read["input_ids"].shape[-1]
+        """A prompt as tokens; None where there is nothing in it that the model knows.
+
+        Raises TooLargeError for one that is longer than the model can be given.
+        """
+        size = self.family.padded(self.model)
+        more = {} if size is None else {"padding": "max_length", "max_length": size, "add_special_tokens": False}
+        read = self.tokenizer([text], return_tensors="pt", return_attention_mask=True, **more)
+        count = int(read["attention_mask"].sum())
         if self.context is not None and count > self.context:
             raise TooLargeError(f"{self.name}: found a prompt of {count} tokens, expected at most {self.context}")
-        return read
+        # VITS has one of its letters for the end and for what it does not know.
+        unread = set() if self.kind == "vits" else set(self.tokenizer.all_special_ids)
+        known = set(read["input_ids"][read["attention_mask"].bool()].tolist()) - unread
+        return read if known else None
 
-    def draw(self, tokens: Any, seed: int, asked: AudioParameters, left: Callable[[], bool]) -> bytes:
-        """The WAV file of a prompt and a seed. `left`: whether nobody waits any more: then what was begun may be cut off."""
+    def draw(self, tokens: Any, seed: int, asked: AudioParameters, left: Callable[[], bool]) -> bytes | None:
+        """The WAV file of a prompt and a seed.
+
+        `left`: whether nobody waits any more: then what was begun may be cut off, and None returned.
+        """
         import torch
 
         given = {name: tokens[name].to(self.device) for name in ("input_ids", "attention_mask")}
+        voice = self.voices.known[asked.voice or DEFAULT]
+        wanted = Asked(self.name, self.files.name, given, asked, voice)
         cuda = [self.device] if self.device.type == "cuda" else []
-        with _random, torch.random.fork_rng(cuda), torch.inference_mode():
-            torch.manual_seed(seed)
-            wave = self._played(given, asked, left) if self.family.plays else self._spoken(given, asked)
-        return self._file(wave)
+        try:
+            with _random, torch.random.fork_rng(cuda), torch.inference_mode(), self._watched(left):
+                torch.manual_seed(seed)
+                return self._file(self.family.draw(self.model, self.vocoder, wanted))
+        except _LeftError:
+            return None
 
-    @property
-    def _rate(self) -> int:
-        """Frames a second of what it makes."""
-        return int(self.model.config.sampling_rate)
+    @contextmanager
+    def _watched(self, left: Callable[[], bool]) -> Iterator[None]:
+        """Its parts ask before each step whether anybody still waits."""
 
-    def _spoken(self, given: Mapping[str, torch.Tensor], asked: AudioParameters) -> torch.Tensor:
-        import torch
+        def look(*_: Any) -> None:
+            if left():
+                raise _LeftError
 
-        several = getattr(self.model.config, "num_speakers", 1) > 1
-        speaker = torch.tensor([self.voices[asked.voice or DEFAULT_VOICE]], device=self.device) if several else None
-        rate = None if asked.speed is None else asked.speed * float(self.model.config.speaking_rate)
-        made: torch.Tensor = self.model(**given, speaker_id=speaker, speaking_rate=rate).waveform
-        return made[0]
-
-    def _played(self, given: Mapping[str, torch.Tensor], asked: AudioParameters, left: Callable[[], bool]) -> torch.Tensor:
-        import torch
-        from transformers import StoppingCriteria, StoppingCriteriaList
-
-        class Left(StoppingCriteria):  # type: ignore[misc]
-            def __call__(self, input_ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
-                return torch.full((input_ids.shape[0],), left(), dtype=torch.bool, device=input_ids.device)
-
-        more: dict[str, Any] = {} if asked.temperature is None else {"temperature": asked.temperature}
-        more |= {} if asked.guidance_scale is None else {"guidance_scale": asked.guidance_scale}
-        made: torch.Tensor = self.model.generate(
-            **given,
-            **more,
-            do_sample=True,
-            max_new_tokens=self._steps(asked) + 1,
-            stopping_criteria=StoppingCriteriaList([Left()]),
-        )
-        return made[0]
-
-    def _steps(self, asked: AudioParameters) -> int:
-        """Steps of the decoder for the seconds asked for; as many as it has positions for where nobody asked."""
-        rate, decoder = self.model.config.audio_encoder.frame_rate, self.model.config.decoder
-        # Each codebook begins a step after the one before, and one position is for the beginning.
-        most = int(decoder.max_position_embeddings) - int(decoder.num_codebooks) - 1
-        steps: int = max(1, round((asked.seconds or min(MUSIC_SECONDS, most / rate)) * rate))
-        if steps > most:
-            longest = f"{most / rate:.1f} s"
-            raise ParameterError(
-                f"{self.name}: parameter 'seconds': found {asked.seconds:g}, expected at most {longest}, for which "
-                f"{self.files.name!r} was made"
-            )
-        return steps
+        hooks = [self.model.get_submodule(part).register_forward_pre_hook(look) for part in self.family.steps]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _file(self, wave: torch.Tensor) -> bytes:
         """Samples in [-1, 1], (frames) or (channels, frames), as a WAV file. Raises GenerationError for none, or no numbers."""
@@ -164,28 +122,79 @@ class AudioModel:
         if not samples.numel() or not bool(torch.isfinite(samples).all()):
             raise GenerationError(f"{self.name}: the model made no sound that can be played")
         whole = (samples.clamp(-1, 1) * 32767).round().to(torch.int16)
-        return encode_wav(whole.T.contiguous().numpy().astype("<i2").tobytes(), self._rate, whole.shape[0])
+        return encode_wav(whole.T.contiguous().numpy().astype("<i2").tobytes(), self.rate, whole.shape[0])
 
 
-def load(model: str, device: str, revision: str | None, name: str, voices: Mapping[str, int]) -> AudioModel:
+def load(model: str, device: str, revision: str | None, name: str, given: Given, vocoder: str | None) -> AudioModel:
     """The model with all that it takes.
 
-    Raises ModelError when it is not there, was changed, or is of no known family; ParameterError for a voice that it does not
-    have.
+    `given`: names for voices; `vocoder`: of a model that makes spectrograms, a folder, a digest or a hub name. Raises
+    ModelError when something is not there, was changed, or is of no known family; ParameterError for a voice that it does not
+    have, and a vocoder that it does not take.
     """
     import torch
 
-    found = pretrained.load("AutoModelForTextToWaveform", model, device=device, revision=revision)
+    found = pretrained.load(lambda files: _class(files, model), model, device=device, revision=revision)
     kind = str(found.model.config.model_type)
-    if kind not in FAMILIES:
-        raise ModelError(
-            f"{model}: found a model of type {kind!r}, expected one of: {', '.join(FAMILIES)}",
-            advice="Other models can be offered as python:module:function.",
-        )
-    speakers = int(getattr(found.model.config, "num_speakers", 1))
-    if wrong := [one for one in voices.values() if not 0 <= one < speakers]:
-        raise ParameterError(f"{name}: voices: found speaker {wrong[0]}, expected 0 to {speakers - 1}")
-    numbers = {str(one): one for one in range(speakers)}
-    known = {DEFAULT_VOICE: 0, **(numbers if speakers > 1 else {}), **voices}
+    family = FAMILIES[kind]
+    if len(found.tokenizer) > family.vocabulary(found.model):
+        raise ModelError(f"{model}: the tokenizer has {len(found.tokenizer)} tokens, more than the model")
+    part, digest = _vocoder(family, found, vocoder, name)
+    limits = [one for one in (found.context, family.context(found.model)) if one is not None]
     where = torch.device(found.device)
-    return AudioModel(name, found.model, found.tokenizer, found.files, where, kind, FAMILIES[kind], known, found.context)
+    return AudioModel(
+        name=name,
+        model=found.model,
+        tokenizer=found.tokenizer,
+        vocoder=part,
+        files=found.files,
+        digest=digest,
+        device=where,
+        kind=kind,
+        family=family,
+        voices=voices(name, family.voices(found.model), given, found.files.path, where),
+        rate=_rate(model, (found.model if part is None else part).config),
+        context=min(limits, default=None),
+    )
+
+
+def _class(files: ModelFiles, model: str) -> str:
+    """The class of `transformers` that loads it. Raises ModelError for a model of no known family."""
+    try:
+        kind = json.loads((files.path / "config.json").read_text("utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "AutoModelForTextToWaveform"  # which then says what is missing
+    if kind not in FAMILIES:
+        why = f": {OTHERS[kind]}" if kind in OTHERS else ""
+        raise ModelError(
+            f"{model}: found a model of type {str(kind)[:40]!r}{why}, expected one of: {', '.join(FAMILIES)}", advice=_ADVICE
+        )
+    return FAMILIES[kind].kind
+
+
+def _vocoder(family: Family, found: pretrained.Pretrained, given: str | None, name: str) -> tuple[Any, str]:
+    """What makes sounds of the model's spectrograms, and the digest of all that speaks."""
+    own = found.files.path / VOCODER
+    if not family.vocoder:
+        if given is not None:
+            raise ParameterError(f"{name}: vocoder: found one, expected none: {found.files.name!r} makes sounds itself")
+        return None, found.files.digest
+    if given is None and not own.is_dir():
+        raise ModelError(
+            f"{found.files.name}: it makes spectrograms, and no vocoder is given",
+            advice=f"Give `vocoder`, a {family.vocoder} of its kind, or put one into the model's folder under {VOCODER!r}.",
+        )
+    part, files = pretrained.load_part(family.vocoder, given or str(own), device=found.device)
+    bands, wanted = int(part.config.model_in_dim), int(found.model.config.num_mel_bins)
+    if bands != wanted:
+        raise ModelError(f"{files.name}: found a vocoder for {bands} bands, expected {wanted} as the model makes them")
+    both = {"model": found.files.digest, VOCODER: files.digest}
+    return part, found.files.digest if given is None else files_digest(both)
+
+
+def _rate(model: str, config: Any) -> int:
+    """Frames a second, as the settings of the part that makes the sound say."""
+    for one in (config, *(getattr(config, part, None) for part in ("codec_config", "vocoder_config"))):
+        if rate := getattr(one, "sampling_rate", None):
+            return int(rate)
+    raise ModelError(f"{model}: its config.json does not say `sampling_rate`, expected frames a second")

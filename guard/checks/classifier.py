@@ -141,7 +141,7 @@ class ClassifierCheck:
     def _scans(self, texts: list[str], known: windows.Known | None) -> list[Scan]:
         assert self._loaded is not None
         cut = self._windows(texts) + (windows.cut_disguised(texts, self._windows) if self._normalise else [])
-        rows = windows.score(cut, self._forward, known)
+        rows = windows.remembered(cut, known, lambda new: windows.score(new, self._forward))
         # From here on a column is a label of ours: the highest of the model's labels that mean it.
         scores = [[max(row[column] for column in columns) for columns in self._columns.values()] for row in rows]
         return windows.scans(texts, cut, scores, list(enumerate(self._columns)), self.labels, self._report_from)

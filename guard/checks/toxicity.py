@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from guard.checks.toxicity_reader import Reader
+from guard.checks.toxicity_reader import Begun, Reader
 from guard.following import BySentence, Follower
 from guard.models.detoxify import PUBLIC
 from guard.protocols import Check
@@ -28,7 +28,7 @@ from guard.text import windows
 from guard.traits import Places, Traits
 from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Stage
 
-_CODE_VERSION = "5"
+_CODE_VERSION = "6"
 BOTH = "bundled/toxicity"
 _ENGLISH, _CHINESE = "bundled/toxicity-en", "bundled/toxicity-zh"
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003134f]")
@@ -121,21 +121,21 @@ class ToxicityCheck:
 
     def follow(self) -> Follower:
         """Sentence by sentence; a window is scored once."""
-        known: list[windows.Known | None] = [{} for _ in self._readers]
-        return BySentence(lambda text: self._scans([text], known)[0])
+        begun = [reader.begin() for reader in self._readers]
+        return BySentence(lambda text: self._scans([text], begun)[0])
 
-    def _scans(self, texts: Sequence[str], known: Sequence[windows.Known | None]) -> list[Scan]:
-        """`known`: of each reader, what it scored before."""
+    def _scans(self, texts: Sequence[str], begun: Sequence[Begun | None]) -> list[Scan]:
+        """`begun`: of each reader, what it knows of the one text."""
         if len(self._readers) == 1:
-            return self._readers[0].read(texts, self._report_from, normalise=self._normalise, known=known[0])
+            return self._readers[0].read(texts, self._report_from, normalise=self._normalise, begun=begun[0])
         latin, chinese = self._readers
         scans: list[list[Scan]] = [[] for _ in texts]
         # The other script's characters are not the reader's: it sees spaces in their place, so that positions hold.
         for reader, mine, before in (
-            (latin, {n: _CHINESE_WRITING.sub(" ", t) for n, t in enumerate(texts) if _is_latin(t)}, known[0]),
-            (chinese, _chinese(texts), known[1]),
+            (latin, {n: _CHINESE_WRITING.sub(" ", t) for n, t in enumerate(texts) if _is_latin(t)}, begun[0]),
+            (chinese, _chinese(texts), begun[1]),
         ):
-            found = reader.read(list(mine.values()), self._report_from, normalise=self._normalise, known=before)
+            found = reader.read(list(mine.values()), self._report_from, normalise=self._normalise, begun=before)
             for number, scan in zip(mine, found, strict=True):
                 scans[number].append(scan)
         return [_merged(of_text) for of_text in scans]

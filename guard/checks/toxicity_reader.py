@@ -6,16 +6,18 @@ import importlib.metadata
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from guard.errors import ModelError
 from guard.models import int8, locate
 from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, folder_window, load_folder, load_public
-from guard.models.ngrams import TOXICITY, Blend, Screen, load_ngrams
+from guard.models.ngrams import TOXICITY, Blend, Runs, Screen, load_ngrams
 from guard.models.passes import Passes
 from guard.models.pretrained import find_device
 from guard.text import windows
+from guard.text.growing import Growing, Words, words
 from guard.text.windows import Window
 from guard.types import Scan
 
@@ -33,6 +35,15 @@ CATEGORIES = {
 _BUNDLED = "bundled/"
 _APART = {"sexism", "sexual_explicit"}
 """Labels that are no kind of toxicity: they may be told politely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is known of a text that grows."""
+
+    known: windows.Known
+    growing: Growing | None
+    """None for a tokenizer that has to read all of it."""
 
 
 class Reader:
@@ -62,6 +73,7 @@ class Reader:
         self._integers: int8.Encoder | None = None
         self._passes: Passes | None = None
         self._tokenizing = threading.Lock()
+        self._words: Words | None = None
 
     @property
     def version(self) -> str:
@@ -86,6 +98,7 @@ class Reader:
                 advice="Give a smaller window_tokens in the policy.",
             )
         self._detoxify.model.eval()
+        self._words = words(self._detoxify.tokenizer)
         if self._ngrams and self._folder:
             self._screen, self._blends = load_ngrams(self._folder)
         self._rounded = self._rounded and device == "cpu"  # an accelerator is fast enough as it is
@@ -94,33 +107,36 @@ class Reader:
         else:
             self._passes = Passes(self._detoxify.model, device, self._detoxify.tokenizer.pad_token_id)
 
-    def read(
-        self, texts: Sequence[str], report_from: int, *, normalise: bool, known: windows.Known | None = None
-    ) -> list[Scan]:
-        """One Scan a text; `known` as of `guard.text.windows.score`.
+    def begin(self) -> Begun:
+        """Begin with a text that will grow. Called after `load`."""
+        return Begun({}, Growing(self._words, self.window, self._overlap) if self._words else None)
+
+    def read(self, texts: Sequence[str], report_from: int, *, normalise: bool, begun: Begun | None = None) -> list[Scan]:
+        """One Scan a text; `begun`: of the one text that grows.
 
         Raises ModelError when it is not loaded, or the model answers something that is no number.
         """
         if self._detoxify is None:
             raise ModelError(f"{self.name} is not loaded", advice="Call load() before the first batch.")
-        found = self._cut(texts)
+        known, growing = (begun.known, begun.growing) if begun else (None, None)
+        found = growing.cut(texts[0]) if growing and texts else self._cut(texts)
         if normalise and (disguised := windows.cut_disguised(texts, self._cut)):
             found = [window for window in found if not windows.is_spelled_out(window, texts, disguised)] + disguised
         columns = list(enumerate(self._detoxify.class_names))
-        return windows.scans(texts, found, self._scores(found, known), columns, self.labels, report_from)
+        scores = windows.remembered(found, known, self._scores)
+        return windows.scans(texts, found, scores, columns, self.labels, report_from)
 
     def _cut(self, texts: Sequence[str]) -> list[Window]:
         with self._tokenizing:  # the tokenizer refuses to be shared while it truncates
             return windows.cut(self._detoxify.tokenizer, texts, self.window, self._overlap)
 
-    def _scores(self, found: Sequence[Window], known: windows.Known | None) -> list[list[float]]:
+    def _scores(self, found: Sequence[Window]) -> list[list[float]]:
         """Probability of each label for each window: the screen's where it settles one, else the encoder's."""
         settled = [self._screen.settled(window.tokens) if self._screen else None for window in found]
         rest = iter(
             windows.score(
                 [window for window, done in zip(found, settled, strict=True) if done is None],
                 self._forward,
-                known,
                 padded=self._integers is None,
             )
         )
@@ -138,9 +154,9 @@ class Reader:
 
     def _probabilities(self, tokens: Sequence[int], logits: list[float]) -> list[float]:
         """The encoder's, or those of both parts: then no kind of toxicity is likelier than toxicity itself."""
-        names = self._detoxify.class_names
+        names, runs = self._detoxify.class_names, Runs(tokens)
         found = {
-            name: self._blends[name].corrected(value, tokens) if name in self._blends else value
+            name: self._blends[name].corrected(value, runs) if name in self._blends else value
             for name, value in zip(names, logits, strict=True)
         }
         most = found[TOXICITY] if TOXICITY in self._blends else math.inf

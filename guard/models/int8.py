@@ -95,10 +95,10 @@ class _Graph(Graph):
         from onnx import TensorProto, helper
 
         hidden = self._embedded()
-        for number in range(self._config.num_hidden_layers):
-            hidden = self._layer(f"bert.encoder.layer.{number}.", hidden)
-        first = self.node("Gather", [hidden, self._integer("first", 0)], axis=1)
-        pooled = self.node("Tanh", [self._dense("bert.pooler.dense", first)])
+        last = self._config.num_hidden_layers - 1
+        for number in range(last + 1):
+            hidden = self._layer(f"bert.encoder.layer.{number}.", hidden, first=number == last)
+        pooled = self.node("Tanh", [self._dense("bert.pooler.dense", self.node("Squeeze", [hidden, self._integers("one", 1)]))])
         self.node("Identity", [self._dense("classifier", pooled)], outputs=["logits"])
         tokens = helper.make_tensor_value_info("tokens", TensorProto.INT64, [1, "n"])
         logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, self._config.num_labels])
@@ -113,8 +113,15 @@ class _Graph(Graph):
         whole = self.node("Add", [words, self.node("Add", [places, kind])])
         return self._normalized("bert.embeddings.LayerNorm", whole)
 
-    def _layer(self, prefix: str, hidden: str) -> str:
-        parts = [self._product(f"{prefix}attention.self.{name}", hidden) for name in ("query", "key", "value")]
+    def _layer(self, prefix: str, hidden: str, *, first: bool) -> str:
+        """`first`: of the first token alone, (1, 1, width), which is all that is asked of the last layer."""
+        whole = hidden
+        if first:
+            hidden = self.node(
+                "Slice", [hidden, self._integers("begin", 0), self._integers("end", 1), self._integers("axis", 1)]
+            )
+        asked = {"query": hidden, "key": whole, "value": whole}
+        parts = [self._product(f"{prefix}attention.self.{name}", given) for name, given in asked.items()]
         heads = self._config.num_attention_heads
         seen = self.node("MultiHeadAttention", parts, own=True, num_heads=heads)
         hidden = self._normed(f"{prefix}attention.output", self._product(f"{prefix}attention.output.dense", seen), hidden)
@@ -151,6 +158,11 @@ class _Graph(Graph):
 
     def _weight(self, name: str) -> str:
         return self.constant(name, self._weights[name])
+
+    def _integers(self, name: str, value: int) -> str:
+        import numpy as np
+
+        return self.constant(f"[{name}]", np.array([value], np.int64))
 
     def _integer(self, name: str, value: int) -> str:
         import numpy as np

@@ -7,7 +7,7 @@ here that is an error. A hub is asked only for a model that a policy names there
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,50 +73,74 @@ def find_device(name: str) -> str:
     return name
 
 
-def load(kind: str, model: str, *, device: str, revision: str | None, half: bool = False) -> Pretrained:
+def load(
+    kind: str | Callable[[ModelFiles], str], model: str, *, device: str, revision: str | None, half: bool = False
+) -> Pretrained:
     """Load a model as a class of `transformers` (`AutoModelForSequenceClassification`, …) with its tokenizer, to read with.
 
-    In float32; `half`: in bfloat16 on CUDA. Raises ModelError when it is not there, was changed, cannot be loaded, or lacks a
-    weight.
+    In float32; `half`: in bfloat16 on CUDA. `kind`: the class, or what tells it from the folder. Raises ModelError when it is
+    not there, was changed, cannot be loaded, or lacks a weight.
     """
-    import torch
     import transformers
 
     where = find_device(device)
     files = find(model, revision)
-    advice = f"Expected a folder or hub repository for {kind}, with config.json, tokenizer and safetensors."
+    name = kind if isinstance(kind, str) else kind(files)
+    with _loading(model, name, "with config.json, tokenizer and safetensors"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(files.path, local_files_only=True, trust_remote_code=False)
+        loaded = _weights(name, model, files, where, half=half)
+        if len(tokenizer) > getattr(_reads(loaded), "vocab_size", len(tokenizer)):
+            raise ModelError(f"{model}: the tokenizer has {len(tokenizer)} tokens, more than the model")
+        return Pretrained(loaded, tokenizer, files, where, _context(loaded, tokenizer))
+
+
+def load_part(kind: str, model: str, *, device: str) -> tuple[Any, ModelFiles]:
+    """Load a model that reads no text, in float32, and say where it lies. Raises as `load`."""
+    where, files = find_device(device), find(model)
+    with _loading(model, kind, "with config.json and safetensors"):
+        return _weights(kind, model, files, where), files
+
+
+@contextmanager
+def _loading(model: str, kind: str, holds: str) -> Iterator[None]:
+    """Quietly; whatever goes wrong is a ModelError."""
+    advice = f"Expected a folder or hub repository for {kind}, {holds}."
     try:
         with quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(files.path, local_files_only=True, trust_remote_code=False)
-            loaded, report = getattr(transformers, kind).from_pretrained(
-                files.path,
-                dtype=torch.bfloat16 if half and where.startswith("cuda") else torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,  # left out, transformers asks whoever sits at the terminal
-                output_loading_info=True,
-            )
-        _prove(model, report, advice)
-        loaded = loaded.to(where).eval().requires_grad_(False)
-    except GenguardError:
+            yield
+    except GenguardError as error:
+        error.advice = error.advice or advice
         raise
     except Exception as error:
         raise ModelError(f"{model}: not loaded as {kind} ({type(error).__name__})", advice=advice) from error
-    if len(tokenizer) > _reads(loaded).vocab_size:
-        raise ModelError(f"{model}: the tokenizer has {len(tokenizer)} tokens, more than the model", advice=advice)
-    return Pretrained(loaded, tokenizer, files, where, _context(loaded, tokenizer))
 
 
-def _prove(model: str, report: dict[str, Any], advice: str) -> None:
+def _weights(kind: str, model: str, files: ModelFiles, where: str, *, half: bool = False) -> Any:
+    import torch
+    import transformers
+
+    loaded, report = getattr(transformers, kind).from_pretrained(
+        files.path,
+        dtype=torch.bfloat16 if half and where.startswith("cuda") else torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,  # left out, transformers asks whoever sits at the terminal
+        output_loading_info=True,
+    )
+    _prove(model, report)
+    return loaded.to(where).eval().requires_grad_(False)
+
+
+def _prove(model: str, report: dict[str, Any]) -> None:
     """Raise ModelError for weights that are not the file's, or layers of the file that the model does not have."""
     wrong = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
     if wrong:
         # They would be left random, and said nothing about.
-        raise ModelError(f"{model}: {len(wrong)} weights are missing or of another shape, first {wrong[0]!r}", advice=advice)
+        raise ModelError(f"{model}: {len(wrong)} weights are missing or of another shape, first {wrong[0]!r}")
     # A pooler or another head may be left over; a layer may not: the model would be cut short.
     left = sorted(name for name in map(str, report["unexpected_keys"]) if _LAYER.search(name))
     if left:
-        raise ModelError(f"{model}: its config.json leaves out {len(left)} weights of layers, first {left[0]!r}", advice=advice)
+        raise ModelError(f"{model}: its config.json leaves out {len(left)} weights of layers, first {left[0]!r}")
 
 
 def _reads(model: Any) -> Any:

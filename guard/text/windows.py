@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from guard.errors import RegistryError
@@ -71,9 +72,9 @@ def cut(tokenizer: Any, texts: Sequence[str], size: int, overlap: int) -> list[W
     for tokens, offsets, text in zip(
         found["input_ids"], found["offset_mapping"], found["overflow_to_sample_mapping"], strict=True
     ):
-        places = [(start, end) for start, end in offsets if end > start]
+        places = [place for place in offsets if place[1] > place[0]]
         if places:
-            span = Span(min(start for start, _ in places), max(end for _, end in places))
+            span = Span(min(places)[0], max(map(itemgetter(1), places)))
             windows.append(Window(int(text), span, tokens))
     return windows
 
@@ -107,7 +108,6 @@ _MOST_KNOWN = 512
 def score(
     windows: Sequence[Window],
     forward: Callable[[list[list[int]], int], list[list[float]]],
-    known: Known | None = None,
     *,
     padded: bool = True,
 ) -> list[list[float]]:
@@ -115,11 +115,8 @@ def score(
 
     A pass holds about TOKENS_A_PASS tokens at most, so that memory does not grow with the text, and no window that is less than
     half as long as its longest, unless it would be a short one: padding costs as much as words. `padded`: whether it does.
-    `known`: windows that are in it are not scored again, and the others are added; it stays small. `forward` is given rows of
-    tokens, the longest first, and the length of the longest.
+    `forward` is given rows of tokens, the longest first, and the length of the longest.
     """
-    if known is not None:
-        return _score_new(windows, forward, known, padded=padded)
     order = sorted(range(len(windows)), key=lambda number: -len(windows[number].tokens))
     scores: list[list[float]] = [[] for _ in windows]
     first = 0
@@ -135,12 +132,16 @@ def score(
     return scores
 
 
-def _score_new(
-    windows: Sequence[Window], forward: Callable[[list[list[int]], int], list[list[float]]], known: Known, *, padded: bool
+def remembered(
+    windows: Sequence[Window], known: Known | None, score: Callable[[Sequence[Window]], list[list[float]]]
 ) -> list[list[float]]:
-    new = {tuple(window.tokens): window for window in windows if tuple(window.tokens) not in known}
-    found = dict(zip(new, score(list(new.values()), forward, padded=padded), strict=True))
-    scores = [found.get(key) or known[key] for key in (tuple(window.tokens) for window in windows)]
+    """What `score` says of each window. Those in `known` are not scored again, and the others are added; it stays small."""
+    if known is None:
+        return score(windows)
+    keys = [tuple(window.tokens) for window in windows]
+    new = {key: window for key, window in zip(keys, windows, strict=True) if key not in known}
+    found = dict(zip(new, score(list(new.values())), strict=True)) if new else {}
+    scores = [found.get(key) or known[key] for key in keys]
     known |= found
     for old in list(known)[: max(0, len(known) - _MOST_KNOWN)]:
         del known[old]
@@ -165,9 +166,9 @@ def scans(
     return [
         Scan(
             tuple(
-                finding
+                _finding(mine, windows, scores, column, label, categories[label])
                 for column, label in (columns if mine else ())
-                if (finding := _worst(mine, windows, scores, column, label, categories[label])).score >= report_from
+                if round(max(scores[number][column] for number in mine) * 1000) >= report_from
             ),
             Span(0, len(text)),
         )
@@ -175,7 +176,7 @@ def scans(
     ]
 
 
-def _worst(
+def _finding(
     mine: Sequence[int],
     windows: Sequence[Window],
     scores: Sequence[Sequence[float]],

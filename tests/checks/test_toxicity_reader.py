@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from guard.errors import ModelError, RegistryError
 from guard.models import int8, locate
 from guard.models.detoxify import folder_window
-from guard.models.ngrams import FILE, SCREEN_BIAS, SETTLED_SCALE, Blend, Screen, features, load_ngrams
+from guard.models.ngrams import FILE, SCREEN_BIAS, SETTLED_SCALE, Blend, Runs, Screen, features, load_ngrams
 from guard.registry import checks
 from guard.types import CALLER, Content, Modality, Request, Span, Stage
 
@@ -152,8 +152,8 @@ def test_a_blend_weighs_both_logits():
     weights = np.zeros(1024, np.float32)
     weights[features([5], 1024, 3)] = 2
     blend = Blend(weights, encoder=0.5, own=3.0, bias=-1.0)
-    assert blend.corrected(4.0, [1, 5, 2]) == pytest.approx(2 + 6 - 1)
-    assert blend.corrected(4.0, [1, 700, 2]) == pytest.approx(1)
+    assert blend.corrected(4.0, Runs([1, 5, 2])) == pytest.approx(2 + 6 - 1)
+    assert blend.corrected(4.0, Runs([1, 700, 2])) == pytest.approx(1)
 
 
 def test_the_bundled_screen_settles_service_text_and_never_abuse(english):
@@ -213,7 +213,7 @@ def test_a_correction_belongs_to_its_label(tmp_path):
     save_file(one, tmp_path / FILE)
     blends = load_ngrams(tmp_path)[1]
     assert list(blends) == ["sexism"]
-    assert blends["sexism"].corrected(1.5, [1, 7, 2]) == pytest.approx(-0.5)
+    assert blends["sexism"].corrected(1.5, Runs([1, 7, 2])) == pytest.approx(-0.5)
 
 
 def test_an_overlap_is_measured_against_the_models_own_window():
