@@ -17,6 +17,8 @@ class Limits:
     """Code points of one text."""
     image: int = 20_000_000
     """Bytes of one image file."""
+    pixels: int = 40_000_000
+    """Pixels of one image, by its header; `guard.imaging.MAX_PIXELS` at most."""
     audio: int = 50_000_000
     """Bytes of one audio file."""
     audio_seconds: float = 600.0
@@ -47,7 +49,7 @@ def admit(
     if not isinstance(data, bytes):
         raise TypeError(f"found {type(data).__name__}, expected str, bytes or Content")
     modality = modality_of(data, media_type)
-    found = _audio_type(data, media_type, limits) if modality is Modality.AUDIO else _image_type(data, media_type, limits.image)
+    found = _audio_type(data, media_type, limits) if modality is Modality.AUDIO else _image_type(data, media_type, limits)
     return Content(modality, data, found, stage, origin, request)
 
 
@@ -91,12 +93,17 @@ def _mistold(found: str, said: str) -> InputError:
     )
 
 
-def _image_type(data: bytes, said: str, limit: int) -> str:
+def _image_type(data: bytes, said: str, limits: Limits) -> str:
     from guard.imaging import identify as identify_image
 
-    if len(data) > limit:
-        raise TooLargeError(f"found an image file of {len(data)} bytes, expected at most {limit}")
-    found, _, _ = identify_image(data)
+    if len(data) > limits.image:
+        raise TooLargeError(f"found an image file of {len(data)} bytes, expected at most {limits.image}")
+    found, width, height = identify_image(data)
+    if width * height > limits.pixels:
+        raise TooLargeError(
+            f"found an image of {width} x {height} pixels, expected at most {limits.pixels} in all",
+            advice="Send it smaller, or raise the limit in the settings.",
+        )
     if said and said.replace("image/jpg", "image/jpeg") != found:
         raise _mistold(found, said)
     return found

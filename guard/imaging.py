@@ -99,18 +99,25 @@ def open_picture(data: bytes) -> Image:
     """
     from PIL import ImageOps
 
-    with _open(data) as opened:
-        try:
-            opened.load()
-        except _DAMAGE:
-            raise InputError(
-                f"found a damaged image file of {len(data)} bytes",
-                advice="The header is readable, the pixels are not: send it again.",
-            ) from None
-        try:
-            return ImageOps.exif_transpose(opened).copy()
-        except _DAMAGE:  # the EXIF block is damaged, so no viewer turns the picture either
-            return opened.copy()
+    image = _loaded(data)
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except _DAMAGE:  # the EXIF block is damaged, so no viewer turns the picture either
+        return _loaded(data)
+    return image
+
+
+def _loaded(data: bytes) -> Image:
+    """The pixels as they are in the file: of a large image there is not room for many copies."""
+    image = _open(data)
+    try:
+        image.load()
+    except _DAMAGE:
+        raise InputError(
+            f"found a damaged image file of {len(data)} bytes",
+            advice="The header is readable, the pixels are not: send it again.",
+        ) from None
+    return image
 
 
 def flatten(image: Image, *, paper: int = 255) -> Image:

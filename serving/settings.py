@@ -174,6 +174,12 @@ class Settings(BaseSettings):
     max_body: int = Field(default=8_000_000, description="Bytes of one HTTP request body.", ge=1)
     max_text: int = Field(default=50_000, description="Code points of one text.", ge=1)
     max_image: int = Field(default=5_000_000, description="Bytes of one image file.", ge=1)
+    max_pixels: int = Field(
+        default=16_777_216,
+        description="Pixels of one image, by its header; it is decoded to four bytes each.",
+        ge=1,
+        le=40_000_000,
+    )
     max_audio: int = Field(default=20_000_000, description="Bytes of one audio file.", ge=1)
     max_audio_seconds: float = Field(default=600.0, description="Seconds that one audio may play.", gt=0)
     max_tokens: int = Field(default=32_768, description="Tokens that a request may ask a generator for.", ge=1)

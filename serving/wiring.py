@@ -67,6 +67,7 @@ def wire(settings: Settings) -> Wired:
         limits=Limits(
             text=settings.max_text,
             image=settings.max_image,
+            pixels=settings.max_pixels,
             audio=settings.max_audio,
             audio_seconds=settings.max_audio_seconds,
         ),

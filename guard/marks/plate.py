@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,15 +57,62 @@ class Plate:
         return self.left, self.top, self.left + width, self.top + height
 
 
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    """The lines that fit on an image of some size, and how large they are."""
+
+    lines: tuple[str, ...]
+    used: FreeTypeFont
+    em: int
+    margin: int
+    side: int
+    edge: int
+    width: int
+    height: int
+
+    def corner(self, size: tuple[int, int], place: str) -> tuple[int, int]:
+        """Left and top of its plate."""
+        margin = min(self.margin, (size[1] - self.height) // 2)
+        right, bottom = size[0] - self.width - self.margin, size[1] - self.height - margin
+        left = self.margin if "left" in place else right if "right" in place else (size[0] - self.width) // 2
+        return left, margin if place.startswith("top") else bottom
+
+
 def lay_out(size: tuple[int, int], ladder: tuple[str, ...], place: str, share: float, file: Path) -> Plate | None:
     """The first wording of a ladder that fits on one line, else the first that fits on several; None when none does.
 
     `size`: of the image. `share`: least height of a capital, of the shortest side. Raises OSError for an unreadable font.
     """
-    width, height = size
     used = _sized(file, max(LEAST_CAPITAL, math.ceil(share * min(size))))
+    chosen = _chosen(size, ladder, used) if used is not None else None
+    if chosen is None:
+        return None
+    return Plate(*chosen.corner(size, place), chosen.lines, _shape(chosen), _ink(chosen))
+
+
+def find(image: Image, ladders: Iterable[tuple[str, ...]], share: float, file: Path) -> tuple[int, str, Plate] | None:
+    """Which of several ladders an image shows, where, and as what `lay_out` makes of it; None where it shows none.
+
+    Only where the upper rim is that of a plate is a label drawn to be compared, once for all places.
+    """
+    used = _sized(file, max(LEAST_CAPITAL, math.ceil(share * min(image.size))))
     if used is None:
         return None
+    for number, ladder in enumerate(ladders):
+        chosen = _chosen(image.size, ladder, used)
+        places = [place for place in PLACES if chosen is not None and _rimmed(image, chosen, place)]
+        if chosen is None or not places:
+            continue
+        shape, ink = _shape(chosen), _ink(chosen)
+        for place in places:
+            plate = Plate(*chosen.corner(image.size, place), chosen.lines, shape, ink)
+            if shows(image, plate):
+                return number, place, plate
+    return None
+
+
+def _chosen(size: tuple[int, int], ladder: tuple[str, ...], used: FreeTypeFont) -> _Wording | None:
+    width, height = size
     em = int(used.size)
     margin, side, edge = max(2, round(0.35 * em)), max(3, round(0.5 * em)), max(2, round(0.28 * em))
     room = width - 2 * (margin + side)
@@ -72,10 +120,22 @@ def lay_out(size: tuple[int, int], ladder: tuple[str, ...], place: str, share: f
         for words in ladder:
             lines = _wrapped(words, used, room)
             if lines and len(lines) <= most:
-                ink = _ink(lines, used, side, edge)
-                if ink.shape[0] + 2 * margin <= max(height * MOST_HEIGHT, em * 2 + 2 * margin) and ink.shape[0] <= height:
-                    return _placed(ink, lines, size, place, margin, em)
+                wide = math.ceil(max(used.getlength(line) for line in lines)) + 2 * side
+                high = sum(_heights(em)) + _step(em) * (len(lines) - 1) + 2 * edge
+                if high + 2 * margin <= max(height * MOST_HEIGHT, em * 2 + 2 * margin) and high <= height:
+                    return _Wording(lines, used, em, margin, side, edge, wide, high)
     return None
+
+
+def _rimmed(image: Image, chosen: _Wording, place: str) -> bool:
+    """Whether the first row of where the plate would be is that of a plate, between its round corners."""
+    left, top = chosen.corner(image.size, place)
+    rim = image.crop((left + chosen.side, top, left + chosen.width - chosen.side, top + 1))
+    bands = [band.getextrema() for band in rim.split()]
+    if image.mode in {"LA", "RGBA"}:
+        bands = bands[:-1]
+    full = _full(image)
+    return any(bands == [(round(back * full / 255),) * 2] * len(bands) for back, _ in TONES)
 
 
 def draw(image: Image, plate: Plate) -> Image:
@@ -91,7 +151,7 @@ def draw(image: Image, plate: Plate) -> Image:
     colours = plane[..., : -1 if canvas.mode in {"LA", "RGBA"} else None]
     seen = float(np.mean(colours * alpha + full * (1 - alpha))) / full * 255
     dark = seen >= sum(tone[0] for tone in TONES) / 2
-    painted, shape = _painted(plate, TONES[0 if dark else 1], full)[..., None], plate.shape[..., None]
+    painted, shape = _painted(plate.ink, TONES[0 if dark else 1], full)[..., None], plate.shape[..., None]
     opaque = shape + alpha * (1 - shape)
     mixed = (painted * shape + colours * alpha * (1 - shape)) / np.maximum(opaque, 1e-9)
     planes = [mixed, opaque * full] if canvas.mode in {"LA", "RGBA"} else [mixed]
@@ -107,20 +167,20 @@ def shows(image: Image, plate: Plate) -> bool:
 
     if plate.box[2] > image.width or plate.box[3] > image.height:
         return False
-    found = np.asarray(image.crop(plate.box), dtype=np.float64)
+    found = np.asarray(image.crop(plate.box))
     inside = plate.shape >= 1
     planes = found[inside] if found.ndim == 3 else found[inside][:, None]
     full = _full(image)
     if image.mode in {"LA", "RGBA"} and (planes[:, -1] != full).any():
         return False
     colours = planes[:, :-1] if image.mode in {"LA", "RGBA"} else planes
-    return any(bool((np.rint(_painted(plate, tone, full))[inside][:, None] == colours).all()) for tone in TONES)
+    return any(bool((np.rint(_painted(plate.ink[inside], tone, full))[:, None] == colours).all()) for tone in TONES)
 
 
-def _painted(plate: Plate, tone: tuple[int, int], full: float) -> Coverage:
-    """The grey of every pixel of the plate."""
+def _painted(ink: Coverage, tone: tuple[int, int], full: float) -> Coverage:
+    """The grey of pixels that the text covers so far."""
     back, text = (grey * full / 255 for grey in tone)
-    painted: Coverage = back + (text - back) * plate.ink
+    painted: Coverage = back + (text - back) * ink
     return painted
 
 
@@ -173,33 +233,34 @@ def _wrapped(words: str, used: FreeTypeFont, room: int) -> tuple[str, ...]:
     return (*lines, line.strip()) if line.strip() else tuple(lines)
 
 
-def _ink(lines: tuple[str, ...], used: FreeTypeFont, side: int, edge: int) -> Coverage:
+def _heights(em: int) -> tuple[int, int]:
+    """How far letters reach above and below the base line: Chinese ones 0.88 and 0.12 em, descenders of Latin ones 0.25 em."""
+    return math.ceil(0.88 * em), math.ceil(0.24 * em)
+
+
+def _step(em: int) -> int:
+    return round(1.3 * em)
+
+
+def _ink(chosen: _Wording) -> Coverage:
     """The text's coverage on a plate with room around it."""
     import numpy as np
     from PIL import Image, ImageDraw
 
-    em = int(used.size)
-    # Chinese characters reach from 0.88 em above the base line to 0.12 em below, descenders of Latin 0.25 em below.
-    above, below, step = math.ceil(0.88 * em), math.ceil(0.24 * em), round(1.3 * em)
-    width = math.ceil(max(used.getlength(line) for line in lines)) + 2 * side
-    height = above + below + step * (len(lines) - 1) + 2 * edge
-    picture = Image.new("L", (width, height), 0)
+    above, step = _heights(chosen.em)[0], _step(chosen.em)
+    picture = Image.new("L", (chosen.width, chosen.height), 0)
     pen = ImageDraw.Draw(picture)
-    for number, line in enumerate(lines):
-        pen.text((side, edge + above + step * number), line, fill=255, font=used, anchor="ls")
+    for number, line in enumerate(chosen.lines):
+        pen.text((chosen.side, chosen.edge + above + step * number), line, fill=255, font=chosen.used, anchor="ls")
     return np.asarray(picture, dtype=np.float64) / 255
 
 
-def _placed(ink: Coverage, lines: tuple[str, ...], size: tuple[int, int], place: str, margin: int, em: int) -> Plate:
+def _shape(chosen: _Wording) -> Coverage:
+    """How far the plate, whose corners are round, covers each pixel."""
     import numpy as np
     from PIL import Image, ImageDraw
 
-    height, width = ink.shape
-    big = Image.new("L", (width * _SMOOTH, height * _SMOOTH), 0)
+    big = Image.new("L", (chosen.width * _SMOOTH, chosen.height * _SMOOTH), 0)
     corner = (big.width - 1, big.height - 1)
-    ImageDraw.Draw(big).rounded_rectangle((0, 0, *corner), radius=round(0.3 * em) * _SMOOTH, fill=255)
-    shape = np.asarray(big.resize((width, height), Image.Resampling.BOX), dtype=np.float64) / 255
-    margin_y = min(margin, (size[1] - height) // 2)
-    left = margin if "left" in place else size[0] - width - margin if "right" in place else (size[0] - width) // 2
-    top = margin_y if place.startswith("top") else size[1] - height - margin_y
-    return Plate(left, top, lines, shape, ink)
+    ImageDraw.Draw(big).rounded_rectangle((0, 0, *corner), radius=round(0.3 * chosen.em) * _SMOOTH, fill=255)
+    return np.asarray(big.resize((chosen.width, chosen.height), Image.Resampling.BOX), dtype=np.float64) / 255

@@ -7,7 +7,7 @@ has to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
@@ -156,11 +156,11 @@ def _image_label(data: bytes) -> Found:
         image = open_picture(data)
     except InputError as error:
         return Found("label", Standing.ABSENT, reasons=(f"cannot be looked for: {error}",))
-    for profile, language, ladder in _wordings():
-        for place in plate.PLACES:
-            laid = plate.lay_out(image.size, ladder, place, PROFILES[profile].share, font.BUNDLED)
-            if laid is not None and plate.shows(image, laid):
-                return _label(profile, place, language, " ".join(laid.lines))
+    for name, profile in PROFILES.items():
+        found = plate.find(image, profile.image.values(), profile.share, font.BUNDLED)
+        if found is not None:
+            number, place, laid = found
+            return _label(name, place, list(profile.image)[number], " ".join(laid.lines))
     return Found("label", Standing.ABSENT)
 
 
@@ -176,12 +176,6 @@ def _text_label(text: str) -> Found:
 
 def _label(profile: str, place: str, language: str, words: str) -> Found:
     return Found("label", Standing.FOUND, f"{profile}/{place}/{language}", facts={"text": words})
-
-
-def _wordings() -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    for profile in PROFILES:
-        for language, ladder in Wording(profile).image.items():
-            yield profile, language, ladder
 
 
 def _uuid(text: str) -> UUID | None:

@@ -40,6 +40,10 @@ PATHS = 16
 """Words that are looked at in one decoding where an image was changed."""
 MOST_TRIES = 200
 """Decodings of one image at most, which is what bounds how often an unmarked one is taken for marked."""
+_LONGEST = 16
+"""How many times as long as wide an image is looked at."""
+_MOST_SMALL = 1 << 22
+"""Pixels up to which an image is looked at in its own size: more has none that was small, however far it was enlarged."""
 _HALF = 0.5
 """Share of an image below which a picture on it is searched before the whole."""
 _TRIED = 2
@@ -67,19 +71,20 @@ def read(luma: Plane, key: bytes, *, thorough: bool = True, budget: Budget | Non
 
     if min(luma.shape) < LEAST_SIDE // 2:
         return None
+    luma = _middle(luma)
     first = layout_of(luma.shape[1], luma.shape[0])
     layouts = (first, SMALL if first is LARGE else LARGE)
-    planes = {layout.name: detail(canonical(luma, layout))[0] for layout in layouts}
+    planes = {layout.name: detail(canonical(luma, layout))[0] for layout in layouts if _fits(luma, layout)}
     budget = budget or Budget()
-    for layout in layouts:
+    for layout in (one for one in layouts if one.name in planes):
         found = _decoded(planes[layout.name], layout, key, np.eye(2), budget, paths=1)
         if found:
             return found
     if not thorough:
         return None
-    parts = tile_region.regions(luma)
+    parts = [_middle(part) for part in tile_region.regions(luma)]
     for part in parts:
-        for layout in layouts:
+        for layout in (one for one in layouts if _fits(part, one)):
             found = _decoded(detail(canonical(part, layout))[0], layout, key, np.eye(2), budget, paths=1)
             if found:
                 return _within(found)
@@ -92,9 +97,21 @@ def read(luma: Plane, key: bytes, *, thorough: bool = True, budget: Budget | Non
     # Of a page the picture on it is likelier than the whole; of a turned picture the whole than what its black corners leave.
     ranked = sorted((luma, *parts), key=lambda part: _HALF if part is luma else part.size / luma.size)
     views = [whole if part is luma else detail(canonical(part, LARGE))[0] for part in ranked]
-    return _searched(views, whole, LARGE, key, budget) or _found(
-        planes[SMALL.name], tile_search.lattice(planes[SMALL.name]), SMALL, key, budget
-    )
+    found = _searched(views, whole, LARGE, key, budget)
+    small = planes.get(SMALL.name)
+    return _found(small, tile_search.lattice(small), SMALL, key, budget) if found is None and small is not None else found
+
+
+def _middle(luma: Plane) -> Plane:
+    """The middle of an image that is much longer than wide, which would grow large where the shorter side is given."""
+    high, wide = (min(side, _LONGEST * min(luma.shape)) for side in luma.shape)
+    top, left = (luma.shape[0] - high) // 2, (luma.shape[1] - wide) // 2
+    return luma[top : top + high, left : left + wide]
+
+
+def _fits(luma: Plane, layout: Layout) -> bool:
+    """Whether an image can be of a layout: none of many pixels is one of the small ones, however far it was enlarged."""
+    return bool(layout.canonical) or luma.size <= _MOST_SMALL
 
 
 def _faint(luma: Plane, key: bytes, budget: Budget) -> Reading | None:

@@ -6,6 +6,7 @@ once in nine times, so it is looked up together with what else is known, and it 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -28,6 +29,10 @@ LOUDER_DB = (0.0, 2.0, 4.0, 6.0)
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 _SCALE = 257
 """From 8 to 16 bits a sample."""
+_LARGE = 1 << 24
+"""Pixels of an image from which on each two by two are looked at as one."""
+_STRIP = 1 << 20
+"""Pixels that are worked on at once, about, which bounds memory."""
 
 
 def payload_of(decision: UUID) -> bytes:
@@ -41,7 +46,7 @@ def read_tile(data: bytes, key: bytes, *, thorough: bool = True, budget: Budget 
     `thorough`: also search for cuts, turns and stretches, which takes some seconds where there is no mark, or as long as
     `budget` says. Raises InputError for a damaged file.
     """
-    return read(_luma(_samples(open_picture(data))), key, thorough=thorough, budget=budget)
+    return read(_seen(open_picture(data)), key, thorough=thorough, budget=budget)
 
 
 class TileWatermark:
@@ -108,7 +113,9 @@ def _marked(image: Image, payload: bytes, key: bytes, louder_db: float) -> Image
     added = embed(_luma(samples), payload, key, louder_db=louder_db) * scale
     colours = 3 if samples.shape[2] >= 3 else 1  # the rest is transparency
     result = samples.copy()
-    result[..., :colours] = np.clip(np.rint(samples[..., :colours] + added[..., None]), 0, top).astype(samples.dtype)
+    for first, last in _strips(*samples.shape[:2]):
+        louder = result[first:last, :, :colours] + added[first:last, :, None]
+        result[first:last, :, :colours] = np.clip(np.rint(louder, out=louder), 0, top, out=louder).astype(samples.dtype)
     marked = Images.fromarray(result[..., 0] if result.shape[2] == 1 else result)
     profile = image.info.get("icc_profile")
     if profile and (colours == 1) == (image.mode in {"1", "L", "LA", *_DEEP}):
@@ -128,6 +135,28 @@ def _samples(image: Image) -> NDArray[Any]:
     wanted = ("LA" if clear else "L") if grey else ("RGBA" if clear else "RGB")
     samples = np.asarray(plain if plain.mode == wanted else plain.convert(wanted))
     return samples if samples.ndim == 3 else samples[..., None]
+
+
+def _seen(image: Image) -> NDArray[np.float32]:
+    """The luma of an image, of half the size where it is a large one; strip by strip, beside which the image alone is held."""
+    import cv2
+    import numpy as np
+
+    width, height = image.size
+    half = 2 if width * height > _LARGE and min(width, height) > 1 else 1
+    rows, columns = height // half, width // half
+    luma = np.empty((rows, columns), dtype=np.float32)
+    for top, bottom in _strips(rows, columns * half * half):
+        strip = _luma(_samples(image.crop((0, top * half, columns * half, bottom * half))))
+        small = cv2.resize(strip, (columns, bottom - top), interpolation=cv2.INTER_AREA) if half > 1 else strip
+        luma[top:bottom] = small
+    return luma
+
+
+def _strips(rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    """First rows of strips, and the rows after their last."""
+    step = max(1, _STRIP // columns)
+    return ((top, min(top + step, rows)) for top in range(0, rows, step))
 
 
 def _luma(samples: NDArray[Any]) -> NDArray[np.float32]:

@@ -216,6 +216,27 @@ def test_another_label_or_a_changed_one_is_not_recognised() -> None:
     assert "not on the image" in marker.reread(replace(marked, data=encode_png(picture)), mark)
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", ["L", "RGBA", "I;16"])
+def test_every_label_is_found_where_it_was_drawn(size: tuple[int, int], mode: str) -> None:
+    """Of all profiles and languages, without being told the place; none is where none was drawn."""
+    bare = Image.new(mode, size, 90 if mode != "RGBA" else (90, 90, 90, 120))
+    for number, profile in enumerate(PROFILES.values()):
+        ladders = list(profile.image.values())
+        assert plate.find(bare, ladders, profile.share, font.BUNDLED) is None
+        for at, ladder in enumerate(ladders):
+            place = plate.PLACES[(number + at) % len(plate.PLACES)]
+            laid = plate.lay_out(size, ladder, place, profile.share, font.BUNDLED)
+            if laid is None:
+                continue
+            drawn = plate.draw(bare, laid)
+            found = plate.find(drawn, ladders, profile.share, font.BUNDLED)
+            assert found is not None
+            assert plate.shows(drawn, found[2])
+            assert found[2].box[:2] == laid.box[:2] or found[2].lines != laid.lines
+            assert found[2].lines == laid.lines
+
+
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from guard.errors import InputError, SettingsError
+from guard.marks import tile_marker
 from guard.marks.key import make_watermark_key, parse_watermark_key, read_watermark_key
-from guard.marks.tile_marker import TileWatermark, payload_of, read_tile
+from guard.marks.tile_marker import TileWatermark, _luma, _samples, _seen, payload_of, read_tile
 from guard.marks.watermark import keyed
 from guard.registry import markers
 from guard.rules import MarkSpec
@@ -162,3 +163,34 @@ def test_a_key_that_is_none_is_named_and_not_quoted(tmp_path) -> None:
     assert "c2VjcmV0" not in str(caught.value)
     with pytest.raises(SettingsError, match="cannot read the watermark key file"):
         read_watermark_key(tmp_path / "none.key")
+
+
+def test_an_image_of_many_pixels_is_read_in_half_its_size() -> None:
+    """As it would be read whole: it is brought to a much smaller size anyhow."""
+    marked, done = mark(content(picture("RGB", (700, 640))))
+    assert done.verified
+    small = Image.open(io.BytesIO(marked.file))
+    large = content(small.resize((4480, 4096), Image.Resampling.BICUBIC), "JPEG", quality=60).file
+    assert _seen(Image.open(io.BytesIO(large))).shape == (2048, 2240)
+    found = read_tile(large, WATERMARK_KEY, thorough=False)
+    assert found is not None
+    assert found.payload == payload_of(DECISION)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_luma_in_strips_is_luma(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit, whatever the height of a strip."""
+    image = picture(mode, (97, 83))
+    whole = _luma(_samples(image))
+    monkeypatch.setattr(tile_marker, "_STRIP", 1000)
+    assert (_seen(image) == whole).all()
+
+
+def test_an_image_that_is_very_long_is_read_in_its_middle() -> None:
+    """Brought to its size, the whole would be of many times as many pixels as the file has."""
+    marked, done = mark(content(picture("RGB", (4000, 200))))
+    assert done.verified
+    found = read_tile(marked.file, WATERMARK_KEY, thorough=False)
+    assert found is not None
+    assert found.payload == payload_of(DECISION)
+    assert read_tile(content(Image.new("L", (200_000, 80), 90)).file, WATERMARK_KEY, thorough=False) is None

@@ -170,7 +170,8 @@ Sent = dict[str, Any]
 BOMBS: dict[str, tuple[Callable[[], Sent], set[int]]] = {
     "a PNG of 400 million pixels": (lambda: {"json": picture(png(20_000, 20_000, rows=1))}, {413}),
     "a PNG whose texts unpack to 200 MB": (lambda: {"json": picture(swollen())}, {200, 400}),
-    "a PNG of as many pixels as may be": (lambda: {"json": picture(png(6300, 6300, colours=True))}, {200}),
+    "a PNG of 40 million pixels": (lambda: {"json": picture(png(6300, 6300, colours=True))}, {413}),
+    "a PNG of as many pixels as may be": (lambda: {"json": picture(png(4096, 4096, colours=True))}, {200}),
     "a GIF of 2000 frames": (lambda: {"json": picture(frames("GIF", 2000))}, {400}),
     "a WebP of 2000 frames": (lambda: {"json": picture(frames("WEBP", 2000))}, {400}),
     "an animated PNG of 2000 frames": (lambda: {"json": picture(frames("PNG", 2000))}, {400}),
