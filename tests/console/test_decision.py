@@ -122,7 +122,7 @@ def plays(page: Page) -> None:
 
 
 def test_an_audio_is_played_after_it_was_revealed(service: Desk, visit: Visit) -> None:
-    """At the page of its decision and at the desk of a reviewer; each look is an entry, and the file leaves no address behind."""
+    """At the page of its decision and at the desk of a reviewer; each look is an entry, the file leaves no address."""
     decision = service.sound()
     officer, reviewer = visit("officer"), visit("reviewer")
     page = officer.open(f"/console/decisions/{decision}")
