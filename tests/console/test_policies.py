@@ -12,8 +12,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from guard.matching.bank import BUNDLED
 from policies.load import PACKS
 from tests.console.desk import Desk, Person, desk, person
+from tests.sounds import wav
 
 POLICY = (PACKS / "enterprise.yaml").read_text("utf-8")
 """What judged in the demo."""
@@ -178,6 +180,28 @@ def test_a_draft_with_errors_is_marked_and_kept_out(sit: Sit) -> None:
     page.reload()
     page.get_by_role("button", name="Discard the draft").click()
     expect(page.locator("#state")).to_contain_text("can be read")
+
+
+def test_a_picture_and_an_audio_are_tried(sit: Sit) -> None:
+    """With the same tree; what was found in a picture is framed."""
+    who = sit("author")
+    page = who.open("/console/policies/enterprise/edit")
+    expect(page.locator("#state")).to_contain_text("can be read")
+    page.get_by_role("button", name="Judge").click()
+    expect(page.locator("#notices")).to_contain_text("one of them")
+    page.get_by_label("or a picture").set_input_files(BUNDLED / "examples" / "flagged.jpg")
+    page.get_by_role("button", name="Judge").click()
+    tried = page.locator("#tried")
+    expect(tried.locator(".badge").first).to_have_text("block")
+    expect(tried.locator("details[open] summary")).to_contain_text("protected-work")
+    expect(tried.locator(".framed rect")).to_have_count(1)
+    page.get_by_label("A text").fill("x")
+    assert page.locator("#try-file").evaluate("one => one.files.length") == 0
+    page.locator("#try-file").set_input_files({"name": "a.wav", "mimeType": "audio/wav", "buffer": wav(0.2)})
+    page.get_by_role("button", name="Judge").click()
+    expect(tried.locator(".framed")).to_have_count(0)
+    expect(tried.locator(".badge").first).to_be_visible()
+    assert who.complaints == []
 
 
 def test_the_editor_completes_and_lets_the_keyboard_go(sit: Sit) -> None:
