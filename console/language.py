@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 from fastapi import Request as HttpRequest
 
-from console.preferences import LANGUAGE, Language
+from console.preferences import Language
+from serving.identity.page import LANGUAGE
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 TAGS: Mapping[str, str] = {"en": "en", "zh": "zh-Hans"}

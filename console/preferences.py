@@ -10,9 +10,10 @@ from fastapi.responses import RedirectResponse, Response
 
 from serving.identity.login import local_path
 from serving.identity.needs import opened
+from serving.identity.page import LANGUAGE
 
-LANGUAGE, THEME = "genguard-language", "genguard-theme"
-"""Names of the cookies."""
+THEME = "genguard-theme"
+"""Name of its cookie."""
 Language = Literal["en", "zh"]
 Theme = Literal["auto", "light", "dark"]
 _YEAR_S = 365 * 24 * 3600

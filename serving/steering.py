@@ -21,9 +21,10 @@ from guard.errors import InputError, PolicyError, SignatureError
 from guard.rules import Policy
 from policies.gates import closed
 from policies.lint import files_of
-from policies.load import PACKS, source_of
+from policies.load import source_of
 from policies.loaded import LoadedPolicy
 from policies.source import MAX_BYTES
+from serving.drafting.pictures import runnable
 from serving.drafting.workshop import Workshop, lines_of, pack
 from serving.gate import busy_response, error_response
 from serving.identity.needs import needs
@@ -179,11 +180,11 @@ def _fit(body: ActivateBody, policy: Policy) -> None:
 
 
 def _closed(body: ActivateBody, loaded: LoadedPolicy, ledger: str, workshop: Workshop) -> dict[str, list[str]]:
-    """What keeps a draft from judging. Pictures that a draft names are not read, and so nobody knows of those examples."""
+    """What keeps a draft from judging. Of examples whose pictures are not read here nobody knows."""
     try:
-        pictures = [one for one in loaded.tests if one.image is not None and not one.at.file.startswith(str(PACKS))]
-        if pictures:
-            return {"tests that cannot be run here": [f"{one.at}: a picture of a draft is not read here" for one in pictures]}
+        loaded, left = runnable(loaded)
+        if left:
+            return {"tests that cannot be run here": [f"{one.at}: a picture of a draft is not read here" for one in left]}
         before, pool = judging(ledger, loaded.policy), workshop.pool()
         if body.source is None:
             return closed(loaded, before, pool)

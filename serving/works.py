@@ -130,6 +130,8 @@ def one_match(bank: Bank, finding: Finding) -> dict[str, Any]:
     return {
         **match_values(one),
         **rights,
+        "modality": METHODS[one.method].modality.value,
+        "thumbnail": bool(found and found.work.thumbnail),
         "score": finding.score / 1000,
         **place_fields("where", finding.where),
         "reason": finding.reason,

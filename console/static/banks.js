@@ -10,12 +10,12 @@ const LINES = 100; // of one request: each is registered whole, so a broken impo
 const url = (bank, rest) => `/v1/banks/${encodeURIComponent(bank)}/${rest}`;
 
 function shown(bank, one) {
-  const picture = one.modality === "text" ? [] : [element("img", [], {
-    class: "thumb", alt: "", src: url(bank, `works/${encodeURIComponent(one.work)}/thumbnail`) })];
-  picture.forEach((image) => image.addEventListener("error", () => image.remove()));
+  const picture = one.thumbnail
+    ? element("img", [], { class: "thumb", alt: "", src: url(bank, `works/${encodeURIComponent(one.work)}/thumbnail`) })
+    : byId(`bare-${one.modality}`).content.cloneNode(true);
   const facts = [[words.method, one.method], [words.distance, `${one.distance} / ${one.limit}`], [words.owner, one.owner],
     [words.licence, one.licence], [words.why, one.reason]];
-  return element("li", [...picture, element("h3", one.title || one.work),
+  return element("li", [picture, element("h3", one.title || one.work),
     element("dl", facts.filter(([, value]) => value).flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]),
       { class: "facts small" })], { class: "card" });
 }

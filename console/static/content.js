@@ -1,6 +1,32 @@
-// Revealed content: a text with what was found in it, an image with its regions. Texts go into the page as texts.
+// Revealed content: a text with what was found in it, an image with its regions, an audio that can be played. Texts go into the
+// page as texts. Files stay in this page: they have no address of their own that could be opened, or kept, without a record.
 
 import { element } from "./console.js";
+
+/** An address, within this page alone, of the file of a part. */
+export function file(one) {
+  const letters = atob(one.base64);
+  const bytes = new Uint8Array(letters.length);
+  for (let at = 0; at < letters.length; at += 1) bytes[at] = letters.charCodeAt(at);
+  return URL.createObjectURL(new Blob([bytes], { type: one.media_type }));
+}
+
+/** A file to be kept. */
+export function kept(one, url, words) {
+  const name = `content.${one.media_type.split("/")[1].replace(/^x-|;.*$/g, "")}`;
+  return element("a", words.download, { href: url, download: name, class: "button" });
+}
+
+/** An audio with the means to play it; what the browser cannot play can still be kept. */
+export function played(one, words) {
+  const url = file(one);
+  const player = element("audio", [], { src: url, controls: true, preload: "metadata", "aria-label": words.audio, tabindex: "0", class: "seen" });
+  const told = element("p", words.unplayable, { class: "notice warn", hidden: true });
+  player.addEventListener("error", () => {
+    told.hidden = false;
+  });
+  return element("div", [player, told, element("p", kept(one, url, words))]);
+}
 
 /** A text as nodes: what was found is marked, with its labels. Places count code points, and may overlap. */
 export function marked(text, places) {
@@ -46,7 +72,7 @@ export async function part(one, places, words) {
   const title = element("h3", words[`part_${one.part}`] ?? one.part);
   if (one.why !== undefined) return element("div", [title, element("p", `${words.unreadable} ${one.why}`, { class: "notice warn" })]);
   if (one.text !== undefined) return element("div", [title, element("pre", marked(one.text, places), { class: "revealed" })]);
-  const url = `data:${one.media_type};base64,${one.base64}`;
-  if (one.media_type.startsWith("image/")) return element("div", [title, ...(await framed(url, places, words))]);
-  return element("div", [title, element("a", words.download, { href: url, download: "content", class: "button" })]);
+  if (one.media_type.startsWith("image/")) return element("div", [title, ...(await framed(file(one), places, words))]);
+  if (one.media_type.startsWith("audio/")) return element("div", [title, played(one, words)]);
+  return element("div", [title, kept(one, file(one), words)]);
 }

@@ -1,13 +1,14 @@
 // One decision before a reviewer: reveal it, claim it, decide, and what can follow.
 
 import { ask, askJson, doing, element, notice, wordsIn, writing } from "./console.js";
+import { file, kept, played } from "./content.js";
 
 const words = wordsIn("page-words");
 const byId = (id) => document.getElementById(id);
 const desk = byId("desk");
-const { decision, rule, modality, stage } = desk.dataset;
+const { decision, rule, stage } = desk.dataset;
 const url = `/v1/reviews/${decision}`;
-let text = null;
+let text = null, looked = false;
 
 async function step(button, name, json) {
   await doing(button, async () => {
@@ -19,9 +20,9 @@ async function step(button, name, json) {
 function shown(one) {
   if (one.why) return element("p", one.why, { class: "notice warn" });
   if (one.text !== undefined) return element("pre", one.text, { class: "seen", tabindex: "0", "aria-label": words[`part.${one.part}`] ?? one.part });
-  const source = `data:${one.media_type};base64,${one.base64}`;
-  if (one.media_type.startsWith("audio/")) return element("audio", [], { src: source, controls: true });
-  return element("img", [], { src: source, class: "seen blur grey", alt: words[`part.${one.part}`] ?? one.part });
+  if (one.media_type.startsWith("audio/")) return played(one, words);
+  if (!one.media_type.startsWith("image/")) return kept(one, file(one), words);
+  return element("img", [], { src: file(one), class: "seen blur grey", tabindex: "-1", alt: words[`part.${one.part}`] ?? one.part });
 }
 
 async function reveal(form, button) {
@@ -30,6 +31,7 @@ async function reveal(form, button) {
   byId("content").replaceChildren(...found.content.flatMap((one) => [
     element("h3", words[`part.${one.part}`] ?? one.part), shown(one)]));
   soften();
+  looked = true;
   text = found.content.find((one) => one.part === "original")?.text ?? null;
   if (text !== null && rule) document.querySelectorAll("[data-test]").forEach((one) => { one.disabled = false; });
   if (byId("test-hint")) byId("test-hint").hidden = text !== null;
@@ -68,7 +70,7 @@ for (const form of document.querySelectorAll("form[data-step]")) {
 }
 byId("decide")?.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (text === null && modality === "text") notice(words.unseen, "warn");
+  if (!looked) notice(words.unseen, "warn");
   step(event.submitter, "decide", Object.fromEntries(new FormData(event.target)));
 });
 for (const button of document.querySelectorAll("[data-test]")) button.addEventListener("click", () => example(button.dataset.test));

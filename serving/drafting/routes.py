@@ -35,6 +35,7 @@ from policies.loaded import LoadedPolicy
 from policies.testing import Outcome, Report, Result, Selection, run
 from serving.drafting import history as asked
 from serving.drafting.fields import finding_fields, lint_fields, replay_fields, tests_fields
+from serving.drafting.pictures import runnable
 from serving.drafting.requests import LintRequest, ReplayRequest, TestRequest, TryRequest
 from serving.drafting.workshop import FILE, Fields, Tell, Workshop, lines_of, pack
 from serving.gate import error_response
@@ -145,15 +146,14 @@ async def test(body: TestRequest, http: HttpRequest) -> Response:
 
 
 def _without_pictures(loaded: LoadedPolicy) -> tuple[LoadedPolicy, list[Result]]:
-    """A draft with examples that are texts, and results for the others. What packs name comes with genguard."""
-    ours = str(PACKS)
-    left = [one for one in loaded.tests if one.image is not None and not one.at.file.startswith(ours)]
+    """A draft with the examples that can be run here, and results for the others."""
+    ready, left = runnable(loaded)
     why = ("a picture of a draft is not read here: run `genguard policy test`",)
     results = [
         Result(one.at, one.name or f"{one.rule} {one.expects} {one.image}", one.rule, one.expects, Outcome.ERROR, why)
         for one in left
     ]
-    return replace(loaded, tests=tuple(one for one in loaded.tests if one not in left)), results
+    return ready, results
 
 
 def _joined(report: Report, more: list[Result]) -> Report:

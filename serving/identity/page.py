@@ -29,6 +29,8 @@ small { display: block; margin-top: .25rem; }
 :focus-visible { outline: 3px solid Highlight; outline-offset: 2px; }
 """
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+LANGUAGE = "genguard-language"
+"""Name of the cookie that says which language somebody chose: `en` or `zh`."""
 HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; base-uri 'none'; "
@@ -49,6 +51,8 @@ ENGLISH = {
     "refused": "The login did not succeed, or this account has no role here.",
     "many": "Too many wrong keys came from your address. Try again in {seconds} s.",
     "away": "The login service does not answer just now. Try again in a moment, or sign in with a key.",
+    "elsewhere": "Nobody was signed in: the form came from another page than this one, or the browser left out from where. "
+    "Sign in here, at the address that your administrator gave you.",
 }
 CHINESE = {
     "title": "登录 genguard",
@@ -61,6 +65,7 @@ CHINESE = {
     "refused": "登录未成功，或该账号在此处没有角色。",
     "many": "来自您所在地址的错误密钥过多。请在 {seconds} 秒后重试。",
     "away": "登录服务暂时没有响应。请稍后重试，或使用密钥登录。",
+    "elsewhere": "登录未进行：表单并非来自本页面，或浏览器没有说明来源。请通过管理员提供的网址在此登录。",
 }
 _PAGE = """<!doctype html>
 <html lang="{lang}">

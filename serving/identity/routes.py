@@ -16,7 +16,7 @@ from serving.identity.authenticate import Authenticator
 from serving.identity.guesses import GuessedError
 from serving.identity.login import LIVES_S, Attempt, local_path
 from serving.identity.needs import needs, opened
-from serving.identity.page import HEADERS, login_page
+from serving.identity.page import HEADERS, LANGUAGE, login_page
 from serving.identity.sessions import read_cookie
 from serving.identity.tokens import TokenError
 
@@ -52,7 +52,7 @@ async def login_by_key(
     """Begin a session with an API key; it ends with the key."""
     callers: Authenticator = http.app.state.callers
     if not callers.sessions.own(http.headers.get("origin", ""), http.headers):
-        return error_response(403, "found no Origin, or one of another site", "forbidden")
+        return _page(http, next, "elsewhere", 403)
     try:
         found = await callers.by_key(key.strip(), address_of(http.scope))
     except GuessedError as error:
@@ -118,7 +118,8 @@ async def session(http: HttpRequest) -> JSONResponse:
 
 def _page(http: HttpRequest, path: str, told: str = "", status: int = 200, seconds: int = 0) -> Response:
     callers: Authenticator = http.app.state.callers
-    asked, issuer = http.headers.get("accept-language", ""), callers.login is not None
+    asked = http.cookies.get(LANGUAGE) or http.headers.get("accept-language", "")
+    issuer = callers.login is not None
     return login_page(asked, local_path(path), issuer=issuer, told=told, status=status, seconds=seconds)
 
 

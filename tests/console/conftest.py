@@ -43,16 +43,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def service(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("console")
-    shutil.copytree(_demo(tmp_path_factory), folder, dirs_exist_ok=True)
+    shutil.copytree(demo_folder, folder, dirs_exist_ok=True)
     with desk(folder) as found:
         found.held = found.hold()
         yield found
 
 
-def _demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the demo left, made once for all processes that share the tests."""
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the demo left, made once for all processes that share the tests: to be copied."""
     base = tmp_path_factory.getbasetemp()
     place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "console-demo"
     with place.with_suffix(".lock").open("w") as lock:

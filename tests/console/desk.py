@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import secrets
@@ -25,6 +26,7 @@ from serving.identity.sessions import SESSION
 from serving.settings import Settings
 from terminal.demo import run_demo
 from tests.ports import free_port
+from tests.sounds import wav
 
 ROLES = ("caller", "author", "approver", "officer", "reviewer", "auditor", "admin")
 PEOPLE = {
@@ -72,6 +74,11 @@ class Desk:
         answer = self.ask("caller", "POST", "/v1/check", json={"text": text})["genguard"]
         assert answer["action"] == "review", answer
         return str(answer["decision"])
+
+    def sound(self) -> str:
+        """Have a short audio file judged; its decision's id."""
+        sent = base64.b64encode(wav(0.4)).decode()
+        return str(self.ask("caller", "POST", "/v1/check", json={"audio": sent})["genguard"]["decision"])
 
     def cookie(self, who: str) -> str:
         """A session of somebody's, begun as the page for it does."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from guard.matching.bank import BUNDLED
 from tests.console.desk import Desk, Person
 
 Visit = Callable[..., Person]
@@ -33,6 +34,7 @@ def test_a_bank_is_imported_matched_added_to_and_retired_from(service: Desk, vis
     """With progress and what was refused; each change is in the history and in the ledger."""
     header, *lines = exported(service, "protected-works").splitlines()
     broken = json.dumps({**json.loads(lines[0]), "id": ""})
+    lines[-1] = json.dumps({name: value for name, value in json.loads(lines[-1]).items() if name != "thumbnail"})
     file = tmp_path / "works.jsonl"
     file.write_text("\n".join([header, *lines, broken]) + "\n", "utf-8")
     page = visit("officer").open("/console/banks")
@@ -45,6 +47,8 @@ def test_a_bank_is_imported_matched_added_to_and_retired_from(service: Desk, vis
 
     page.goto(f"{service.url}/console/banks/mine")
     assert page.locator(".gallery li").count() == len(lines)
+    assert page.locator(".gallery img").count() == len(lines) - 1
+    assert "Only its hashes are kept" in page.locator(".gallery li", has=page.locator("svg")).inner_text()
     page.get_by_label("Id", exact=True).fill("poster/1")
     page.get_by_label("Title", exact=True).fill("A <b>poster</b>")
     page.locator("#add-file").set_input_files(picture(4))
@@ -57,6 +61,11 @@ def test_a_bank_is_imported_matched_added_to_and_retired_from(service: Desk, vis
     page.locator("#file").set_input_files(picture(4, turned=True))
     page.get_by_role("button", name="Compare").click()
     page.locator("#matches h3", has_text="A <b>poster</b>").wait_for()
+    assert page.evaluate("document.querySelector('#matches img.thumb').decode().then(() => true)")
+    page.locator("#file").set_input_files(BUNDLED / "examples" / "flagged.jpg")
+    page.get_by_role("button", name="Compare").click()
+    page.locator("#matches h3", has_text=json.loads(lines[-1])["title"]).wait_for()
+    assert page.locator("#matches .bare").count() == 1
 
     page.get_by_role("button", name="Retire A <b>poster</b>").click()
     page.keyboard.press("Escape")

@@ -111,6 +111,38 @@ def test_an_image_is_revealed_with_its_regions_beside_the_work(service: Desk, vi
     assert frame.locator("rect").count() >= 1
 
 
+def plays(page: Page) -> None:
+    """The keyboard starts it, and it gets to its end."""
+    player = page.locator("#content audio")
+    player.evaluate("(one) => { one.ended_ = new Promise((done) => one.addEventListener('ended', done)); }")
+    player.focus()
+    page.keyboard.press("Space")
+    player.evaluate("(one) => one.ended_")
+    assert 0.3 < player.evaluate("one => one.duration") < 0.5
+
+
+def test_an_audio_is_played_after_it_was_revealed(service: Desk, visit: Visit) -> None:
+    """At the page of its decision and at the desk of a reviewer; each look is an entry, the file leaves no address."""
+    decision = service.sound()
+    officer, reviewer = visit("officer"), visit("reviewer")
+    page = officer.open(f"/console/decisions/{decision}")
+    assert page.locator("audio").count() == 0
+    revealed(page, "case 13")
+    plays(page)
+    with page.expect_download() as kept:
+        page.locator("#content").get_by_role("link", name="Download").click()
+    assert kept.value.path().read_bytes().startswith(b"RIFF")
+    page = reviewer.open(f"/console/reviews/{decision}")
+    assert page.locator("audio").count() == 0
+    page.locator("#why").fill("case 13")
+    page.keyboard.press("Enter")
+    plays(page)
+    seen = service.ask("auditor", "GET", "/v1/decisions", params={"q": f"kind:access parent:{decision}"})["decisions"]
+    assert [one["actor"] for one in seen] == ["reviewer", "officer"]
+    assert (officer.complaints, reviewer.complaints) == ([], [])
+    assert not [url for who in (officer, reviewer) for url in who.asked if url.startswith("data:")]
+
+
 def test_who_may_not_see_content_may_not_reveal_it(service: Desk, visit: Visit) -> None:
     """An auditor has no button; an admin breaks the glass, and the page says so afterwards."""
     decision, page = shown(service, visit, "rule:account-number", "auditor")

@@ -249,6 +249,21 @@ def test_pictures_of_a_draft_are_not_read(client):
     ]
 
 
+def test_pictures_that_come_with_genguard_are_read(client):
+    """As packs name them, so that a draft that began from one can be green; nothing near them is."""
+    here = "../../guard/matching/banks/examples"
+
+    def outcomes(image: str) -> list[str]:
+        tests = f'tests: [{{flags: {{image: "{image}"}}}}, {{passes: {{image: "{image}"}}}}]}}'
+        rule = "  - {id: dark, when: {dark: [dark]}, action: block, category: violence"
+        found = ask(client, "test", source=DRAFT.replace(f"{rule}}}", f"{rule}, {tests}"))["tests"]
+        return sorted(one["outcome"] for one in found if one["rule"] == "dark")
+
+    assert outcomes(f"{here}/clean.jpg") == ["failed", "passed"]
+    for other in (f"{here}/../protected-works.jsonl", f"{here}/../../../../README.md", "examples/clean.jpg", "/etc/passwd"):
+        assert outcomes(other) == ["error", "error"], other
+
+
 # --- try -------------------------------------------------------------------------------------------------------------
 
 

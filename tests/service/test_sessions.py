@@ -247,7 +247,13 @@ def test_other_sites_cannot_log_anybody_in(settings):
     """As somebody else, so that what is done is done under their name."""
     with browser(create_app(settings)) as client:
         for headers in ({}, {"origin": EVIL}, {"origin": "null"}, {"origin": ""}):
-            assert client.post("/auth/login", data={"key": KEY}, headers=headers).status_code == 403, headers
+            answer = client.post("/auth/login", data={"key": KEY, "next": "/console/banks"}, headers=headers)
+            assert (answer.status_code, answer.headers.get("set-cookie")) == (403, None), headers
+            assert "Nobody was signed in" in answer.text
+            assert 'value="/console/banks"' in answer.text
+        client.cookies.set("genguard-language", "zh")
+        answer = client.post("/auth/login", data={"key": KEY}, headers={"accept-language": "en"})
+        assert "登录未进行" in answer.text
 
 
 def test_a_fresh_session_replaces_the_one_before(settings):

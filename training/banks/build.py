@@ -24,10 +24,10 @@ def main() -> None:
     import marks
 
     from guard.matching import bank
-    from guard.matching.imports import import_works
+    from guard.matching.imports import Options, import_works
 
     built = bank.Bank.memory("protected-works")
-    summary = import_works(built, WORKS)
+    summary = import_works(built, WORKS, Options(thumbnails=True))  # ours to show
     assert not summary.rejected, summary.rejects
     target = bank.BUNDLED / "protected-works.jsonl"
     built.write(target)

@@ -2,11 +2,12 @@
 // The text is kept in this browser until it is proposed or activated.
 
 import { ask, askJson, AskError, doing, fill, notice, wordsIn } from "../console.js";
+import { base64, either } from "../chosen.js";
 import { Completion } from "./completion.js";
 import { Editor } from "./editor.js";
 import { offer } from "./example.js";
 import { followed } from "./following.js";
-import { badge, changes, problems, replayed, tests, tried } from "./results.js";
+import { badge, changes, problems, replayed, tests, tried, where } from "./results.js";
 
 const LINT_MS = 400;
 const words = wordsIn("page-words");
@@ -154,10 +155,27 @@ document.addEventListener("keydown", (event) => {
 
 // --- try and replay -----------------------------------------------------------------------------------------------------
 
+either(at("try-file"), at("try-text"), at("try-drop"), at("try-preview"));
+
+/** The content of the try box, as the service takes it. */
+async function content(file, text) {
+  if (!file) return { text };
+  return { [file.type.startsWith("audio/") ? "audio" : "image"]: await base64(file, words.unreadable) };
+}
+
 at("try").addEventListener("submit", (event) => {
   event.preventDefault();
-  const json = { ...draft(), text: at("try-text").value, stage: at("try-stage").value, tenant: at("try-tenant").value, language: at("try-language").value };
-  shown(event.submitter ?? at("try").querySelector("button"), at("tried"), async () => tried(await askJson("POST", "/v1/policies/try", { json })));
+  const file = at("try-file").files[0], text = at("try-text").value;
+  if (!file && !text) {
+    notice(words.choose, "warn");
+    at("try-text").focus();
+    return;
+  }
+  shown(event.submitter ?? at("try").querySelector("button"), at("tried"), async () => {
+    const about = { stage: at("try-stage").value, tenant: at("try-tenant").value, language: at("try-language").value };
+    const found = await askJson("POST", "/v1/policies/try", { json: { ...draft(), ...(await content(file, text)), ...about } });
+    return [...tried(found), ...(await where(found, file, text))];
+  });
 });
 
 let replaying = null;

@@ -1,6 +1,7 @@
 // What tests, tries and replays of a draft came to, as elements.
 
 import { element, fill, wordsIn } from "../console.js";
+import { framed, marked } from "../content.js";
 
 const words = wordsIn("page-words");
 
@@ -78,6 +79,14 @@ export function tried(found) {
       element("td", one.findings.length ? one.findings.slice(0, 12).map((hit) => element("div", [hit.label, " ", element("meter", "", { min: 0, max: 1, value: hit.score, "aria-label": hit.label }), " ", hit.score.toFixed(3)], { class: "hit" })) : words.nothing_found),
     ])), words.checks_title),
   ];
+}
+
+/** Where in a content something was found: the text with marks, the picture with boxes; nothing for what was found in the whole. */
+export async function where(found, file, text) {
+  const places = found.checks.flatMap((one) => one.findings.filter((hit) => hit.where).map((hit) => ({ ...hit.where, label: hit.label })));
+  if (!places.length) return [];
+  if (!file) return [element("pre", marked(text, places), { class: "revealed below" })];
+  return file.type.startsWith("image/") ? framed(URL.createObjectURL(file), places, words) : [];
 }
 
 function node(step) {
