@@ -42,8 +42,9 @@ docs: setup ## the documentation as a site, in build/site
 screenshots: setup ## pictures of every page of the console, in build/screenshots
 	@$(RUN) -m tests.console.screenshots build/screenshots
 
-bench: setup ## figures of speed, with the machine named
+bench: setup ## figures of speed, with the machine named; peers from the package index (gigabytes, once) beside ours
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+	@$(RUN) -m benchmarks.peers --raw benchmarks/peers/measured.json --page docs/benchmarks.md
 
 fuzz: setup ## readers of proofs, notes, policies and queries, half a minute each (SECONDS=600)
 	@PYTHON=$(PYTHON) scripts/setup fuzz
