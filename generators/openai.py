@@ -18,8 +18,9 @@ from typing import Any
 
 from generators.base import MAX_SEED, limited, origin, parse
 from generators.openai_answers import UNREADABLE, Answer, Choice, reading
+from generators.service import ServiceGenerator, Unit, service, units
 from generators.upstream import Patience, Upstream, gathered
-from guard.errors import InputError, ParameterError, RegistryError
+from guard.errors import ParameterError, RegistryError
 from guard.protocols import Generator, Piece, TokenMark
 from guard.registry import generators
 from guard.types import Content, Making, Modality, Stage, ToolCall
@@ -60,17 +61,6 @@ class OpenAIParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unit:
-    """One request: so many outputs of one prompt, from the given choice on."""
-
-    index: int
-    prompt: Content
-    choice: int
-    count: int
-    seed: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Dialect:
     """In what a service differs from others."""
 
@@ -87,20 +77,15 @@ class Dialect:
             raise RegistryError(f"limit_as is {self.limit_as[:40]!r}, expected max_tokens or max_completion_tokens")
 
 
-class OpenAIGenerator:
+class OpenAIGenerator(ServiceGenerator):
     """One model of one service as a generator."""
 
     modality = Modality.TEXT
 
     def __init__(self, upstream: Upstream, model: str, *, name: str, dialect: Dialect) -> None:
         """See `openai`."""
-        self.name = name
-        self.model = model
-        self._upstream, self._dialect = upstream, dialect
-
-    def load(self) -> None:
-        """Read the key; the service is not asked. Raises GenerationError when there is none."""
-        self._upstream.load()
+        super().__init__(upstream, model, name)
+        self._dialect = dialect
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
         """Yield outputs as the service has made them; a tool call is a content of its own, before the text of its choice.
@@ -130,19 +115,8 @@ class OpenAIGenerator:
                 json.dumps(getattr(asked, name), allow_nan=False).encode()
             except (ValueError, TypeError, RecursionError):
                 raise ParameterError(f"{self.name}: parameter {name!r}: found what JSON cannot say") from None
-        for index, prompt in enumerate(prompts):
-            if prompt.modality is not Modality.TEXT:
-                raise InputError(f"{self.name}: prompt {index}: found {prompt.modality.value}, expected text")
+        self._require_texts(prompts)
         return asked
-
-    def _units(self, prompts: Sequence[Content], asked: OpenAIParameters) -> Iterator[_Unit]:
-        """A seed is one output's own: with one, each is asked for alone, so that it can be made again alone."""
-        for index, prompt in enumerate(prompts):
-            if asked.n == 1 or (asked.seed is None and not self._dialect.one_by_one):
-                yield _Unit(index, prompt, 0, asked.n, None if asked.seed is None else asked.seed + index)
-                continue
-            for choice in range(asked.n):
-                yield _Unit(index, prompt, choice, 1, None if asked.seed is None else asked.seed + index * asked.n + choice)
 
     async def _contents(self, pieces: AsyncGenerator[tuple[int, Piece]]) -> AsyncIterator[tuple[int, Content]]:
         async with aclosing(pieces) as each:
@@ -154,18 +128,19 @@ class OpenAIGenerator:
         self,
         prompts: Sequence[Content],
         asked: OpenAIParameters,
-        ask: Callable[[_Unit, OpenAIParameters, Callable[[Piece], Awaitable[None]]], Awaitable[None]],
+        ask: Callable[[Unit, OpenAIParameters, Callable[[Piece], Awaitable[None]]], Awaitable[None]],
     ) -> AsyncGenerator[tuple[int, Piece]]:
         """Ask for all units, a few at a time, and yield what comes; all requests end when this ends."""
 
-        def job(unit: _Unit) -> Callable[[Callable[[tuple[int, Piece]], Awaitable[None]]], Awaitable[None]]:
+        def job(unit: Unit) -> Callable[[Callable[[tuple[int, Piece]], Awaitable[None]]], Awaitable[None]]:
             return lambda emit: ask(unit, asked, lambda piece: emit((unit.index, piece)))
 
-        async with aclosing(gathered(self._upstream, [job(unit) for unit in self._units(prompts, asked)], AHEAD)) as found:
+        asking = units(prompts, asked.n, asked.seed, one_by_one=self._dialect.one_by_one)
+        async with aclosing(gathered(self._upstream, [job(unit) for unit in asking], AHEAD)) as found:
             async for item in found:
                 yield item
 
-    async def _ask(self, unit: _Unit, asked: OpenAIParameters, emit: Callable[[Piece], Awaitable[None]]) -> None:
+    async def _ask(self, unit: Unit, asked: OpenAIParameters, emit: Callable[[Piece], Awaitable[None]]) -> None:
         found = await self._upstream.whole(PATH, self._body(unit, asked))
         answer = Answer.of(unit.count)
         try:
@@ -177,7 +152,7 @@ class OpenAIGenerator:
         for piece in pieces:
             await emit(piece)
 
-    async def _listen(self, unit: _Unit, asked: OpenAIParameters, emit: Callable[[Piece], Awaitable[None]]) -> None:
+    async def _listen(self, unit: Unit, asked: OpenAIParameters, emit: Callable[[Piece], Awaitable[None]]) -> None:
         body = self._body(unit, asked) | {"stream": True}
         if self._dialect.usage:
             body["stream_options"] = {"include_usage": True}
@@ -199,7 +174,7 @@ class OpenAIGenerator:
         for piece in pieces:
             await emit(piece if piece.content and piece.content.making and piece.content.making.call else _rest(piece))
 
-    def _pieces(self, unit: _Unit, asked: OpenAIParameters, answer: Answer) -> Iterator[Piece]:
+    def _pieces(self, unit: Unit, asked: OpenAIParameters, answer: Answer) -> Iterator[Piece]:
         """What a complete answer comes to: of each choice its calls, then its text; without calls the text may be empty."""
         source = origin(self.name, model=self.model, parameters=asked.recorded(), seed=unit.seed)
         for at, choice in answer.choices.items():
@@ -215,11 +190,11 @@ class OpenAIGenerator:
                 text = "".join(choice.text)
                 yield Piece(unit.choice + at, text, content(text, "text/plain", self._making(unit, at, choice, answer)))
 
-    def _making(self, unit: _Unit, at: int, choice: Choice, answer: Answer, call: ToolCall | None = None) -> Making:
+    def _making(self, unit: Unit, at: int, choice: Choice, answer: Answer, call: ToolCall | None = None) -> Making:
         counts = (answer.prompt_tokens, answer.output_tokens)
         return Making(unit.choice + at, choice.finish, *counts, call, () if call else tuple(choice.scores))
 
-    def _body(self, unit: _Unit, asked: OpenAIParameters) -> dict[str, Any]:
+    def _body(self, unit: Unit, asked: OpenAIParameters) -> dict[str, Any]:
         given = {
             "model": self.model,
             "messages": messages(unit.prompt),
@@ -292,13 +267,6 @@ def openai(
     `bearer`, or `api-key` with `api_version` for Azure. `limit_as`, `usage`, `one_by_one`: see `Dialect`. `connect_s`,
     `read_s`, `total_s`, `retries`: see `Patience`. Raises RegistryError for settings that cannot be meant.
     """
-    if not model:
-        raise RegistryError("model is empty, expected the name that the service knows the model by")
-    upstream = Upstream(
-        base_url,
-        api_key_env=api_key_env,
-        auth=auth,
-        api_version=api_version,
-        patience=Patience(connect_s, read_s, total_s, retries),
-    )
+    patience = Patience(connect_s, read_s, total_s, retries)
+    upstream = service(base_url, model, api_key_env=api_key_env, auth=auth, api_version=api_version, patience=patience)
     return OpenAIGenerator(upstream, model, name=name, dialect=Dialect(limit_as, usage, one_by_one))

@@ -11,15 +11,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from generators.base import MAX_SEED, limited, origin, parse
+from generators.service import ServiceGenerator, Unit, service, units
 from generators.upstream import Patience, Upstream, gathered
-from guard.errors import GenerationError, InputError, ParameterError, RegistryError
+from guard.errors import GenerationError, InputError, ParameterError
 from guard.protocols import Generator
 from guard.registry import generators
 from guard.types import Content, Making, Modality, Stage
@@ -44,31 +45,15 @@ class ImageParameters:
     """A word of the service, such as `high`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """One request: so many outputs of one prompt, from the given choice on."""
-
-    index: int
-    prompt: Content
-    choice: int
-    count: int
-    seed: int | None
-
-
-class OpenAIImageGenerator:
+class OpenAIImageGenerator(ServiceGenerator):
     """One model of one service as a generator of images."""
 
     modality = Modality.IMAGE
 
     def __init__(self, upstream: Upstream, model: str, *, name: str, ask_for_bytes: bool, one_by_one: bool) -> None:
         """See `openai_images`."""
-        self.name = name
-        self.model = model
-        self._upstream, self._ask_for_bytes, self._one_by_one = upstream, ask_for_bytes, one_by_one
-
-    def load(self) -> None:
-        """Read the key; the service is not asked. Raises GenerationError when there is none."""
-        self._upstream.load()
+        super().__init__(upstream, model, name)
+        self._ask_for_bytes, self._one_by_one = ask_for_bytes, one_by_one
 
     def __call__(self, prompts: Sequence[Content], parameters: Mapping[str, Any], /) -> AsyncIterator[tuple[int, Content]]:
         """Yield images as the service has made them; when the iterator is closed, the connections are, too.
@@ -83,26 +68,17 @@ class OpenAIImageGenerator:
             raise ParameterError(f"{self.name}: found one of the parameters 'width' and 'height', expected both or none")
         if asked.quality is not None and not _WORD.fullmatch(asked.quality):
             raise ParameterError(f"{self.name}: parameter 'quality': found no word, expected one such as 'high'")
-        for index, prompt in enumerate(prompts):
-            if prompt.modality is not Modality.TEXT:
-                raise InputError(f"{self.name}: prompt {index}: found {prompt.modality.value}, expected text")
+        self._require_texts(prompts)
         return asked
 
-    def _units(self, prompts: Sequence[Content], asked: ImageParameters) -> Iterator[_Unit]:
-        """A seed is one output's own: with one, each is asked for alone, so that it can be made again alone."""
-        together = asked.seed is None and not self._one_by_one
-        for index, prompt in enumerate(prompts):
-            for choice in range(0, asked.n, asked.n if together else 1):
-                seed = None if asked.seed is None else asked.seed + index * asked.n + choice
-                yield _Unit(index, prompt, choice, asked.n if together else 1, seed)
-
     async def _outputs(self, prompts: Sequence[Content], asked: ImageParameters) -> AsyncGenerator[tuple[int, Content]]:
-        jobs = [partial(self._ask, unit, asked) for unit in self._units(prompts, asked)]
+        asking = units(prompts, asked.n, asked.seed, one_by_one=self._one_by_one)
+        jobs = [partial(self._ask, unit, asked) for unit in asking]
         async with aclosing(gathered(self._upstream, jobs, AHEAD)) as found:
             async for output in found:
                 yield output
 
-    async def _ask(self, unit: _Unit, asked: ImageParameters, emit: Callable[[tuple[int, Content]], Awaitable[None]]) -> None:
+    async def _ask(self, unit: Unit, asked: ImageParameters, emit: Callable[[tuple[int, Content]], Awaitable[None]]) -> None:
         answer = await self._upstream.whole(PATH, self._body(unit, asked))
         size = None if asked.width is None else f"{asked.width}x{asked.height}"
         source = origin(self.name, model=self.model, parameters={"size": size, "quality": asked.quality}, seed=unit.seed)
@@ -111,7 +87,7 @@ class OpenAIImageGenerator:
             request = unit.prompt.request
             await emit((unit.index, Content(Modality.IMAGE, data, kind, Stage.OUTPUT, source, request, making)))
 
-    def _body(self, unit: _Unit, asked: ImageParameters) -> dict[str, Any]:
+    def _body(self, unit: Unit, asked: ImageParameters) -> dict[str, Any]:
         given = {
             "model": self.model,
             "prompt": unit.prompt.text,
@@ -171,13 +147,6 @@ def openai_images(
     refuse `response_format` (`gpt-image-1`). `one_by_one`: true where the service makes one image whatever `n` says.
     `connect_s`, `read_s`, `total_s`, `retries`: see `Patience`. Raises RegistryError for settings that cannot be meant.
     """
-    if not model:
-        raise RegistryError("model is empty, expected the name that the service knows the model by")
-    upstream = Upstream(
-        base_url,
-        api_key_env=api_key_env,
-        auth=auth,
-        api_version=api_version,
-        patience=Patience(connect_s, read_s, total_s, retries),
-    )
+    patience = Patience(connect_s, read_s, total_s, retries)
+    upstream = service(base_url, model, api_key_env=api_key_env, auth=auth, api_version=api_version, patience=patience)
     return OpenAIImageGenerator(upstream, model, name=name, ask_for_bytes=ask_for_bytes, one_by_one=one_by_one)

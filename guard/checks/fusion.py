@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from guard.errors import CheckError, GenguardError, RegistryError, describe
+from guard.checks.members import Members, labels_of
+from guard.errors import CheckError, RegistryError, describe
 from guard.following import Followable, Follower, Progress, why_whole
-from guard.models import files_digest
 from guard.protocols import Check
 from guard.registry import Recipe, checks
 from guard.text.sentences import sentence_end
-from guard.traits import Places, Traits, joined, traits_of
+from guard.traits import Places, Traits, traits_of
 from guard.types import Content, Examples, Finding, Modality, Place, Region, Scan, Span
 from guard.workers import Worker
 
@@ -28,7 +28,6 @@ By = Literal["label", "category"]
 MEMBER_FAILED = "member_failed"
 """Label of the finding that says which member did not answer. Its score is 0: it is about the work, not about the content."""
 
-_CODE_VERSION = "1"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _HUNG_S = 60.0
 """When a member's thread is given up; no deadline of a policy is longer."""
@@ -97,12 +96,13 @@ class Rule:
         return f"{rules[self.how]} of {', '.join(told)}{without}"
 
 
-class Fusion:
+class Fusion(Members):
     """Asks its members side by side; those that compute one after another, when none of them waits for a network."""
 
     def __init__(self, members: Mapping[str, Check], uses: Mapping[str, str], rule: Rule, quorum: int | None) -> None:
         """`uses`: the registered name of each member's check. Raises RegistryError for members that have nothing in common."""
-        self._members, self._uses, self._rule, self._quorum = dict(members), dict(uses), rule, quorum
+        super().__init__(members, uses)
+        self._rule, self._quorum = rule, quorum
         self.modalities = frozenset[Modality].intersection(*(check.modalities for check in members.values()))
         if not self.modalities:
             read = "; ".join(f"{name} reads {', '.join(sorted(check.modalities))}" for name, check in members.items())
@@ -113,18 +113,6 @@ class Fusion:
         self._workers = {name: Worker(f"genguard-member-{name}") for name, check in members.items() if check.blocking}
 
     @property
-    def version(self) -> str:
-        """Its own, and each member's."""
-        told = [f"{name}: {self._uses[name]} {check.version}" for name, check in self._members.items()]
-        return "; ".join([f"code {_CODE_VERSION}", *told])
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the members' names and digests; empty when none of them has one."""
-        digests = {name: check.digest for name, check in self._members.items()}
-        return files_digest(digests) if any(digests.values()) else ""
-
-    @property
     def examples(self) -> Examples:
         """Those of the first member."""
         return next(iter(self._members.values())).examples
@@ -132,16 +120,7 @@ class Fusion:
     @property
     def traits(self) -> Traits:
         """As good as the worst of the members."""
-        return replace(joined([traits_of(check) for check in self._members.values()]), reports_from=self._rule.report_from)
-
-    def load(self) -> None:
-        """Load all members. Raises CheckError when one cannot be loaded, whatever the quorum."""
-        for name, check in self._members.items():
-            try:
-                check.load()
-            except Exception as error:
-                advice = error.advice if isinstance(error, GenguardError) else ""
-                raise CheckError(f"member {name!r} could not be loaded: {describe(error)}", advice=advice) from error
+        return replace(super().traits, reports_from=self._rule.report_from)
 
     def __call__(self, batch: Sequence[Content], /) -> Sequence[Scan] | Awaitable[Sequence[Scan]]:
         """One Scan a content. Raises CheckError when members failed, and the quorum does not allow it.
@@ -294,15 +273,7 @@ def _labels(members: Mapping[str, Check], rule: Rule) -> dict[str, str]:
     """The fused labels with their categories. Raises RegistryError where members disagree on one."""
     if rule.by == "category":
         return {category: category for check in members.values() for category in check.labels.values()}
-    labels: dict[str, str] = {}
-    for name, check in members.items():
-        for label, category in check.labels.items():
-            if labels.setdefault(label, category) != category:
-                raise RegistryError(
-                    f"found label {label!r} with category {labels[label]} and, at member {name!r}, {category}, expected one",
-                    advice="Map the label to another name in that member, or combine `by: category`.",
-                )
-    return labels
+    return labels_of(members, "Map the label to another name in that member, or combine `by: category`.")
 
 
 def _knowing(members: Mapping[str, Check], rule: Rule) -> dict[str, list[str]]:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-AROUND = sum(DILATIONS) + 2
+NEAR = 2
+"""Tokens behind one by which it is looked up, at most."""
+AROUND = sum(DILATIONS) + NEAR
 """Tokens on either side of one on which it may depend: through the convolutions, and through the features of those."""
 
 
@@ -25,6 +27,7 @@ class Growing:
         self._tagger = tagger
         self._text = ""
         self._spans: list[tuple[int, int]] = []
+        self._numbers: NDArray[np.int64] | None = None
         self._likely: NDArray[np.float32] | None = None
 
     def __call__(self, text: str) -> list[Name]:
@@ -65,11 +68,22 @@ class Growing:
         known = max(0, kept - AROUND)
         begin = max(0, known - AROUND)
         likely: Any = None
+        numbers: Any = None
         if spans:
-            new = self._tagger.likely(text, spans[begin:])[known - begin :]
+            numbers = self._looked_up(text, spans, max(0, kept - NEAR))
+            new = self._tagger.likely_of(numbers[begin:])[known - begin :]
             likely = np.concatenate([self._likely[:known], new]) if self._likely is not None and known else new
-        self._text, self._spans, self._likely = text, spans, likely
+        self._text, self._spans, self._numbers, self._likely = text, spans, numbers, likely
         return self._likely
+
+    def _looked_up(self, text: str, spans: list[tuple[int, int]], first: int) -> NDArray[np.int64]:
+        """The numbers of all tokens, of which those before `first` are known."""
+        import numpy as np
+
+        if self._numbers is None or not first:
+            return self._tagger.numbers(text, spans)
+        new = self._tagger.numbers(text, spans[first - 1 :])[1:]  # what a Chinese character is looked up by begins before it
+        return np.concatenate([self._numbers[:first], new])
 
 
 def _common(one: str, other: str) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    Numbers = NDArray[np.int64]
 
 MODEL_TYPE = "genguard-name-tagger"
 LABELS = ("PERSON", "LOCATION", "ORG", "ADDRESS")
@@ -170,9 +171,16 @@ class NameTagger:
 
     def likely(self, text: str, spans: Sequence[tuple[int, int]]) -> Floats:
         """The probability of each tag for each of these tokens of a text; a row each."""
+        return self.likely_of(self.numbers(text, spans))
+
+    def numbers(self, text: str, spans: Sequence[tuple[int, int]]) -> Numbers:
+        """What is looked up for each of these tokens of a text, before and behind which stands none; a row each."""
         import numpy as np
 
-        numbers = np.array(self._vocabulary.numbers(text, spans), np.int64)
+        return np.array(self._vocabulary.numbers(text, spans), np.int64)
+
+    def likely_of(self, numbers: Numbers) -> Floats:
+        """The probability of each tag for each row of `numbers`."""
         likely: Floats = self._session.run(None, {"numbers": numbers})[0]
         return likely
 

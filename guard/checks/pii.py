@@ -20,6 +20,7 @@ from guard.checks.pii_lists import Terms, patience
 from guard.checks.pii_names import MODEL_LABELS, NAME_MODEL
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.checks.pii_prefilter import Prefilter
+from guard.checks.pii_prefilter import traits as traits_of
 from guard.errors import ModelError, RegistryError
 from guard.protocols import Check
 from guard.registry import checks
@@ -177,20 +178,21 @@ class PiiCheck:
 
     def is_bare(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> bool:
         """As of `guard.checks.pii_following.Reading`."""
-        return not self._deny and not any(
-            patterned.possible(text[start:end], max(0, since - start))
-            for patterned in self._patterned.values()
-            for start, end in ranges
-        )
+        if self._deny:
+            return False
+        parts = [traits_of(text[start:end], max(0, since - start)) for start, end in ranges]
+        return not any(patterned.among(part) for patterned in self._patterned.values() for part in parts)
 
     def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int, names: Iterable[Name]) -> list[Finding]:
         """As of `guard.checks.pii_following.Reading`."""
         hits = [
             _Hit(one.start_char, one.end_char, one.label_, one.score, NAME_MODEL) for one in names if self._counts(one.score)
         ]
-        parts = [(0, start, text[start:end]) for start, end in ranges]
+        parts = [(start, text[start:end]) for start, end in ranges]
+        known = [traits_of(part, max(0, since - start)) for start, part in parts]
         for language, patterned in self._patterned.items():
-            windows = [(*part, some) for part in parts if (some := patterned.possible(part[2], max(0, since - part[1])))]
+            asked = zip(parts, map(patterned.among, known), strict=True)
+            windows = [(0, *part, some) for part, some in asked if some]
             if windows:
                 with self._lock:
                     hits += [hit for _, hit in self._asked(windows, language, named=False)]

@@ -78,13 +78,15 @@ class Following:
         """As `guard.following.Follower`."""
         plain, cuts, again = self._come(text)
         self._names = {start: self._names.get(start) or self._begin() for start, _ in cuts}
+        read = {start: self._check.unbroken(plain[start:end]) for start, end in cuts}
         names = [
             replace(one, start_char=start + one.start_char, end_char=start + one.end_char)
-            for start, end in cuts
-            for one in self._names[start].found(self._check.unbroken(plain[start:end]), self._settled - start)
+            for start, _ in cuts
+            for one in self._names[start].found(read[start], self._settled - start)
         ]
         found = list(self._check.findings(plain, [(max(start, again), end) for start, end in cuts], self._settled, names))
-        settled = len(plain) if ending else self._frontier(plain, cuts[-1] if cuts else (0, 0), found)
+        window = cuts[-1][0] if cuts else 0
+        settled = len(plain) if ending else self._frontier(plain, window, read.get(window, ""), found)
         scan = Scan((*self._done, *found), Span(0, len(text)))
         self._done += [one for one in found if _start(one) < settled]
         self._settled = settled
@@ -96,14 +98,13 @@ class Following:
         cuts = [cut for cut in self._check.cuts(plain) if cut[1] > self._settled]
         return plain, cuts, self._again(plain, cuts[0][0] if cuts else 0)
 
-    def _frontier(self, text: str, last: tuple[int, int], found: Iterable[Finding]) -> int:
-        """`last`: where the last window begins and ends."""
-        window = last[0]
+    def _frontier(self, text: str, window: int, read: str, found: Iterable[Finding]) -> int:
+        """`window`: where the last one begins; `read`: as the taggers read it."""
         self._held = self._unfinished.start(text, max(self._held, self._settled))
         # Where the next window begins is known when this one is full.
         place = min(self._held, window + self._room)
         if window in self._names:
-            place = min(place, window + self._names[window].settled(self._check.unbroken(text[window:])))
+            place = min(place, window + self._names[window].settled(read))
         for one in sorted(found, key=_start, reverse=True):
             if isinstance(one.where, Span) and one.where.end + (_NEAR if one.label in _ADDRESSES else 0) > place:
                 place = min(place, one.where.start)
@@ -127,7 +128,8 @@ class PatternFollowing(Following):
         plain, cuts, again = self._come(text)
         if not self._check.is_bare(plain, [(max(start, again), end) for start, end in cuts], self._settled):
             return None
-        self._settled = len(plain) if ending else self._frontier(plain, cuts[-1] if cuts else (0, 0), ())
+        window = cuts[-1][0] if cuts else 0
+        self._settled = len(plain) if ending else self._frontier(plain, window, plain[window:], ())
         return Progress(Scan(tuple(self._done), Span(0, len(text))), self._settled)
 
 

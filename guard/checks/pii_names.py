@@ -197,7 +197,13 @@ def _tokenizer(spacy: Any, language: str, model: Language | NameTagger | None) -
         return model
     bare = spacy.blank("en" if language == "en" else "xx")
     bare.max_length = 10**9
+    # Of each new word spaCy works out 23 attributes; whoever looks for words before a match asks for these.
+    of_words = {name: getter for name, getter in bare.vocab.lex_attr_getters.items() if spacy.attrs.NAMES[name] in _ATTRIBUTES}
+    bare.vocab.lex_attr_getters = of_words
     return bare
+
+
+_ATTRIBUTES = frozenset({"LOWER", "NORM", "MORPH", "IS_SPACE", "IS_STOP", "IS_PUNCT"})
 
 
 def plausible_names(names: Iterable[Name], text: str) -> list[Name]:

@@ -34,9 +34,12 @@ class Traits:
         )
 
 
-def traits(text: str) -> Traits:
-    """The traits of a text; its runs of digits are looked for only where it has digits."""
-    if _DIGITS.isdisjoint(text):
+def traits(text: str, since: int = 0) -> Traits:
+    """The traits of a text; its runs of digits are looked for only where it has digits.
+
+    `since`: where what is wanted begins at the earliest. The digits of a match are in what is found.
+    """
+    if _DIGITS.isdisjoint(text[since:] if since else text):
         return Traits(text.lower(), 0, 0)
     runs = [sum(map(_DIGITS.__contains__, run)) for run in _RUN.findall(text)]
     return Traits(text.lower(), sum(runs), max(runs))
@@ -54,13 +57,17 @@ class Prefilter:
             entity: () if Needs() in known.get(entity, [Needs()]) else tuple(dict.fromkeys(known[entity]))
             for entity in entities
         }
+        self._without_digits = {
+            entity: tuple(one for one in needs if not one.digits and not one.run)
+            for entity, needs in self._needs.items()
+            if not needs or not all(one.digits or one.run for one in needs)
+        }
 
-    def possible(self, text: str, since: int = 0) -> list[str]:
-        """The entity types that may be found in the text; those without needs are always among them.
+    def possible(self, text: str) -> list[str]:
+        """The entity types that may be found in the text; those without needs are always among them."""
+        return self.among(traits(text))
 
-        `since`: where what is wanted begins at the earliest. The digits of a match are in what is found.
-        """
-        found = traits(text)
-        if since and found.digits and _DIGITS.isdisjoint(text[since:]):
-            found = Traits(found.lower, 0, 0)
-        return [entity for entity, needs in self._needs.items() if not needs or any(map(found.meet, needs))]
+    def among(self, found: Traits) -> list[str]:
+        """The same for a text with these traits."""
+        asked = self._needs if found.digits else self._without_digits
+        return [entity for entity, needs in asked.items() if not needs or any(map(found.meet, needs))]

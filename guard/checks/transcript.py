@@ -11,15 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from guard.errors import CheckError, GenguardError, RegistryError, describe
-from guard.models import files_digest
+from guard.checks.members import Members, labels_of
+from guard.errors import CheckError, RegistryError
 from guard.protocols import Check
 from guard.registry import Recipe, checks
 from guard.sound import encode_wav
-from guard.traits import Traits, joined, traits_of
 from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
-
-_CODE_VERSION = "1"
 
 
 @checks.register("transcript")
@@ -35,7 +32,7 @@ def transcript(*, members: Mapping[str, Recipe]) -> Check:
     return Transcript(built, {name: recipe["use"] for name, recipe in members.items()})
 
 
-class Transcript:
+class Transcript(Members):
     """Asks its members one after the other."""
 
     modalities = frozenset({Modality.AUDIO})
@@ -43,40 +40,14 @@ class Transcript:
 
     def __init__(self, members: Mapping[str, Check], uses: Mapping[str, str]) -> None:
         """`uses`: the registered name of each member's check. Raises RegistryError where members disagree on a label."""
-        self._members, self._uses = dict(members), dict(uses)
-        self.labels: Mapping[str, str] = _labels(members)
-
-    @property
-    def version(self) -> str:
-        """Its own, and each member's."""
-        told = [f"{name}: {self._uses[name]} {check.version}" for name, check in self._members.items()]
-        return "; ".join([f"code {_CODE_VERSION}", *told])
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the members' names and digests; empty when none of them has one."""
-        digests = {name: check.digest for name, check in self._members.items()}
-        return files_digest(digests) if any(digests.values()) else ""
+        super().__init__(members, uses)
+        self.labels: Mapping[str, str] = labels_of(members)
 
     @property
     def examples(self) -> Examples:
         """Those of the first member, spoken."""
         given = next(iter(self._members.values())).examples
         return Examples(tuple(map(_spoken, given.flagged)), tuple(map(_spoken, given.clean)))
-
-    @property
-    def traits(self) -> Traits:
-        """As good as the worst of the members."""
-        return joined([traits_of(check) for check in self._members.values()])
-
-    def load(self) -> None:
-        """Load all members. Raises CheckError when one cannot be loaded."""
-        for name, check in self._members.items():
-            try:
-                check.load()
-            except Exception as error:
-                advice = error.advice if isinstance(error, GenguardError) else ""
-                raise CheckError(f"member {name!r} could not be loaded: {describe(error)}", advice=advice) from error
 
     def __call__(self, batch: Sequence[Content], /) -> Sequence[Scan]:
         """One Scan an audio: what any member finds in its words. Raises CheckError when a member fails or leaves words out."""
@@ -118,15 +89,3 @@ def _make(name: str, recipe: Recipe) -> Check:
     if not check.blocking:
         raise RegistryError(f"member {name!r}: found check {use!r}, which asks a service, expected one that computes here")
     return check
-
-
-def _labels(members: Mapping[str, Check]) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for name, check in members.items():
-        for label, category in check.labels.items():
-            if labels.setdefault(label, category) != category:
-                known = labels[label]
-                raise RegistryError(
-                    f"found label {label!r} with category {known} and, at member {name!r}, {category}, expected one"
-                )
-    return labels

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 
 import numpy as np
 import pytest
@@ -100,6 +101,53 @@ def test_each_script_is_read_by_its_model(both):
     assert worst.where.start >= text.index("I will")
     assert mixed.scanned == Span(0, len(text))
     assert len({finding.label for finding in mixed.findings}) == len(mixed.findings)
+
+
+PARTS = (
+    *(
+        INSULT,
+        THREAT,
+        ORDINARY,
+        CHINESE_INSULT,
+        "客服回复如下，请查收。",
+        "The 1d10t at the desk, y o u  f o o l.",
+        "naïve e\u0301tude ﬁne.",
+    ),
+    *(
+        "Nobody wants you here",
+        "the new scanner in the hall was out of order for a day",
+        "Is it? Yes!",
+        "\n\n",
+        "天气很好 and so on…",
+    ),
+)
+
+
+def test_a_growing_text_is_said_what_the_whole_of_it_is(both, monkeypatch):
+    """Score by score and place by place, at the end of each sentence; and no window is computed twice."""
+    read = []
+    many = int8.Encoder.many
+
+    def seen(self, rows):
+        read.extend((id(self), tuple(row)) for row in rows)
+        return many(self, rows)
+
+    draw = random.Random(5)
+    for _ in range(6):
+        follower, text, asked = both.follow(), "", []
+        read.clear()
+        for _ in range(draw.randint(8, 16)):
+            text += draw.choice(PARTS) + draw.choice((" ", " ", ". ", ""))
+            monkeypatch.setattr(int8.Encoder, "many", seen)
+            asked.append((text, follower(text, ending=False)))
+            monkeypatch.undo()
+        assert len(read) == len(set(read))
+        asked.append((text, follower(text, ending=True)))
+        for before, progress in asked:
+            whole = before[: progress.settled]
+            expected = both([content(whole)])[0].findings if whole else ()
+            assert progress.scan.findings == expected
+        assert progress.settled == len(text)
 
 
 @pytest.mark.parametrize("text", ["", "…", "12345 +-*/", "Привет, как дела?", "こんにちは", "😀", "訂單已發貨", "ok 好"])
