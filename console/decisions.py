@@ -16,7 +16,7 @@ from audit.grammar import QueryError
 from audit.query import Page, query
 from audit.saved import saved_searches
 from console import filters
-from console.columns import Chart, chart_of
+from console.charts import Chart, chart_of
 from console.nav import HOME, need
 from console.page import fragment, render
 from guard.errors import LedgerError
@@ -73,7 +73,7 @@ async def counted(http: HttpRequest, q: Q = "") -> HTMLResponse:
 @router.get("/chart", response_model=None, include_in_schema=False)
 async def charted(http: HttpRequest, q: Q = "") -> HTMLResponse:
     """A query's entries over time, for a script that puts it above the list."""
-    return fragment(http, "decisions_chart", q=q, filters=filters, **await _chart(http, q))
+    return fragment(http, "decisions_chart", **await _chart(http, q))
 
 
 @router.get("/newer", response_model=None, include_in_schema=False)
@@ -120,4 +120,4 @@ def _value(q: str, key: str, value: str, count: int) -> Value:
 
 async def _chart(http: HttpRequest, q: str) -> dict[str, Chart | None]:
     wired: Wired = http.app.state.wired
-    return {"chart": chart_of(await run_in_threadpool(partial(series, wired.ledger_url, "hour", q, **whose(http))))}
+    return {"chart": chart_of(await run_in_threadpool(partial(series, wired.ledger_url, "hour", q, **whose(http))), q)}
