@@ -84,6 +84,14 @@ async def newer(http: HttpRequest, after: Annotated[int, Query(ge=-1)], q: Q = "
     return fragment(http, "decisions_rows", found=found, last=_last(found))
 
 
+@router.get("/older", response_model=None, include_in_schema=False)
+async def older(http: HttpRequest, before: Annotated[int, Query(ge=-1)], q: Q = "") -> HTMLResponse:
+    """The entries before those that are shown, as rows."""
+    wired: Wired = http.app.state.wired
+    found = await run_in_threadpool(partial(query, wired.ledger_url, q, limit=LIMIT, before=before, **whose(http)))
+    return fragment(http, "decisions_rows", found=found, last=_last(found))
+
+
 def _last(found: Page) -> int:
     """The index up to which there is nothing newer than a page shows, as far as anybody knew."""
     return found.rows[0].idx if found.rows and found.newer is not None else found.size - 1

@@ -86,6 +86,24 @@ def test_the_chart_leads_to_its_hours(visit: Visit) -> None:
     assert page.locator("#rows tr[data-idx]").count() > 0
 
 
+def test_older_entries_come_when_somebody_scrolls(service: Desk, visit: Visit) -> None:
+    """Each once, in order, to the very first; narrow or wide; and nothing lies beyond the edge of the window."""
+    for width in (1280, 480):
+        who = visit("officer", width=width)
+        page = who.open("/console/decisions?q=kind:any")
+        rows = page.locator("#rows tr[data-idx]")
+        assert rows.count() == 50
+        while page.locator("#older").count():
+            before = rows.count()
+            page.locator("#older").evaluate("one => one.scrollIntoView()")
+            expect(rows.nth(before)).to_be_attached()
+        shown = [int(text) for text in rows.evaluate_all("all => all.map((one) => one.dataset.idx)")]
+        assert shown == list(range(shown[0], -1, -1))
+        expect(page.locator("#how-many")).to_contain_text(f"{len(shown)} shown")
+        assert page.evaluate("document.querySelector('#rows').closest('.scroll').scrollWidth <= innerWidth")
+        assert who.complaints == []
+
+
 def test_a_mistake_is_shown_where_it_is(visit: Visit) -> None:
     page = visit("officer").open("/console/decisions?q=action:block%20categroy:privacy")
     told = page.get_by_role("alert")
