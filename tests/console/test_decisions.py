@@ -212,6 +212,7 @@ def test_tenants_see_their_own(service: Desk) -> None:
         assert "The ledger has" not in text
         assert 'data-idx="' not in text
         assert 'data-idx="' not in http.get("/console/decisions/newer", params={"after": -1}).text
+        assert 'data-idx="' not in http.get("/console/decisions/older", params={"before": 10**6}).text
         assert "Nothing to count" in http.get("/console/decisions/chart").text
         assert "insult" not in http.get("/console/decisions/facets").text
     with browser_of(service, "ours") as http:
