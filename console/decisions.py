@@ -16,7 +16,7 @@ from audit.grammar import QueryError
 from audit.query import Page, query
 from audit.saved import saved_searches
 from console import filters
-from console.columns import Chart, chart_of
+from console.charts import Chart, chart_of
 from console.nav import HOME, need
 from console.page import fragment, render
 from guard.errors import LedgerError
@@ -73,7 +73,7 @@ async def counted(http: HttpRequest, q: Q = "") -> HTMLResponse:
 @router.get("/chart", response_model=None, include_in_schema=False)
 async def charted(http: HttpRequest, q: Q = "") -> HTMLResponse:
     """A query's entries over time, for a script that puts it above the list."""
-    return fragment(http, "decisions_chart", q=q, filters=filters, **await _chart(http, q))
+    return fragment(http, "decisions_chart", **await _chart(http, q))
 
 
 @router.get("/newer", response_model=None, include_in_schema=False)
@@ -81,6 +81,14 @@ async def newer(http: HttpRequest, after: Annotated[int, Query(ge=-1)], q: Q = "
     """The entries that came since, as rows."""
     wired: Wired = http.app.state.wired
     found = await run_in_threadpool(partial(query, wired.ledger_url, q, limit=LIMIT, after=after, **whose(http)))
+    return fragment(http, "decisions_rows", found=found, last=_last(found))
+
+
+@router.get("/older", response_model=None, include_in_schema=False)
+async def older(http: HttpRequest, before: Annotated[int, Query(ge=-1)], q: Q = "") -> HTMLResponse:
+    """The entries before those that are shown, as rows."""
+    wired: Wired = http.app.state.wired
+    found = await run_in_threadpool(partial(query, wired.ledger_url, q, limit=LIMIT, before=before, **whose(http)))
     return fragment(http, "decisions_rows", found=found, last=_last(found))
 
 
@@ -120,4 +128,4 @@ def _value(q: str, key: str, value: str, count: int) -> Value:
 
 async def _chart(http: HttpRequest, q: str) -> dict[str, Chart | None]:
     wired: Wired = http.app.state.wired
-    return {"chart": chart_of(await run_in_threadpool(partial(series, wired.ledger_url, "hour", q, **whose(http))))}
+    return {"chart": chart_of(await run_in_threadpool(partial(series, wired.ledger_url, "hour", q, **whose(http))), q)}

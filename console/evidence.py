@@ -190,10 +190,10 @@ def _work(digest: str, finding: Finding, match: Match) -> Work:
     owner, thumbnail = "", False
     with suppress(GenguardError, OSError):
         bank = banks.load(match.bank, empty=True)
-        if (then := bank.find(match.work, at=digest)) is not None:
-            owner = then.work.owner
         now = bank.find(match.work)
         thumbnail = now is not None and bool(now.work.thumbnail)
+        if (then := bank.find(match.work, at=digest)) is not None:
+            owner = then.work.owner
     return Work(match, finding.score, finding.where, owner, thumbnail)
 
 

@@ -11,17 +11,15 @@ from fastapi import APIRouter, Depends, Query
 from fastapi import Request as HttpRequest
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
-from markupsafe import Markup
 
 from audit.body import time_string
 from audit.facets import series, top
 from audit.grammar import quoted
 from audit.statistics import Period, Statistics, statistics
-from console.charts import Column, columns
+from console.charts import chart_of
 from console.filters import address
-from console.language import Words
 from console.nav import HOME, need
-from console.page import render, words_of
+from console.page import render
 from guard.types import Action
 from serving.identity.roles import Permission
 from serving.wiring import Wired
@@ -65,14 +63,15 @@ def _gathered(http: HttpRequest, span: Span) -> dict[str, Any]:
     period = _whole_hours(now, SPANS[span])
     counted = statistics(wired.ledger_url, period, tenant=tenant, now=now)
     within, earlier = _within(period.since, period.until), _within(period.before, period.since)
-    failed = top(wired.ledger_url, "rule", f"{FAILURES} {within}", most=FAILED, **({"tenant": tenant} if tenant else {}))
+    seen = {"tenant": tenant} if tenant else {}
+    failed = top(wired.ledger_url, "rule", f"{FAILURES} {within}", most=FAILED, **seen)
     return {
         "period": period,
         "counted": counted,
         "within": within,
         "earlier": earlier,
         "figures": list(_figures(counted, within)),
-        "chart": _chart(wired.ledger_url, span, period, tenant, words_of(http)),
+        "chart": chart_of(series(wired.ledger_url, "hour", within, **seen), period=period),
         "rules": [
             (one, address(f"rule:{quoted(one.value)} {within}"), address(f"rule:{quoted(one.value)} {earlier}"))
             for one in counted.by["rule"][:RULES]
@@ -102,23 +101,6 @@ def _figures(counted: Statistics, within: str) -> Iterator[Figure]:
         now, before = counted.total.now.get(action, 0), counted.total.before.get(action, 0)
         shares = counted.share(now), counted.share(before, before=True)
         yield Figure(action.value, now, *shares, address(f"action:{action.value} {within}"))
-
-
-def _chart(url: str, span: Span, period: Period, tenant: str, t: Words) -> Markup:
-    """Decisions of each hour, or of each day of a longer period, with those that had none."""
-    hours = span == "day"
-    step = timedelta(hours=1) if hours else timedelta(days=1)
-    size = 13 if hours else 10
-    filters = {"tenant": tenant} if tenant else {}
-    found = series(url, "hour" if hours else "day", _within(period.since, period.until), **filters)
-    counts = {moment[:size]: numbers for moment, numbers in found.points}
-    shown: list[Column] = []
-    at = period.since if hours else period.since.replace(hour=0)
-    while at < period.until:
-        moment = time_string(at)[:size]
-        shown.append((moment[11:] + ":00" if hours else moment[5:], address(_within(at, at + step)), counts.get(moment, {})))
-        at += step
-    return columns(shown, t(f"overview.chart.{'hours' if hours else 'days'}"), lambda action: t.of("frame.action", action))
 
 
 def _ledger(http: HttpRequest) -> dict[str, Any] | None:

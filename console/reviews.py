@@ -47,7 +47,6 @@ async def reviews(
     counts = await run_in_threadpool(lambda: {one: count(wired.ledger_url, one, tenant=tenant) for one in ("", *QUEUES)})
     cases = [_fields(http, one) for one in found.cases]
     me = http.state.principal.name
-    free = [one for one in cases if _may_claim(one, me)]
     return render(
         http,
         "reviews",
@@ -60,7 +59,7 @@ async def reviews(
         states=STATES,
         counts=counts,
         me=me,
-        free=free[0]["decision"] if free else "",
+        free=_free(cases, me),
         may=http.state.principal.may(Permission.REVIEW),
         narrowed=[queue] if queue.partition(":")[0] in {"category", "policy"} else [],
     )
@@ -83,7 +82,11 @@ def _gathered(http: HttpRequest, reference: str) -> dict[str, Any]:
     decision = show(wired.ledger_url, found.state.subject.idx).decision
     assert decision is not None
     fields = _fields(http, found)
+    others = waiting(wired.ledger_url, tenant=http.state.sees, limit=PAGE).cases if principal.may(Permission.REVIEW) else ()
     return {
+        "free": _free(
+            [one for one in (_fields(http, other) for other in others) if one["decision"] != fields["decision"]], principal.name
+        ),
         "case": fields,
         "decision": decision,
         "steps": followers(wired.ledger_url, fields["decision"]),
@@ -108,6 +111,11 @@ def _open_to(fields: dict[str, Any], me: str) -> bool:
 
 def _may_claim(fields: dict[str, Any], me: str) -> bool:
     return fields["claimed"] is None and _open_to(fields, me) and me not in {one["by"] for one in fields["said"]}
+
+
+def _free(cases: list[dict[str, Any]], me: str) -> str:
+    """The first that somebody may take; empty where there is none."""
+    return next((one["decision"] for one in cases if _may_claim(one, me)), "")
 
 
 def _may(state: State, fields: dict[str, Any], principal: Principal) -> dict[str, bool]:

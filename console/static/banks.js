@@ -69,10 +69,20 @@ function retiring(dialog) {
   });
 }
 
+/** The first line of a file, of another kind than it says. */
+function as(kind, first) {
+  try {
+    return kind ? JSON.stringify({ ...JSON.parse(first), kind }) : first;
+  } catch {
+    return first; // the service says what is wrong with it
+  }
+}
+
 async function importing(form) {
   const bank = form.dataset.bank || byId("import-bank").value;
   const file = byId("import-file").files[0];
-  const [header, ...lines] = (await file.text()).split("\n").filter((line) => line.trim());
+  const [first, ...lines] = (await file.text()).split("\n").filter((line) => line.trim());
+  const header = as(byId("import-kind")?.value, first);
   const sum = { done: 0, of: lines.length, added: 0, same: 0, rejected: 0 };
   byId("import-state").hidden = false;
   byId("import-rejects").replaceChildren();

@@ -6,6 +6,7 @@ import { keep } from "./files.js";
 
 const EVERY_MS = 2000;
 const MOST_ROWS = 300;
+const SCROLLED_ROWS = 1000; // then the link to older entries is a link again
 const words = wordsIn("page-words");
 const box = document.getElementById("q");
 const asked = new URLSearchParams(location.search).get("q") ?? "";
@@ -55,6 +56,40 @@ async function follow() {
   const shown = [...body.querySelectorAll("tr[data-idx]")];
   shown.slice(MOST_ROWS).filter((row) => !row.contains(document.activeElement)).forEach((row) => row.remove());
   return rows.length;
+}
+
+/** Put older entries below when somebody gets to the end; the address of each page stays in the link. */
+function scrolling() {
+  const link = document.getElementById("older");
+  const body = document.getElementById("rows");
+  if (!link || !body) return;
+  let busy = false;
+  const watch = new IntersectionObserver(async ([seen]) => {
+    if (!seen.isIntersecting || busy || body.rows.length > SCROLLED_ROWS || live?.getAttribute("aria-pressed") === "true") return;
+    busy = true;
+    try {
+      const before = new URL(link.href).searchParams.get("before");
+      const made = document.createElement("template");
+      made.innerHTML = await (await ask("GET", `/console/decisions/older?${query({ before })}`)).text();
+      const rows = [...made.content.querySelectorAll("tr[data-idx]")];
+      const next = made.content.querySelector("tr[data-last]").dataset.older;
+      body.append(...rows);
+      localTimes(body);
+      const told = document.getElementById("how-many");
+      told.textContent = fill(told.dataset.words, { shown: body.querySelectorAll("tr[data-idx]").length });
+      say(fill(words.older, { count: rows.length }));
+      const to = new URL(link.href);
+      to.searchParams.set("before", next);
+      if (next) link.href = to;
+      else link.remove();
+      watch.unobserve(link);
+      if (next) watch.observe(link); // it may be in view still
+    } catch {
+      watch.disconnect(); // the link leads on
+    }
+    busy = false;
+  }, { rootMargin: "200px" });
+  watch.observe(link);
 }
 
 let following = 0;
@@ -162,6 +197,7 @@ grammar.hidden = false;
 grammar.addEventListener("click", () => document.getElementById("grammar").showModal());
 saved();
 exporting();
+scrolling();
 if (live) {
   live.addEventListener("click", () => switchLive(live.getAttribute("aria-pressed") !== "true"));
   if (live.getAttribute("aria-pressed") === "true") tick();

@@ -2,6 +2,7 @@
 
 import { ask, askJson, doing, element, notice, wordsIn, writing } from "./console.js";
 import { file, kept, played } from "./content.js";
+import { taking } from "./next.js";
 
 const words = wordsIn("page-words");
 const byId = (id) => document.getElementById(id);
@@ -74,6 +75,7 @@ byId("decide")?.addEventListener("submit", (event) => {
   step(event.submitter, "decide", Object.fromEntries(new FormData(event.target)));
 });
 for (const button of document.querySelectorAll("[data-test]")) button.addEventListener("click", () => example(button.dataset.test));
+taking(byId("next"));
 for (const name of ["blur", "grey"]) byId(name)?.addEventListener("change", soften);
 document.addEventListener("keydown", (event) => {
   if (writing(event)) return;

@@ -1,8 +1,8 @@
 // The list of what waits: move by keys, take the next.
 
-import { ask, doing, writing } from "./console.js";
+import { writing } from "./console.js";
+import { taking } from "./next.js";
 
-const next = document.getElementById("next");
 const rows = [...document.querySelectorAll("#cases tbody tr")];
 let at = -1;
 
@@ -13,14 +13,9 @@ function select(index) {
   rows[at]?.querySelector("a").focus();
 }
 
-next?.addEventListener("click", () =>
-  doing(next, async () => {
-    await ask("POST", `/v1/reviews/${next.dataset.decision}/claim`, { json: { minutes: 30 } });
-    location.assign(`/console/reviews/${next.dataset.decision}`);
-  }));
+taking(document.getElementById("next"));
 document.addEventListener("keydown", (event) => {
   if (writing(event)) return;
-  if (event.key === "n" && next && !next.disabled) next.click();
   if (event.key === "j") select(at + 1);
   if (event.key === "k") select(at - 1);
 });

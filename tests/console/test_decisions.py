@@ -16,8 +16,9 @@ from playwright.sync_api import expect
 
 from audit.facets import Series
 from audit.grammar import QueryError, parse
+from audit.statistics import Period
 from console import filters
-from console.columns import HEIGHT, chart_of
+from console.charts import HEIGHT, chart_of
 from tests.console.desk import Desk, Person
 
 Visit = Callable[..., Person]
@@ -83,6 +84,24 @@ def test_the_chart_leads_to_its_hours(visit: Visit) -> None:
     page.locator("#chart table a").first.click()
     page.wait_for_url("**created**")
     assert page.locator("#rows tr[data-idx]").count() > 0
+
+
+def test_older_entries_come_when_somebody_scrolls(service: Desk, visit: Visit) -> None:
+    """Each once, in order, to the very first; narrow or wide; and nothing lies beyond the edge of the window."""
+    for width in (1280, 480):
+        who = visit("officer", width=width)
+        page = who.open("/console/decisions?q=kind:any")
+        rows = page.locator("#rows tr[data-idx]")
+        assert rows.count() == 50
+        while page.locator("#older").count():
+            before = rows.count()
+            page.locator("#older").evaluate("one => one.scrollIntoView()")
+            expect(rows.nth(before)).to_be_attached()
+        shown = [int(text) for text in rows.evaluate_all("all => all.map((one) => one.dataset.idx)")]
+        assert shown == list(range(shown[0], -1, -1))
+        expect(page.locator("#how-many")).to_contain_text(f"{len(shown)} shown")
+        assert page.evaluate("document.querySelector('#rows').closest('.scroll').scrollWidth <= innerWidth")
+        assert who.complaints == []
 
 
 def test_a_mistake_is_shown_where_it_is(visit: Visit) -> None:
@@ -193,6 +212,7 @@ def test_tenants_see_their_own(service: Desk) -> None:
         assert "The ledger has" not in text
         assert 'data-idx="' not in text
         assert 'data-idx="' not in http.get("/console/decisions/newer", params={"after": -1}).text
+        assert 'data-idx="' not in http.get("/console/decisions/older", params={"before": 10**6}).text
         assert "Nothing to count" in http.get("/console/decisions/chart").text
         assert "insult" not in http.get("/console/decisions/facets").text
     with browser_of(service, "ours") as http:
@@ -259,7 +279,19 @@ def test_the_chart_fits_its_time(last: str, unit: str, columns: int) -> None:
     assert all(piece.y >= 0 and piece.y + piece.height <= HEIGHT for one in chart.columns for piece in one.pieces)
     now = datetime(2026, 11, 28, tzinfo=UTC)
     for one in chart.columns:
-        assert parse(filters.within("", one.created), now=now)
+        assert parse(httpx.URL(one.href).params["q"], now=now)
+
+
+def test_a_period_is_shown_whole_and_no_more_than_it() -> None:
+    """Days that it begins and ends within lead to their part alone."""
+    period = Period.between(datetime(2026, 11, 1, 9, tzinfo=UTC), datetime(2026, 11, 8, 9, tzinfo=UTC))
+    chart = chart_of(series_of("2026-11-02T00:00Z", "2026-11-08T07:00Z"), "rule:a", period)
+    assert chart is not None
+    assert (chart.unit, [one.name[-2:] for one in chart.columns]) == ("day", [f"0{day}" for day in range(1, 9)])
+    queries = [httpx.URL(one.href).params["q"] for one in chart.columns]
+    assert queries[0] == 'rule:a created:"2026-11-01T09:00:00Z..2026-11-01T23:59:59.999999Z"'
+    assert queries[1] == "rule:a created:2026-11-02"
+    assert queries[-1] == 'rule:a created:"2026-11-08T00:00:00Z..2026-11-08T08:59:59.999999Z"'
 
 
 def test_nothing_makes_no_chart() -> None:

@@ -32,7 +32,7 @@ def test_every_number_is_that_of_the_list_behind_it(service: Desk, visit: Visit)
     counted = 0
     for at in range(links.count()):
         query = httpx.URL(links.nth(at).get_attribute("href") or "").params["q"]
-        shown = re.match(r"[\d,]+", links.nth(at).inner_text())
+        shown = re.match(r"[\d,]+", (links.nth(at).text_content() or "").strip())
         found = service.ask("officer", "GET", "/v1/decisions", params={"q": query, "limit": 500})["decisions"]
         assert shown is not None, query
         assert int(shown.group().replace(",", "")) == len(found), query

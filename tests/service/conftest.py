@@ -15,6 +15,7 @@ from ports import free_port
 
 from service import create_app
 from serving.settings import Settings
+from tests.service.issuer import Issuer, issuing
 
 
 @dataclass
@@ -45,6 +46,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield Server(url, http, ledger)
     running.should_exit = True
     thread.join(30)
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """An issuer of tokens on this machine."""
+    with issuing() as made:
+        yield made
 
 
 @pytest.fixture

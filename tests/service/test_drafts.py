@@ -24,6 +24,7 @@ from service import create_app
 from serving.drafting.reach import Reach
 from serving.settings import Settings
 from tests.fakes import ImageCheck, WordCheck, png
+from tests.service.plain import bearer, plain
 
 KEY, CALLER, OTHER = "a" * 24, "c" * 24, "b" * 24
 POLICY = """
@@ -81,21 +82,15 @@ def foreign(*, words: tuple[str, ...] = ()) -> WordCheck:
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A service with the policy above, asked by an author."""
     folder = tmp_path_factory.mktemp("drafts")
-    (folder / "house.yaml").write_text(POLICY, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(checks._factories, "words", words)
         patch.setitem(checks._factories, "foreign", foreign)
         patch.setitem(checks._factories, "dark", ImageCheck)
         patch.delenv("GENGUARD_MASTER_KEY", raising=False)
         patch.chdir(folder)
-        settings = Settings(
-            policies=("house.yaml",),
-            ledger=f"sqlite:///{folder / 'ledger.db'}",
-            generators=("echo",),
-            api_keys=SecretStr(f"ann+author:{KEY},app:{CALLER},bob@blue:{OTHER}"),
-            max_body=1_200_000,
-        )
-        with TestClient(create_app(settings), headers={"authorization": f"Bearer {KEY}"}) as made:
+        keys = SecretStr(f"ann+author:{KEY},app:{CALLER},bob@blue:{OTHER}")
+        settings = plain(folder, POLICY, policies=("policy.yaml",), api_keys=keys, max_body=1_200_000)
+        with TestClient(create_app(settings), headers=bearer(KEY)) as made:
             yield made
 
 
@@ -137,7 +132,7 @@ def test_a_draft_is_looked_over_and_held_against_what_judges(client):
     assert found["diff"]["from"]["version"] == 1
     assert {one["part"] for one in found["diff"]["changes"]} == {"policy", "check"}
     assert ask(client, "lint", source=POLICY)["diff"] == {
-        "from": {"version": 1, "revision": load("house.yaml").revision},
+        "from": {"version": 1, "revision": load("policy.yaml").revision},
         "effect": "same",
         "changes": [],
     }
@@ -163,7 +158,7 @@ def test_a_draft_may_extend_packs_and_no_files(client):
     assert found.json()["loaded"], found.text
     assert str(PACKS) not in found.text
     assert {one["file"] for one in found.json()["findings"]} <= {"policy", "policies/packs/dev.yaml"}
-    refused = ask(client, "lint", source="policy: mine\nversion: 1\nextends: ./house.yaml\n")
+    refused = ask(client, "lint", source="policy: mine\nversion: 1\nextends: ./policy.yaml\n")
     assert "cannot extend a file" in refused["findings"][0]["message"]
 
 
@@ -286,7 +281,7 @@ def test_a_draft_with_other_checks_is_tried_with_them(client):
     assert ask(client, "try", source=source, text="a bad day")["action"] == "allow"
     assert ask(client, "try", source=source, text="a worse day")["action"] == "block"
     assert Words.loaded == loaded + 1
-    live = client.post("/v1/check", json={"text": "a worse day"}, headers={"authorization": f"Bearer {CALLER}"})
+    live = client.post("/v1/check", json={"text": "a worse day"}, headers=bearer(CALLER))
     assert live.json()["action"] == "allow"
 
 
@@ -307,7 +302,7 @@ def test_pictures_packs_and_revisions_are_tried(client):
     """An image of the request; a pack by its name; what the ledger has."""
     dark = base64.b64encode(png(64, 64, (0, 0, 0))).decode()
     assert ask(client, "try", source=DRAFT, image=dark)["won"] == ["dark"]
-    revision = load("house.yaml").revision
+    revision = load("policy.yaml").revision
     assert ask(client, "try", revision=revision[:12], text="a bad day")["policy"]["revision"] == revision
     assert ask(client, "try", 400, revision="f" * 12, text="x")["error"]["code"] == "invalid_input"
     assert ask(client, "test", 400, pack="../house")["error"]["code"] == "invalid_input"
@@ -464,7 +459,7 @@ def test_work_ends_when_nobody_waits_for_it():
 
 def test_a_caller_and_an_officer_may_not(client):
     """Authors and approvers may, and admins; the access table has them all."""
-    answer = client.post("/v1/policies/try", json={}, headers={"authorization": f"Bearer {CALLER}"})
+    answer = client.post("/v1/policies/try", json={}, headers=bearer(CALLER))
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
 
 

@@ -21,17 +21,9 @@ from serving.identity.guesses import GuessedError, Guesses
 from serving.server import Server
 from serving.settings import Settings
 from serving.turnstile import Turnstile
+from tests.service.plain import HOME, KEY, plain
 
-POLICY = """
-policy: p
-version: 1
-status: live
-checks:
-  hidden: {use: invisible_characters}
-rules:
-  - {id: hidden, when: {hidden: any}, action: block, category: input}
-"""
-KEY, HOME, BAD, GOOD = "k" * 24, "http://127.0.0.1:8000", "198.51.100.7", "203.0.113.9"
+BAD, GOOD = "198.51.100.7", "203.0.113.9"
 
 
 @pytest.fixture
@@ -39,14 +31,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A service that needs no model, and takes three wrong keys a minute."""
     monkeypatch.setattr(api_keys, "COST", 2)
     monkeypatch.delenv("GENGUARD_MASTER_KEY", raising=False)
-    (tmp_path / "p.yaml").write_text(POLICY, "utf-8")
-    return Settings(
-        policies=(str(tmp_path / "p.yaml"),),
-        ledger=f"sqlite:///{tmp_path / 'ledger.db'}",
-        generators=("echo",),
-        api_keys=SecretStr(f"kim+admin:{KEY}"),
-        wrong_keys_per_minute=3,
-    )
+    return plain(tmp_path, api_keys=SecretStr(f"kim+admin:{KEY}"), wrong_keys_per_minute=3)
 
 
 class Desk:

@@ -19,18 +19,7 @@ from serving.identity.needs import Access, needs
 from serving.identity.principals import settled_key
 from serving.identity.roles import GRANTS, Permission, Role, permissions_of, sees_of
 from serving.identity.stored import FRESH_S, StoredKeys
-from serving.settings import Settings
-
-POLICY = """
-policy: desk
-version: 1
-status: live
-checks:
-  hidden: {use: invisible_characters}
-rules:
-  - {id: hidden, when: {hidden: any}, action: block, category: input}
-"""
-KEY = "k" * 24
+from tests.service.plain import KEY, bearer, plain
 
 
 @pytest.fixture
@@ -38,14 +27,7 @@ def settings(tmp_path, monkeypatch):
     """A service that needs no model, and keys that cost little."""
     monkeypatch.setattr(api_keys, "COST", 2)
     monkeypatch.delenv("GENGUARD_MASTER_KEY", raising=False)
-    (tmp_path / "policy.yaml").write_text(POLICY, "utf-8")
-    return Settings(
-        policies=(str(tmp_path / "policy.yaml"),), ledger=f"sqlite:///{tmp_path / 'ledger.db'}", generators=("echo",)
-    )
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {token}"}
+    return plain(tmp_path)
 
 
 class Time:

@@ -25,19 +25,10 @@ from serving.identity.login import local_path
 from serving.identity.page import CHINESE
 from serving.identity.sessions import CSRF, csrf_of
 from serving.settings import Settings
-from tests.service.issuer import CLIENT, Issuer, issuing, rsa_key
+from tests.service.issuer import CLIENT, Issuer, rsa_key
+from tests.service.plain import HOME, KEY, browser, plain
 
-POLICY = """
-policy: p
-version: 1
-status: live
-checks:
-  hidden: {use: invisible_characters}
-rules:
-  - {id: hidden, when: {hidden: any}, action: block, category: input}
-"""
-HOME, EVIL = "http://127.0.0.1:8000", "https://evil.example"
-KEY = "k" * 24
+EVIL = "https://evil.example"
 
 
 @pytest.fixture
@@ -45,25 +36,7 @@ def settings(tmp_path, monkeypatch):
     """A service that needs no model, with a key in its settings."""
     monkeypatch.setattr(api_keys, "COST", 2)
     monkeypatch.delenv("GENGUARD_MASTER_KEY", raising=False)
-    (tmp_path / "p.yaml").write_text(POLICY, "utf-8")
-    return Settings(
-        policies=(str(tmp_path / "p.yaml"),),
-        ledger=f"sqlite:///{tmp_path / 'ledger.db'}",
-        generators=("echo",),
-        api_keys=SecretStr(f"kim+admin:{KEY}"),
-    )
-
-
-@pytest.fixture
-def issuer():
-    """On this machine."""
-    with issuing() as made:
-        yield made
-
-
-def browser(app: Any) -> TestClient:
-    """One that follows nothing by itself."""
-    return TestClient(app, base_url=HOME, follow_redirects=False)
+    return plain(tmp_path, api_keys=SecretStr(f"kim+admin:{KEY}"))
 
 
 def with_issuer(settings: Settings, issuer: Issuer, **more: Any) -> Settings:

@@ -20,8 +20,8 @@ from policies import loads
 from policies.signing import sign
 from service import create_app
 from serving import rollout
-from serving.settings import Settings
 from tests.fakes import FakeCheck, ImageCheck, WordCheck
+from tests.service.plain import bearer, plain
 
 PEOPLE = {"ann": "author", "bob": "approver", "root": "admin", "eve": "officer"}
 KEYS = {name: f"{name}-".ljust(24, "k") for name in PEOPLE}
@@ -70,7 +70,7 @@ class House:
         return self.client.get("/v1/policies/house", headers=self.key("bob")).json()
 
     def key(self, who: str) -> dict[str, str]:
-        return {"authorization": f"Bearer {KEYS[who]}"}
+        return bearer(KEYS[who])
 
     def until(self, version: int) -> None:
         """Wait until a version judges."""
@@ -87,17 +87,10 @@ def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     monkeypatch.setattr(rollout, "POLL_S", 0.05)
     for name in ("GENGUARD_MASTER_KEY", "GENGUARD_POLICY_KEYS"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "policy.yaml").write_text(POLICY, "utf-8")
-    ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
-    settings = Settings(
-        policies=(str(tmp_path / "policy.yaml"),),
-        ledger=ledger,
-        generators=("echo",),
-        api_keys=SecretStr(",".join(f"{name}+{role}:{KEYS[name]}" for name, role in PEOPLE.items())),
-        **getattr(request, "param", {}),
-    )
+    keys = SecretStr(",".join(f"{name}+{role}:{KEYS[name]}" for name, role in PEOPLE.items()))
+    settings = plain(tmp_path, POLICY, api_keys=keys, **getattr(request, "param", {}))
     with TestClient(create_app(settings)) as client:
-        yield House(client, ledger)
+        yield House(client, settings.ledger)
 
 
 def test_a_draft_judges_and_is_taken_back(settled: House) -> None:

@@ -21,24 +21,8 @@ from serving.identity.roles import Role
 from serving.identity.tokens import REFETCH_S, STALE_S, TokenError
 from serving.identity.tokens import Issuer as Checked
 from serving.settings import Settings
-from tests.service.issuer import AUDIENCE, CLIENT, Issuer, issuing, rsa_key
-
-POLICY = """
-policy: p
-version: 1
-status: live
-checks:
-  hidden: {use: invisible_characters}
-rules:
-  - {id: hidden, when: {hidden: any}, action: block, category: input}
-"""
-
-
-@pytest.fixture
-def issuer():
-    """On this machine."""
-    with issuing() as made:
-        yield made
+from tests.service.issuer import AUDIENCE, CLIENT, Issuer, rsa_key
+from tests.service.plain import bearer, plain
 
 
 class Desk:
@@ -234,18 +218,11 @@ def test_roles_of_the_issuer_have_to_lead_to_ours():
 
 def test_a_service_takes_tokens_and_nothing_else_then(issuer, tmp_path):
     """On loopback, too: 401 without; 503 while the issuer cannot be asked."""
-    (tmp_path / "p.yaml").write_text(POLICY, "utf-8")
-    settings = Settings(
-        policies=(str(tmp_path / "p.yaml"),),
-        ledger=f"sqlite:///{tmp_path / 'ledger.db'}",
-        generators=("echo",),
-        oidc_issuer=issuer.url,
-        oidc_audience=AUDIENCE,
-    )
+    settings = plain(tmp_path, oidc_issuer=issuer.url, oidc_audience=AUDIENCE)
     with TestClient(create_app(settings)) as client:
 
         def status(token: str, path: str = "/v1/policies") -> int:
-            return client.get(path, headers={"authorization": f"Bearer {token}"} if token else {}).status_code
+            return client.get(path, headers=bearer(token) if token else {}).status_code
 
         issuer.down = True
         assert status(issuer.token()) == 503
