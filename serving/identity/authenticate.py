@@ -88,6 +88,11 @@ class Authenticator:
             self.guesses.missed(address)
         return None
 
+    def doubt(self) -> None:
+        """Remember nobody: keys or sessions have changed. For the event loop."""
+        self.stored.doubt()
+        self.sessions.doubt()
+
     async def unlocked(self) -> bool:
         """Whether it takes no proof: on loopback, as long as no keys were made."""
         return self._loopback and not self.settled and self.issuer is None and not await self.stored.exist()
