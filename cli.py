@@ -169,15 +169,6 @@ def serve(
     service.serve(settings)
 
 
-@app.command("serve-part", hidden=True)
-def serve_part() -> None:
-    """Be one worker of `genguard serve --workers N`, which starts it."""
-    from serving.workers.part import run
-
-    _quiet()
-    run()
-
-
 @app.command()
 def generate(
     generator: Annotated[

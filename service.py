@@ -86,9 +86,9 @@ def create_app(
     if settings is None:
         settings = Settings.read()
         spread(tuple(Settings.model_fields))  # for an ASGI server that calls this by itself
-    callers = Authenticator(settings)
-    callers.need_some()
     team = team or Team()
+    callers = Authenticator(settings, team.store)
+    callers.need_some()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -136,8 +136,8 @@ def create_app(
         redoc_url=None,
     )
     lookout = Lookout.of(settings, team)
-    turnstile = app.state.turnstile = Turnstile(settings)
-    public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
+    turnstile = app.state.turnstile = Turnstile(settings, stores=team.store)
+    public = Buckets(settings.public_verify_per_minute, store=team.store("public")) if settings.public_verify else None
     _add_routes(app)
     lookout.add_route(app)
     app.state.access = Access.of(app, {"/openapi.json": ANY_KEY})

@@ -12,14 +12,12 @@ import threading
 import time
 
 from audit.relay.desk import Desk, open_committing
-from guard.errors import GenguardError
 from serving.watching import logs
-from serving.workers.orders import READY, follow, read_orders
+from serving.workers.orders import READY, follow, main, read_orders
 
 LEFT_S = 60.0
 """How long workers may stay connected after the order to end."""
 _PAUSE_S = 0.05
-USAGE, FAILURE = 64, 70
 
 
 def run() -> None:
@@ -43,15 +41,5 @@ def _leave(desk: Desk) -> None:
     desk.leave()
 
 
-def main() -> int:
-    """Run; what goes wrong is told on stderr."""
-    try:
-        run()
-    except GenguardError as error:
-        sys.stderr.write(f"genguard: {error.diagnostics()}\n")
-        return FAILURE
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run))

@@ -17,11 +17,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from guard.errors import SettingsError
+from guard.errors import GenguardError, InputError, PolicyError, SettingsError, SignatureError
 from serving.settings import Settings
 
 LEAVE = "leave"
 """Order to end, once what is in work is done; after it, the seconds in which to listen on."""
+USAGE, FAILURE = 64, 70
+"""Exit statuses: something was given that cannot be used; a failure of ours."""
 WIRED, READY = b"w", b"r"
 """Said when policies and ledger are there, and when it listens with all that it could load."""
 COMMITTER, DUTY, STARTED, RESTARTS = "commit.sock", "duty.lock", "started", "restarts"
@@ -102,6 +104,17 @@ def _listen(leave: Callable[[float], None]) -> None:
             leave(float(seconds or 0))
             return
     leave(0.0)
+
+
+def main(run: Callable[[], None]) -> int:
+    """Run a part; what goes wrong is told on stderr, and by the exit status as in the terminal."""
+    try:
+        run()
+    except GenguardError as error:
+        sys.stderr.write(f"genguard: {error.diagnostics()}\n")
+        mistaken = isinstance(error, InputError | PolicyError | SettingsError | SignatureError)
+        return USAGE if mistaken else FAILURE
+    return 0
 
 
 def give_up() -> None:

@@ -1,15 +1,22 @@
-"""One worker: a service as any other, on a socket that it shares, with what its supervisor orders."""
+"""One worker: a service as any other, on sockets that it shares: `python -m serving.workers.part`, as its supervisor orders."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
+import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from audit.ledger import SqlLedger, open_ledger
-from serving.workers.orders import READY, WIRED, Orders, follow, give_up, read_orders
+from serving.workers.orders import READY, WIRED, Orders, follow, give_up, main, read_orders
 from serving.workers.team import Team
+
+RETURN_S = 0.5
+"""How long threads in a model's native code may take to come back before the process ends without them."""
 
 
 def run() -> None:
@@ -17,6 +24,7 @@ def run() -> None:
     import service
     from serving.server import Server
 
+    warnings.filterwarnings("ignore")  # of libraries; the supervisor's environment quiets the rest
     orders, settings = read_orders()
     server: Server | None = None
     follow(lambda wait: server.leave(wait) if server is not None else give_up())
@@ -34,3 +42,18 @@ def _opening(orders: Orders) -> Callable[..., SqlLedger]:
     if not orders.relayed:
         return open_ledger
     return lambda url, *, key_file=None: open_relayed(url, orders.committer, key_file=key_file)
+
+
+def _end(code: int) -> None:
+    """End; a thread inside a model's native code would abort an interpreter that ends in the usual way."""
+    from guard.workers import busy
+
+    if busy(RETURN_S):
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    _end(main(run))

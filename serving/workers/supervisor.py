@@ -93,7 +93,7 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         python = (sys.executable, "-P", "-m")
-        self.workers = [Part(_WORKER, one, (*python, "cli", "serve-part")) for one in range(self.settings.workers)]
+        self.workers = [Part(_WORKER, one, (*python, "serving.workers.part")) for one in range(self.settings.workers)]
         apart = self.settings.ledger.startswith("sqlite")
         self.committer = Part(_COMMITTER, 0, (*python, "serving.workers.committer")) if apart else None
 

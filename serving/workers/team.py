@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from serving.workers.orders import DUTY, RESTARTS, STARTED
+from serving.workers.table import Memory, Store, Table
 
 ASK_S = 5.0
 """How long another worker may take to answer."""
@@ -69,6 +70,10 @@ class Team:
             return False
         self._duty = descriptor
         return True
+
+    def store(self, name: str) -> Store:
+        """Where buckets of tokens lie that all workers draw from. Raises OSError."""
+        return Memory() if self.folder is None else Table(self.folder / f"{name}.rates")
 
     # --- the others -------------------------------------------------------------------------------------------------------
 
