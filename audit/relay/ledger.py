@@ -108,7 +108,7 @@ class RelayedLedger(SqlLedger):
         except _LostError:
             known, size = self._in_the_log(self._patiently())
         answers: list[Answer] = [
-            Receipt(draft.decision, known[draft.leaf], draft.leaf, size) if draft.leaf in known else None for draft in drafts
+            _receipt(draft, (known[draft.leaf], size)) if draft.leaf in known else None for draft in drafts
         ]
         if left := [place for place, answer in enumerate(answers) if answer is None]:
             try:
@@ -123,7 +123,7 @@ class RelayedLedger(SqlLedger):
     def _told(self, drafts: Sequence[Draft]) -> list[Answer]:
         """What the committer answers. Raises _LostError when it ended before, LedgerError when none can be committed."""
         found, trouble = self._ask(wire.packed(drafts), len(drafts))
-        answers: list[Answer] = [wire.heard(draft, answer) for draft, answer in zip(drafts, found, strict=True)]
+        answers: list[Answer] = [_receipt(draft, wire.heard(answer)) for draft, answer in zip(drafts, found, strict=True)]
         failed = [one for one in answers if isinstance(one, LedgerError) and not isinstance(one, RefusedError | StaleError)]
         if trouble and len(failed) == len(answers):
             raise failed[0]
@@ -224,3 +224,8 @@ class RelayedLedger(SqlLedger):
         if line is not None:
             with contextlib.suppress(OSError):
                 line.close()
+
+
+def _receipt(draft: Draft, heard: tuple[int, int] | LedgerError) -> Receipt | LedgerError:
+    """What acknowledges an entry that is on disk."""
+    return heard if isinstance(heard, LedgerError) else Receipt(draft.decision, heard[0], draft.leaf, heard[1])

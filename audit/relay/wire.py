@@ -133,11 +133,14 @@ def told(answer: Receipt | LedgerError | None) -> tuple[Any, ...]:
     return (name, str(answer), answer.advice)
 
 
-def heard(draft: Draft, answer: Sequence[Any]) -> Receipt | LedgerError:
-    """The answer to a draft. Raises WireError for what is none."""
+def heard(answer: Sequence[Any]) -> tuple[int, int] | LedgerError:
+    """The index of an entry and the size of the log after its commit, or why it was not committed.
+
+    Raises WireError for what is neither.
+    """
     match answer:
         case [int(index), int(size)] if 0 < index < size:
-            return Receipt(draft.decision, index, draft.leaf, size)
+            return index, size
         case [str(name), str(message), str(advice)] if name in _ERRORS:
             return _ERRORS[name](message, advice=advice)
     raise WireError("found an answer of another form")

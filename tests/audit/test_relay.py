@@ -273,10 +273,9 @@ def test_answers_that_are_none_are_refused() -> None:
         good, stale, failed = wire.receive(other)
         one.close()
         assert wire.receive(other) is None
-    sample = wire.Draft(b"leaf", {}, set())
-    assert wire.heard(sample, good) == Receipt(sample.decision, 5, b"leaf", 6)
-    assert isinstance(wire.heard(sample, stale), StaleError)
-    assert str(wire.heard(sample, failed)) == "no"
+    assert wire.heard(good) == (5, 6)
+    assert isinstance(wire.heard(stale), StaleError)
+    assert str(wire.heard(failed)) == "no"
     for wrong in ([6, 5], [-1, 5], ["OSError", "x", ""], [1], "text", None, [1, 2, 3]):
         with pytest.raises(wire.WireError):
-            wire.heard(sample, wrong)  # type: ignore[arg-type]
+            wire.heard(wrong)  # type: ignore[arg-type]
