@@ -9,6 +9,7 @@ socket's queue: connections that wait there are taken by another worker. When th
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from guard.errors import SettingsError
 from serving.server import listening
 from serving.settings import Settings
 from serving.watching import logs
@@ -38,6 +40,8 @@ STEADY_S = 60.0
 """How long something has to have run to be started again at once."""
 SLACK_S = 30.0
 """Seconds that workers get to end besides those of the settings, and the committer in all, before they are killed."""
+MOST_PATH = 76
+"""Bytes of a team folder's name: a socket's may have 107, and what it is called in the meantime takes some."""
 _TICK_S = 0.5
 _WORKER, _COMMITTER = "worker", "committer"
 _log = logging.getLogger(__name__)
@@ -237,13 +241,14 @@ class Supervisor:
             (self.workers, wait + self.settings.grace_s + SLACK_S),
             (self.parts[: -len(self.workers)], SLACK_S),
         ):
+            serving = [one.index for one in parts if one.ready]  # what had not begun yet ends by a signal
             for part in parts:
                 part.order(f"{LEAVE} {wait}\n".encode())
             until = time.monotonic() + seconds
             running = [one for one in parts if one.process is not None]
             while running:
                 self._watch()
-                statuses += [one.status for one in running if one.process is None]
+                statuses += [one.status for one in running if one.process is None and one.index in serving]
                 running = [one for one in running if one.process is not None]
                 if len(self._asked) > 1:
                     return 128 + self._asked[1]
@@ -292,6 +297,25 @@ def supervise(settings: Settings) -> int:
     logs.configure(settings.log_format, settings.log_level, part="supervisor")
     with ExitStack() as stack:
         sockets = [stack.enter_context(one) for one in listening(settings)]
-        folder = Path(tempfile.mkdtemp(prefix="genguard-"))  # mode 0700
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(_folder())
         return Supervisor(settings, sockets, folder).run()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A team's folder, which nobody else may enter, until the end. Raises SettingsError where sockets in it have no room."""
+    folder = Path(tempfile.mkdtemp(prefix="genguard-"))  # mode 0700
+    try:
+        if len(os.fsencode(folder)) > MOST_PATH:
+            raise SettingsError(
+                f"found {folder.parent} as the folder of temporary files, expected a name of at most {MOST_PATH - 20} bytes",
+                advice="The names of sockets in it would be too long: set TMPDIR=/tmp, or to another short one.",
+            )
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(held, fcntl.LOCK_SH)  # systemd-tmpfiles leaves what is locked alone
+            yield folder
+        finally:
+            os.close(held)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
