@@ -150,16 +150,23 @@ def serve(
     ledger: Annotated[str | None, typer.Option(help="Where decisions are kept: an SQLAlchemy URL.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Beyond loopback GENGUARD_API_KEYS is needed.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Processes that serve, on one address.")] = None,
     generators: Generators = None,
 ) -> None:
     """Run the HTTP service. Options come before GENGUARD_… variables, these before genguard.toml and defaults."""
-    import service
     from serving.settings import Settings
 
     given: dict[str, Any] = {"policies": tuple(policy) if policy else None, "ledger": ledger, "host": host, "port": port}
-    given["generators"] = tuple(generators) if generators else None
+    given |= {"generators": tuple(generators) if generators else None, "workers": workers}
     _quiet()
-    service.serve(Settings.read(**{name: value for name, value in given.items() if value is not None}))
+    settings = Settings.read(**{name: value for name, value in given.items() if value is not None})
+    if settings.workers > 1:
+        from serving.workers.supervisor import supervise
+
+        raise typer.Exit(supervise(settings))
+    import service
+
+    service.serve(settings)
 
 
 @app.command()

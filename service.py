@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from audit.ledger import open_ledger
+from audit.listening import Listener
 from console import refusals
 from console import routes as console
 from guard.errors import GenguardError, InputError
@@ -56,7 +59,9 @@ from serving.turnstile import Turnstile
 from serving.verification import gather
 from serving.watching import logs
 from serving.watching.lookout import Lookout
-from serving.wiring import Wired, wire
+from serving.wiring import Opening, Wired, wire
+from serving.workers.standing import together
+from serving.workers.team import METRICS, STANDING, Team
 
 ROUTERS = (
     *(openai, proofs, search, own, access, derived, searches, banks, policies, drafting, steering),
@@ -71,20 +76,24 @@ READY_S = 5.0
 """How long `/readyz` waits for checks that are loading again."""
 
 
-def create_app(settings: Settings | None = None, *, make: Callable[[Settings], Wired] = wire) -> FastAPI:
-    """Build the application. `make` builds what it serves, at start-up.
+def create_app(
+    settings: Settings | None = None, *, make: Callable[[Settings], Wired] = wire, team: Team | None = None
+) -> FastAPI:
+    """Build the application. `make` builds what it serves, at start-up. `team`: the workers of which it is one.
 
     Raises SettingsError when it would listen beyond loopback without API keys.
     """
     if settings is None:
         settings = Settings.read()
         spread(tuple(Settings.model_fields))  # for an ASGI server that calls this by itself
-    callers = Authenticator(settings)
+    team = team or Team()
+    callers = Authenticator(settings, team.store)
     callers.need_some()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.wired, app.state.settings, app.state.callers = make(settings), settings, callers
+        app.state.team = team
         known = app.state.wired.guard.operator.watermark_key
         app.state.workshop = Workshop(app.state.wired.guard)
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
@@ -102,24 +111,20 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         app.state.office = await asyncio.to_thread(proofs.Office.open, settings)
         app.state.checkup = checkup.Checkup(settings.ledger)
         app.state.hook = await asyncio.to_thread(ReviewHook.open, settings)
-        posting = [asyncio.create_task(app.state.hook.keep_posting())] if app.state.hook else []
-        signing = asyncio.create_task(app.state.office.keep_signing()) if settings.anchors else None
-        following = asyncio.create_task(app.state.wired.watcher.run())
+        tasks = _begun(app, settings)
+        listener = _listening(app, settings)
+        await team.open({STANDING: partial(_standing_here, app), METRICS: lookout.families})
         yield
         await turnstile.emptied(ENDINGS_S)  # what was broken off is recorded yet
-        sending = [asyncio.create_task(app.state.office.keep_sending(one)) for one in app.state.office.sent]
         await app.state.checkup.close()
-        tasks = [following, *([signing] if signing else []), *sending, *posting]
+        await asyncio.to_thread(listener.close)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if signing is not None:
-            with suppress(GenguardError):  # logged before; what was decided last is signed too
-                await asyncio.to_thread(app.state.office.checkpoint)
-                for anchor in app.state.office.sent:
-                    await asyncio.to_thread(anchor.deliver)
+        await _signed_off(app, settings)
         await callers.refusals.tell(app.state.wired.ledger)
         app.state.wired.close()
+        await team.close()
         await asyncio.to_thread(lookout.close)
 
     app = FastAPI(
@@ -130,9 +135,9 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         docs_url=None,  # the page would load its scripts from elsewhere; /openapi.json is served
         redoc_url=None,
     )
-    lookout = Lookout.of(settings)
-    turnstile = app.state.turnstile = Turnstile(settings)
-    public = Buckets(settings.public_verify_per_minute) if settings.public_verify else None
+    lookout = Lookout.of(settings, team)
+    turnstile = app.state.turnstile = Turnstile(settings, stores=team.store)
+    public = Buckets(settings.public_verify_per_minute, store=team.store("public")) if settings.public_verify else None
     _add_routes(app)
     lookout.add_route(app)
     app.state.access = Access.of(app, {"/openapi.json": ANY_KEY})
@@ -153,6 +158,41 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
     lookout.attach(app)
     shell.attach_outer(app, settings)
     return app
+
+
+def _begun(app: FastAPI, settings: Settings) -> list[asyncio.Task[None]]:
+    """What goes on beside requests: following the ledger, posting outcomes of reviews, and what one of a team does alone."""
+    state = app.state
+    office, hook = state.office, [state.hook.keep_posting()] if state.hook else []
+    alone = [*([office.keep_signing] if settings.anchors else []), *(partial(office.keep_sending, one) for one in office.sent)]
+    work = [state.wired.watcher.run(), *hook, *(_on_duty(state.team, one) for one in alone)]
+    return [asyncio.create_task(one) for one in work]
+
+
+def _listening(app: FastAPI, settings: Settings) -> Listener:
+    """Hear of rollouts, keys and sessions that others change, where the database tells."""
+    loop = asyncio.get_running_loop()
+
+    def changed() -> None:
+        app.state.callers.doubt()
+        app.state.wired.watcher.wake()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody follows any more
+            loop.call_soon_threadsafe(changed)
+
+    return Listener(settings.ledger, wake)
+
+
+async def _signed_off(app: FastAPI, settings: Settings) -> None:
+    """Sign and send what was decided last. Of a team, whoever ends last signs last."""
+    if not settings.anchors:
+        return
+    with suppress(GenguardError, TimeoutError):  # logged before
+        await asyncio.wait_for(app.state.team.duty(), ENDINGS_S)
+        await asyncio.to_thread(app.state.office.checkpoint)
+        for anchor in app.state.office.sent:
+            await asyncio.to_thread(anchor.deliver)
 
 
 def _add_routes(app: FastAPI) -> None:
@@ -180,23 +220,43 @@ async def _readyz(http: HttpRequest) -> JSONResponse:
     judges on, and a bad revision must not take every instance out of service. So are anchors,
     witnesses and web hooks that do not answer.
     """
-    wired: Wired = http.app.state.wired
-    if http.app.state.turnstile.leaving:
-        return JSONResponse({"status": "not ready", "troubles": {"service": "it is being stopped"}}, status_code=503)
-    if http.app.state.troubles:
-        with suppress(TimeoutError):  # a check that could not be loaded may be ready by now
-            http.app.state.troubles = await asyncio.wait_for(wired.guard.load(), READY_S)
-    troubles = dict(http.app.state.troubles)
-    if trouble := wired.ledger_trouble() or wired.watcher.troubles.get(LEDGER, ""):
-        troubles["ledger"] = trouble
-    if trouble := http.app.state.office.trouble:
-        troubles["checkpoints"] = trouble
-    notices = {"rollout": wired.watcher.troubles, "checkpoints": http.app.state.office.notices()}
-    if http.app.state.hook is not None and http.app.state.hook.trouble:
-        notices["review_webhook"] = [http.app.state.hook.trouble]
-    held = {name: found for name, found in notices.items() if found}
+    found, team = await _standing(http.app), http.app.state.team
+    if not team.alone and not http.app.state.turnstile.leaving:
+        found = together(team, found, await team.ask(STANDING))
+    troubles = found.pop("troubles")
+    held = {name: told for name, told in found.items() if told}
     status = "not ready" if troubles else "ready"
     return JSONResponse({"status": status, "troubles": troubles, **held}, status_code=503 if troubles else 200)
+
+
+async def _standing_here(app: FastAPI) -> dict[str, Any] | None:
+    """What another worker is told; None from one that leaves: that is for the supervisor to say."""
+    return None if app.state.turnstile.leaving else await _standing(app)
+
+
+async def _standing(app: FastAPI) -> dict[str, Any]:
+    """How this process stands: `troubles`, for which it is not ready, and what is only told."""
+    state = app.state
+    if state.turnstile.leaving:
+        return {"troubles": {"service": "it is being stopped"}}
+    wired: Wired = state.wired
+    if state.troubles:
+        with suppress(TimeoutError):  # a check that could not be loaded may be ready by now
+            state.troubles = await asyncio.wait_for(wired.guard.load(), READY_S)
+    troubles = dict(state.troubles)
+    if trouble := wired.ledger_trouble() or wired.watcher.troubles.get(LEDGER, ""):
+        troubles["ledger"] = trouble
+    if trouble := state.office.trouble:
+        troubles["checkpoints"] = trouble
+    hook = [state.hook.trouble] if state.hook is not None and state.hook.trouble else []
+    notices = {"rollout": wired.watcher.troubles, "checkpoints": state.office.notices(), "review_webhook": hook}
+    return {"troubles": troubles, **notices}
+
+
+async def _on_duty(team: Team, work: Callable[[], Awaitable[None]]) -> None:
+    """Do what one of a team does alone, once this one is it."""
+    await team.duty()
+    await work()
 
 
 def _shown(answer: Callable[[HttpRequest, Exception], Awaitable[JSONResponse]]) -> Callable[..., Awaitable[Response]]:
@@ -245,25 +305,32 @@ async def _refuse(http: HttpRequest, message: str) -> JSONResponse:
 
 
 def serve(settings: Settings) -> None:
-    """Run the service until it is stopped (`serving.server`).
+    """Run the service in this process until it is stopped (`serving.server`).
 
     Raises PolicyError, LedgerError, RegistryError, InputError or SettingsError at its start.
     """
     from serving.server import Server, listening
 
-    logs.configure(settings.log_format, settings.log_level)
     sockets = listening(settings)
     try:
-        app = create_app(settings, make=lambda _: wired)
-        wired = wire(settings)
-        try:
-            _look(settings)
+        with prepared(settings) as app:
             Server(app, settings, app.state.turnstile).run(sockets)
-        finally:
-            wired.close()
     finally:
         for one in sockets:
             one.close()
+
+
+@contextmanager
+def prepared(settings: Settings, *, team: Team | None = None, opening: Opening = open_ledger) -> Iterator[FastAPI]:
+    """The application with all that it serves, which is closed at the end. Raises as `serve` does."""
+    logs.configure(settings.log_format, settings.log_level, part="" if team is None else f"worker {team.index}")
+    app = create_app(settings, make=lambda _: wired, team=team)
+    wired = wire(settings, opening)
+    try:
+        _look(settings)
+        yield app
+    finally:
+        wired.close()
 
 
 def _look(settings: Settings) -> None:

@@ -13,10 +13,11 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from audit.body import DECISION
 from audit.canonical import loads
+from audit.drafts import Check, Effect
 from audit.events import ERASURE, SUBJECT, Event, Value, event_from
 from audit.failpoints import failpoint
 from audit.holds import holding, need_reason, told
-from audit.ledger import Check, Effect, SqlLedger
+from audit.ledger import SqlLedger
 from audit.models import FINGERPRINT, tables
 from audit.query import reading
 from audit.scrub import scrub

@@ -14,9 +14,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -26,10 +24,11 @@ from sqlalchemy import Connection, Engine, Text, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from audit import merkle
-from audit.body import ACTIVATION, activation_body, bank_change_body, rollout_body, rollout_fault
+from audit.body import ACTIVATION
 from audit.committer import Committer
 from audit.copies import copy_tags
-from audit.events import Event, event_body, opening_event
+from audit.drafts import NO_POLICY, Check, Effect, activation, happening, no_revision, payload_size, registration, step
+from audit.events import Event, opening_event
 from audit.failpoints import failpoint
 from audit.findable import findable
 from audit.keyring import Keyring
@@ -40,7 +39,17 @@ from audit.projected import BANK_DIGEST
 from audit.settling import Settling
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.tile_rows import add_tiles
-from audit.transaction import Batch, Draft, decision_draft, draft_of, gather, insert_batch, open_database, read_head, swap_head
+from audit.transaction import (
+    Batch,
+    Draft,
+    StaleError,
+    decision_draft,
+    gather,
+    insert_batch,
+    open_database,
+    read_head,
+    swap_head,
+)
 from audit.turns import short_turns
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
@@ -50,16 +59,11 @@ GROUP = 512
 LINGER_MS = 20
 QUEUE = 4096
 BUSY_MS = 5000
-NO_POLICY = "none"
-"""Stands for the revision of a refusal that was made without a policy."""
 STALL_S = 5.0
 RECONNECT_S = 15.0
 """Seconds that the writer tries to find out what became of a commit whose answer was lost."""
 _LARGE = 65_536
 """Bytes of payload from which encrypting leaves the event loop."""
-
-Check = Callable[[Connection], str]
-Effect = Callable[[Connection], None]
 
 _ENTRY, _TERM, _HEAD, _LEDGER, _, _KEY = tables()
 _THERE = select(_KEY.c.id).where(_KEY.c.id.in_(bindparam("keys", expanding=True, type_=Text())))
@@ -136,7 +140,7 @@ class SqlLedger:
         `unless`: as in `record`.
         """
         committer = self._mine()
-        if _payload_size(decision) > _LARGE:
+        if payload_size(decision) > _LARGE:
             draft = await asyncio.to_thread(self._draft, decision)
         else:
             draft = self._draft(decision)
@@ -151,28 +155,28 @@ class SqlLedger:
     async def activate(self, policy_id: str, version: int, revision: str, document: str, /) -> None:
         """Record a policy document, once a revision. Raises LedgerError, also when `revision` is not its SHA-256."""
         if self._process != os.getpid() or revision not in self._activated:
-            await self._mine().submit_async(self._activation(policy_id, version, revision, document))
+            await self._mine().submit_async(activation(policy_id, version, revision, document))
 
     def activate_sync(self, policy_id: str, version: int, revision: str, document: str, /, *, source: str = "") -> None:
         """`activate` without an event loop. `source`: a text that alone compiles to it, kept with a new document."""
         if self._process != os.getpid() or revision not in self._activated:
-            self._mine().submit(self._activation(policy_id, version, revision, document, source)).result()
+            self._mine().submit(activation(policy_id, version, revision, document, source)).result()
 
     async def register(self, change: BankChange, /) -> None:
         """Record a change of a bank, once a digest that it led to. Raises LedgerError."""
-        await self._mine().submit_async(_registration(change))
+        await self._mine().submit_async(registration(change))
 
     def register_sync(self, change: BankChange, /) -> None:
         """`register` for callers without an event loop."""
-        self._mine().submit(_registration(change)).result()
+        self._mine().submit(registration(change)).result()
 
     async def roll_out(self, rollout: Rollout, /) -> int:
         """Record a step of a policy's rollout; return the entry's index. Raises LedgerError, also for a step that cannot be."""
-        return _receipt(await self._mine().submit_async(_step(rollout))).index
+        return _receipt(await self._mine().submit_async(step(rollout))).index
 
     def roll_out_sync(self, rollout: Rollout, /) -> int:
         """`roll_out` for callers without an event loop."""
-        return _receipt(self._mine().submit(_step(rollout)).result()).index
+        return _receipt(self._mine().submit(step(rollout)).result()).index
 
     async def begin_stream(self, opening: Opening, /) -> int:
         """Record that an output begins to leave, before its decision; return the entry's index. Raises LedgerError."""
@@ -185,11 +189,11 @@ class SqlLedger:
         besides, such as keys. Both get its connection, may be called again after a failure, and must not commit. Raises
         RefusedError with what `unless` said, and LedgerError.
         """
-        return _receipt(await self._mine().submit_async(_happening(event, unless, effect))).index
+        return _receipt(await self._mine().submit_async(happening(event, unless, effect))).index
 
     def record_sync(self, event: Event, /, unless: Check | None = None, effect: Effect | None = None) -> int:
         """`record` for callers without an event loop."""
-        return _receipt(self._mine().submit(_happening(event, unless, effect)).result()).index
+        return _receipt(self._mine().submit(happening(event, unless, effect)).result()).index
 
     @property
     def path(self) -> Path:
@@ -279,19 +283,8 @@ class SqlLedger:
         if decision.fingerprint and released is not None:
             hidden = vault.seal_fingerprint(decision.id.bytes, key, decision.fingerprint)
             draft.fingerprint = {"decision": str(decision.id), "key": key.id, "sealed": hidden}
-        draft.revision = decision.verdict.revision or _no_revision(decision)
+        draft.revision = decision.verdict.revision or no_revision(decision)
         draft.again = partial(self._draft, decision)
-        return draft
-
-    def _activation(self, policy: str, version: int, revision: str, document: str, source: str = "") -> Draft:
-        digest = sha256(document.encode()).hexdigest()
-        if digest != revision:
-            raise LedgerError(
-                f"policy {policy!r}: its document has SHA-256 {digest}, its revision says {revision}",
-                advice="A revision is the SHA-256 of the document's UTF-8 bytes, hexadecimal.",
-            )
-        draft = draft_of(activation_body(policy, version, revision, document, datetime.now(UTC), source))
-        draft.activates = revision
         return draft
 
     def _commit(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
@@ -302,6 +295,9 @@ class SqlLedger:
             with self.store.clear_errors("write to the ledger"):
                 try:
                     return self._lasting(drafts)
+                except StaleError as error:
+                    if len(drafts) == 1:
+                        return [error]
                 except IntegrityError as error:
                     if len(drafts) == 1:
                         return [LedgerError(f"the ledger refused an entry: {_first_line(error.orig)}")]
@@ -410,6 +406,8 @@ class SqlLedger:
                 failpoint("append: before the head")
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
                 failpoint("append: head swapped")
+                if any(draft.followed for draft in accepted):
+                    self.store.announce(connection)
             failpoint("append: before the commit")
         except BaseException:
             transaction.rollback()
@@ -449,7 +447,7 @@ class SqlLedger:
     def _seal_anew(self, connection: Connection, batch: Batch) -> bool:
         """Seal anew what nobody could ever open: under a key, or a master key, that another process has replaced since.
 
-        Returns whether there was any.
+        Returns whether there was any. Raises StaleError for one that is made elsewhere.
         """
         vault, changed = self.keyring.vault, False
         gone = _destroyed(self.store, connection, batch.stored)
@@ -457,12 +455,13 @@ class SqlLedger:
             return False
         for draft in batch.drafts:
             lost = [sealed.key for sealed in draft.sealed if sealed.key.id in gone]
-            if draft.again is not None and (lost or (draft.sealed and draft.master != vault.key_id)):
+            if lost or (draft.sealed and draft.master != vault.key_id):
+                if draft.again is None:
+                    raise StaleError("its keys were replaced since it was sealed")
                 for key in lost:
                     vault.forget(key)
-                fresh = draft.again()
-                draft.leaf, draft.columns, draft.terms, draft.sealed = fresh.leaf, fresh.columns, fresh.terms, fresh.sealed
-                draft.fingerprint, draft.master, changed = fresh.fingerprint, fresh.master, True
+                draft.take(draft.again())
+                changed = True
         return changed
 
     def _check_file(self, *, log: bool = False) -> None:
@@ -526,26 +525,6 @@ def _objection(connection: Connection, draft: Draft, known: set[str], accepted: 
     return _mismatch(connection, accepted, draft.rolls_out) if draft.rolls_out else None
 
 
-def _happening(event: Event, unless: Check | None, effect: Effect | None) -> Draft:
-    draft = draft_of(event_body(event))
-    draft.revision, draft.unless, draft.effect = NO_POLICY, unless, effect
-    return draft
-
-
-def _registration(change: BankChange) -> Draft:
-    draft = draft_of(bank_change_body(change, datetime.now(UTC)))
-    draft.registers = change.after
-    return draft
-
-
-def _step(rollout: Rollout) -> Draft:
-    if fault := rollout_fault(rollout):
-        raise LedgerError(f"found a rollout of policy {rollout.policy!r} that cannot be: {fault}")
-    draft = draft_of(rollout_body(rollout))
-    draft.revision, draft.rolls_out = rollout.revision, rollout
-    return draft
-
-
 def _mismatch(connection: Connection, accepted: Sequence[Draft], rollout: Rollout) -> LedgerError | None:
     """Whether the document of the rollout's revision, or of the one before, is another policy's or not there."""
     found = select(_ENTRY.c.policy, _ENTRY.c.version).where(_ENTRY.c.kind == ACTIVATION)
@@ -575,12 +554,6 @@ def _receipt(found: Receipt | None) -> Receipt:
     return found
 
 
-def _no_revision(decision: Decision) -> str:
-    """NO_POLICY for a refusal that no policy made, such as "no policy covers this generator"; else empty, which is refused."""
-    refused = decision.verdict.policy == "" and decision.released is None and not decision.verdict.action.releases
-    return NO_POLICY if refused else ""
-
-
 def _not_activated(draft: Draft) -> LedgerError:
     what = "rollout" if draft.rolls_out else "decision"
     return LedgerError(
@@ -592,8 +565,3 @@ def _not_activated(draft: Draft) -> LedgerError:
 def _first_line(error: BaseException | None) -> str:
     """What a database says first: what follows quotes rows."""
     return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _payload_size(decision: Decision) -> int:
-    content, released = decision.content, decision.released
-    return (content.length if content is not None else 0) + (released.length if released is not None else 0)

@@ -15,11 +15,12 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, or_, select, update
 
 from audit.body import DECISION, time_string
+from audit.drafts import Effect
 from audit.events import AGE, RETENTION_PRUNE, Event, Value
 from audit.failpoints import failpoint
 from audit.gaps import PRUNED
 from audit.holds import active_holds, holding
-from audit.ledger import Effect, SqlLedger
+from audit.ledger import SqlLedger
 from audit.models import FINGERPRINT, tables
 from audit.moments import renew_moments
 from audit.projected import ENTRY_COLUMNS

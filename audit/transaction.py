@@ -28,6 +28,11 @@ from guard.types import Decision, Rollout
 
 NIL = UUID(int=0)
 
+
+class StaleError(LedgerError):
+    """An entry was sealed under keys that were replaced since, and has to be made anew where it came from."""
+
+
 _ENTRY, _TERM, _HEAD, _LEDGER, _PAYLOAD, _KEY = tables()
 
 
@@ -57,12 +62,22 @@ class Draft:
     fingerprint: dict[str, Any] = field(default_factory=dict)
     """The row of `fingerprint` but its `idx`; empty for none. Sealed under the key of `sealed`."""
     again: Callable[[], Draft] | None = field(default=None, repr=False)
-    """Makes it anew, should its subject key have been destroyed meanwhile."""
+    """Makes it anew, should its subject key have been destroyed meanwhile; None for what comes from another process."""
+
+    def take(self, fresh: Draft) -> None:
+        """Become what was made anew."""
+        self.leaf, self.columns, self.terms, self.sealed = fresh.leaf, fresh.columns, fresh.terms, fresh.sealed
+        self.fingerprint, self.master = fresh.fingerprint, fresh.master
 
     @property
     def plain(self) -> bool:
         """Whether nothing but its revision has to be looked at: so with nearly every decision."""
         return not (self.activates or self.registers or self.rolls_out or self.unless or self.effect)
+
+    @property
+    def followed(self) -> bool:
+        """Whether services follow what it records: a rollout, or a change of keys, sessions and the like."""
+        return self.rolls_out is not None or self.effect is not None
 
     @property
     def alone(self) -> bool:

@@ -1,6 +1,6 @@
 """Lets a running service follow the ledger: what its rollout entries say of each policy is what judges, within seconds.
 
-    every POLL_S: new steps? ─> fold ─> for each policy that changed: build and load beside the running work, then switch
+    told, or every POLL_S: new steps? ─> fold ─> for each policy that changed: build and load beside the work, then switch
 
 Policies that the service was given judge until the ledger has a step that puts a revision of theirs in force or retires it. A
 revision that cannot be used here, for want of a model, a bank, a key or a signature, leaves the last good one in force;
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 
@@ -64,6 +65,7 @@ class Watcher:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._targets: dict[str, object] = {}
         self._adopting = asyncio.Lock()
+        self._told = asyncio.Event()
 
     async def start(self) -> None:
         """Follow what the ledger says before anything is judged."""
@@ -71,11 +73,17 @@ class Watcher:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._started = True
 
+    def wake(self) -> None:
+        """Look at once: something was committed. For the event loop."""
+        self._told.set()
+
     async def run(self) -> None:
         """Look for ever."""
         try:
             while True:
-                await asyncio.sleep(POLL_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._told.wait(), POLL_S)
+                self._told.clear()
                 try:
                     await self.look()
                 except Exception as error:  # noqa: BLE001 - whatever it was, the next look may succeed

@@ -4,6 +4,9 @@ At SIGTERM `/readyz` turns 503, answers ask for their connections to be closed, 
 sends requests hears of it first. Then it listens no more, what is in work has `GENGUARD_GRACE_S` to end, and the ledger is
 closed after the last of it. At SIGINT it does so without the while. A second signal ends the process where it stands; so does
 the first before it listens. Nothing is lost from the ledger then, either: what was answered was committed before.
+
+One of several workers (`serving.workers`) shares its sockets with the others. It takes one connection at a time, so that
+whoever has nothing to do is there first, and a second signal does not end it: that is for its supervisor to say.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -21,7 +25,10 @@ from guard.errors import SettingsError
 from serving.connections import patient
 from serving.settings import Settings
 from serving.turnstile import Turnstile
+from serving.workers.orders import give_up
 
+BACKLOG = 2048
+"""Connections that may wait to be taken."""
 _log = logging.getLogger(__name__)
 
 
@@ -50,8 +57,10 @@ def listening(settings: Settings) -> list[socket.socket]:
 class Server(uvicorn.Server):
     """uvicorn's, with another way to stop."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, turnstile: Turnstile) -> None:
-        """`turnstile`: that of the application, which is told."""
+    def __init__(
+        self, app: ASGIApp, settings: Settings, turnstile: Turnstile, *, begun: Callable[[], None] | None = None
+    ) -> None:
+        """`turnstile`: that of the application, which is told. `begun`: of one of several workers, told that it listens."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -66,8 +75,10 @@ class Server(uvicorn.Server):
                 proxy_headers=bool(settings.proxies),
                 forwarded_allow_ips=list(settings.proxies),
                 server_header=False,
+                backlog=BACKLOG if begun is None else 1,
             )
         )
+        self._begun = begun
         self._turnstile, self._lame_duck_s = turnstile, settings.lame_duck_s
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -79,13 +90,25 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came."""
         del frame
-        if self._turnstile.leaving or not self.started or self._loop is None:
+        if self._turnstile.leaving and self._begun is not None:
+            return
+        if self._turnstile.leaving or not self._runs:
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
             return
-        self._turnstile.leaving = True
-        wait = self._lame_duck_s if sig == signal.SIGTERM else 0.0
-        self._loop.call_soon_threadsafe(self._leave, wait)
+        self.leave(self._lame_duck_s if sig == signal.SIGTERM else 0.0)
+
+    def leave(self, wait: float) -> None:
+        """Stop, after `wait` seconds; before it listens, end where it stands. May be called from any thread."""
+        if not self._runs or self._loop is None:
+            give_up()
+        elif not self._turnstile.leaving:
+            self._turnstile.leaving = True
+            self._loop.call_soon_threadsafe(self._leave, wait)
+
+    @property
+    def _runs(self) -> bool:
+        return self.started and self._loop is not None
 
     def _leave(self, wait: float) -> None:
         _log.info("stopping: %d requests in work", self._turnstile.inside)
@@ -100,3 +123,7 @@ class Server(uvicorn.Server):
         for one in sockets or ():
             host, port = one.getsockname()[:2]
             _log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        if self._begun is not None and self.started:
+            for one in sockets or ():
+                one.listen(BACKLOG)  # asyncio took the 1 for both: how many may wait, and how many it takes at a time
+            self._begun()

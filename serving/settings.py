@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     banks: Path = Field(default=Path("banks"), description="Folder of the banks of works.")
     host: str = Field(default="127.0.0.1", description="Address to listen on; beyond loopback it takes keys or a login.")
     port: int = Field(default=8000, description="Port to listen on.", ge=1, le=65535)
+    workers: int = Field(default=1, description="Processes that serve; see scale.md. For `genguard serve` alone.", ge=1, le=256)
     hosts: Names = Field(
         default=(), description="Names by which the service is asked; others get 421. Whichever name is asked when left out."
     )

@@ -1,6 +1,6 @@
 """How many requests may be in work, and how many a caller may send: looked at before a body is read.
 
-Requests in work are counted for the whole service and for each caller; requests and tokens a minute are drawn from buckets
+Requests in work are counted for the whole process and for each caller; requests and tokens a minute are drawn from buckets
 (`serving.rate`), one of each for a caller. A caller is a key's name within its tenant, so that rotating a key opens no second
 bucket. What a request cost in tokens is known when it is over: it is charged then, and who owes tokens waits.
 """
@@ -21,6 +21,7 @@ from serving.identity.principals import Principal
 from serving.identity.roles import Role
 from serving.rate import Buckets, Fill
 from serving.settings import Settings
+from serving.workers.table import Store
 
 FREE = frozenset({"/healthz", "/readyz", "/metrics"})
 """Whoever watches the service is never made to wait."""
@@ -107,12 +108,14 @@ def _override(entry: str) -> tuple[str, Allowance]:
 class Turnstile:
     """Lets requests in and counts them out. Used from one event loop."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises SettingsError for overrides that cannot be read."""
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float] = time.monotonic, stores: Callable[[str], Store] | None = None
+    ) -> None:
+        """`stores`: makes by name where buckets lie. Raises SettingsError for overrides that cannot be read."""
         self._room, self._each = settings.concurrency, min(settings.concurrency, settings.concurrency_per_key)
         self._inside: Counter[str] = Counter()
         self.allowances = Allowances(settings)
-        self._requests, self._tokens = Buckets(1, clock), Buckets(1, clock)
+        self._requests, self._tokens = (Buckets(1, clock, stores(name) if stores else None) for name in ("requests", "tokens"))
         self._left = asyncio.Event()
         self.leaving = False
         """Whether the service is being stopped: who is answered now connects elsewhere."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,8 @@ from serving.rollout import Watcher
 from serving.settings import Settings
 from serving.watermarking import need_watermark_key
 
+Opening = Callable[..., SqlLedger]
+"""Opens a ledger by its URL, with `key_file` as `open_ledger` takes it."""
 _log = logging.getLogger(__name__)
 
 
@@ -52,9 +54,10 @@ class Wired:
         self.ledger.close()
 
 
-def wire(settings: Settings) -> Wired:
+def wire(settings: Settings, opening: Opening = open_ledger) -> Wired:
     """Open the ledger, load the policies, and build the generators. Models load later, when first used.
 
+    `opening`: opens the ledger.
     Raises PolicyError, SignatureError, LedgerError, SettingsError or RegistryError: nothing half-built stays behind.
     """
     trust = Trust.read(settings.policy_keys, settings.policy_signatures)
@@ -74,6 +77,7 @@ def wire(settings: Settings) -> Wired:
         operator=settings.operator(),
         watermark_key_file=settings.watermark_key_file,
         fingerprints=settings.fingerprints,
+        opening=opening,
     )
     try:
         _record_banks(ledger)
@@ -120,6 +124,7 @@ def open_guard(
     operator: Operator | None = None,
     watermark_key_file: Path | None = None,
     fingerprints: bool | None = None,
+    opening: Opening = open_ledger,
 ) -> tuple[Guard, SqlLedger]:
     """A guard over policies, their files or pack names, and a ledger; the caller closes the ledger.
 
@@ -132,7 +137,7 @@ def open_guard(
     compiled = [load(one) if isinstance(one, str) else one for one in policies]
     around = Settings.read()
     whose = operator or around.operator()
-    ledger = open_ledger(ledger_url, key_file=key_file)
+    ledger = opening(ledger_url, key_file=key_file)
     try:
         key = need_redaction_key(ledger_url, redaction_key_file) if any(keyed_rules(one) for one in compiled) else None
         if not whose.watermark_key and any(keyed(one.marks) for one in compiled):

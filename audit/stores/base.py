@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,6 +101,19 @@ class Store(Protocol):
 
     def insert(self, connection: Connection, table: Table, packed: Any, start: int | None = None) -> None:
         """Add rows the fastest way. `start`: is added to the first value of each; it was not known when they were packed."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether it tells others what is announced."""
+
+    def announce(self, connection: Connection) -> None:
+        """Inside a transaction: have those who listen told, once it is committed, that something they follow has changed."""
+
+    def told(self, leaving: Callable[[], bool], begun: Callable[[], None]) -> Iterator[None]:
+        """Each time that something was announced, and once when it is listened for: `begun` is called then.
+
+        Ends soon after `leaving` says so. Raises errors of the database, which `clear_errors` turns into LedgerError.
+        """
 
     def mark(self) -> object:
         """What tells this file from another that takes its place; hand it to `replaced`. Does no more I/O than that takes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,9 @@ _ORDINARY = {
     "tcp_user_timeout": 30_000,
     "client_encoding": "utf8",
 }
+_CHANNEL = "'genguard_' || md5(current_schema())"
+"""Of what is announced: one a ledger, since a database may have several."""
+_LISTEN_S = 0.5
 _NO_TABLE = "42P01"
 _KEPT = (
     "the table of keys was written anew, but PostgreSQL keeps what was deleted in its write-ahead log, in replicas and in "
@@ -63,6 +66,7 @@ class PostgresStore:
 
     backend = "postgresql"
     overwrites = False
+    tells = True
     path = None
 
     @classmethod
@@ -252,6 +256,26 @@ class PostgresStore:
                     copy.write_row(row)
         except psycopg.Error as error:
             raise translated(connection, statement, error, psycopg.Error, driver.closed) from error
+
+    def announce(self, connection: Connection) -> None:
+        """See `Store`."""
+        connection.exec_driver_sql(f"SELECT pg_notify({_CHANNEL}, '')")
+
+    def told(self, leaving: Callable[[], bool], begun: Callable[[], None]) -> Iterator[None]:
+        """See `Store`."""
+        engine = self._engine({**_ORDINARY, "options": self._options()}, poolclass=NullPool)
+        held = engine.raw_connection()
+        try:
+            driver: Any = held.driver_connection
+            driver.autocommit = True
+            driver.execute(f"LISTEN {driver.execute(f'SELECT {_CHANNEL}').fetchone()[0]}")
+            begun()
+            yield
+            while not leaving():
+                for _ in driver.notifies(timeout=_LISTEN_S, stop_after=1):
+                    yield
+        finally:
+            held.invalidate()
 
     def mark(self) -> object:
         """Nothing: a connection stays with its database; a new one looks at the ledger's id."""

@@ -42,6 +42,7 @@ class SqliteStore:
 
     backend = "sqlite"
     overwrites = True
+    tells = False
 
     @classmethod
     def of(cls, url: URL) -> SqliteStore:
@@ -191,6 +192,14 @@ class SqliteStore:
             width = len(table.columns)
             packed[::width] = [start + place for place in packed[::width]]
         insert_rows(partial(self.run, connection), table, packed)
+
+    def announce(self, connection: Connection) -> None:
+        """Nothing: whoever follows looks."""
+
+    def told(self, leaving: Callable[[], bool], begun: Callable[[], None]) -> Iterator[None]:
+        """Never."""
+        del leaving, begun
+        yield from ()
 
     def mark(self) -> object:
         """Device and inode."""

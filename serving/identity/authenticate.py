@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -17,6 +18,7 @@ from serving.identity.sessions import Sessions
 from serving.identity.stored import StoredKeys
 from serving.identity.tokens import Issuer, check_address
 from serving.settings import Settings
+from serving.workers.table import Store
 
 SETTLED = "settings:"
 """What a session's proof begins with, before the SHA-256 of a key of the settings."""
@@ -51,15 +53,15 @@ def _at_home(headers: Headers) -> bool:
 class Authenticator:
     """Recognises who sends a request."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError for keys that cannot be used."""
+    def __init__(self, settings: Settings, stores: Callable[[str], Store] | None = None) -> None:
+        """`stores`: makes by name where counts of wrong keys lie. Raises SettingsError for keys that cannot be used."""
         self.settled: tuple[SettledKey, ...] = settings.callers()
         self.stored = StoredKeys(settings.ledger)
         self.issuer = Issuer(settings) if settings.oidc_issuer else None
         self.sessions = Sessions(settings, self._proven)
         self.login = _login(settings, self.issuer)
         self.refusals = Refusals()
-        self.guesses = Guesses(settings.wrong_keys_per_minute)
+        self.guesses = Guesses(settings.wrong_keys_per_minute, stores=stores)
         self._host = settings.host
         self._loopback = is_loopback(settings.host)
 
@@ -87,6 +89,11 @@ class Authenticator:
         if token:
             self.guesses.missed(address)
         return None
+
+    def doubt(self) -> None:
+        """Remember nobody: keys or sessions have changed. For the event loop."""
+        self.stored.doubt()
+        self.sessions.doubt()
 
     async def unlocked(self) -> bool:
         """Whether it takes no proof: on loopback, as long as no keys were made."""

@@ -1,7 +1,8 @@
 """Wrong keys and tokens: how many one address may show in a minute. What is over is answered before a secret is hashed.
 
 Keys that were right here before are known without that, and never wait. One that was not is hashed as often as its own id may
-be tried from its address, so whoever guesses other keys beside it does not keep it out. In memory, of the last addresses.
+be tried from its address, so whoever guesses other keys beside it does not keep it out. In memory, of the last addresses; all
+workers of a service have it together.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 from guard.errors import BusyError
 from serving.rate import Buckets, network
+from serving.workers.table import Store
 
 
 class GuessedError(BusyError):
@@ -20,8 +22,17 @@ class GuessedError(BusyError):
 class Guesses:
     """Of one service. For one event loop."""
 
-    def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._missed, self._tried = Buckets(per_minute, clock), Buckets(per_minute, clock)
+    def __init__(
+        self,
+        per_minute: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        stores: Callable[[str], Store] | None = None,
+    ) -> None:
+        """`stores`: makes by name where buckets lie."""
+        self._missed, self._tried = (
+            Buckets(per_minute, clock, stores(name) if stores else None) for name in ("missed", "tried")
+        )
 
     def missed(self, address: str) -> None:
         """Something wrong was shown. Raises GuessedError when that was once too often."""

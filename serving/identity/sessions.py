@@ -130,6 +130,11 @@ class Sessions:
         scheme = "https" if self.secure else "http"
         return parts.scheme == scheme and bool(parts.netloc) and parts.netloc == headers.get("host", "")
 
+    def doubt(self) -> None:
+        """Look every session up again when it is next shown: some have changed."""
+        for token, (session, _) in self._known.items():
+            self._known[token] = session, 0.0
+
     async def _session(self, token: str) -> Session | None:
         known = self._known.get(token)
         if known is None or known[1] <= self._clock():

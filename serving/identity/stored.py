@@ -75,6 +75,11 @@ class StoredKeys:
             known = self._remember(tag, key)
         return principal_of_key(known.key) if known is not None and known.key.state(self._now()) == "live" else None
 
+    def doubt(self) -> None:
+        """Look every key up again when it is next shown: some have changed."""
+        for known in self._known.values():
+            known.until = 0.0
+
     async def exist(self) -> bool:
         """Whether there ever was a key: then whoever comes needs one. Raises LedgerError."""
         if not self._any and self._looked + FRESH_S <= self._clock():

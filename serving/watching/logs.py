@@ -59,12 +59,26 @@ class TextLines(logging.Formatter):
         return escaped(" ".join(map(str, (*head, *rest))))
 
 
+class _Part(logging.Filter):
+    """Says in each record which process it is of."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self._part = part
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.part = self._part
+        return True
+
+
 def fields(record: logging.LogRecord) -> dict[str, Any]:
     """All that a line tells."""
     time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     told: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": message(record)}
     if record.name.split(".")[0] not in OURS:
         told["at"] = f"{record.module}:{record.lineno}"
+    if part := getattr(record, "part", ""):
+        told["part"] = part
     facts = getattr(record, "facts", None)
     if isinstance(facts, Mapping):
         told |= facts
@@ -108,13 +122,17 @@ def escaped(line: str) -> str:
     )
 
 
-def configure(form: str, level: str, stream: IO[str] | None = None) -> None:
+def configure(form: str, level: str, stream: IO[str] | None = None, *, part: str = "") -> None:
     """Send all lines of this process to `stream` (stderr), in the form `json` or `text`. For the process of a service alone.
+
+    `part`: which process of several it is; each line says so.
 
     Nothing else may write there: other handlers are taken away, warnings are logged, and what ends a thread is, too.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    if part:
+        handler.addFilter(_Part(part))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -17,10 +19,12 @@ from serving.gate import error_response
 from serving.identity.needs import needs
 from serving.identity.roles import Permission
 from serving.settings import Settings
-from serving.watching.metrics import CONTENT_TYPE, Metrics
+from serving.watching.metrics import CONTENT_TYPE, Metrics, bare
 from serving.watching.requests import Watched
 from serving.watching.standing import Standing
 from serving.watching.tracing import Tracing, exporter
+from serving.workers.standing import as_text, families
+from serving.workers.team import METRICS, Team
 
 PATH = "/metrics"
 
@@ -32,9 +36,11 @@ class Lookout:
     metrics: Metrics
     tracing: Tracing | None
     token: str
+    team: Team = field(default_factory=Team)
+    """The workers that are watched together."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Lookout:
+    def of(cls, settings: Settings, team: Team | None = None) -> Lookout:
         """As the settings say. Raises SettingsError for a short token, headers that are none, or OpenTelemetry missing."""
         token = settings.metrics_token.get_secret_value()
         if token and len(token) < 16:
@@ -45,7 +51,7 @@ class Lookout:
             database = "sqlite" if settings.ledger.startswith("sqlite") else "postgresql"
             sent = exporter(settings.otlp_endpoint, given)
             tracing = Tracing(sent, ratio=settings.trace_ratio, database=database)
-        return cls(Metrics(tenants=settings.metrics_tenants), tracing, token)
+        return cls(Metrics(tenants=settings.metrics_tenants), tracing, token, team or Team())
 
     def add_route(self, app: FastAPI) -> None:
         """Answer `/metrics`, which is about all tenants."""
@@ -68,8 +74,16 @@ class Lookout:
             self.tracing.close()
 
     async def response(self) -> Response:
-        """All metrics as Prometheus reads them. The ledger is asked, so it runs beside the event loop."""
-        return Response(await run_in_threadpool(self.metrics.text), media_type=CONTENT_TYPE)
+        """All metrics as Prometheus reads them, of all workers. The ledger is asked, so it runs beside the event loop."""
+        if self.team.alone:
+            return Response(await run_in_threadpool(self.metrics.text), media_type=CONTENT_TYPE)
+        own, others = await asyncio.gather(self.families(), self.team.ask(METRICS))
+        text = await run_in_threadpool(as_text, self.team, own, others)
+        return Response(bare(text), media_type=CONTENT_TYPE)
+
+    async def families(self) -> list[Any]:
+        """All metrics of this process, as another worker takes them."""
+        return await run_in_threadpool(lambda: families(self.metrics.registry.collect()))
 
     async def _answer(self) -> Response:
         """Counters, durations and queues for Prometheus."""

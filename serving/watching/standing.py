@@ -94,8 +94,8 @@ class Standing(Collector):
 
     def _checkpoints(self) -> list[Family]:
         office = self._state.office
-        if not self._state.settings.anchors:
-            return []  # signed when somebody asks, and then up to date
+        if not (self._state.settings.anchors and self._state.team.on_duty):
+            return []  # signed when somebody asks, and then up to date; or by another worker
         return [
             _gauge("checkpoint_age_seconds", "Since the ledger was last found signed, or signed.", value=office.age()),
             _gauge("checkpoint_troubles", "Anchors, witnesses and keys in trouble.", value=_count(office)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from ports import free_port
+from processes import command, environment, ready
 from service_client import POLICY, served
 
 from audit.query import query
@@ -29,27 +29,7 @@ from serving.server import listening
 from serving.settings import Settings
 from serving.turnstile import Full, Turnstile
 
-ROOT = Path(__file__).parents[2]
 THREADS = 16
-
-
-def command(folder: Path, port: int, *more: str, policy: str = "") -> list[str]:
-    if not policy:
-        (folder / "desk.yaml").write_text(POLICY, "utf-8")
-    known = [
-        "--policy",
-        policy or str(folder / "desk.yaml"),
-        "--ledger",
-        f"sqlite:///{folder / 'ledger.db'}",
-        "--port",
-        str(port),
-    ]
-    return [sys.executable, "-m", "cli", "serve", *known, *more]
-
-
-def environment(**given: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GENGUARD_")}
-    return {**kept, "PYTHONPATH": str(ROOT), **{f"GENGUARD_{name.upper()}": value for name, value in given.items()}}
 
 
 @contextmanager
@@ -70,13 +50,6 @@ def process(folder: Path, *more: str, policy: str = "", **given: str) -> Iterato
     finally:
         running.kill()
         running.wait(60)
-
-
-def ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=10).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @dataclass

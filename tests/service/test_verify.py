@@ -19,9 +19,10 @@ from audit.query import query
 from guard.errors import SettingsError
 from service import create_app
 from serving.origin import AT_ONCE, WAITING, Desk
-from serving.rate import ADDRESSES, Buckets
+from serving.rate import Buckets
 from serving.settings import Settings
 from serving.verification import Sources, verify
+from serving.workers.table import ADDRESSES, Memory
 
 KEY = "k" * 24
 POLICY = """
@@ -190,7 +191,8 @@ def test_strangers_wait_their_turn_and_holders_of_a_key_do_not(tmp_path: Path) -
 def test_buckets_fill_up_evenly_and_networks_count_as_one() -> None:
     """Of an IPv6 address the first 64 bits; an IPv4 address inside IPv6 is that address."""
     now = 0.0
-    buckets = Buckets(6, lambda: now)
+    kept = Memory()
+    buckets = Buckets(6, lambda: now, kept)
     assert [buckets.take("192.0.2.1") for _ in range(8)] == [0] * 6 + [10, 10]
     assert buckets.take("::ffff:192.0.2.1") == 10
     assert buckets.take("192.0.2.2") == 0
@@ -202,7 +204,7 @@ def test_buckets_fill_up_evenly_and_networks_count_as_one() -> None:
     assert [buckets.take("192.0.2.1") for _ in range(7)] == [0] * 6 + [10]
     for number in range(ADDRESSES + 5):
         buckets.take(f"name-{number}")
-    assert len(buckets._buckets) == ADDRESSES
+    assert sum(kept.get(f"name-{number}") is not None for number in range(ADDRESSES + 5)) == ADDRESSES
 
 
 def test_few_run_at_once_and_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
