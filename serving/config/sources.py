@@ -103,6 +103,8 @@ def _plain(name: str, value: Any) -> Any:
         return _without_password(value)
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -144,6 +146,8 @@ def _toml(field: FieldInfo) -> str:
         return '""'
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, BaseModel):
+        return "{}"
     return json.dumps(list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value)
 
 
