@@ -88,6 +88,11 @@ def error_of(fault: Fault) -> Exception:
     return CheckError(f"it raised {fault.told}")
 
 
+def ours(error: BaseException) -> bool:
+    """Whether an error was raised in this process as one of ours: what comes wrapped from another quotes its traceback."""
+    return isinstance(error, GenguardError) and type(error).__module__ == errors.__name__
+
+
 def _read(said: Sequence[Scan | Fault] | Fault, count: int) -> list[Answer]:
     """Answers as the chain reads them. Raises BusyError, and CheckError for what cannot be an answer."""
     if isinstance(said, Fault):
@@ -152,9 +157,9 @@ class RemoteCheck:
         """Ask and wait. Raises what the check raised, and CheckError when its replica died."""
         try:
             answers = _read(self.line.ask_and_wait(batch, PLAIN_S, QUEUE_WAIT_S), len(batch))
-        except GenguardError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever became of the replica, nothing was measured
+        except Exception as error:
+            if ours(error):
+                raise
             raise CheckError(f"{DIED} ({type(error).__name__})") from None
         scans: list[Scan] = []
         for one in answers:
@@ -229,15 +234,13 @@ class Asker:
         try:
             async with asyncio.timeout(limit):
                 return _read(await self._line.ask(batch, seconds, wait), len(batch))
-        except BusyError:
-            raise
         except TimeoutError:
             return [Overdue(f"no answer within {limit} s") for _ in batch]
-        except GenguardError as error:
-            return [error] * len(batch)
         except (Exception, asyncio.CancelledError) as error:  # whatever became of the replica, nothing was measured
-            if cancelled(error):
+            if cancelled(error) or (isinstance(error, BusyError) and ours(error)):
                 raise
+            if ours(error):
+                return [error] * len(batch)
             return [CheckError(f"{DIED} ({type(error).__name__})")] * len(batch)
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from time import monotonic
 from typing import Any, Self
 
 from generators.batched import batched
-from guard.errors import BusyError, CheckError, GenguardError, ModelError
+from guard.errors import BusyError, CheckError, ModelError
 from guard.instrument import Instrument
-from guard.protocols import Generator, StreamingGenerator
+from guard.protocols import Check, Generator, StreamingGenerator
 from guard.registry import checks as registry
 from guard.rules import CheckSpec
 from guard.traits import traits_of
 from guard.types import Content, Scan
-from serving.cluster.asking import Fault, Identity, RemoteCheck, RemoteInstrument
+from serving.cluster.asking import Fault, Identity, RemoteCheck, RemoteInstrument, ours
 from serving.cluster.generators import RemoteGenerator, RemoteStream
 from serving.cluster.joining import joined, surroundings
 from serving.cluster.replicas import CheckRecipe, CheckReplica, GeneratorRecipe, GeneratorReplica
@@ -28,8 +30,11 @@ from serving.offered import offered
 
 LOAD_S = 600.0
 """How long a deployment may take until a replica of it has its model."""
+LOOK_S = 5.0
+"""How often one looks meanwhile whether that has failed."""
 STOP_S = 10.0
 """How long a replica may take to end."""
+_ADVICE = "`serve status` says what it waits for: processors, GPUs, or a node with the same genguard."
 _PLAIN = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -47,6 +52,7 @@ class RayEngine:
     def start(cls, cluster: Cluster) -> Self:
         """Join the cluster. Raises SettingsError where that cannot be."""
         stack = ExitStack()
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         stack.enter_context(joined(cluster, "serve"))
         return cls(cluster, stack)
 
@@ -60,7 +66,7 @@ class RayEngine:
         placement = self._cluster.of_check(spec.use, models=traits_of(check).estimates)
         if placement is None:
             return Instrument(spec, check)
-        made = json.dumps([spec.use, spec.parameters, check.version, self._around], sort_keys=True, default=repr)
+        made = json.dumps([spec.use, spec.parameters, _version(check), self._around], sort_keys=True, default=repr)
         line = RayLine(self, _name("check", spec.use, made), CheckReplica, CheckRecipe(spec, self._around), placement)
         return RemoteInstrument(spec, RemoteCheck(check, line))
 
@@ -78,6 +84,14 @@ class RayEngine:
         kind = RemoteStream if isinstance(made, StreamingGenerator) else RemoteGenerator
         return kind(made.name, made.modality, line)
 
+    @staticmethod
+    def state(name: str) -> str:
+        """Of a deployment, in Serve's words; empty for one that is not there."""
+        from ray import serve
+
+        found = serve.status().applications.get(name)
+        return str(found.status.value) if found else ""
+
     def deploy(self, name: str, replica: type, recipe: Any, placement: Placement) -> Any:
         """A handle of a deployment, which is made where it is not there yet."""
         from ray import serve
@@ -86,12 +100,19 @@ class RayEngine:
             if not self._started:
                 serve.start(proxy_location="Disabled")  # callers come through this process
                 self._started = True
-            known = serve.status().applications.get(name)
-            if known is None or known.status in {"DEPLOY_FAILED", "DELETING", "NOT_STARTED"}:
+            if self.state(name) in {"", "DEPLOY_FAILED", "DELETING", "NOT_STARTED"}:
                 made = serve.deployment(replica, name=name, **_options(placement)).bind(recipe)
                 target = serve.RunTarget(made, name, None)
                 serve.run_many([target], wait_for_applications_running=False)
             return serve.get_app_handle(name)
+
+
+def _version(check: Check) -> str:
+    """Empty where it cannot be told before the model is loaded."""
+    try:
+        return check.version
+    except Exception:  # noqa: BLE001 - as in guard.chain: the replica tells it
+        return ""
 
 
 def _name(kind: str, of: str, made: str) -> str:
@@ -130,16 +151,32 @@ class RayLine:
         """See `Line`."""
         try:
             handle = self._engine.deploy(self.name, *self._recipe)
-            found: Identity = handle.identity.remote().result(timeout_s=LOAD_S)
-        except GenguardError:
-            raise
-        except Exception as error:  # noqa: BLE001 - Ray has many
+            found = self._introduced(handle)
+        except Exception as error:
+            if ours(error):
+                raise
             raise ModelError(
                 f"deployment {self.name} has no replica that answers ({type(error).__name__})",
-                advice="`serve status` says what it waits for: processors, GPUs, or a node with the same genguard.",
+                advice=_ADVICE,
             ) from None
         self._handle = handle
         return found
+
+    def _introduced(self, handle: Any) -> Identity:
+        """What a replica says of itself. Raises TimeoutError, and ModelError as soon as it is clear that there will be none."""
+        response = handle.identity.remote()
+        until = monotonic() + LOAD_S
+        while True:
+            try:
+                found: Identity = response.result(timeout_s=LOOK_S)
+            except TimeoutError:
+                if (state := self._engine.state(self.name)) == "DEPLOY_FAILED":
+                    raise ModelError(f"deployment {self.name} cannot start ({state})", advice=_ADVICE) from None
+                if monotonic() > until:
+                    response.cancel()
+                    raise
+            else:
+                return found
 
     def _opened(self) -> Any:
         if self._handle is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from guard.errors import GenerationError, GenguardError, ModelError
+from guard.errors import GenerationError, ModelError
 from guard.protocols import Piece, TokenMark
 from guard.types import Content, Modality
-from serving.cluster.asking import DIED, Fault, Identity, error_of
+from serving.cluster.asking import DIED, Fault, Identity, error_of, ours
 
 
 class Calls(Protocol):
@@ -45,9 +45,9 @@ class RemoteGenerator:
                 over = isinstance(item, Fault)
                 yield _unless_fault(self.name, item)
             over = True
-        except GenguardError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever became of the replica
+        except Exception as error:
+            if ours(error):
+                raise
             raise GenerationError(f"generator {self.name!r}: {DIED} ({type(error).__name__})") from None
         finally:
             if not over:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from generators.batched import batched
@@ -95,21 +96,21 @@ class GeneratorReplica:
 
     async def whole(self, prompts: Sequence[Content], parameters: Mapping[str, Any]) -> AsyncGenerator[Any]:
         """Outputs with the places of their prompts, and a Fault in the end when it failed."""
-        async for one in _guarded(self._generator(prompts, parameters)):
+        async for one in _guarded(partial(self._generator, prompts, parameters)):
             yield one
 
     async def pieces(self, prompts: Sequence[Content], parameters: Mapping[str, Any]) -> AsyncGenerator[Any]:
         """The same in pieces."""
         assert isinstance(self._generator, StreamingGenerator)
-        async for one in _guarded(self._generator.stream(prompts, parameters)):
+        async for one in _guarded(partial(self._generator.stream, prompts, parameters)):
             yield one
 
 
-async def _guarded(items: AsyncIterator[Any]) -> AsyncGenerator[Any]:
+async def _guarded(begin: Callable[[], AsyncIterator[Any]]) -> AsyncGenerator[Any]:
     """What a generator yields; a Fault in place of what it raises."""
-    async with aclosing(cast("AsyncGenerator[Any]", items)):
-        try:
+    try:
+        async with aclosing(cast("AsyncGenerator[Any]", begin())) as items:
             async for item in items:
                 yield item
-        except Exception as error:  # noqa: BLE001 - told in words that any process can read
-            yield fault_of(error)
+    except Exception as error:  # noqa: BLE001 - told in words that any process can read
+        yield fault_of(error)

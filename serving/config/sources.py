@@ -159,8 +159,15 @@ def mistake(problem: ErrorDetails, origin: Mapping[str, str], model: type[BaseMo
         f"{source}: {name}" if source not in {"default", "command line"} and PREFIX not in source else f"{PREFIX}{name.upper()}"
     )
     place = f"--{name.replace('_', '-')}" if source == "command line" else place
+    if _is_section(model, name):
+        place = ".".join([place, *(str(part)[:40] for part in problem["loc"][1:])])
     expected = problem["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
     return f"{place}: {_quoted(name, problem['input'], model)}{expected}"
+
+
+def _is_section(model: type[BaseModel], name: str) -> bool:
+    kind = model.model_fields[name].annotation if name in model.model_fields else None
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _quoted(name: str, value: object, model: type[BaseModel]) -> str:
