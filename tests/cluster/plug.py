@@ -11,10 +11,6 @@ from guard.registry import checks
 from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 WAITS = "please wait"
-METADATA = {
-    "METADATA": "Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n",
-    "entry_points.txt": "[genguard.checks]\nplug = plug\n",
-}
 
 
 class Plug:

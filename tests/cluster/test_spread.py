@@ -66,9 +66,9 @@ def in_turns(task, rows):
     return chain.from_iterable(map(Measurer(task), rows))
 
 
-def judged(tmp_path: Path, source, name: str, *, measure=None, start: Results | None = None):
+def judged(tmp_path: Path, source, name: str, *, measure=None, start: Results | None = None, text: str = POLICY):
     """All results of a run, measured by the guard itself or as `measure` says."""
-    policy = loads(POLICY)
+    policy = loads(text)
     kept = Measured(policy) if measure else None
     ledger = open_ledger(f"sqlite:///{tmp_path / name}.db")
     guard = Guard(policy, ledger, chains={policy.id: kept} if kept else None)
