@@ -20,7 +20,7 @@ from typing import Any
 from audit.body import result_from, result_record
 from bulk.run import Asked
 from bulk.sources import Item, Source, as_items, as_pictures
-from evaluation.tables import groups, records
+from evaluation.tables import groups, kind_of, records
 from guard.admission import Limits, admit
 from guard.chain import Chain
 from guard.errors import GenguardError, InputError, ModelError
@@ -68,6 +68,11 @@ def _of_images(source: Source) -> Iterator[Piece]:
 def _of_tables(source: Source) -> Iterator[Piece]:
     start = 0
     for file in source.files:
+        if kind_of(file) != "parquet":
+            raise InputError(
+                f"{file}: found a table that is read from its beginning, expected Parquet",
+                advice="Convert it, or measure in one process: --engine process.",
+            )
         for group, count in enumerate(groups(file)):
             for skip in range(0, count, ROWS):
                 some = min(ROWS, count - skip)

@@ -45,9 +45,7 @@ def records(file: Path, columns: Sequence[str], group: int | None = None) -> Ite
 
 
 def groups(file: Path) -> tuple[int, ...]:
-    """Rows of each row group of a Parquet file, which can be read by itself. Raises InputError for any other file."""
-    if kind_of(file) != "parquet":
-        raise InputError(f"{file}: found a table that is read from its beginning, expected Parquet")
+    """Rows of each row group of a Parquet file, which can be read by itself. Raises InputError for what is none."""
     try:
         with file.open("rb") as stream, _readable(file) as parquet:
             facts = parquet.ParquetFile(stream).metadata

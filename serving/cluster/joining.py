@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +18,8 @@ _QUIET = {
     "RAY_worker_niceness": "0",  # of a cluster that is started here: checks are no background work
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as a later Ray does anyway, and warns until then
 }
-SHARED = ("GENGUARD_BANKS", "GENGUARD_MODELS")
-"""Variables that say where checks find banks and models: no secrets. Workers get them."""
+KNOCK_S = 10.0
+"""How long the head of a cluster may take to be connected to."""
 
 
 def need_ray(part: str) -> Any:
@@ -55,13 +56,21 @@ def join(ray: Any, cluster: Cluster) -> None:
     if not address and cluster.object_store is not None:
         own["object_store_memory"] = int(cluster.object_store)
     try:
+        _knock(address or "")
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
         where = "the cluster at the given address" if address else "a cluster on this machine"
         raise SettingsError(
             f"cannot join {where} ({type(error).__name__}), expected a Ray cluster of version {ray.__version__}",
             advice="Start one with `ray start --head`, and name it: [ray] address, or RAY_ADDRESS.",
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at host:port: Ray itself asks there for minutes before it gives up."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
 
 
 def surroundings() -> dict[str, str]:

@@ -30,6 +30,15 @@ class Cluster:
 
     folder: Path
     environment: dict[str, str]
+    holder: subprocess.Popen[str]
+
+    def lose_a_node(self) -> None:
+        """End one of several, as if its machine had gone."""
+        assert self.holder.stdin is not None
+        assert self.holder.stdout is not None
+        self.holder.stdin.write("\n")
+        self.holder.stdin.flush()
+        assert self.holder.stdout.readline() == "lost\n"
 
     def genguard(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a command that joins it."""
@@ -44,15 +53,19 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """Of four processors in name: they say how many replicas fit. Raylets and all replicas end with it."""
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Of four processors a node in name: they say how many replicas fit. Raylets and all replicas end with it.
+
+    One node, or as many as the parameter says.
+    """
     if importlib.util.find_spec("ray") is None:
         pytest.skip(MISSING)
     with _alone(), _folder() as folder:
         _install(folder / "site")
         environment = _environment(folder)
-        with _held(folder, environment) as address:
-            yield Cluster(folder, environment | {"RAY_ADDRESS": address})
+        nodes = [str(request.param)] if hasattr(request, "param") else []
+        with _held(folder, environment, nodes) as (holder, address):
+            yield Cluster(folder, environment | {"RAY_ADDRESS": address}, holder)
 
 
 @contextmanager
@@ -101,10 +114,10 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _held(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+def _held(folder: Path, environment: dict[str, str], nodes: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with (folder / "holder.err").open("w") as errors:
         holder = subprocess.Popen(
-            [sys.executable, str(HOLDER), str(folder / "t"), "4"],
+            [sys.executable, str(HOLDER), str(folder / "t"), "4", *nodes],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
         )  # fmt: skip
     assert holder.stdin is not None
@@ -112,7 +125,7 @@ def _held(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     try:
         address = holder.stdout.readline().strip()
         assert address, (folder / "holder.err").read_text("utf-8")
-        yield address
+        yield holder, address
     finally:
         holder.stdin.close()
         with suppress(subprocess.TimeoutExpired):

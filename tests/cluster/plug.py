@@ -14,7 +14,9 @@ WAITS = "please wait"
 
 
 class Plug:
-    """Finds `secret`. Given WAITS, it leaves its process id in the folder and waits until there is a file `go`."""
+    """Finds `secret`. Given WAITS, it leaves its process id in the folder and waits until there is a file `go`.
+
+    Asked to leave its name, it only does that."""
 
     version, digest, blocking = "1", "", True
     modalities = frozenset({Modality.TEXT})
@@ -39,6 +41,8 @@ class Plug:
             (self._folder / f"{os.getpid()}.waits").touch()
             while not (self._folder / "go").exists():
                 time.sleep(0.02)
+        if "leave your name" in content.text:
+            (self._folder / f"{os.getpid()}.here").touch()
         at = content.text.find("secret")
         found = () if at < 0 else (Finding("privacy", "word", 1000, Span(at, at + 6)),)
         return Scan(found, Span(0, content.length))

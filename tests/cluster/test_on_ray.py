@@ -57,10 +57,11 @@ def until(found: Callable[[], object]) -> object:
 
 
 @contextmanager
-def gateway(cluster: Cluster, folder: Path) -> Iterator[str]:
-    """`genguard serve --engine ray`, ready."""
+def gateway(cluster: Cluster, folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`genguard serve --engine ray`, ready: its address and process, which may be killed."""
     port = free_port()
-    with (folder / "gateway.log").open("w") as log:
+    log_file = folder / f"gateway-{port}.log"
+    with log_file.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli", "serve", "--engine", "ray", "--policy", "served.yaml", "--port", str(port)],
             cwd=folder, env=cluster.environment, stdout=log, stderr=log,
@@ -68,7 +69,7 @@ def gateway(cluster: Cluster, folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
 
     def ready() -> bool:
-        assert process.poll() is None, (folder / "gateway.log").read_text("utf-8")
+        assert process.poll() is None, log_file.read_text("utf-8")
         try:
             return httpx.get(f"{url}/readyz", timeout=60).status_code == 200
         except httpx.HTTPError:
@@ -76,14 +77,14 @@ def gateway(cluster: Cluster, folder: Path) -> Iterator[str]:
 
     try:
         until(ready)
-        yield url
+        yield url, process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(PATIENCE_S)
         finally:
             process.kill()
-    assert process.returncode == 0, (folder / "gateway.log").read_text("utf-8")
+    assert process.returncode in {0, -signal.SIGKILL}, log_file.read_text("utf-8")
 
 
 @pytest.mark.timeout(1800)
@@ -104,7 +105,7 @@ def test_a_cluster_measures_and_serves(cluster: Cluster, tmp_path: Path) -> None
 
     (tmp_path / "served.yaml").write_text(SERVED.format(folder=tmp_path), "utf-8")
     (tmp_path / "genguard.toml").write_text(SETTINGS, "utf-8")
-    with gateway(cluster, tmp_path) as url, httpx.Client(base_url=url, timeout=PATIENCE_S) as http:
+    with gateway(cluster, tmp_path) as (url, _), httpx.Client(base_url=url, timeout=PATIENCE_S) as http:
         plain = http.post("/v1/check", json={"text": "It is a secret."}).json()
         assert (plain["action"], plain["text"]) == ("redact", "It is a [word].")
         made = http.post("/v1/chat/completions", json={"model": "echo", "messages": [{"role": "user", "content": "Hello."}]})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ports import free_port
 from pydantic import ValidationError
 
 from guard.errors import SettingsError
 from serving.cluster.engine import _options
-from serving.cluster.joining import surroundings
+from serving.cluster.joining import join, need_ray, surroundings
 from serving.cluster.section import Cluster, Placement
 from serving.settings import Settings
 
@@ -94,12 +97,16 @@ def test_workers_find_the_same_banks_and_models(tmp_path, monkeypatch):
     assert surroundings() == {"GENGUARD_BANKS": str(tmp_path / "banks"), "GENGUARD_MODELS": f"{tmp_path / 'one'}:/two"}
 
 
+def test_a_cluster_that_is_not_there_is_told_at_once():
+    """Ray itself would ask for minutes."""
+    ray = SimpleNamespace(exceptions=SimpleNamespace(RayError=LookupError), __version__="2", init=pytest.fail)
+    with pytest.raises(SettingsError, match="cannot join the cluster at the given address") as caught:
+        join(ray, Cluster(address=f"127.0.0.1:{free_port()}"))
+    assert "ray start" in caught.value.diagnostics()
+
+
 def test_without_ray_the_engine_says_what_to_install(monkeypatch):
     """Before anything is begun."""
-    import sys
-
-    from serving.cluster.joining import need_ray
-
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SettingsError) as caught:
         need_ray("serve")

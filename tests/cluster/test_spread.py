@@ -36,8 +36,13 @@ rules:
 
 
 def sentences(count: int) -> list[str | None]:
-    """Every seventh with a secret, one that is no text."""
-    return [None if at == 3 else f"Number {at} is {TOKEN if at % 7 == 0 else 'fine'}." for at in range(count)]
+    """Every seventh with a secret, every eleventh rude, one that is no text."""
+
+    def one(at: int) -> str:
+        said = TOKEN if at % 7 == 0 else "a stupid idiot, and I hate you" if at % 11 == 0 else "fine"
+        return f"Number {at} is {said}."
+
+    return [None if at == 3 else one(at) for at in range(count)]
 
 
 def parts(folder: Path, count: int, *, group: int = 25) -> Path:
