@@ -198,6 +198,7 @@ class Asker:
         assert isinstance(asking, _Asked)
         if asking.task is not None and not asking.task.done():
             asking.task.cancel()
+            self._running.discard(asking)  # it may not even have begun
             self._count(withdrawn=asking.open)
         if not asking.future.done():
             asking.future.cancel()
