@@ -47,6 +47,7 @@ from terminal.audit_migrate import add as add_migrations
 from terminal.audit_query import add as add_queries
 from terminal.audit_review import add as add_reviews
 from terminal.banks import bank_app
+from terminal.bulk import Engine
 from terminal.bulk import app as bulk_app
 from terminal.config import add as add_config
 from terminal.inputs import read_input
@@ -152,12 +153,14 @@ def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=256, help="Processes that serve, on one address.")] = None,
     generators: Generators = None,
+    engine: Annotated[Engine | None, typer.Option(help="Run checks in this process, or on a Ray cluster.")] = None,
 ) -> None:
     """Run the HTTP service. Options come before GENGUARD_… variables, these before genguard.toml and defaults."""
     from serving.settings import Settings
 
     given: dict[str, Any] = {"policies": tuple(policy) if policy else None, "ledger": ledger, "host": host, "port": port}
     given |= {"generators": tuple(generators) if generators else None, "workers": workers}
+    given["engine"] = engine.value if engine else None
     _quiet()
     settings = Settings.read(**{name: value for name, value in given.items() if value is not None})
     if settings.workers > 1:

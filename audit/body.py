@@ -71,7 +71,7 @@ def decision_body(
         "time": time_string(decision.time),
         "request": _request(decision.request),
         "context": _context(decision.context),
-        "results": [_result(result) for result in decision.results],
+        "results": [result_record(result) for result in decision.results],
         "verdict": _verdict(decision.verdict),
         "marks": [_fields(mark, ("kind", "method", "payload", "verified", "error")) for mark in decision.marks],
     }
@@ -91,7 +91,7 @@ def decision_body(
         body["stream"] = _streamed(decision.stream)
     if decision.shadows:
         body["shadows"] = [
-            {"verdict": _verdict(one.verdict), "results": [_result(result) for result in one.results]}
+            {"verdict": _verdict(one.verdict), "results": [result_record(result) for result in one.results]}
             for one in decision.shadows
         ]
     return body
@@ -240,7 +240,7 @@ def decision_from(body: Mapping[str, Any]) -> Decision:
                 time=reviewed.judged if reviewed else time_from(body["time"]),
             ),
             request=Request(**body["request"]),
-            results=tuple(_result_from(result) for result in body["results"]),
+            results=tuple(result_from(result) for result in body["results"]),
             verdict=_verdict_from(body["verdict"]),
             released=None,
             marks=tuple(Mark(**mark) for mark in body["marks"]),
@@ -312,7 +312,8 @@ def _content(content: Content, commitment: Mapping[str, Any]) -> dict[str, Any]:
     return {"media_type": content.media_type, "length": content.length, **commitment}
 
 
-def _result(result: CheckResult) -> dict[str, Any]:
+def result_record(result: CheckResult) -> dict[str, Any]:
+    """A check's result as plain values."""
     record: dict[str, Any] = {
         "check": result.check,
         "use": result.use,
@@ -417,7 +418,8 @@ def _place_from(numbers: list[int]) -> Place:
     return Span(*numbers) if len(numbers) == 2 else Region(*numbers)
 
 
-def _result_from(record: Mapping[str, Any]) -> CheckResult:
+def result_from(record: Mapping[str, Any]) -> CheckResult:
+    """The result of such a record."""
     return CheckResult(
         **{
             **record,
@@ -429,7 +431,7 @@ def _result_from(record: Mapping[str, Any]) -> CheckResult:
 
 
 def _shadow_from(record: Mapping[str, Any]) -> Shadow:
-    results = tuple(_result_from(result) for result in record["results"])
+    results = tuple(result_from(result) for result in record["results"])
     return Shadow(_verdict_from(record["verdict"]), results)
 
 

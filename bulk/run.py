@@ -13,7 +13,7 @@ from typing import Any
 from audit.grammar import QueryError
 from audit.query import Shown, query, show
 from bulk.results import RELEASED, Result, Results
-from bulk.sources import Item, Source
+from bulk.sources import Contents, Item
 from guard.errors import InputError
 from guard.pipeline import Guard
 from guard.types import Content, Modality, Origin, Receipt, Release, Request, Stage, Verdict
@@ -41,6 +41,11 @@ class Asked:
         """The request of one content: by its id the decision is found again after a run was cut off."""
         return replace(self.request, id=f"bulk-{self.run}-{number}")
 
+    def content_of(self, item: Item, modality: Modality) -> Content:
+        """What there is to judge."""
+        media = "text/plain" if modality is Modality.TEXT else ""
+        return Content(modality, item.data or "", media, self.stage, self.origin, self.request_of(item.number))
+
 
 @dataclass(slots=True)
 class Summary:
@@ -59,7 +64,7 @@ class Summary:
 
 
 async def run(
-    guard: Guard, source: Source, results: Results, asked: Asked, ledger_url: str, told: Callable[[int], None], **keys: Any
+    guard: Guard, source: Contents, results: Results, asked: Asked, ledger_url: str, told: Callable[[int], None], **keys: Any
 ) -> Summary:
     """Judge what has no result yet. `told`: called with how many results were added. `keys`: `key_file` of the ledger.
 
@@ -71,7 +76,8 @@ async def run(
         summary.add(one)
     items = source.items(results.done)
     if results.done or await asyncio.to_thread(_begun, ledger_url, asked):
-        for part in _several(islice(items, asked.batch * asked.ahead), asked.batch):
+        for _ in range(asked.ahead):
+            part = await asyncio.to_thread(list, islice(items, asked.batch))
             await _settle(results, summary, told, await _resumed(guard, part, source, results, asked, ledger_url, keys))
     async for found in _ahead(guard, items, source, results, asked):
         await _settle(results, summary, told, found)
@@ -85,7 +91,7 @@ async def _settle(results: Results, summary: Summary, told: Callable[[int], None
 
 
 async def _ahead(
-    guard: Guard, items: Iterator[Item], source: Source, results: Results, asked: Asked
+    guard: Guard, items: Iterator[Item], source: Contents, results: Results, asked: Asked
 ) -> AsyncIterator[list[Result]]:
     """Results batch by batch, in order, while the next batches are judged."""
     under_way: deque[asyncio.Task[list[Result]]] = deque()
@@ -103,9 +109,9 @@ async def _ahead(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _judged(guard: Guard, part: list[Item], source: Source, results: Results, asked: Asked) -> list[Result]:
+async def _judged(guard: Guard, part: list[Item], source: Contents, results: Results, asked: Asked) -> list[Result]:
     readable = [item for item in part if item.data is not None]
-    contents = [_content(item, source.modality, asked) for item in readable]
+    contents = [asked.content_of(item, source.modality) for item in readable]
     releases = dict(zip((item.number for item in readable), await guard.check_many(contents, stage=asked.stage), strict=True))
     for item in part:
         if item.data is None:
@@ -118,11 +124,6 @@ async def _judged(guard: Guard, part: list[Item], source: Source, results: Resul
                 generator=asked.origin.generator,
             )
     return [await _result(item, releases[item.number], results) for item in part]
-
-
-def _content(item: Item, modality: Modality, asked: Asked) -> Content:
-    media = "text/plain" if modality is Modality.TEXT else ""
-    return Content(modality, item.data or "", media, asked.stage, asked.origin, asked.request_of(item.number))
 
 
 async def _result(item: Item, release: Release, results: Results) -> Result:
@@ -160,7 +161,7 @@ def _begun(ledger_url: str, asked: Asked) -> bool:
 
 
 async def _resumed(
-    guard: Guard, part: list[Item], source: Source, results: Results, asked: Asked, ledger_url: str, keys: dict[str, Any]
+    guard: Guard, part: list[Item], source: Contents, results: Results, asked: Asked, ledger_url: str, keys: dict[str, Any]
 ) -> list[Result]:
     """Results of contents of which some may have been decided."""
     found: dict[int, Shown] = {}

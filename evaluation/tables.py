@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,25 @@ _BATCH_ROWS = 1024
 _PLAIN_NAME = re.compile(r"\w[\w.-]{0,39}")
 
 
-def records(file: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The fields of some columns, row by row; what a column holds is the format's affair.
+def records(file: Path, columns: Sequence[str], group: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """The fields of some columns, row by row; what a column holds is the format's affair. `group`: one of `groups` alone.
 
     Raises InputError for a file that is missing, of no known format or damaged, for a column that is not there, and when
     pyarrow is needed and missing.
     """
     kind = kind_of(file)
     try:
-        yield from _parquet(file, columns) if kind == "parquet" else _lines(file, kind, columns)
+        yield from _parquet(file, columns, group) if kind == "parquet" else _lines(file, kind, columns)
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror or type(error).__name__}") from None
+
+
+def groups(file: Path) -> tuple[int, ...]:
+    """Rows of each row group of a Parquet file, which can be read by itself. Raises InputError for what is none."""
+    try:
+        with file.open("rb") as stream, _readable(file) as parquet:
+            facts = parquet.ParquetFile(stream).metadata
+            return tuple([facts.row_group(number).num_rows for number in range(facts.num_row_groups)])
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror or type(error).__name__}") from None
 
@@ -112,24 +123,31 @@ def _jsonl(file: Path, stream: Iterable[str], columns: Sequence[str]) -> Iterato
         yield tuple([record[column] for column in columns])
 
 
-def _parquet(file: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def _parquet(file: Path, columns: Sequence[str], group: int | None) -> Iterator[tuple[Any, ...]]:
+    with file.open("rb") as stream, _readable(file) as parquet:
+        source = parquet.ParquetFile(stream)
+        names = list(source.schema_arrow.names)
+        for column in columns:
+            _place(file, names, column)
+        some = None if group is None else [group]
+        for batch in source.iter_batches(batch_size=_BATCH_ROWS, row_groups=some, columns=list(columns)):
+            # By place, for a name with a dot reads as a path to Parquet.
+            lists = {name: batch.column(number).to_pylist() for number, name in enumerate(batch.schema.names)}
+            yield from zip(*(lists[column] for column in columns), strict=True)
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[Any]:
+    """The module that reads Parquet. Raises InputError where it is missing, and for a file that it cannot read."""
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         raise InputError(f"{file}: reading Parquet needs pyarrow, found none", advice=NEEDS_EXTRA) from None
-    with file.open("rb") as stream:
-        try:
-            source = parquet.ParquetFile(stream)
-            names = list(source.schema_arrow.names)
-            for column in columns:
-                _place(file, names, column)
-            for batch in source.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns)):
-                # By place, for a name with a dot reads as a path to Parquet.
-                lists = {name: batch.column(number).to_pylist() for number, name in enumerate(batch.schema.names)}
-                yield from zip(*(lists[column] for column in columns), strict=True)
-        except (pa.ArrowException, KeyError) as error:
-            raise InputError(f"{file}: found no Parquet file that can be read ({type(error).__name__})") from None
+    try:
+        yield parquet
+    except (pa.ArrowException, KeyError) as error:
+        raise InputError(f"{file}: found no Parquet file that can be read ({type(error).__name__})") from None
 
 
 def _place(file: Path, names: list[str], column: str) -> int:

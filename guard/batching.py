@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
 from time import monotonic
+from typing import Protocol
 
 from guard.errors import BusyError
 from guard.lines import Full, Lines
@@ -126,6 +127,23 @@ class _Run:
 def kind_of(content: Content) -> Hashable:
     """What contents have in common that may share a call: modality, and length to a factor of four."""
     return content.modality is Modality.TEXT, max(0, (content.length.bit_length() - _SHORT) // _STEP)
+
+
+class Asks(Protocol):
+    """What a chain asks a check through."""
+
+    def begin(self, batch: Sequence[Content], seconds: float, *, wait: float = 0.0) -> Asking:
+        """Ask, without waiting: one answer a content comes to `future`, in order, on this event loop. `leave` in any case.
+
+        The clock of `seconds` starts when the call begins, which has to be within `seconds` + `wait`. Raises BusyError when
+        there is no room, here or from `future`.
+        """
+
+    def leave(self, asking: Asking, /) -> None:
+        """Wait no longer: what has not begun does not."""
+
+    def figures(self) -> Figures:
+        """Counters and the depth of the queue, as they are now."""
 
 
 class Batcher:

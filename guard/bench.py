@@ -6,7 +6,7 @@ goes, with the models that only it used, when its last request is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,7 +17,7 @@ from guard.instrument import Instrument
 from guard.marks import order
 from guard.marks.order import Planned
 from guard.redact import keyed_rules
-from guard.rules import Policy, choose
+from guard.rules import CheckSpec, Policy, choose
 from guard.types import Context, Operator, Request
 
 
@@ -61,14 +61,22 @@ class Seat:
     marks: tuple[Planned, ...]
 
     @classmethod
-    def build(cls, policy: Policy, operator: Operator, others: Iterable[Seat] = (), chain: Chain | None = None) -> Self:
-        """Build what is not the same as in `others`. Models are not loaded. `chain`: a built one.
+    def build(
+        cls,
+        policy: Policy,
+        operator: Operator,
+        others: Iterable[Seat] = (),
+        chain: Chain | None = None,
+        make: Callable[[CheckSpec], Instrument] = Instrument,
+    ) -> Self:
+        """Build what is not the same as in `others`. Models are not loaded. `chain`: a built one; `make`: as for `Chain`.
 
         Raises RegistryError for a check or mark that cannot be built, SettingsError for marks that ask for something that
         `operator` does not have.
         """
         beside = tuple(others)
-        chain = chain or Chain(policy, shared=[one for seat in beside for one in seat.chain.instruments.values()])
+        shared = [one for seat in beside for one in seat.chain.instruments.values()]
+        chain = chain or Chain(policy, shared=shared, make=make)
         return cls(policy, chain, order.plan(policy.marks, operator, [one for seat in beside for one in seat.marks]))
 
 

@@ -56,8 +56,15 @@ class _NotLoadedError(Exception):
 class Chain:
     """The checks of one policy, in the order they run."""
 
-    def __init__(self, policy: Policy, checks: Mapping[str, Check] | None = None, *, shared: Iterable[Instrument] = ()) -> None:
-        """`checks`: built checks by their name in the policy; built from the registry when left out.
+    def __init__(
+        self,
+        policy: Policy,
+        checks: Mapping[str, Check] | None = None,
+        *,
+        shared: Iterable[Instrument] = (),
+        make: Callable[[CheckSpec], Instrument] = Instrument,
+    ) -> None:
+        """`checks`: built checks by their name in the policy; when left out, `make` makes what asks them.
 
         `shared`: instruments of other chains, used where they measure the same with the same parameters.
 
@@ -75,7 +82,7 @@ class Chain:
         known = tuple(shared)
         self.instruments = {
             spec.name: next((one for one in known if checks is None and one.measures(spec)), None)
-            or Instrument(spec, checks[spec.name] if checks is not None else None)
+            or (make(spec) if checks is None else Instrument(spec, checks[spec.name]))
             for spec in policy.checks
         }
         self.checks = {name: one.check for name, one in self.instruments.items()}

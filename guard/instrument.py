@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from time import monotonic
 from typing import cast
 
-from guard.batching import Batcher
+from guard.batching import Asks, Batcher
 from guard.errors import describe
 from guard.protocols import Check
 from guard.registry import checks as registry
@@ -36,7 +36,7 @@ class Instrument:
         self._measures = _key(spec)
         self.check: Check = registry.make(spec.use, spec.parameters) if check is None else check
         self.worker = Worker(f"genguard-{spec.name}")
-        self.batcher = Batcher(self._blocking, self.worker, together=traits_of(self.check).together)
+        self.batcher: Asks = Batcher(self._blocking, self.worker, together=traits_of(self.check).together)
         self._future: Future[None] | None = None
         self._retry_at = math.inf
         self.loaded = False

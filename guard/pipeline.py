@@ -37,7 +37,7 @@ from guard.previews import Watch
 from guard.protocols import Generator, Ledger, Marker, StreamingGenerator
 from guard.redact import redact
 from guard.redaction_key import RedactionKey
-from guard.rules import Policy
+from guard.rules import CheckSpec, Policy
 from guard.shadowing import WAIT_S, Shadowing
 from guard.streaming.engine import House, Stream, ended_by, whole
 from guard.streaming.events import Ended, Event
@@ -90,10 +90,11 @@ class Guard(SyncTwins):
         redaction_key: RedactionKey | None = None,
         operator: Operator | None = None,
         fingerprints: bool = True,
+        make: Callable[[CheckSpec], Instrument] = Instrument,
     ) -> None:
         """`policy`: one or several; `guard.rules.choose` says which one judges. `chains`: built ones by policy id.
 
-        `adopt` changes them later.
+        `adopt` changes them later. `make`: makes what asks a check, as for `guard.chain.Chain`.
 
         `operator`: whom marks name and sign for. `fingerprints`: whether the ledger gets one of each released image, so that
         changed copies of it are found. Raises PolicyError for no policy, a policy that is not `live`, two of one id,
@@ -115,8 +116,8 @@ class Guard(SyncTwins):
                 raise PolicyError(f"the chain of policy {one.id!r} was built for another revision, expected {one.revision}")
         seats: list[Seat] = []
         for one in policies:
-            seats.append(Seat.build(one, self.operator, seats, built.get(one.id)))
-        self._bench = Bench.of(deployments, seats)
+            seats.append(Seat.build(one, self.operator, seats, built.get(one.id), make))
+        self._bench, self._make = Bench.of(deployments, seats), make
         self._prepared: weakref.WeakValueDictionary[str, Seat] = weakref.WeakValueDictionary()
         self._ready: list[Marker] = []
         self._dresser = Worker("genguard-marks")
@@ -201,7 +202,7 @@ class Guard(SyncTwins):
         if policy.revision in known:
             return known[policy.revision]
         others = list(known.values())
-        seat = await self._builder.run(partial(Seat.build, policy, operator, others))
+        seat = await self._builder.run(partial(Seat.build, policy, operator, others, make=self._make))
         await self._activate(policy)
         await self._load_new(seat, {one for other in others for one in other.chain.instruments.values()})
         self._prepared[policy.revision] = seat

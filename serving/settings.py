@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from guard.errors import SettingsError
 from guard.types import Operator
+from serving.cluster.section import Cluster
 from serving.config.file import FileSource
 from serving.config.sources import mistake, origins
 from serving.identity.principals import SettledKey, settled_key
@@ -88,6 +89,12 @@ class Settings(BaseSettings):
     generators: Names = Field(
         default=("language", "diffusion", "gan", "echo"),
         description="Generators that the service offers: registered names, `python:module:function`, and files that name more.",
+    )
+    engine: Literal["process", "ray"] = Field(
+        default="process", description="Where checks and generators run: in this process, or on a Ray cluster."
+    )
+    ray: Cluster = Field(
+        default=Cluster(), description="What runs on it, as a section of the file, [ray]; see ray.md. In the environment: JSON."
     )
     resident_models: int | None = Field(
         default=None,

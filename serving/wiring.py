@@ -7,22 +7,26 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from audit.ledger import SqlLedger, open_ledger
 from generators.batched import batched
 from generators.residency import RESIDENCY
 from guard.admission import Limits
+from guard.chain import Chain
 from guard.errors import ModelError
+from guard.instrument import Instrument
 from guard.marks.watermark import keyed
 from guard.matching.outbox import record_all
 from guard.pipeline import Guard
 from guard.protocols import Generator
 from guard.redact import keyed_rules
 from guard.redaction_key import RedactionKey
-from guard.rules import Policy
+from guard.rules import CheckSpec, Policy
 from guard.types import Operator
 from policies import load
 from policies.signing import Trust
+from serving.cluster.engine import RayEngine
 from serving.offered import offered
 from serving.redaction import need_redaction_key
 from serving.rollout import Watcher
@@ -43,6 +47,8 @@ class Wired:
     ledger_url: str
     generators: Mapping[str, Generator]
     watcher: Watcher
+    engine: RayEngine | None = None
+    """Where checks and generators run, when not here."""
 
     def ledger_trouble(self) -> str:
         """Why the ledger takes no decisions; empty when it does."""
@@ -50,8 +56,10 @@ class Wired:
         return "" if health.ok else health.detail
 
     def close(self) -> None:
-        """Commit what waits and close the ledger."""
+        """Commit what waits, close the ledger and leave the cluster."""
         self.ledger.close()
+        if self.engine is not None:
+            self.engine.close()
 
 
 def wire(settings: Settings, opening: Opening = open_ledger) -> Wired:
@@ -60,6 +68,17 @@ def wire(settings: Settings, opening: Opening = open_ledger) -> Wired:
     `opening`: opens the ledger.
     Raises PolicyError, SignatureError, LedgerError, SettingsError or RegistryError: nothing half-built stays behind.
     """
+    if settings.engine == "process":
+        return _wire(settings, None, opening)
+    engine = RayEngine.start(settings.ray)
+    try:
+        return _wire(settings, engine, opening)
+    except BaseException:
+        engine.close()
+        raise
+
+
+def _wire(settings: Settings, engine: RayEngine | None, opening: Opening) -> Wired:
     trust = Trust.read(settings.policy_keys, settings.policy_signatures)
     given = [_signed(one, trust) for one in settings.policies]
     guard, ledger = open_guard(
@@ -78,17 +97,22 @@ def wire(settings: Settings, opening: Opening = open_ledger) -> Wired:
         watermark_key_file=settings.watermark_key_file,
         fingerprints=settings.fingerprints,
         opening=opening,
+        make=engine.instrument if engine else Instrument,
     )
     try:
         _record_banks(ledger)
         trusted = replace(trust, known=frozenset(one.revision for one in given))
         watcher = Watcher(guard, settings.ledger, given, trust=trusted, keys=partial(_keys, settings=settings, guard=guard))
-        generators = {name: batched(made) for name, made in offered(settings.generators).items()}
+        generators = engine.offered(settings.generators) if engine else _here(settings)
         RESIDENCY.limit(settings.resident_models, settings.resident_bytes)
-        return Wired(guard, ledger, settings.ledger, generators, watcher)
+        return Wired(guard, ledger, settings.ledger, generators, watcher, engine)
     except BaseException:
         ledger.close()
         raise
+
+
+def _here(settings: Settings) -> dict[str, Generator]:
+    return {name: batched(made) for name, made in offered(settings.generators).items()}
 
 
 def _signed(named: str, trust: Trust) -> Policy:
@@ -125,11 +149,13 @@ def open_guard(
     watermark_key_file: Path | None = None,
     fingerprints: bool | None = None,
     opening: Opening = open_ledger,
+    chains: Mapping[str, Chain] | None = None,
+    make: Callable[[CheckSpec], Instrument] = Instrument,
 ) -> tuple[Guard, SqlLedger]:
     """A guard over policies, their files or pack names, and a ledger; the caller closes the ledger.
 
     `operator`: whom marks name and sign for; `fingerprints`: whether released images get one. Both from the environment when
-    left out.
+    left out. `chains`: built ones by policy id. `make`: makes what asks a check.
 
     The keys of redactions and of watermarks are looked for, and made beside a ledger that never had one, only when a policy
     needs them. Raises SettingsError when one is missing or cannot be used.
@@ -143,7 +169,8 @@ def open_guard(
         if not whose.watermark_key and any(keyed(one.marks) for one in compiled):
             whose = replace(whose, watermark_key=need_watermark_key(ledger_url, watermark_key_file))
         kept = around.fingerprints if fingerprints is None else fingerprints
-        return Guard(compiled, ledger, limits=limits, redaction_key=key, operator=whose, fingerprints=kept), ledger
+        rest: dict[str, Any] = {"chains": chains, "limits": limits, "redaction_key": key, "operator": whose, "make": make}
+        return Guard(compiled, ledger, fingerprints=kept, **rest), ledger
     except BaseException:
         ledger.close()
         raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import ExitStack
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +16,16 @@ from rich.table import Table
 
 from guard.sync import run_sync
 from guard.types import Origin, Request, Stage
-from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY
+from serving.settings import DEFAULT_LEDGER, DEFAULT_POLICY, Settings
 from terminal.printing import ACTION_STYLE, Json, print_json
+
+
+class Engine(StrEnum):
+    """Where checks run."""
+
+    PROCESS = "process"
+    RAY = "ray"
+
 
 app = typer.Typer(help="Take whole tables and folders through the policy.", no_args_is_help=True)
 
@@ -28,7 +38,10 @@ def _group() -> None:
 @app.command("check")
 def check(
     given: Annotated[
-        Path, typer.Argument(metavar="IN", help="Texts in a .csv, .tsv, .jsonl or .parquet file, or a folder of images.")
+        Path,
+        typer.Argument(
+            metavar="IN", help="Texts in a .csv, .tsv, .jsonl or .parquet file, or a folder of Parquet files or images."
+        ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new file of one of these kinds; for images a new folder.")],
     text: Annotated[str, typer.Option(help="Column that holds the texts.")] = "text",
@@ -43,6 +56,9 @@ def check(
     language: Annotated[str, typer.Option(help="Language tag, such as en.")] = "und",
     purpose: Annotated[str, typer.Option(help="What it is for; recorded.")] = "",
     consent: Annotated[str, typer.Option(help="Reference to the consent that it rests on; recorded.")] = "",
+    engine: Annotated[
+        Engine | None, typer.Option(help="Measure in this process, or on a Ray cluster. Default: GENGUARD_ENGINE.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, max=4096, help="Contents that are judged together.")] = 64,
     restart: Annotated[bool, typer.Option("--restart", help="Forget a run that was cut off, and begin anew.")] = False,
     key_file: Annotated[Path | None, typer.Option(help="Master key of the payloads; beside the ledger by default.")] = None,
@@ -55,12 +71,15 @@ def check(
     from bulk.results import Results
     from bulk.run import Asked, run
     from bulk.sources import open_source
+    from policies import load
     from serving.wiring import open_guard
     from terminal.actor import actor
 
-    policies = tuple(policy) if policy else (DEFAULT_POLICY,)
+    policies = [load(one) for one in policy or (DEFAULT_POLICY,)]
     source = open_source(given, text, key)
-    guard, opened = open_guard(policies, ledger, key_file=key_file, redaction_key_file=redaction_key_file)
+    settings = Settings.read()
+    chains = _elsewhere(source, policies) if (engine or settings.engine) == "ray" else None
+    guard, opened = open_guard(policies, ledger, key_file=key_file, redaction_key_file=redaction_key_file, chains=chains)
     try:
         head: dict[str, Any] = {
             "genguard_bulk": 1,
@@ -73,14 +92,15 @@ def check(
             "ledger": opened.identity,
             "asked": [stage.value, generator, tenant, language, purpose, consent],
         }
-        with Results(out, head, restart=restart) as results:
+        with Results(out, head, restart=restart) as results, ExitStack() as stack:
             request = Request("bulk", tenant, actor(), language=language, purpose=purpose, consent=consent)
             asked = Asked(results.head["run"], request, stage, Origin(generator), results.head["batch"])
+            contents = source if chains is None else _spread(stack, settings.ray, source, asked, guard.limits, chains)
             console = Console(stderr=True)
             if results.done:
                 console.print(f"goes on after {results.done} of {source.count}", highlight=False)
             with _bar(source.count, results.done, console) as told:
-                summary = run_sync(run(guard, source, results, asked, ledger, told, key_file=key_file))
+                summary = run_sync(run(guard, contents, results, asked, ledger, told, key_file=key_file))
             written = results.finish()
     finally:
         opened.close()
@@ -95,6 +115,23 @@ def check(
         )
         return
     _print(summary, written)
+
+
+def _elsewhere(source: Any, policies: list[Any]) -> dict[str, Any]:
+    """Chains of all policies for what is measured on a cluster. Raises InputError for a source that cannot be spread."""
+    from bulk.spread import Measured, pieces
+
+    pieces(source)
+    return {one.id: Measured(one) for one in policies}
+
+
+def _spread(stack: ExitStack, cluster: Any, source: Any, asked: Any, limits: Any, chains: dict[str, Any]) -> Any:
+    """The source, measured on a cluster that is joined for as long as the stack is open. Raises SettingsError."""
+    from bulk.spread import Spread, on_ray
+    from serving.cluster.joining import joined, surroundings
+
+    stack.enter_context(joined(cluster, "data"))
+    return Spread(source, asked, limits, chains, around=surroundings(), measure=partial(on_ray, workers=cluster.bulk_workers))
 
 
 class _bar:  # noqa: N801 - used like a function

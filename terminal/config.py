@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -54,6 +55,8 @@ def show(as_json: Json = False) -> None:
 
 def _shown(one: Setting) -> str:
     value = ", ".join(one.value) if isinstance(one.value, list) else one.value
+    if isinstance(value, dict):  # a section
+        value = json.dumps(value)
     return printable("-" if value in {None, ""} else str(value))
 
 

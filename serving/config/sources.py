@@ -103,6 +103,8 @@ def _plain(name: str, value: Any) -> Any:
         return _without_password(value)
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -144,6 +146,8 @@ def _toml(field: FieldInfo) -> str:
         return '""'
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, BaseModel):
+        return "{}"
     return json.dumps(list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value)
 
 
@@ -155,8 +159,15 @@ def mistake(problem: ErrorDetails, origin: Mapping[str, str], model: type[BaseMo
         f"{source}: {name}" if source not in {"default", "command line"} and PREFIX not in source else f"{PREFIX}{name.upper()}"
     )
     place = f"--{name.replace('_', '-')}" if source == "command line" else place
+    if _is_section(model, name):
+        place = ".".join([place, *(str(part)[:40] for part in problem["loc"][1:])])
     expected = problem["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
     return f"{place}: {_quoted(name, problem['input'], model)}{expected}"
+
+
+def _is_section(model: type[BaseModel], name: str) -> bool:
+    kind = model.model_fields[name].annotation if name in model.model_fields else None
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _quoted(name: str, value: object, model: type[BaseModel]) -> str:

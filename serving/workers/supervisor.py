@@ -294,6 +294,11 @@ def supervise(settings: Settings) -> int:
 
     Raises SettingsError where it cannot listen, or a setting cannot be used.
     """
+    if settings.engine == "ray":
+        raise SettingsError(
+            f"found {settings.workers} workers with the engine ray, expected one",
+            advice="Each would deploy and withdraw the same checks: start several gateways that join one cluster instead.",
+        )
     logs.configure(settings.log_format, settings.log_level, part="supervisor")
     with ExitStack() as stack:
         sockets = [stack.enter_context(one) for one in listening(settings)]
