@@ -29,12 +29,56 @@ _LULL = 0.0005
 """Seconds without a new entry after which a group that lingers is closed."""
 
 
+class Answers(Generic[Answer]):
+    """The answers to items that were handed in together. One thread waits for all of them."""
+
+    def __init__(self, count: int) -> None:
+        self.found: list[Answer | LedgerError | None] = [None] * count
+        self._left = count
+        self._all = threading.Event()
+        if not count:
+            self._all.set()
+
+    def wait(self) -> list[Answer | LedgerError | None]:
+        """All of them, once they are there."""
+        self._all.wait()
+        return self.found
+
+    def put(self, place: int, answer: Answer | LedgerError) -> None:
+        """Note one. For one thread at a time."""
+        self.found[place] = answer
+        self._left -= 1
+        if not self._left:
+            self._all.set()
+
+
+class Place(Generic[Answer]):
+    """The place of one answer among others: what `Waiting` needs of a future."""
+
+    __slots__ = ("_answers", "_place")
+
+    def __init__(self, answers: Answers[Answer], place: int) -> None:
+        self._answers, self._place = answers, place
+
+    def done(self) -> bool:
+        """Whoever waits for others too does not go away."""
+        return False
+
+    def set_result(self, answer: Answer) -> None:
+        """Take an answer."""
+        self._answers.put(self._place, answer)
+
+    def set_exception(self, error: LedgerError) -> None:
+        """Take an error."""
+        self._answers.put(self._place, error)
+
+
 @dataclass(slots=True)
 class Waiting(Generic[Item, Answer]):
     """An item in the queue, and who waits for it: an event loop's future, or a thread's."""
 
     item: Item
-    future: Future[Answer] | asyncio.Future[Answer]
+    future: Future[Answer] | asyncio.Future[Answer] | Place[Answer]
     loop: asyncio.AbstractEventLoop | None
     since: float = field(default_factory=time.monotonic)
 
@@ -95,15 +139,33 @@ class Committer(Generic[Item, Answer]):
         self._queue_up(Waiting(item, future, loop))
         return future
 
+    def submit_all(self, items: Sequence[Item]) -> list[Answer | LedgerError | None]:
+        """Queue items together and wait for their answers; an error is one, also where the queue is full or closed."""
+        with self._changed:
+            refusal = self._refusal(len(items))
+            room = len(items) if refusal is None else 0 if self._closed else self._capacity - len(self._queue)
+            answers: Answers[Answer] = Answers(room)
+            since = time.monotonic()
+            self._queue.extend(Waiting(item, Place(answers, place), None, since) for place, item in enumerate(items[:room]))
+            if self._idle:
+                self._changed.notify()
+        return [*answers.wait(), *[refusal] * (len(items) - room)]
+
+    def _refusal(self, count: int) -> LedgerError | None:
+        """Why so many more are not taken; None when they are. Under the lock."""
+        if self._closed:
+            return LedgerError("the ledger is closed")
+        if len(self._queue) + count > self._capacity:
+            return LedgerFullError(
+                f"{len(self._queue)} entries wait for their commit, expected fewer than {self._capacity}",
+                advice="Offer less at a time, or let the disk catch up; nothing of this call was recorded or released.",
+            )
+        return None
+
     def _queue_up(self, waiting: Waiting[Item, Answer]) -> None:
         with self._changed:
-            if self._closed:
-                raise LedgerError("the ledger is closed")
-            if len(self._queue) >= self._capacity:
-                raise LedgerFullError(
-                    f"{len(self._queue)} entries wait for their commit, expected fewer than {self._capacity}",
-                    advice="Offer less at a time, or let the disk catch up; nothing of this call was recorded or released.",
-                )
+            if (refusal := self._refusal(1)) is not None:
+                raise refusal
             self._queue.append(waiting)
             if self._idle:
                 self._changed.notify()

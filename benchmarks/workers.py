@@ -1,6 +1,7 @@
 """What `genguard serve --workers N` costs and carries: memory of all its processes, and answers a second.
 
     python benchmarks/workers.py [--workers 1 4] [--policy enterprise] [--postgres] [--seconds 10] [--callers 32] [--json]
+    python benchmarks/workers.py --mapped       what processes share that load one model of `transformers`
 
 Memory is read from /proc/PID/smaps_rollup after every worker has answered: `rss` counts a page in each process that maps it,
 `pss` shares it among them, so that the sum of `pss` is what the machine has to have. Answers are of the generator `echo`, over
@@ -45,7 +46,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--callers", type=int, default=32)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--mapped", action="store_true")
     asked = parser.parse_args()
+    if asked.mapped:
+        mapped()
+        return
     server = Server.start() if asked.postgres else None
     try:
         found = [measured(one, asked, server) for one in asked.workers]
@@ -61,6 +66,37 @@ def main() -> None:
         print(f"rss {one['rss']} MB, pss {one['pss']} MB in all")
         for part in one["parts"]:
             print(f"    {part['what']:12} rss {part['rss']:5} MB  pss {part['pss']:5} MB  of files {part['files']:4} MB")
+
+
+LOADER = """
+import sys, torch, transformers
+model = transformers.GPT2LMHeadModel.from_pretrained(sys.argv[1], local_files_only=True, use_safetensors=True)
+with torch.no_grad():
+    model(torch.tensor([[1, 2, 3]]))
+print("loaded", flush=True)
+sys.stdin.read()
+"""
+
+
+def mapped() -> None:
+    """Memory of one process, and of each of two, that have loaded a GPT-2 of chance weights and used it."""
+    import transformers
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = transformers.GPT2Config(n_embd=768, n_layer=6, n_head=12, vocab_size=20_000, bos_token_id=0, eos_token_id=0)
+        transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+        os.sync()  # pages that wait to be written would count as changed
+        print(f"a model of {sum(one.stat().st_size for one in Path(folder).glob('*.safetensors')) >> 20} MB")
+        for count in (1, 2):
+            command = [sys.executable, "-c", LOADER, folder]
+            pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            loading = [subprocess.Popen(command, **pipes) for _ in range(count)]
+            for one in loading:
+                one.stdout.readline()
+            found = [memory(one.pid) for one in loading]
+            for one in loading:
+                one.communicate(timeout=60)
+            print(f"{count} processes: " + ", ".join(f"rss {one['rss']} pss {one['pss']} MB" for one in found))
 
 
 def measured(workers: int, asked: Any, server: Server | None) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,7 @@ class CommittingLedger(SqlLedger):
 
     def take(self, drafts: Sequence[Draft]) -> list[Receipt | LedgerError | None]:
         """Commit drafts; an answer for each, after its commit."""
-        waiting: list[Future[Receipt | None] | LedgerError] = []
-        for draft in drafts:
-            try:
-                waiting.append(self._mine().submit(draft))
-            except LedgerError as error:  # the queue is full, or the ledger closed
-                waiting.append(error)
-        return [one if isinstance(one, LedgerError) else _outcome(one) for one in waiting]
-
-
-def _outcome(future: Future[Receipt | None]) -> Receipt | LedgerError | None:
-    try:
-        return future.result()
-    except LedgerError as error:
-        return error
+        return self._mine().submit_all(drafts)
 
 
 def open_committing(url: str, *, key_file: str | Path | None = None, callers: int = 1) -> CommittingLedger:

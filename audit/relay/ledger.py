@@ -193,15 +193,20 @@ class RelayedLedger(SqlLedger):
             raise self._away(error, _LostError) from None
 
     def _send(self, message: Any) -> None:
-        """Send, over a new connection where the one that was there is of a committer that ended: it read no whole message."""
-        known = self._wire is not None
-        try:
-            wire.send(self._called(), message)
-        except OSError as error:
-            away = self._away(error, LedgerError)
-            if not known:
-                raise away from None
-            self._send(message)
+        """Send, over a new connection where the one that was there is of a committer that ended: it read no whole message.
+
+        Raises _LostError where there was a committer a moment ago, LedgerError where there was none.
+        """
+        tries, was_there = (2, True) if self._wire is not None else (1, False)
+        for left in reversed(range(tries)):
+            try:
+                wire.send(self._called(), message)
+            except OSError as error:
+                away = self._away(error, _LostError if was_there else LedgerError)
+                if not left:
+                    raise away from None
+            else:
+                return
 
     def _away(self, error: Exception, kind: type[LedgerError]) -> LedgerError:
         self._hang_up()

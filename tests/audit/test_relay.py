@@ -11,7 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ import pytest
 from ledger_examples import DOCUMENT, REVISION, decision, picture
 from sqlalchemy import text
 
+from audit.committer import Committer
 from audit.erasure import erase
 from audit.events import Event
 from audit.ledger import open_ledger
@@ -37,10 +39,16 @@ from guard.types import Action, BankChange, Receipt
 ROOT = Path(__file__).parents[2]
 CHANGED = datetime(2026, 11, 1, tzinfo=UTC)
 PROGRAM = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from audit.relay.desk import Desk, open_committing
-Desk(open_committing(sys.argv[1]), Path(sys.argv[2])).serve()
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in sys.stdin:  # forked from what is loaded: quick to be there again
+    child = os.fork()
+    if not child:
+        Desk(open_committing(sys.argv[1]), Path(sys.argv[2])).serve()
+        os._exit(0)
+    print(child, flush=True)
 """
 
 
@@ -165,11 +173,20 @@ def test_what_was_sealed_under_a_key_that_is_gone_is_sealed_anew(path: Path, url
     assert verify(url).problem_count == 0
 
 
-def test_a_committer_that_is_killed_again_and_again_loses_and_doubles_nothing(path: Path, url: str, door: Path) -> None:
+def test_a_committer_that_is_killed_again_and_again_loses_and_doubles_nothing(
+    path: Path, url: str, door: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever waits when it dies gets a receipt of what is in the log: once, by the next one."""
 
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", PROGRAM, url, str(door)], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    monkeypatch.setattr("audit.relay.ledger.RECONNECT_S", 110.0)
+    command = [sys.executable, "-c", PROGRAM, url, str(door)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    making = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes)  # type: ignore[call-overload]
+
+    def start() -> int:
+        making.stdin.write("\n")
+        making.stdin.flush()
+        return int(making.stdout.readline())
 
     receipts: list[Receipt] = []
     done = asyncio.Event()
@@ -188,8 +205,7 @@ def test_a_committer_that_is_killed_again_and_again_loses_and_doubles_nothing(pa
         callers = [asyncio.create_task(caller(ledger, number)) for number in range(24)]
         for _ in range(2):
             await more(callers)
-            running.send_signal(signal.SIGKILL)
-            await asyncio.to_thread(running.wait, 60)
+            os.kill(running, signal.SIGKILL)
             running = start()
         await more(callers)
         done.set()
@@ -206,8 +222,9 @@ def test_a_committer_that_is_killed_again_and_again_loses_and_doubles_nothing(pa
             assert {one.index: one.leaf_hash for one in receipts}.items() <= leaves.items()
             assert len(leaves) == len(receipts) + 2  # nothing was recorded twice
     finally:
-        running.kill()
-        running.wait(60)
+        os.kill(running, signal.SIGKILL)
+        making.kill()
+        making.communicate(timeout=60)
     assert verify(url).ok
 
 
@@ -279,3 +296,27 @@ def test_answers_that_are_none_are_refused() -> None:
     for wrong in ([6, 5], [-1, 5], ["OSError", "x", ""], [1], "text", None, [1, 2, 3]):
         with pytest.raises(wire.WireError):
             wire.heard(wrong)  # type: ignore[arg-type]
+
+
+def test_what_finds_no_room_is_refused_and_the_rest_is_committed() -> None:
+    """Of what is handed in together; nothing is taken once it is closed."""
+    go, taken = threading.Event(), threading.Event()
+
+    def commit(items: Sequence[str]) -> list[str]:
+        taken.set()
+        assert go.wait(60)
+        return [item.upper() for item in items]
+
+    committer: Committer[str, str] = Committer(commit, lambda: None, capacity=2, group=8, linger=0.0)
+    first = committer.submit("x")
+    assert taken.wait(60)
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(committer.submit_all, ["a", "b", "c"])
+        until(lambda: committer.pending == 2)
+        go.set()
+        one, two, full = rest.result(60)
+    assert (first.result(60), one, two) == ("X", "A", "B")
+    assert isinstance(full, LedgerFullError)
+    assert committer.submit_all([]) == []
+    committer.close(60)
+    assert [str(answer) for answer in committer.submit_all(["d", "e"])] == ["the ledger is closed"] * 2
