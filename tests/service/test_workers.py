@@ -28,9 +28,12 @@ from audit.ledger import open_ledger
 from audit.log_key import need_log_key
 from audit.query import identity, query
 from audit.verify import verify
+from guard.errors import SettingsError
 from guard.note import Note
 from guard.types import Rollout, Step
 from policies import load
+from serving.settings import Settings
+from serving.workers.supervisor import supervise
 
 pytestmark = pytest.mark.timeout(600)  # of several processes, each with all that a service has
 HELLO = {"model": "echo", "messages": [{"role": "user", "content": "Good morning. It rains."}]}
@@ -302,3 +305,8 @@ def test_a_policy_that_is_activated_at_one_gateway_judges_at_all(
             until(lambda service=service: all(judges(service) for _ in range(4)), service.log)  # type: ignore[misc]
             print(f"judges by it {time.monotonic() - since:.2f} s after the step, asked four times")
     assert verify(ledger).ok
+
+
+def test_a_team_on_a_cluster_is_refused() -> None:
+    with pytest.raises(SettingsError, match="found 3 workers with the engine ray, expected one"):
+        supervise(Settings.read(workers=3, engine="ray"))
