@@ -15,7 +15,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -280,7 +279,7 @@ class SqlLedger:
             hidden = vault.seal_fingerprint(decision.id.bytes, key, decision.fingerprint)
             draft.fingerprint = {"decision": str(decision.id), "key": key.id, "sealed": hidden}
         draft.revision = decision.verdict.revision or _no_revision(decision)
-        draft.again = partial(self._draft, decision)
+        draft.source = decision
         return draft
 
     def _activation(self, policy: str, version: int, revision: str, document: str, source: str = "") -> Draft:
@@ -456,10 +455,10 @@ class SqlLedger:
             return False
         for draft in batch.drafts:
             lost = [sealed.key for sealed in draft.sealed if sealed.key.id in gone]
-            if draft.again is not None and (lost or (draft.sealed and draft.master != vault.key_id)):
+            if draft.source is not None and (lost or (draft.sealed and draft.master != vault.key_id)):
                 for key in lost:
                     vault.forget(key)
-                fresh = draft.again()
+                fresh = self._draft(draft.source)
                 draft.leaf, draft.columns, draft.terms, draft.sealed = fresh.leaf, fresh.columns, fresh.terms, fresh.sealed
                 draft.fingerprint, draft.master, changed = fresh.fingerprint, fresh.master, True
         return changed

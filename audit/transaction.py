@@ -56,8 +56,8 @@ class Draft:
     decision: UUID = NIL
     fingerprint: dict[str, Any] = field(default_factory=dict)
     """The row of `fingerprint` but its `idx`; empty for none. Sealed under the key of `sealed`."""
-    again: Callable[[], Draft] | None = field(default=None, repr=False)
-    """Makes it anew, should its subject key have been destroyed meanwhile."""
+    source: Decision | None = field(default=None, repr=False)
+    """What it is made of anew, should its subject key have been destroyed meanwhile."""
 
     @property
     def plain(self) -> bool:
