@@ -103,7 +103,7 @@ def _tagged(connection: Connection, how: str, tags: Sequence[str]) -> Copies:
 
 
 def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
 
 
 def _without(text: str, place: str) -> str:

@@ -50,7 +50,7 @@ from audit.transaction import (
     read_head,
     swap_head,
 )
-from audit.turns import short_turns
+from audit.turns import no_collection, short_turns
 from audit.vault import Sealed
 from guard.errors import LedgerError, RefusedError
 from guard.types import BankChange, Decision, Opening, Receipt, Rollout
@@ -376,10 +376,11 @@ class SqlLedger:
 
     def _transaction(self, drafts: Sequence[Draft]) -> Sequence[Receipt | LedgerError | None]:
         connection = self._line.connection()
-        batch = gather(self.store, drafts)  # of nearly all groups every draft is accepted
-        with short_turns():
-            done = self._committed(connection, batch)
-        return self._answers(done)
+        with no_collection():
+            batch = gather(self.store, drafts)  # of nearly all groups every draft is accepted
+            with short_turns():
+                done = self._committed(connection, batch)
+            return self._answers(done)
 
     def _committed(self, connection: Connection, batch: Batch) -> _Commit:
         drafts = batch.drafts
@@ -398,11 +399,9 @@ class SqlLedger:
             if self._seal_anew(connection, batch) or len(accepted) < len(drafts):
                 batch = gather(self.store, accepted)
             if accepted:
-                peaks = merkle.unpack(frontier, size)
                 insert_batch(connection, batch, size)
-                add_tiles(connection, peaks, size, batch.leaves)
+                peaks, new_size = add_tiles(connection, merkle.unpack(frontier, size), size, batch.leaves)
                 add_moments(connection, size, len(accepted))
-                peaks, new_size = merkle.extend(peaks, size, batch.leaves)
                 failpoint("append: before the head")
                 swap_head(connection, size, frontier, new_size, merkle.pack(peaks))
                 failpoint("append: head swapped")

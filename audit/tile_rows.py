@@ -22,17 +22,29 @@ _CHUNK = WIDTH * WIDTH
 _ENTRY, _HEAD, _TILE = metadata.tables["entry"], metadata.tables["head"], metadata.tables["tile"]
 
 
-def add_tiles(connection: Connection, peaks: Sequence[bytes], size: int, leaves: Sequence[bytes]) -> None:
-    """Store the roots of the tiles that these leaves fill. `peaks`, `size`: the frontier before them."""
+def add_tiles(connection: Connection, peaks: Sequence[bytes], size: int, leaves: Sequence[bytes]) -> tuple[list[bytes], int]:
+    """Store the roots of the tiles that these leaves fill. Returns `merkle.extend(peaks, size, leaves)`, which they shorten.
+
+    `peaks`, `size`: the frontier before them.
+    """
     begun = size % WIDTH
-    if begun + len(leaves) < WIDTH:
-        return
     count = WIDTH - begun
-    open_peaks = peaks[len(peaks) - begun.bit_count() :]  # those over the leaves of the unfinished tile
-    roots = [merkle.frontier_root(merkle.extend(open_peaks, begun, leaves[:count])[0])]
+    if len(leaves) < count:
+        return merkle.extend(peaks, size, leaves)
+    closed = len(peaks) - begun.bit_count()  # what follows is over the leaves of the unfinished tile
+    roots = [merkle.frontier_root(merkle.extend(peaks[closed:], begun, leaves[:count])[0])]
     whole = count + (len(leaves) - count) // WIDTH * WIDTH
     roots += roots_of_full_tiles(size + count, leaves[count:whole])
-    level, first = 1, size >> BITS
+    _store(connection, size >> BITS, roots)
+    frontier, reached = list(peaks[:closed]), size - begun
+    for root in roots:
+        frontier, reached = merkle.add_node(frontier, reached, root, WIDTH)
+    return merkle.extend(frontier, reached, leaves[whole:])
+
+
+def _store(connection: Connection, first: int, roots: list[bytes]) -> None:
+    """Hashes of level 1 from `first` on, and those above that they fill."""
+    level = 1
     while roots:
         rows = [{"level": level, "idx": first + place, "hash": root} for place, root in enumerate(roots)]
         connection.execute(insert(_TILE), rows)

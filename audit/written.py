@@ -93,13 +93,20 @@ def decision_entry(
 
 def decision_terms(decision: Decision, copies: Mapping[str, str]) -> set[tuple[str, str]]:
     """`terms(decision_body(...))`."""
-    found = {("rule", _findable(fired.rule)) for fired in decision.verdict.fired}
-    found.update([("category", _findable(fired.category)) for fired in decision.verdict.fired])
-    found.update([("mark", _findable(mark.payload)) for mark in decision.marks if mark.payload])
-    found.update([("shadow", shadow.verdict.action.value) for shadow in decision.shadows])
-    found.update([(name, _findable(tag)) for name, tag in copies.items() if name in COPY_TAGS])
-    said = (("purpose", decision.request.purpose), ("consent", decision.request.consent))
-    found.update([(name, _findable(value)) for name, value in said if value])
+    request = decision.request
+    found = {(name, _findable(tag)) for name, tag in copies.items() if name in COPY_TAGS}
+    for fired in decision.verdict.fired:
+        found.add(("rule", _findable(fired.rule)))
+        found.add(("category", _findable(fired.category)))
+    for mark in decision.marks:
+        if mark.payload:
+            found.add(("mark", _findable(mark.payload)))
+    for shadow in decision.shadows:
+        found.add(("shadow", shadow.verdict.action.value))
+    if request.purpose:
+        found.add(("purpose", _findable(request.purpose)))
+    if request.consent:
+        found.add(("consent", _findable(request.consent)))
     if decision.reviewed is not None:
         found.add((REVIEWED, str(decision.reviewed.held)))
     return found

@@ -30,8 +30,10 @@ _CACHE_KB = 32_000
 LOG_PAGES = 16_000
 """Of the write-ahead log; from then on each commit brings it into the database, which `audit.settling` should have done."""
 _MISSING = (-1, -1)
-_TURN_S = 0.0005
-"""Between looks whether another process is done: shorter than what it does between two of its transactions."""
+_TURN_S, _LONG_TURN_S = 0.0005, 0.001
+"""Between looks whether another process is done, at first and later: shorter than what it does between two of its transactions,
+which is more where they are long."""
+_SOON_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,14 +247,15 @@ def raw(connection: Connection) -> sqlite3.Connection:
 
 def _take_turn(connection: sqlite3.Connection, wait_s: float) -> None:
     """Begin a transaction that writes, once no other process does. Raises sqlite3.OperationalError after `wait_s` seconds."""
-    until = time.monotonic() + wait_s
+    begun = time.monotonic()
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
+            waited = time.monotonic() - begun
+            if "locked" not in str(error) or waited > wait_s:
                 raise
-            time.sleep(_TURN_S)
+            time.sleep(_TURN_S if waited < _SOON_S else _LONG_TURN_S)
         else:
             return
 

@@ -93,3 +93,14 @@ def test_an_image_region_comes_back_as_a_region():
     found = decision_from(decision_body(made, PAYLOADS)).results[1].findings[0]
     assert found == made.results[1].findings[0]
     assert text(SECRET, made.request).text not in repr(found)
+
+
+def test_a_time_is_written_alike_however_many_microseconds_it_has():
+    class Told(datetime):
+        """What a test that stops the clock makes."""
+
+    for kind in (datetime, Told):
+        for microsecond in (0, 1, 10, 500_000, 999_999):
+            for year in (1, 1969, 2026, 9999):
+                moment = kind(year, 2, 3, 4, 5, 6, microsecond, tzinfo=UTC)
+                assert time_string(moment) == f"{year:04}-02-03T04:05:06.{microsecond:06}Z"

@@ -46,6 +46,18 @@ def test_all_rows_arrive_as_they_are(connection, count):
     assert [tuple(row) for row in connection.execute(select(TABLE).order_by(TABLE.c.idx))] == rows
 
 
+def test_statements_are_few_and_few_are_different():
+    """Groups of every size there is: each takes a handful of statements, all of them seen before long."""
+    seen = set()
+    for count in range(1, 601):
+        ran = []
+        insert_rows(lambda statement, values, ran=ran: ran.append((statement, len(values))), TABLE, [0] * (3 * count))
+        assert sum(values for _, values in ran) == 3 * count
+        assert len(ran) <= 5
+        seen.update(statement for statement, _ in ran)
+    assert len(seen) <= 2 * 10
+
+
 def test_a_row_that_is_there_is_refused(connection):
     """With the error that one row alone gives, for the ledger to say which entry it was."""
     connection.execute(insert(TABLE), {"idx": 5, "value": "x", "data": b""})

@@ -104,8 +104,9 @@ def test_any_grouping_gives_the_same_rows(groups):
         peaks, size = [], 0
         for count in groups:
             part = leaves[size : size + count]
-            add_tiles(connection, peaks, size, part)
+            grown = add_tiles(connection, peaks, size, part)
             peaks, size = merkle.extend(peaks, size, part)
+            assert grown == (peaks, size)
         found = connection.execute(select(metadata.tables["tile"].c.hash)).scalars().all()
     engine.dispose()
     assert found == roots_of_full_tiles(0, leaves[: len(leaves) // WIDTH * WIDTH])

@@ -1,12 +1,13 @@
-"""Python's threads take short turns while a commit runs."""
+"""Python's threads take short turns while a commit runs, and nothing looks for garbage."""
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
 
-from audit.turns import SHORT_S, short_turns
+from audit.turns import SHORT_S, no_collection, short_turns
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +45,25 @@ def test_what_the_application_asks_for_is_kept(theirs):
     with short_turns():
         sys.setswitchinterval(theirs)
     assert sys.getswitchinterval() == pytest.approx(theirs)
+
+
+def test_nothing_collects_until_the_last_block_is_left():
+    assert gc.isenabled()
+    with no_collection():
+        with no_collection():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), no_collection():
+        raise ZeroDivisionError
+    assert gc.isenabled()
+
+
+def test_a_collector_that_is_off_stays_off():
+    gc.disable()
+    try:
+        with no_collection():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
