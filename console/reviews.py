@@ -28,6 +28,8 @@ QUEUES = ("held", "appeal", "feedback", "quality")
 STATES = (Phase.WAITING.value, Phase.SECOND.value, Phase.APPEALED.value)
 PAGE = 50
 """Decisions on one page."""
+AHEAD = 10
+"""Decisions that are looked at for the next that somebody may take."""
 router = APIRouter(prefix=f"{HOME}/reviews", tags=["console"], dependencies=[Depends(need("reviews"))])
 
 
@@ -82,11 +84,12 @@ def _gathered(http: HttpRequest, reference: str) -> dict[str, Any]:
     decision = show(wired.ledger_url, found.state.subject.idx).decision
     assert decision is not None
     fields = _fields(http, found)
-    others = waiting(wired.ledger_url, tenant=http.state.sees, limit=PAGE).cases if principal.may(Permission.REVIEW) else ()
+    free = ""
+    if principal.may(Permission.REVIEW):
+        others = [_fields(http, one) for one in waiting(wired.ledger_url, tenant=http.state.sees, limit=AHEAD).cases]
+        free = _free([one for one in others if one["decision"] != fields["decision"]], principal.name)
     return {
-        "free": _free(
-            [one for one in (_fields(http, other) for other in others) if one["decision"] != fields["decision"]], principal.name
-        ),
+        "free": free,
         "case": fields,
         "decision": decision,
         "steps": followers(wired.ledger_url, fields["decision"]),

@@ -5,7 +5,7 @@ import { combobox } from "./combobox.js";
 import { keep } from "./files.js";
 
 const EVERY_MS = 2000;
-const MOST_ROWS = 300;
+let mostRows = 300;
 const SCROLLED_ROWS = 1000; // then the link to older entries is a link again
 const words = wordsIn("page-words");
 const box = document.getElementById("q");
@@ -54,7 +54,7 @@ async function follow() {
   body.prepend(...rows);
   localTimes(body);
   const shown = [...body.querySelectorAll("tr[data-idx]")];
-  shown.slice(MOST_ROWS).filter((row) => !row.contains(document.activeElement)).forEach((row) => row.remove());
+  shown.slice(mostRows).filter((row) => !row.contains(document.activeElement)).forEach((row) => row.remove());
   return rows.length;
 }
 
@@ -76,7 +76,9 @@ function scrolling() {
       body.append(...rows);
       localTimes(body);
       const told = document.getElementById("how-many");
-      told.textContent = fill(told.dataset.words, { shown: body.querySelectorAll("tr[data-idx]").length });
+      const shown = body.querySelectorAll("tr[data-idx]").length;
+      mostRows = Math.max(mostRows, shown); // following live leaves no gap before the link
+      told.textContent = fill(told.dataset.words, { shown });
       say(fill(words.older, { count: rows.length }));
       const to = new URL(link.href);
       to.searchParams.set("before", next);
