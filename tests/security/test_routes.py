@@ -138,5 +138,5 @@ def test_no_route_fails_or_leaks(house: House) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_no_route_fails_or_leaks_for_long(house: House) -> None:
-    """The same with many."""
-    assert explore(house, 40) > 20_000
+    """The same with more: some minutes of computing."""
+    assert explore(house, 8) > 8_000
