@@ -140,5 +140,5 @@ def _parsed(text: str) -> Certificate | None:
             int(values["fingerprints"]),
             values["overwritten"] == "yes",
         )
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for lists in lists without end
         return None

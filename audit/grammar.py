@@ -73,7 +73,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 MAX_LENGTH = 4000
 """Characters of a query."""
 _KEY = re.compile("[A-Za-z_]*")
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_QUOTED = re.compile(r"(?<!\\)(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")", re.DOTALL)
 
 
 class QueryError(InputError):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 40_000_000
 """The largest image that is decoded, in pixels (about 120 MB as RGB)."""
+_STRIP = 1 << 20
+"""Pixels that are laid over a ground at once, about."""
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 """Formats that are read, with their media types. Files whose bytes say another format are refused."""
 
@@ -129,8 +131,13 @@ def flatten(image: Image, *, paper: int = 255) -> Image:
     opaque = eight_bits(image)
     if not opaque.has_transparency_data:
         return opaque.convert("RGB")
-    pixels = opaque.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", pixels.size, (paper, paper, paper, 255)), pixels).convert("RGB")
+    flat = Image.new("RGB", opaque.size)
+    step = max(1, _STRIP // opaque.width)
+    for top in range(0, opaque.height, step):  # of a large image there is not room for many copies
+        pixels = opaque.crop((0, top, opaque.width, min(top + step, opaque.height))).convert("RGBA")
+        under = Image.new("RGBA", pixels.size, (paper, paper, paper, 255))
+        flat.paste(Image.alpha_composite(under, pixels).convert("RGB"), (0, top))
+    return flat
 
 
 def encode_png(image: Image, *, quick: bool = False) -> bytes:

@@ -15,7 +15,9 @@ from policies.load import load, packs
 
 FILE = Path(__file__).parents[1] / "docs" / "packs.md"
 
-_SECTION = re.compile(r"(<!-- begin (\w+), made by `python -m policies.catalogue` -->\n).*?(<!-- end -->)", re.DOTALL)
+_SECTION = re.compile(
+    r"(<!-- begin (\w+), made by `python -m policies.catalogue` -->\n)(?:(?!<!-- ).)*(<!-- end -->)", re.DOTALL
+)
 
 
 def contents() -> str:

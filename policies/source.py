@@ -22,6 +22,8 @@ MAX_DEPTH = 40
 """The deepest nesting that is read."""
 MAX_NODES = 50_000
 """The most values in one file, each alias counted as all that it stands for."""
+MAX_MISTAKES = 1000
+"""Mistakes after which a file is read no further."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,15}")
 _DECIMAL = re.compile(
@@ -120,6 +122,8 @@ class _Reader:
                 return False
             if isinstance(event, yaml.CollectionEndEvent):
                 self._close()
+            if len(self.mistakes) > MAX_MISTAKES:
+                return False
         return True
 
     def _value(self, event: yaml.NodeEvent) -> bool:

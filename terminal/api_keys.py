@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,14 +14,11 @@ from guard.errors import InputError
 from serving.identity.roles import Role
 from serving.keys import key_fields
 from serving.settings import DEFAULT_LEDGER
-from terminal.actor import Author, Reason, actor
+from terminal.actor import Author, KeyFile, Reason, actor
 from terminal.printing import Json, print_json, printable
 
 key_app = typer.Typer(help="API keys of the service.", no_args_is_help=True)
 LedgerUrl = Annotated[str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="The ledger that keeps them.")]
-KeyFile = Annotated[
-    Path | None, typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the ledger; beside it by default.")
-]
 Expires = Annotated[
     str, typer.Option("--expires", help="When it ends: 90d, 12h, or a day such as 2027-06-30 (UTC). Default: never.")
 ]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serving.settings import DEFAULT_LEDGER
+from terminal.actor import KeyFile
 from terminal.actor import actor as actor_named
 from terminal.printing import Json, print_json
-from terminal.proofs import Anchors, KeyFile, LogKeyFile, anchor_targets, log_keys, signed
+from terminal.proofs import Anchors, LogKeyFile, anchor_targets, log_keys, signed
 
 if TYPE_CHECKING:
     from audit.export.handover import HandedOver

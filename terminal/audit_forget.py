@@ -10,9 +10,9 @@ import typer
 
 from guard.errors import InputError, RefusedError, SignatureError
 from serving.settings import DEFAULT_LEDGER
-from terminal.actor import Author, Reason, actor
+from terminal.actor import Author, KeyFile, LedgerUrl, Reason, actor
 from terminal.printing import Json, print_json, printable
-from terminal.proofs import KeyFile, LedgerUrl, LogKeyFile, LogKeyLines, given_keys, own_log_key
+from terminal.proofs import LogKeyFile, LogKeyLines, given_keys, own_log_key
 
 if TYPE_CHECKING:
     from audit.ledger import SqlLedger

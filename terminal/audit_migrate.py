@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from serving.settings import DEFAULT_LEDGER
+from terminal.actor import LedgerUrl
 from terminal.printing import Json, print_json
-from terminal.proofs import LedgerUrl
 
 DUE = 1
 """What `--check` and `--sql` end with when something is due."""

@@ -15,11 +15,9 @@ from rich.table import Table
 from audit.facets import Counts, Series
 from serving.search import counts_fields
 from serving.settings import DEFAULT_LEDGER
+from terminal.actor import LedgerUrl
 from terminal.printing import Json, print_json, printable
 
-LedgerUrl = Annotated[
-    str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
-]
 Filters = Annotated[
     list[str] | None, typer.Argument(help="action:block category:privacy created:2026-11-01..2026-11-07 words …")
 ]

@@ -9,10 +9,9 @@ import typer
 
 from guard.errors import InputError
 from serving.settings import DEFAULT_LEDGER, Settings
-from terminal.actor import Author, Reason, actor
+from terminal.actor import Author, KeyFile, LedgerUrl, Reason, actor
 from terminal.audit_forget import end, tell
 from terminal.printing import Json, print_json, printable
-from terminal.proofs import KeyFile, LedgerUrl
 
 hold_app = typer.Typer(help="Keep decisions from being erased and dropped.", no_args_is_help=True)
 

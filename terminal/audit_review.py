@@ -13,6 +13,7 @@ import typer
 from audit.review_codes import CODES, FEEDBACK_CODES
 from guard.errors import InputError, RefusedError
 from serving.settings import DEFAULT_LEDGER, Settings
+from terminal.actor import KeyFile, LedgerUrl
 from terminal.actor import actor as actor_named
 from terminal.printing import Json, print_json, printable
 
@@ -21,13 +22,6 @@ REFUSED = 1
 WAITS, WITHHELD = 20, 30
 """What `review fetch` ends with when a person still has to decide, and when nothing leaves; the codes of `check`."""
 
-LedgerUrl = Annotated[
-    str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
-]
-KeyFile = Annotated[
-    Path | None,
-    typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the payloads; beside the ledger by default."),
-]
 Actor = Annotated[str, typer.Option("--actor", envvar="GENGUARD_ACTOR", help="Who you are. Default: your user name.")]
 Decision = Annotated[str, typer.Argument(help="A decision id, or the beginning of one.")]
 Outcome = Annotated[str, typer.Option(help="release or withhold.")]

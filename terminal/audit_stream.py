@@ -10,10 +10,10 @@ import typer
 
 from guard.errors import LedgerError
 from serving.settings import DEFAULT_LEDGER, Settings
+from terminal.actor import KeyFile
 from terminal.actor import actor as actor_named
 from terminal.audit_export import Actor
 from terminal.printing import Json, print_json
-from terminal.proofs import KeyFile
 
 TRIES = 5
 """How often a batch is tried without --follow."""

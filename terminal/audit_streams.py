@@ -7,8 +7,8 @@ from dataclasses import asdict
 import typer
 
 from serving.settings import DEFAULT_LEDGER
+from terminal.actor import LedgerUrl
 from terminal.printing import Json, print_json, printable
-from terminal.proofs import LedgerUrl
 
 ALL_DECIDED, SOME_OPEN = 0, 1
 

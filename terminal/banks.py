@@ -22,7 +22,7 @@ from guard.matching.records import check_kind, day_from, territory_from
 from guard.matching.works import Work
 from serving import works as shared
 from serving.settings import DEFAULT_LEDGER
-from terminal.actor import actor
+from terminal.actor import KeyFile, actor
 from terminal.printing import Json, print_json, printable
 
 NO_MATCH, REJECTED, DAMAGED = 1, 2, 2
@@ -35,9 +35,6 @@ bank_app = typer.Typer(help="Register works, match files against them, exchange 
 BankName = Annotated[str, typer.Argument(metavar="BANK", help="A bank's name, or the path of its folder or file.")]
 LedgerUrl = Annotated[
     str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where changes of banks are recorded: an SQLAlchemy URL.")
-]
-KeyFile = Annotated[
-    Path | None, typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the ledger; beside it by default.")
 ]
 Kind = Annotated[str, typer.Option("--kind", help="protected, or cleared: look-alikes that never count. For a new bank.")]
 KeepText = Annotated[bool, typer.Option("--keep-text", help="Keep texts, so that a match can be followed letter by letter.")]

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from serving.settings import DEFAULT_LEDGER
-from terminal.actor import Author, Reason, actor
+from terminal.actor import Author, KeyFile, LedgerUrl, Reason, actor
 from terminal.printing import Json, print_json
-from terminal.proofs import Anchors, KeyFile, LedgerUrl, LogKeyFile, anchor_targets, deliver, log_keys
+from terminal.proofs import Anchors, LogKeyFile, anchor_targets, deliver, log_keys
 
 key_app = typer.Typer(help="The key that checkpoints and proofs are signed with.", invoke_without_command=True)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ from guard.errors import InputError, PolicyError
 from serving.settings import DEFAULT_LEDGER, Settings
 from serving.stepping import judging, states, trust
 from terminal import policy_steps as steps
+from terminal.actor import Author, KeyFile, Reason
 from terminal.policy_steps import Desk
 from terminal.printing import Json, print_json
 
@@ -37,11 +37,6 @@ class By(StrEnum):
 
 Name = Annotated[str, typer.Argument(metavar="POLICY", help="A policy's name.")]
 LedgerUrl = Annotated[str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="The ledger that services follow.")]
-KeyFile = Annotated[
-    Path | None, typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the ledger; beside it by default.")
-]
-Author = Annotated[str, typer.Option("--author", envvar="GENGUARD_ACTOR", help="Who does this; your user name by default.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; recorded.")]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="The beginning of a revision.")]
 
 

@@ -13,6 +13,7 @@ import typer
 from guard.errors import InputError, SignatureError
 from guard.note import PublicKey, SigningKey
 from serving.settings import DEFAULT_LEDGER, Settings
+from terminal.actor import KeyFile, LedgerUrl
 
 if TYPE_CHECKING:
     from audit.checkpoint import Tenure
@@ -30,13 +31,6 @@ _PROOF_UNCHECKED = (
 _WITNESSED = "Name the file of checkpoints with --anchor, or give a proof or a bundle to verify."
 _SQLITE = b"SQLite format 3\x00"
 
-LedgerUrl = Annotated[
-    str, typer.Option("--ledger", envvar="GENGUARD_LEDGER", help="Where decisions are kept: an SQLAlchemy URL.")
-]
-KeyFile = Annotated[
-    Path | None,
-    typer.Option("--key-file", envvar="GENGUARD_KEY_FILE", help="Master key of the payloads; beside the ledger by default."),
-]
 LogKeyFile = Annotated[
     Path | None, typer.Option("--log-key-file", help="Key that checkpoints are signed with; beside the ledger by default.")
 ]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from guard import imaging
 from guard.errors import InputError, TooLargeError
 from guard.imaging import MAX_PIXELS, decode, encode_png, flatten, identify, image_content, open_picture
 from guard.types import CALLER, Content, Modality, Request, Stage
@@ -117,6 +118,26 @@ def test_a_picture_is_turned_upright_as_its_exif_says(kind: str) -> None:
     assert upright.size == (20, 60)
     assert upright.getpixel((10, 5)) < 60
     assert upright.getpixel((10, 50)) > 200
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+def test_flattening_in_strips_is_flattening(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their height."""
+    picture = noise((53, 41)).convert("RGBA")
+    picture.putalpha(Image.fromarray(np.arange(53 * 41).reshape(41, 53).astype(np.uint8)))
+    if mode == "P":
+        picture = picture.convert("RGB").convert("P")
+        picture.info["transparency"] = 3
+    else:
+        picture = picture.convert(mode)
+    whole = flatten(picture, paper=200)
+    pixels = picture.convert("RGBA")
+    assert (
+        whole.tobytes()
+        == Image.alpha_composite(Image.new("RGBA", (53, 41), (200, 200, 200, 255)), pixels).convert("RGB").tobytes()
+    )
+    monkeypatch.setattr(imaging, "_STRIP", 130)
+    assert flatten(picture, paper=200).tobytes() == whole.tobytes()
 
 
 def test_a_content_is_decoded_once() -> None:

@@ -91,7 +91,8 @@ _CURSOR = re.compile(
     re.IGNORECASE,
 )
 _NAMING = re.compile(r"password|passwd|passphrase|pwd|secret|token|api_?key|credential", re.IGNORECASE)
-_IDENTIFIER = re.compile(r"[a-z_$][a-z0-9_]*$|[A-Z_][A-Z0-9_]*$|[a-z]+(?:[A-Z][a-z]+)+[0-9]?$")
+_CAPITAL = re.compile("[A-Z]")
+_IDENTIFIER = re.compile(r"[a-z_$][a-z0-9_]*$|[A-Z_][A-Z0-9_]*$")
 _WEAK = frozenset(
     {"pass", "pswd", "pw", "user", "username", "root", "admin", "hidden", "secure", "login", "string", "integer", "mypass"}
 )
@@ -210,9 +211,20 @@ def url_password(match: re.Match[str], score: int) -> int:
     lowered = value.lower()
     if is_stand_in(value) or _VARIABLE.match(value) or lowered in _WEAK or lowered == match["user"].lower():
         return 0
-    if _NAMING.search(value) and (_IDENTIFIER.match(value) or value.isalpha()):
+    if _NAMING.search(value) and (_IDENTIFIER.match(value) or _is_camel(value) or value.isalpha()):
         return 0
     return score if len(value) >= 3 else 0
+
+
+def _is_camel(value: str) -> bool:
+    """Whether it is written likeThis, or likeThis2. By hand: `re` takes quadratic time for groups that repeat."""
+    bare = value.rstrip("0123456789")
+    return len(value) - len(bare) < 2 and bare.isascii() and bare.isalpha() and bool(bare[:1].islower()) and _humps(bare)
+
+
+def _humps(letters: str) -> bool:
+    parts = _CAPITAL.split(letters)
+    return len(parts) > 1 and all(parts)
 
 
 def password(match: re.Match[str], score: int) -> int:

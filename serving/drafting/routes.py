@@ -49,6 +49,8 @@ router = APIRouter(
     tags=["policies"],
     dependencies=[needs(Permission.POLICIES_WRITE, Permission.POLICIES_APPROVE, whole=True)],
 )
+MOST_FINDINGS, MOST_QUOTED = 1000, 500
+"""How many findings are told, and characters of the line that each is about: a long line would be told once for each."""
 _INHERITED = "policies/packs/"
 
 
@@ -62,7 +64,7 @@ async def lint(body: LintRequest, http: HttpRequest) -> JSONResponse:
         return JSONResponse({"ok": False, **_told(mistaken(error, FILE), [], None)})
     before = workshop.deployments.get(loaded.policy.id)
     live = before.policy if before is not None else None
-    return JSONResponse(await asyncio.to_thread(_look, loaded, source, live))
+    return JSONResponse(await workshop.look(partial(_look, loaded, source, live)))
 
 
 def _look(loaded: LoadedPolicy, source: str, before: Policy | None) -> Fields:
@@ -76,7 +78,10 @@ def _told(report: Any, quotes: list[str], changes: Fields | None) -> Fields:
     found = lint_fields(report, Level.ADVICE)
     quotes = quotes or [one.quote for one in report.findings]
     for finding, quote in zip(found["findings"], quotes, strict=True):
-        finding["quote"] = quote
+        finding["quote"] = quote[:MOST_QUOTED]
+    if len(found["findings"]) > MOST_FINDINGS:  # the worst are told
+        found["findings"].sort(key=lambda one: -Level(one["level"]).rank)
+        del found["findings"][MOST_FINDINGS:]
     counts = {"errors": Level.ERROR, "warnings": Level.WARNING, "advice": Level.ADVICE}
     answer: Fields = _shown({**found, **{name: report.count(level) for name, level in counts.items()}, "diff": changes})
     return answer
@@ -207,7 +212,8 @@ def _workshop(http: HttpRequest) -> Workshop:
 def _unusable(error: PolicyError | RegistryError) -> JSONResponse:
     """422 with the mistakes of a draft that cannot be loaded."""
     report = mistaken(error, FILE) if isinstance(error, PolicyError) else None
-    found = [{**finding_fields(one), "quote": one.quote} for one in report.findings] if report is not None else []
+    told = report.findings[:MOST_FINDINGS] if report is not None else ()
+    found = [{**finding_fields(one), "quote": one.quote[:MOST_QUOTED]} for one in told]
     message = "this policy cannot be used" + (f": {found[0]['message']}" if found else f": {error}")
     return error_response(422, message, "invalid_policy", findings=_shown(found))
 

@@ -34,6 +34,8 @@ FILE = "policy"
 """What a draft's file is called in findings."""
 EVERY_S = 0.25
 """Seconds between two lines on how far it is."""
+MOST_RULES = 300
+"""Rules of a draft: lints compare each with each other, 300 in some seconds."""
 BUSY_S = 5
 """When somebody who came during another's work may ask again."""
 
@@ -65,10 +67,18 @@ class Workshop:
         async with self._reading:  # a large text takes seconds: not several at once
             return await asyncio.to_thread(self._read, source)
 
+    async def look(self, work: Callable[[], Fields]) -> Fields:
+        """Look a draft over: what takes as long as reading one, and waits for it."""
+        async with self._reading:
+            return await asyncio.to_thread(work)
+
     def _read(self, source: str) -> LoadedPolicy:
         mistakes = Mistakes(FILE)
         root = read(source, mistakes)
         if root is not None:
+            rules = root.entries["rules"].node if "rules" in root.entries else None
+            if rules is not None and isinstance(rules.value, list) and len(rules.value) > MOST_RULES:
+                mistakes.add(rules.at, f"{len(rules.value)} rules", f"at most {MOST_RULES} in a draft over HTTP")
             Reach(one for used in self._guard.deployments for one in used.revisions).look(root, mistakes)
         mistakes.raise_if_any()
         assert root is not None

@@ -66,12 +66,12 @@ def test_threads_and_loops_may_share_a_ledger(ledger, url):
 
 def test_a_caller_alone_is_not_kept_waiting(url):
     """Even with a long linger, the first append goes at once."""
-    with open_ledger(url, linger_ms=2000) as opened:
+    with open_ledger(url, linger_ms=60_000) as opened:
         opened.activate_sync("enterprise", 4, REVISION, DOCUMENT)
         started = time.monotonic()
         for number in range(3):
             opened.append_sync(decision(number=number))
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 30
 
 
 def test_a_ledger_goes_on_after_it_was_closed(url, path):

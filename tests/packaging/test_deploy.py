@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from doctor.run import PARTS
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +67,27 @@ def test_the_image_is_built_from_the_package_and_nothing_else() -> None:
     for word, rest in dockerfile():
         if word == "COPY" and not rest.startswith(("--from", ". ")):
             assert all((ROOT / name).exists() for name in rest.split()[:-1]), rest
+
+
+def test_what_the_image_runs_while_it_is_built_is_there() -> None:
+    """Scripts that are copied before they run, extras of the package, parts of the doctor, and settings as arguments."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    arguments: dict[str, str] = {}
+    copied: set[str] = set()
+    for word, rest in dockerfile():
+        if word == "ARG":
+            name, _, default = rest.partition("=")
+            arguments[name] = default.strip('"')
+        if word == "COPY" and not rest.startswith("--from"):
+            copied |= set(rest.split()[:-1])
+        if word == "RUN":
+            for script in re.findall(r"scripts/[\w-]+", rest):
+                assert (ROOT / script).is_file(), script
+                assert script in copied or "." in copied, script
+            assert set(re.findall(r"--only (\w+)", rest)) <= set(PARTS), rest
+            assert set(re.findall(r"\$\{(\w+)\}", rest)) <= arguments.keys(), rest
+    assert set(arguments["EXTRAS"].split(",")) <= project["optional-dependencies"].keys()
+    assert project["scripts"]["genguard"].split(":")[0] == "cli"
 
 
 def test_containers_have_no_rights_to_spare() -> None:

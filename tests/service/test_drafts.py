@@ -19,9 +19,10 @@ from guard.types import Content, Scan
 from policies import load
 from policies.load import PACKS
 from policies.mistake import Mistakes, PolicyFileError
-from policies.source import read
+from policies.source import MAX_MISTAKES, read
 from service import create_app
 from serving.drafting.reach import Reach
+from serving.drafting.routes import MOST_FINDINGS, MOST_QUOTED
 from serving.settings import Settings
 from tests.fakes import ImageCheck, WordCheck, png
 from tests.service.plain import bearer, plain
@@ -118,6 +119,40 @@ def size(client: TestClient) -> int:
 
 
 # --- lint ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bomb", ["policy: x\n" * 20_000, "{" + "a: 1," * 20_000 + "}"], ids=["lines", "one line"])
+def test_a_draft_of_many_mistakes_has_a_short_answer(client, bomb):
+    """Whoever sends little makes it answer little; reading ends after a thousand mistakes."""
+    answer = client.post("/v1/policies/lint", json={"source": bomb})
+    assert answer.status_code == 200
+    assert (answer.json()["ok"], len(answer.json()["findings"])) == (False, MOST_FINDINGS)
+    assert answer.json()["errors"] <= MAX_MISTAKES + 2
+    assert len(answer.content) < 2_000_000
+    assert len(client.post("/v1/policies/try", json={"source": bomb, "text": "Hi"}).content) < 2_000_000
+
+
+def test_a_draft_of_more_rules_than_can_be_compared_is_refused(client):
+    """Each is held against each other, which takes time by their square."""
+    rules = ",".join(f"{{id: r{n}, when: {{bad: [word], tenant: t{n}}}, action: block, category: input}}" for n in range(301))
+    source = f"policy: many\nversion: 1\nstatus: live\nchecks: {{bad: {{use: words, words: [bad]}}}}\nrules: [{rules}]\n"
+    (told,) = ask(client, "lint", source=source)["findings"]
+    assert told["message"] == "found 301 rules, expected at most 300 in a draft over HTTP"
+    assert ask(client, "try", 422, source=source, text="Hi")["error"]["code"] == "invalid_policy"
+
+
+def test_a_draft_of_many_findings_has_a_short_answer(client):
+    """The same of what is only worth a warning, all in one line, which is told in part."""
+    rules = ",".join(f"{{id: r{n}, when: {{bad: [word], tenant: t{n}}}, action: block, category: input}}" for n in range(60))
+    checks = "checks: {bad: {use: words, words: [bad]}}"
+    source = f"policy: many\nversion: 1\nstatus: live\n{checks}\nrules: [{rules}]\n"
+    answer = client.post("/v1/policies/lint", json={"source": source})
+    assert answer.json()["loaded"], answer.json()["findings"][0]
+    assert len(answer.json()["findings"]) == min(
+        MOST_FINDINGS, sum(answer.json()[one] for one in ("errors", "warnings", "advice"))
+    )
+    assert max(len(one["quote"]) for one in answer.json()["findings"]) == MOST_QUOTED
+    assert len(answer.content) < 2_000_000
 
 
 def test_a_draft_is_looked_over_and_held_against_what_judges(client):

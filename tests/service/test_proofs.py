@@ -70,7 +70,7 @@ def test_each_decision_is_proven_by_a_file_and_the_key(settings, tmp_path):
         assert client.get("/v1/decisions/none/proof", headers=mine).status_code == 404
         head = Checkpoint.verified(client.get("/v1/checkpoint", headers=mine).text, [key])
         assert head.size == 5
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         anchor = FileAnchor(tmp_path / "anchor.txt")
         while not anchor.notes() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -87,7 +87,7 @@ def test_a_service_whose_ledger_was_rolled_back_is_not_ready(settings, tmp_path)
         if file.suffix != ".key":
             file.unlink()
     with TestClient(create_app(settings)) as client:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while "checkpoints" not in client.get("/readyz").json()["troubles"] and time.monotonic() < deadline:
             time.sleep(0.05)
         assert client.get("/readyz").status_code in {200, 503}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -13,17 +14,23 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import uvicorn
 from fakes import FakeCheck
+from ports import free_port
 from service_client import served
+from websockets.sync.client import connect as connect_socket
 
 from generators.openai import openai as remote
 from guard.instrument import Instrument
+from serving.connections import patient
 from serving.gate import DEADLINE
+from serving.settings import Settings
 from serving.wiring import Wired
 from tests.service.running import Running, running
 from tests.upstreams import Service, Talk, chunk, upstream
 
 CHAT = "/v1/chat/completions"
+HEAD_S = 0.4
 
 
 def body(model: str, said: str = "Good day.", **more: Any) -> dict[str, Any]:
@@ -183,6 +190,61 @@ def test_a_head_that_is_too_large_is_refused(here: Running) -> None:
         line.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 3000)
         assert closed(line).startswith(b"HTTP/1.1 431 ")
     assert here.http.get("/healthz").status_code == 200
+
+
+# --- web sockets ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def socket_url() -> Iterator[str]:
+    """A server with our connections, whose web socket speaks after three times the time that a head has."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "websocket"
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        for _ in range(3):
+            await asyncio.sleep(HEAD_S)
+            await send({"type": "websocket.send", "text": "still here"})
+        said = await receive()
+        await send({"type": "websocket.send", "text": said["text"]})
+        await send({"type": "websocket.close", "code": 1000})
+
+    port = free_port()
+    protocol = patient(Settings(head_s=HEAD_S, head_bytes=2048, connections=2))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", http=protocol, lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until(lambda: server.started)
+    yield f"127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(60)
+
+
+def test_a_web_socket_is_not_cut_off_for_want_of_another_head(socket_url: str) -> None:
+    """It outlives the time that a head has, and more of what is no head than a head may have."""
+    with connect_socket(f"ws://{socket_url}/live", open_timeout=60) as line:
+        assert [line.recv(60) for _ in range(3)] == ["still here"] * 3
+        line.send("z" * 5000)
+        assert line.recv(60) == "z" * 5000
+
+
+def test_a_web_socket_keeps_its_place(socket_url: str) -> None:
+    """Whoever waits for a head gives way; a live connection does not."""
+    with connect_socket(f"ws://{socket_url}/live", open_timeout=60) as line:
+        host, port = socket_url.split(":")
+        others = [socket.create_connection((host, int(port)), 60) for _ in range(20)]
+        assert line.recv(60) == "still here"
+        for other in others:
+            other.close()
+
+
+def test_a_handshake_that_does_not_end_is_cut_off(socket_url: str) -> None:
+    """A head of a web socket is a head."""
+    host, port = socket_url.split(":")
+    with socket.create_connection((host, int(port)), 60) as line:
+        line.sendall(b"GET /live HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: Upgrade\r\n")
+        assert closed(line) == b""
 
 
 def test_a_reader_who_takes_nothing_is_cut_off_and_the_stream_recorded(here: Running) -> None:
