@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
-from guard.checks.name_tagger import CERTAIN, DILATIONS, Name, NameTagger, tokens
+from guard.checks.name_tagger import CERTAIN, REACH, Name, NameTagger, tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NEAR = 2
 """Tokens behind one by which it is looked up, at most."""
-AROUND = sum(DILATIONS) + NEAR
+AROUND = REACH + NEAR
 """Tokens on either side of one on which it may depend: through the convolutions, and through the features of those."""
 
 
@@ -66,12 +66,13 @@ class Growing:
             self._text = text
             return self._likely
         known = max(0, kept - AROUND)
-        begin = max(0, known - AROUND)
+        begin = max(0, known - REACH)
         likely: Any = None
         numbers: Any = None
         if spans:
             numbers = self._looked_up(text, spans, max(0, kept - NEAR))
-            new = self._tagger.likely_of(numbers[begin:])[known - begin :]
+            new = self._tagger.likely_of(numbers[begin:], from_begin=not begin)
+            new = new if begin else new[known:]
             likely = np.concatenate([self._likely[:known], new]) if self._likely is not None and known else new
         self._text, self._spans, self._numbers, self._likely = text, spans, numbers, likely
         return self._likely

@@ -31,6 +31,8 @@ LABELS = ("PERSON", "LOCATION", "ORG", "ADDRESS")
 TAGS = ("O", *(f"{place}-{label}" for label in LABELS for place in "BIES"))
 FEATURES = ("word", "front", "back", "tail", "shape", "usage")
 DILATIONS = (1, 2, 4, 1, 2, 1)
+REACH = sum(DILATIONS)
+"""Tokens on either side of one whose numbers it depends on."""
 HAN = r"々〇\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _LETTER = rf"[^\W\d_{HAN}]"
 _TOKEN = re.compile(rf"(?<![^\S\n])(?:[^\S\n]*\n)+|[{HAN}]|{_LETTER}(?:{_LETTER}|[\u0300-\u036f])*|\d+|[^\s]")
@@ -179,9 +181,16 @@ class NameTagger:
 
         return np.array(self._vocabulary.numbers(text, spans), np.int64)
 
-    def likely_of(self, numbers: Numbers) -> Floats:
-        """The probability of each tag for each row of `numbers`."""
-        likely: Floats = self._session.run(None, {"numbers": numbers})[0]
+    def likely_of(self, numbers: Numbers, *, from_begin: bool = True) -> Floats:
+        """The probability of each tag for each row of `numbers`.
+
+        `from_begin`: the first row is that of a text's first token. Otherwise the first REACH rows are but what stands before
+        the others, and are left out.
+        """
+        import numpy as np
+
+        given = {"numbers": numbers, "begins": np.array(int(from_begin), np.int64)}
+        likely: Floats = self._session.run(None, given)[0]
         return likely
 
     def names(self, spans: Sequence[tuple[int, int]], likely: Floats) -> list[Name]:
@@ -239,7 +248,11 @@ def may_follow(one: str, other: str) -> bool:
 
 
 def _graph(weights: Mapping[str, Floats]) -> bytes:
-    """The forward pass as an ONNX graph: (tokens, 6) numbers -> (tokens, tags) probabilities."""
+    """The forward pass as an ONNX graph: (tokens, 6) numbers -> (tokens, tags) probabilities.
+
+    A second input, `begins`, is 1 where the first token has none before it, and 0 where the first REACH tokens are only
+    there to be seen: each layer then drops those that it cannot compute.
+    """
     import numpy as np
     from onnx import TensorProto, helper
 
@@ -256,6 +269,16 @@ def _graph(weights: Mapping[str, Floats]) -> bytes:
     def integers(*values: int) -> str:
         return graph.constant(f"integers {values}", np.array(values, np.int64))
 
+    edges: dict[int, tuple[str, str]] = {}
+
+    def edge(dilation: int) -> tuple[str, str]:
+        """What is added around the tokens for a layer, and how many of the first it drops."""
+        if dilation not in edges:
+            before = graph.node("Mul", ["begins", integers(dilation, 0, 0, 0)])
+            dropped = graph.node("Sub", [integers(dilation), graph.node("Mul", ["begins", integers(dilation)])])
+            edges[dilation] = graph.node("Add", [before, integers(0, 0, dilation, 0)]), dropped
+        return edges[dilation]
+
     looked_up = []
     for place, name in enumerate(FEATURES):
         column = graph.node("Gather", ["numbers", graph.constant(f"column {place}", np.array(place, np.int64))], axis=1)
@@ -263,13 +286,16 @@ def _graph(weights: Mapping[str, Floats]) -> bytes:
     x = dense("mix", graph.node("Concat", looked_up, axis=1))
     for layer, dilation in enumerate(DILATIONS):
         here = normal(f"layers.{layer}.norm", x)
-        around = graph.node("Pad", [here, integers(dilation, 0, dilation, 0)])
-        before = graph.node("Slice", [around, integers(0), integers(-2 * dilation), integers(0)])
-        behind = graph.node("Slice", [around, integers(2 * dilation), integers(_ALL), integers(0)])
-        wide = dense(f"layers.{layer}.wide", graph.node("Concat", [before, here, behind], axis=1))
+        added, dropped = edge(dilation)
+        around = graph.node("Pad", [here, added])
+        ends = ((0, -2 * dilation), (dilation, -dilation), (2 * dilation, _ALL))
+        seen = [graph.node("Slice", [around, integers(start), integers(end), integers(0)]) for start, end in ends]
+        wide = dense(f"layers.{layer}.wide", graph.node("Concat", seen, axis=1))
         value = graph.node("Split", [wide], outputs=[f"value of {layer}", f"gate of {layer}"], axis=1, num_outputs=2)
+        x = graph.node("Slice", [x, dropped, integers(_ALL), integers(0)])
         x = graph.node("Add", [x, graph.node("Mul", [value, graph.node("Sigmoid", [f"gate of {layer}"])])])
     graph.node("Softmax", [dense("out", normal("norm", x))], outputs=["likely"], axis=1)
     numbers = helper.make_tensor_value_info("numbers", TensorProto.INT64, ["n", len(FEATURES)])
-    likely = helper.make_tensor_value_info("likely", TensorProto.FLOAT, ["n", len(TAGS)])
-    return graph.built([numbers], [likely], opset=18)
+    begins = helper.make_tensor_value_info("begins", TensorProto.INT64, [])
+    likely = helper.make_tensor_value_info("likely", TensorProto.FLOAT, ["m", len(TAGS)])
+    return graph.built([numbers, begins], [likely], opset=18)

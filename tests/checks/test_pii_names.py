@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import time
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.checks import pii, pii_names
-from guard.checks.name_tagger import TAGS, Name, NameTagger, Vocabulary, features, may_follow, tokens
+from guard.checks.name_growing import Growing
+from guard.checks.name_tagger import REACH, TAGS, Name, NameTagger, Vocabulary, features, may_follow, tokens
 from guard.checks.pii_plausible import plausible
 from guard.errors import ModelError
 from guard.models import BUNDLED
@@ -230,6 +233,40 @@ def test_time_is_linear_in_the_length_of_a_text(both, piece):
     started = time.process_time()
     _found(both, (piece * 12_000)[:12_000])
     assert time.process_time() - started < 4
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_growing_text_is_tagged_as_the_whole_of_it(language):
+    """However it grows, and from wherever a pass begins: but for the order in which a processor adds."""
+    tagger, draw = NameTagger.load(BUNDLED / f"pii-ner-{language}"), random.Random(3)
+    pieces = (
+        "Maria Keller",
+        " lives in",
+        " Leeds",
+        ", 12 Oxford Street",
+        "王小明",
+        "和李娜明天去",
+        "杭州",
+        "\n",
+        " ",
+        "é",
+        "\u0301",
+        ". Then",
+    )
+    for _ in range(15):
+        growing, text = Growing(tagger), ""
+        for _ in range(20):
+            text += "".join(draw.choice(pieces) for _ in range(draw.randint(0, 5)))
+            spans = tokens(text)
+            found = growing._read(text)
+            assert (found is None) == (not spans)
+            if spans:
+                assert np.allclose(found, tagger.likely(text, spans), rtol=0, atol=1e-5)
+    numbers = tagger.numbers(text, spans)
+    whole = tagger.likely_of(numbers)
+    for first in range(len(numbers) - REACH):
+        part = tagger.likely_of(numbers[first:], from_begin=False)
+        assert np.allclose(part, whole[first + REACH :], rtol=0, atol=1e-5)
 
 
 def test_names_come_in_order_and_inside_the_text(tagger):
