@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from time import monotonic, sleep
@@ -29,6 +29,8 @@ from audit.transaction import Draft, StaleError, open_database
 from guard.errors import LedgerError, RefusedError
 from guard.types import Receipt
 
+PIECE = 1 << 26
+"""Bytes of one message, roughly: images are large, and a group has up to 512."""
 PAUSE_S = 0.05
 """Between attempts to reach a committer that is being started."""
 TRIES = 3
@@ -77,7 +79,11 @@ class RelayedLedger(SqlLedger):
 
     def _commit(self, drafts: Sequence[Draft]) -> Sequence[Answer]:
         """Answer a group. Raises LedgerError when all of it failed because nothing can be committed."""
-        parts = [(plain, list(part)) for plain, part in groupby(drafts, key=lambda draft: draft.plain)]
+        parts = [
+            (plain, piece)
+            for plain, part in groupby(drafts, key=lambda draft: draft.plain)
+            for piece in (_pieces(part) if plain else [list(part)])
+        ]
         if len(parts) == 1:
             return self._handed_over(drafts) if parts[0][0] else super()._commit(drafts)
         answers: list[Answer] = []
@@ -229,6 +235,20 @@ class RelayedLedger(SqlLedger):
         if line is not None:
             with contextlib.suppress(OSError):
                 line.close()
+
+
+def _pieces(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
+    """Drafts in as few messages as have fewer than PIECE bytes, or one draft."""
+    piece: list[Draft] = []
+    size = 0
+    for draft in drafts:
+        more = len(draft.columns["body"]) + sum(len(one.ciphertext) for one in draft.sealed)
+        if piece and size + more > PIECE:
+            yield piece
+            piece, size = [], 0
+        piece.append(draft)
+        size += more
+    yield piece
 
 
 def _receipt(draft: Draft, heard: tuple[int, int] | LedgerError) -> Receipt | LedgerError:

@@ -114,6 +114,22 @@ def test_receipts_are_those_of_the_commit(path: Path, url: str, door: Path) -> N
     assert verify(url).ok
 
 
+def test_large_contents_go_in_several_messages(path: Path, url: str, door: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is larger than a message may be goes alone."""
+    monkeypatch.setattr("audit.relay.ledger.PIECE", 10_000)
+    with committing(url, door), relayed(url, door) as ledger:
+
+        async def many() -> list[Receipt]:
+            sizes = (20_000, 100, 4000, 3000, 9000, 100, 30_000, 5)
+            made = [picture(number, b"\x89PNG" + bytes(size)) for number, size in enumerate(sizes)]
+            return await asyncio.gather(*(ledger.append(one) for one in made))
+
+        receipts = asyncio.run(many())
+        assert len({one.index for one in receipts}) == 8
+        assert {one.index: one.leaf_hash for one in receipts}.items() <= stored(ledger).items()
+    assert verify(url).ok
+
+
 def test_what_looks_at_the_log_or_changes_more_is_committed_from_here(path: Path, url: str, door: Path) -> None:
     """In its order: activations, banks, conditions, and decisions that stand on them, handed over in between."""
     changed: list[str] = []

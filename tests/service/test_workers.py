@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -105,8 +106,8 @@ class Load:
     url: str
     decisions: list[str] = field(default_factory=list)
     """Of complete answers."""
-    failures: list[int] = field(default_factory=list)
-    """Statuses of other answers; 0 for a connection that broke or was not taken."""
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    """Statuses of other answers, 0 for a connection that broke or was not taken; and whom the request was about."""
     stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -124,9 +125,10 @@ class Load:
 
     def _ask(self) -> None:
         while not self.stop.is_set():
-            status, decision = 0, ""
+            status, decision, subject = 0, "", f"s-{uuid4()}"
             try:
-                answer = httpx.post(f"{self.url}/v1/chat/completions", json=HELLO, timeout=60)
+                more = {"headers": {"x-genguard-subject": subject}, "timeout": 60}
+                answer = httpx.post(f"{self.url}/v1/chat/completions", json=HELLO, **more)  # type: ignore[arg-type]
                 status, decision = answer.status_code, answer.headers.get("x-genguard-decision", "")
             except httpx.TransportError:
                 time.sleep(0.02)
@@ -134,7 +136,7 @@ class Load:
                 if status == 200:
                     self.decisions.append(decision)
                 else:
-                    self.failures.append(status)
+                    self.failures.append((status, subject))
 
     def more(self, log: Path, count: int = 20) -> None:
         """Wait for so many more complete answers."""
@@ -142,13 +144,13 @@ class Load:
         until(lambda: len(self.decisions) >= enough, log)
 
 
-def recorded(ledger: str) -> set[str]:
-    """All outputs in the ledger."""
+def recorded(ledger: str, what: str = "decision") -> set[str]:
+    """Ids of all outputs in the ledger, or whom they are about."""
     found: set[str] = set()
     before: int | None = None
     while True:
         page = query(ledger, "stage:output", limit=500, before=before)
-        found |= {row.decision for row in page.rows}
+        found |= {getattr(row, what) for row in page.rows}
         if page.older is None:
             return found
         before = page.older
@@ -184,7 +186,7 @@ def test_two_workers_answer_as_one_and_outlive_each_other(tmp_path: Path) -> Non
         load = Load(service.url)
         with load.running():
             load.more(service.log)
-            for what in ("workers.part", "committer", "workers.part"):
+            for what in ("workers.part", "committer"):
                 (victim, *_) = service.children(what)
                 kill(victim)
                 load.more(service.log)
@@ -192,11 +194,16 @@ def test_two_workers_answer_as_one_and_outlive_each_other(tmp_path: Path) -> Non
             until(lambda: service.metrics().get("genguard_worker_up") == {"0": 1.0, "1": 1.0}, service.log)
             until(lambda: ready(service.url), service.log)
             load.more(service.log)
-            assert sum(service.metrics()["genguard_processes_restarted_total"].values()) == 3
+            assert sum(service.metrics()["genguard_processes_restarted_total"].values()) == 2
+            before = len(load.failures)
             service.process.send_signal(signal.SIGTERM)
             until(lambda: service.process.poll() is not None, service.log)
         assert service.process.returncode == 0, service.log.read_text()
-    assert {*load.failures} <= {0, 503}, service.log.read_text()  # 503 where the new committer took long to start
+    assert {status for status, _ in load.failures} <= {0, 503}, service.log.read_text()  # 503: the committer took long to start
+    assert {status for status, _ in load.failures[before:]} <= {0}
+    subjects = {subject for _, subject in load.failures[before:]}
+    assert subjects
+    assert not subjects & recorded(ledger, "subject")  # what was taken on when it was stopped was answered
     assert {*load.decisions} <= recorded(ledger)
     assert "Traceback" not in service.log.read_text()
     key = need_log_key(tmp_path / "ledger.db", identity(ledger))
@@ -261,7 +268,7 @@ def test_two_gateways_of_two_workers_outlive_the_database(tmp_path: Path, monkey
                 for load, service in zip(loads, (one, two), strict=True):
                     load.more(service.log, 40)
                 until(lambda: ready(one.url) and ready(two.url), one.log)
-        assert {*loads[0].failures, *loads[1].failures} <= {0, 503, 504}
+        assert {status for load in loads for status, _ in load.failures} <= {0, 503, 504}
         assert {*loads[0].decisions, *loads[1].decisions} <= recorded(ledger)
         assert verify(ledger).ok
     finally:
