@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from console import refusals
 from console import routes as console
+from console.speaking import Speaking
 from guard.errors import GenguardError, InputError
 from serving import (
     access,
@@ -148,6 +149,7 @@ def create_app(settings: Settings | None = None, *, make: Callable[[Settings], W
         public=public,
         shown=refusals.shown,
     )
+    app.add_middleware(Speaking)
     app.openapi = described.description(app)  # type: ignore[method-assign]
     shell.attach_inner(app, settings)
     lookout.attach(app)
