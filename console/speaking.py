@@ -7,7 +7,6 @@ itself are said in that language (`console.said`); names, texts of users and eve
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,12 +22,14 @@ SPOKEN = ("/v1/policies", "/v1/verify", "/v1/verification", "/v1/banks")
 ENDINGS = ("/rederivation", "/content")
 """Of paths whose answers are for reading, too."""
 SAID = frozenset(
-    {"message", "advice", "explanation", "because", "because_after", "condition", "measured", "error", "what", "why", "trouble"}
+    {"message", "advice", "explanation", "because", "because_after", "measured", "error", "what", "why", "trouble"}
     | {"says", "confidence", "words", "notes", "result", "problems", "unchecked", "void"}
 )
 """Keys of sentences of ours, or of lists of them."""
 WITHIN = frozenset({"not_ready"})
 """Keys below which all texts are sentences of ours."""
+CONDITION = "condition"
+"""Key of a condition in words."""
 COUNTED = frozenset({"reasons"})
 """Keys of mappings whose own keys are sentences of ours."""
 _JSON, _LINES = "application/json", "application/x-ndjson"
@@ -107,24 +108,26 @@ def _translated(body: bytes, known: Sayings) -> bytes:
         found = json.loads(body)
     except ValueError:
         return body
-    return json.dumps(_said(found, known.say), ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(_said(found, known), ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _said(value: Any, say: Callable[[str], str], *, ours: bool = False) -> Any:
+def _said(value: Any, known: Sayings, *, ours: bool = False) -> Any:
     """A value with the sentences in it said. `ours`: whether all texts in it are such."""
     if isinstance(value, str):
-        return say(value) if ours else value
+        return known.say(value) if ours else value
     if isinstance(value, list):
-        return [_said(one, say, ours=ours) for one in value]
+        return [_said(one, known, ours=ours) for one in value]
     if isinstance(value, dict):
-        return {name: _kept(name, one, say, ours=ours) for name, one in value.items()}
+        return {name: _kept(name, one, known, ours=ours) for name, one in value.items()}
     return value
 
 
-def _kept(name: str, value: Any, say: Callable[[str], str], *, ours: bool) -> Any:
+def _kept(name: str, value: Any, known: Sayings, *, ours: bool) -> Any:
     if name in COUNTED and isinstance(value, dict):
-        return {say(why): count for why, count in value.items()}
+        return {known.say(why): count for why, count in value.items()}
     if name in WITHIN:
-        return _said(value, say, ours=True)
+        return _said(value, known, ours=True)
+    if name == CONDITION and isinstance(value, str):
+        return known.condition(value)
     plain = isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
-    return _said(value, say, ours=ours or (name in SAID and plain))
+    return _said(value, known, ours=ours or (name in SAID and plain))
