@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,14 +22,16 @@ LONGEST = 8000
 """Characters of a text that is looked at; a longer one stays as it is."""
 DEPTH = 12
 """Sentences in facts of sentences; what is deeper stays as it is."""
-_PLACE = re.compile(r"\{(\d)(w?)\}")
+_PLACE = re.compile(r"\{(\d)([wq]?)\}")
 _QUOTED = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 _BEGINS = re.compile(r"(?:^|(?<=[\s(\[{=:>]))(?:" + _QUOTED.pattern + ")")
 """A quotation; an apostrophe within a word begins none."""
 _NEXT = re.compile(r"(?<=[.?!]) +(?=[A-Z0-9`])")
 _GAP = re.compile(r"(?<=[\u3001-\u9fff\uff00-\uffef]) (?=[\u3001-\u9fff\uff00-\uffef])")
 """A space between two Chinese letters."""
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"\S*[^\s:]")
+_AT = re.compile(r"(\S+:\d+(?::\d+)?): ")
+"""A place in a file, before what is wrong there."""
 _HEAD = re.compile(r"([^\s'\"]+): (?=.)", re.DOTALL)
 _NOT = "not ("
 _JOINTS = ("or", "and")
@@ -44,8 +45,8 @@ class Form:
 
     literals: tuple[str, ...]
     """What stands before, between and after them."""
-    words: tuple[bool, ...]
-    """Of each fact whether it is one word, written `{1w}`: for forms that else fit too much."""
+    kinds: tuple[str, ...]
+    """Of each fact: `w` for one word or quotation, written `{1w}`, `q` for a quotation; for forms that else fit too much."""
     says: str
     """The sentence in the other language, with the same places."""
 
@@ -53,7 +54,7 @@ class Form:
     def of(cls, english: str, says: str) -> Form:
         """A line of the words."""
         parts = _PLACE.split(english)
-        return cls(tuple(_plain(one) for one in parts[::3]), tuple(bool(one) for one in parts[2::3]), says)
+        return cls(tuple(_plain(one) for one in parts[::3]), tuple(parts[2::3]), says)
 
     @property
     def several(self) -> bool:
@@ -78,7 +79,8 @@ class Form:
             if at < place or (not last and at < 0):
                 return None
             fact = text[place:at]
-            if self.words[number - 1] and not (quoted and quoted.end() == at) and not _WORD.fullmatch(fact):
+            kind, whole = self.kinds[number - 1], quoted is not None and quoted.end() == at
+            if kind and not whole and (kind == "q" or not _WORD.fullmatch(fact)):
                 return None
             found.append(fact)
             place = at + len(literal)
@@ -101,7 +103,7 @@ class Sayings:
     def _by_start(self) -> dict[str, tuple[Form, ...]]:
         """Forms by the two letters that they begin with, heaviest first; under none those that begin with a fact."""
         starts = {one.literals[0][:2] for one in self.forms if len(one.literals[0]) > 1}
-        ranked = sorted(self.forms, key=lambda one: (-one.weight, len(one.words)))
+        ranked = sorted(self.forms, key=lambda one: (not one.literals[0], -one.weight, len(one.kinds)))
         open_ones = [one for one in ranked if len(one.literals[0]) < 2]
         kept = {
             start: tuple(one for one in ranked if one.literals[0][:2] == start or len(one.literals[0]) < 2) for start in starts
@@ -133,17 +135,41 @@ class Sayings:
         """The text in this language; empty where nothing of it is known."""
         if depth > DEPTH or not text.strip() or _QUOTED.fullmatch(text):
             return ""
-        if text in self.exact:
-            return self.exact[text]
-        if text.startswith(_NOT) and text.endswith(")"):
-            return self.exact[_NOT].format(self._condition(text[len(_NOT) : -1], depth + 1))
-        if "\n" not in text and (told := self._formed(text, depth, several=True)):
-            return told
-        for parts, joint in _divided(text):
-            said = [self._said(one, depth + 1) for one in parts]
-            if any(said):
-                return _joined([one or old for one, old in zip(said, parts, strict=True)], joint)
-        return self._formed(text, depth) or self._loose(text, depth)
+        ways = (self._exactly, self._after_a_place, self._negated, self._together, self._in_parts, self._formed, self._loose)
+        return next((told for way in ways if (told := way(text, depth))), "")
+
+    def _exactly(self, text: str, _depth: int) -> str:
+        """A sentence without facts; also where its full stop was left out."""
+        return self.exact.get(text) or self.exact.get(f"{text}.", "").removesuffix("。")
+
+    def _after_a_place(self, text: str, depth: int) -> str:
+        at = _AT.match(text)
+        if at is None or "\n" in text:
+            return ""
+        rest = text[at.end() :]
+        return f"{at[1]}：{self._said(rest, depth + 1) or rest}"
+
+    def _negated(self, text: str, depth: int) -> str:
+        if not (text.startswith(_NOT) and text.endswith(")")):
+            return ""
+        return self.exact[_NOT].format(self._condition(text[len(_NOT) : -1], depth + 1))
+
+    def _together(self, text: str, depth: int) -> str:
+        """Several sentences that stand together alone."""
+        return "" if "\n" in text else self._formed(text, depth, several=True)
+
+    def _in_parts(self, text: str, depth: int) -> str:
+        """Lines, or sentences in a row."""
+        if "\n" in text:
+            return self._each(text.split("\n"), "\n", depth)
+        if text[0].isupper() or text[0] == "`":
+            return self._each(_sentences(text), " ", depth)
+        return ""
+
+    def _each(self, parts: list[str], joint: str, depth: int) -> str:
+        """Parts with what stands between them here; empty for a single one, and where none is known."""
+        said = [self._said(one, depth + 1) for one in parts] if len(parts) > 1 else []
+        return _joined([one or old for one, old in zip(said, parts, strict=True)], joint) if any(said) else ""
 
     def _formed(self, text: str, depth: int, *, several: bool = False) -> str:
         for form in self._several if several else self._by_start.get(text[:2], self._by_start[""]):
@@ -154,30 +180,19 @@ class Sayings:
         return ""
 
     def _loose(self, text: str, depth: int) -> str:
-        """What is put together without a form: clauses with semicolons, or a name before a colon."""
-        parts = _parted(text, "; ")
-        if len(parts) > 1:
-            told = [self._said(one, depth + 1) for one in parts]
-            return _joined([one or old for one, old in zip(told, parts, strict=True)], "；") if any(told) else ""
+        """What is put together without a form: clauses with semicolons, lists, or a name before a colon."""
+        if told := self._each(_parted(text, "; "), "；", depth):
+            return told
         listed = text.split(", ")
         if len(listed) > 1 and all(one in self.exact for one in listed):
             return "、".join(self.exact[one] for one in listed)
         head = _HEAD.match(text)
-        if head is not None and (rest := self._said(text[head.end() :], depth + 1)):
-            return f"{head[1]}：{rest}"
-        return ""
+        rest = self._said(text[head.end() :], depth + 1) if head is not None else ""
+        return f"{head[1]}：{rest}" if head is not None and rest else ""
 
 
 def _plain(literal: str) -> str:
     return literal.replace("{{", "{").replace("}}", "}")
-
-
-def _divided(text: str) -> Iterator[tuple[list[str], str]]:
-    """Ways to take a text apart before its forms are looked for: lines, then sentences."""
-    if "\n" in text:
-        yield text.split("\n"), "\n"
-    elif len(sentences := _sentences(text)) > 1:
-        yield sentences, " "
 
 
 def _sentences(text: str) -> list[str]:
@@ -205,7 +220,7 @@ def _parted(text: str, joint: str, unless: str = "\n") -> list[str]:
 
 
 def _joined(parts: list[str], joint: str) -> str:
-    """Sentences in a row; after a full stop of this language no space is needed."""
+    """Parts in a row; after a full stop of this language no space is needed."""
     if joint != " ":
         return joint.join(parts)
     told = parts[0]
@@ -220,6 +235,8 @@ def sayings(language: str) -> Sayings:
     exact: dict[str, str] = {}
     forms = []
     for english, says in lines(language).items():
+        if english.startswith("{1}; ") and says.startswith("{1}；") and "{2" not in english:  # it may come after another clause
+            exact[_plain(english[5:])] = _plain(says[4:])
         if _PLACE.search(english):
             forms.append(Form.of(english, _plain(says)))
         else:

@@ -40,7 +40,7 @@ def spoken(form: str) -> bool:
 
 def bare(form: str) -> str:
     """A form without the facts at its ends and the numbers of the others, for comparing parts with wholes."""
-    text = re.sub(r"\{\dw?\}", "{}", form)
+    text = re.sub(r"\{\d[wq]?\}", "{}", form)
     while text != (text := text.strip().removeprefix("{}").removesuffix("{}")):
         pass
     return text.strip()
