@@ -14,12 +14,14 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "words"
-LONGEST = 8000
-"""Characters of a text that is looked at; a longer one stays as it is."""
+LONGEST = 4000
+"""Characters of a line that is looked at; a longer one stays as it is."""
+ENDING = 10
+"""Characters at the end of a sentence that others hardly end with."""
 DEPTH = 12
 """Sentences in facts of sentences; what is deeper stays as it is."""
 _PLACE = re.compile(r"\{(\d)([wq]?)\}")
@@ -62,6 +64,11 @@ class Form:
         return len(_sentences("1".join(self.literals))) > 1
 
     @property
+    def loose(self) -> bool:
+        """Whether it begins with a fact, and ends with one or nearly: it fits what others fit better."""
+        return not self.literals[0] and len(self.literals[-1]) < ENDING
+
+    @property
     def weight(self) -> int:
         """How much of a text it knows: of several that fit, the heaviest is meant."""
         return sum(len(one) for one in self.literals)
@@ -87,7 +94,7 @@ class Form:
         return tuple(found) if found or place == len(text) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sayings:
     """All sentences of the core in one language."""
 
@@ -103,7 +110,7 @@ class Sayings:
     def _by_start(self) -> dict[str, tuple[Form, ...]]:
         """Forms by the two letters that they begin with, heaviest first; under none those that begin with a fact."""
         starts = {one.literals[0][:2] for one in self.forms if len(one.literals[0]) > 1}
-        ranked = sorted(self.forms, key=lambda one: (not one.literals[0], -one.weight, len(one.kinds)))
+        ranked = sorted(self.forms, key=lambda one: (one.loose, -one.weight, len(one.kinds)))
         open_ones = [one for one in ranked if len(one.literals[0]) < 2]
         kept = {
             start: tuple(one for one in ranked if one.literals[0][:2] == start or len(one.literals[0]) < 2) for start in starts
@@ -111,10 +118,11 @@ class Sayings:
         return kept | {"": tuple(open_ones)}
 
     def say(self, text: str) -> str:
-        """A text of the core, in this language as far as its forms are known."""
-        if not text or len(text) > LONGEST or not self.exact:
-            return text
-        return _GAP.sub("", self._said(text, 0)) or text
+        """A text of the core, in this language as far as its forms are known, line by line."""
+        return "\n".join(map(self._line, text.split("\n"))) if self.exact else text
+
+    def _line(self, text: str) -> str:
+        return _GAP.sub("", self._said(text, 0)) or text if len(text) <= LONGEST else text
 
     def title(self, text: str) -> str:
         """A text that may be somebody's own: only if it is a whole sentence without facts."""
@@ -131,11 +139,12 @@ class Sayings:
                 return self.exact[joint].join(self._condition(one, depth + 1) for one in parts)
         return self._said(text, depth) or text
 
+    @lru_cache(maxsize=2048)  # noqa: B019 - each language has one of these, for good
     def _said(self, text: str, depth: int) -> str:
         """The text in this language; empty where nothing of it is known."""
         if depth > DEPTH or not text.strip() or _QUOTED.fullmatch(text):
             return ""
-        ways = (self._exactly, self._after_a_place, self._negated, self._together, self._in_parts, self._formed, self._loose)
+        ways = (self._exactly, self._after_a_place, self._negated, self._together, self._in_a_row, self._formed, self._loose)
         return next((told for way in ways if (told := way(text, depth))), "")
 
     def _exactly(self, text: str, _depth: int) -> str:
@@ -144,7 +153,7 @@ class Sayings:
 
     def _after_a_place(self, text: str, depth: int) -> str:
         at = _AT.match(text)
-        if at is None or "\n" in text:
+        if at is None:
             return ""
         rest = text[at.end() :]
         return f"{at[1]}：{self._said(rest, depth + 1) or rest}"
@@ -156,15 +165,11 @@ class Sayings:
 
     def _together(self, text: str, depth: int) -> str:
         """Several sentences that stand together alone."""
-        return "" if "\n" in text else self._formed(text, depth, several=True)
+        return self._formed(text, depth, several=True)
 
-    def _in_parts(self, text: str, depth: int) -> str:
-        """Lines, or sentences in a row."""
-        if "\n" in text:
-            return self._each(text.split("\n"), "\n", depth)
-        if text[0].isupper() or text[0] == "`":
-            return self._each(_sentences(text), " ", depth)
-        return ""
+    def _in_a_row(self, text: str, depth: int) -> str:
+        """Sentences in a row. Errors are one each, and begin with a small letter."""
+        return self._each(_sentences(text), " ", depth) if text[0].isupper() or text[0] == "`" else ""
 
     def _each(self, parts: list[str], joint: str, depth: int) -> str:
         """Parts with what stands between them here; empty for a single one, and where none is known."""

@@ -49,12 +49,15 @@ SPOKEN = (
     *(f"serving/drafting/{name}.py" for name in ("requests", "routes", "workshop")),
     *(f"serving/identity/{name}.py" for name in ("authenticate", "guesses", "needs", "principals", "routes", "sessions")),
     *(f"console/{name}.py" for name in ("assets", "banks", "decision", "policies", "policy_text", "reviews")),
+    *(f"audit/verifier/{name}.py" for name in ("api_keys", "careful", "course", "fingerprints", "heads", "moments", "order")),
+    *(f"audit/verifier/{name}.py" for name in ("payloads", "report", "stretch", "tiles")),
     "service.py",
 )
 """Modules whose sentences pages show, all of them."""
 DESCRIBED = ("policies/grammar.py", "policies/mark_schema.py", "policies/schema.py", "policies/suite_schema.py")
 """Modules whose descriptions are shown, too: what can stand in a policy."""
 ALSO = (
+    *("audit/verify.py", "audit/verifier/postgres.py", "audit/verifier/structure.py"),
     *("audit/review_codes.py", "policies/add_example.py", "policies/lint/registry.py", "policies/testing/measure.py"),
     *("serving/keyhome.py", "serving/redaction.py", "serving/watermarking.py"),
     *("audit/committer.py", "audit/database.py", "audit/ledger.py", "audit/line.py", "audit/stores/__init__.py"),
@@ -78,6 +81,7 @@ ALSO = (
 UNSAID = {
     "file",  # after the name of a key: `composed.toml`
     *("found {}, expected {};", "found the {} {}, expected one of:"),  # read as `found {1}, expected {2}`
+    "a {} for",  # read as `{1} for {2}`
     *("is at least", ".{} at least"),  # parts of `{1}.{2} {3} is at least {4}` and `{1} at least {2}`
     *("Released with a label", "Released after redaction", "Held for review"),  # with a full stop: `composed.toml`
     *(
@@ -207,6 +211,7 @@ def test_mistakes_in_a_query_are_said(query: str, message: str, hint: str) -> No
     """Both what is wrong, and what to write instead."""
     with pytest.raises(QueryError) as wrong:
         parse(query)
+    assert "个字符处" in sayings("zh").say(wrong.value.plain()) or not wrong.value.query
     assert sayings("zh").say(str(wrong.value)) == message
     assert sayings("zh").say(wrong.value.hint).startswith(hint)
 
