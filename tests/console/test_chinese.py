@@ -55,6 +55,8 @@ exceptions:
   - {id: e, rules: gone, when: {pii: any}, owner: us, reason: because, expires: 2026-13-45}
 lists: {some: [$other], other: [$some]}
 """
+WRITTEN = ("Nothing to see.", "Keys stay here", "Ask genguard who you are")
+"""What somebody wrote in a draft, and to try it."""
 QUERIES = ("rul:x", '"open', "created:soon", "idx:9..1", "kind:x", "since:7d%20since:8d", "rule:", ":x", "-since:7d")
 
 
@@ -77,6 +79,7 @@ def test_the_look_at_the_installation_is_chinese(visit: Visit) -> None:
 def test_the_editor_of_policies_is_chinese(visit: Visit) -> None:
     """Mistakes in the file, lints and why, a try with its tree, tests that fail, what changes, completions."""
     page = visit("author", language="zh").open("/console/policies/enterprise/edit")
+    page.wait_for_selector("#editor[data-ready]")
     source, problems = page.locator("#source"), page.locator("#problems li.problem")
     source.fill(WRONG)
     expect(problems).not_to_have_count(0)
@@ -93,12 +96,13 @@ def test_the_editor_of_policies_is_chinese(visit: Visit) -> None:
     page.locator("#test").click()
     expect(page.locator("#tested li")).not_to_have_count(0)
     expect(page.locator("#changes li")).not_to_have_count(0)
-    assert english(page, "Nothing to see.", "Keys stay here", "Ask genguard who you are") == []
-    source.fill("policy: x\\n")
-    source.press("Control+End")
-    source.press("Control+Space")
+    assert english(page, *WRITTEN) == []
+    source.fill("policy: x\n")
+    page.keyboard.press("Control+End")
+    page.keyboard.type("s")
     expect(page.locator("#choices li")).not_to_have_count(0)
-    assert english(page) == []
+    assert english(page, *WRITTEN) == []
+    assert re.search("[\u4e00-\u9fff]", page.locator("#choices .about").first.inner_text())
 
 
 def test_answers_of_the_verification_are_chinese(service: Desk, visit: Visit) -> None:
