@@ -109,11 +109,11 @@ _TOKENS = (
     _token(
         "GITLAB_TOKEN", "GitLab token",
         "glpat- gldt- glrt- glrtr- glcbt- glptt- glft- glimt- glagent- glsoat- gloas- glffct-",
-        r"(?:[0-9A-Za-z_-]{27,300}\.[0-9a-z]{2}\.?[0-9a-z]{7}|[0-9A-Za-z_-]{20,64})",
+        r"(?:[0-9A-Za-z_-]{27,300}+\.[0-9a-z]{2}\.?[0-9a-z]{7}|[0-9A-Za-z_-]{20,64}+)",
     ),
     _token(
         "SLACK_TOKEN", "Slack token", "xoxb- xoxp- xoxa- xoxr- xoxs- xoxe- xoxe. xoxo- xoxc- xoxd-",
-        "[0-9A-Za-z%.-]{19,399}[0-9A-Za-z]",
+        "[0-9A-Za-z%.-]{20}[0-9A-Za-z-]{0,380}+(?:[%.]{1,3}+[0-9A-Za-z-]{1,380}+){0,8}(?<![%.-])",
     ),
     _token("SLACK_TOKEN", "Slack app token", "xapp-", "[0-9]-[A-Z0-9]{6,20}-[0-9]{8,20}-[0-9a-f]{32,128}"),
     SecretSpec(
@@ -123,7 +123,7 @@ _TOKENS = (
     _token("STRIPE_KEY", "Stripe live key", "sk_live_ rk_live_", "[0-9A-Za-z]{16,200}"),
     _token("STRIPE_KEY", "Stripe test key", "sk_test_ rk_test_", "[0-9A-Za-z]{16,200}", score=750),
     _token("STRIPE_KEY", "Stripe webhook secret", "whsec_", "[0-9A-Za-z+/]{24,64}={0,2}"),
-    _token("OPENAI_KEY", "OpenAI key", "sk-proj- sk-svcacct- sk-admin-", "[0-9A-Za-z_-]{40,250}"),
+    _token("OPENAI_KEY", "OpenAI key", "sk-proj- sk-svcacct- sk-admin-", "[0-9A-Za-z_-]{40,250}+"),
     SecretSpec(
         "OPENAI_KEY", "OpenAI key", ("T3BlbkFJ",),
         f"{_A}(?P<secret>sk-[0-9A-Za-z_-]{{16,120}}?T3BlbkFJ[0-9A-Za-z_-]{{16,120}}){_U}", 1000,
@@ -244,11 +244,22 @@ _SIGN = (
     r"|[ \t]{0,2}(?:是|为|改成|设为)[ \t]{0,2}[:：]?[ \t]{0,2}| (?:is|was)(?: now| set to)?:? )"
 )
 # A quoted value ends with its quotation mark, a plain one where a sentence, a query or a list goes on. Most characters end
-# neither, and are taken without looking further.
-_VALUE = (
-    r"(?:(?P<quote>\\?[\"'`])|\*\*|[“「『])?(?P<secret>(?:[0-9A-Za-z+/=_~^@!#$%%-]|(?(quote)(?!(?P=quote))"
-    r"|(?![\"'`,;<>|]|&[A-Za-z_]{1,30}=|\*\*|\\[\"'nr]|[?:.)\]}]{1,3}(?:\s|\Z|[\u0080-\U0010ffff])))[!-~]){%s}+)"
+# neither, and are taken without looking further: sixteen at a time once there are enough.
+_PLAIN = r"[a-z/-9@-Z^_=+\-!#$%~]"
+_OTHER = (
+    r"(?:(?(quote)(?!(?P=quote))"
+    r"|(?![\"'`,;<>|]|&[A-Za-z_]{1,30}=|\*\*|\\[\"'nr]|[?:.)\]}]{1,3}(?:\s|\Z|[\u0080-\U0010ffff])))[!-~])"
 )
+
+
+def _value(least: int, most: int) -> str:
+    """A value of `least` characters and up to `most` pieces, each sixteen that do not end it or one that could."""
+    return (
+        r"(?:(?P<quote>\\?[\"'`])|\*\*|[“「『])?"
+        f"(?P<secret>(?-i:(?:{_PLAIN}|{_OTHER}){{{least}}}+(?:{_PLAIN}{{1,16}}+|{_OTHER}){{0,{most}}}+))"
+    )
+
+
 _LOGIN_NAME = (
     # The names that passwords and keys go by.
     r"(?:pass(?:word|wd|phrase|code)|(?<![A-Za-z])pwd|(?<=db)pwd|(?<=[_-])pass|(?<![A-Za-z])pass(?=[\"']? ?[=:])"
@@ -262,16 +273,16 @@ _KEY_NAME = (
 _ASSIGNMENTS = (
     SecretSpec(
         "PASSWORD", "value of a password", ("pass", "pwd", "密码", "口令", "密碼"),
-        f"(?:{_LOGIN_NAME}{_SIGN}|(?:密码|口令|密碼)[ \\t]{{0,2}}){_VALUE % '4,128'}", 500, judge.password, generic=True,
+        f"(?:{_LOGIN_NAME}{_SIGN}|(?:密码|口令|密碼)[ \\t]{{0,2}}){_value(4, 24)}", 500, judge.password, generic=True,
         ignore_case=True,
     ),
     SecretSpec(
         "PASSWORD", "password in a sentence", ("pass",),
-        f"pass(?:word|phrase|code)s? {_VALUE % '6,128'}", 500, judge.spoken, generic=True, ignore_case=True,
+        f"pass(?:word|phrase|code)s? {_value(6, 24)}", 500, judge.spoken, generic=True, ignore_case=True,
     ),
     SecretSpec(
         "PASSWORD", "password of a command", ("--pass", "--pwd"),
-        f"--pass(?:word|wd|phrase)? {_VALUE % '4,128'}", 500, judge.password, generic=True, ignore_case=True,
+        f"--pass(?:word|wd|phrase)? {_value(4, 24)}", 500, judge.password, generic=True, ignore_case=True,
     ),
     SecretSpec(
         "PASSWORD", "password in XML", ("password>",),
@@ -279,12 +290,12 @@ _ASSIGNMENTS = (
     ),
     SecretSpec(
         "API_KEY", "value of a key, secret or token", ("key", "secret", "token", "credential", "密钥", "秘钥", "私钥", "令牌"),
-        f"{_KEY_NAME}{_SIGN}{_VALUE % '8,512'}", 600, judge.key, generic=True,
+        f"{_KEY_NAME}{_SIGN}{_value(8, 32)}", 600, judge.key, generic=True,
         ignore_case=True,
     ),
     SecretSpec(
         "API_KEY", "key or token of a command", ("--api", "--token", "--secret", "--access", "--auth"),
-        f"--(?:api-?key|token|secret|access-token|auth-token|secret-key) {_VALUE % '8,512'}", 600, judge.key,
+        f"--(?:api-?key|token|secret|access-token|auth-token|secret-key) {_value(8, 32)}", 600, judge.key,
         generic=True, ignore_case=True,
     ),
 )  # fmt: skip

@@ -80,6 +80,10 @@ _DATED = re.compile(r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|v?[0-9]{1,4}(?:\.[0
 _WORD = r"(?:[A-Z]?[a-z']{1,24}+|[A-Z]{1,24}+|[0-9]{1,4}+)"
 _WORDS = re.compile(rf"{_WORD}(?:[-_./:]{{1,2}}+{_WORD}){{0,64}}+[.!?]?$")
 _CHUNK = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_SMALL = re.compile("[a-z]")
+_CAPITAL = re.compile("[A-Z]")
+_DIGIT = re.compile("[0-9]")
+_MARK = re.compile(r"[^\w]")
 _STRONG = re.compile(r"[!@#$%^&*?~+=]")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[A-Za-z0-9-]{1,64}(?:\.[A-Za-z0-9-]{1,64}){1,8}$")
 _CURSOR = re.compile(
@@ -140,7 +144,7 @@ def aws_key_id(match: re.Match[str], score: int) -> int:
 def mixed_case(match: re.Match[str], score: int) -> int:
     """For values without a prefix, found beside a key id: base 64, neither hexadecimal nor words."""
     value = match[SECRET]
-    classes = sum(bool(re.search(kind, value)) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+    classes = sum(one is not None for one in (_SMALL.search(value), _CAPITAL.search(value), _DIGIT.search(value)))
     return by_format(match, score) if classes == 3 and entropy(value) > 3.5 else 0
 
 
@@ -214,14 +218,14 @@ def url_password(match: re.Match[str], score: int) -> int:
 def password(match: re.Match[str], score: int) -> int:
     """Values given to a password: two kinds of characters at least, no words, names, paths, hashes or dates."""
     value = match[SECRET]
-    if not 6 <= len(value) <= 128 or is_stand_in(value) or is_ordered(value) or _unlikely(value) or value.lower() in _WEAK:
+    kinds, digits = _kinds(value), value.isdigit()
+    if not 6 <= len(value) <= 400 or (not digits and (kinds < 2 or (kinds < 3 and _NAMING.search(value) is not None))):
         return 0
-    if value.isdigit():
+    if is_stand_in(value) or is_ordered(value) or _unlikely(value) or value.lower() in _WEAK:
+        return 0
+    if digits:
         return score + 100 if len(value) <= 12 else 0
-    kinds = _kinds(value)
-    if kinds < 2 or (_NAMING.search(value) and kinds < 3) or _WORDS.match(value):
-        return 0
-    if value.isalpha() and not _irregular(value):  # a name of two words, such as a type's
+    if _WORDS.match(value) or (value.isalpha() and not _irregular(value)):  # a name of two words, such as a type's
         return 0
     return min(900, score + 50 * kinds + 5 * len(value))
 
@@ -260,10 +264,8 @@ def _unlikely(value: str) -> bool:
 def _kinds(value: str) -> int:
     """Kinds of characters; a capital in front and a mark at the end are those of any sentence."""
     inner = value[1:]
-    return sum(
-        bool(re.search(kind, text))
-        for kind, text in (("[a-z]", value), ("[A-Z]", inner), ("[0-9]", value), (r"[^\w]", value[:-1]))
-    )
+    found = (_SMALL.search(value), _CAPITAL.search(inner), _DIGIT.search(value), _MARK.search(value[:-1]))
+    return sum(one is not None for one in found)
 
 
 def _irregular(value: str, most: float = 3.3) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from time import thread_time
+from time import perf_counter, thread_time
 
 _LEAST_S = 0.001
+_READ_EVERY_S = 0.002
+"""To ask for the computing time of a thread takes longer than most searches: it is not asked for at each of them."""
 
 
 class Patience:
@@ -13,15 +15,18 @@ class Patience:
     What a busy machine gives to others does not count, so that load alone makes no check fail.
     """
 
-    __slots__ = ("_until", "seconds")
+    __slots__ = ("_left", "_read", "_until", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._until = thread_time() + seconds
+        self._left, self._read = seconds, perf_counter()
 
     def left(self) -> float:
         """What a `regex` call may take: its `timeout`. Raises TimeoutError when nothing is left."""
-        left = self._until - thread_time()
-        if left <= 0:
+        now = perf_counter()
+        if now - self._read >= _READ_EVERY_S:
+            self._left, self._read = self._until - thread_time(), now
+        if self._left <= 0:
             raise TimeoutError(f"expressions took longer than {self.seconds} s over one text")
-        return max(left, _LEAST_S)
+        return max(self._left, _LEAST_S)

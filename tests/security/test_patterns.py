@@ -42,7 +42,6 @@ BUILT = {  # calls whose expression is put together; why none is slow
     ("guard/checks/pii_lists.py", "compile"): "a policy's: literals, or under a time limit",
     ("guard/checks/pii_lists.py", "match"): "a class",
     ("guard/checks/pii_prefilter.py", "search"): "the table's `like`, looked at here",
-    ("guard/checks/secret_values.py", "search"): "classes",
     ("guard/checks/secrets.py", "compile"): "the formats' table, looked at here; has a time limit",
     ("guard/matching/bank.py", "compile"): "an escaped name and digits",
     ("guard/text/characters.py", "match"): "a class",
