@@ -22,6 +22,7 @@ from audit.ledger import open_ledger
 from audit.listening import Listener
 from console import refusals
 from console import routes as console
+from console.speaking import Speaking
 from guard.errors import GenguardError, InputError
 from serving import (
     access,
@@ -153,6 +154,7 @@ def create_app(
         public=public,
         shown=refusals.shown,
     )
+    app.add_middleware(Speaking)
     app.openapi = described.description(app)  # type: ignore[method-assign]
     shell.attach_inner(app, settings)
     lookout.attach(app)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from fastapi import Request as HttpRequest
 
 from console.preferences import Language
+from console.said import sayings
 from serving.identity.page import LANGUAGE
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -34,6 +35,18 @@ class Words:
     def of(self, prefix: str, name: str) -> str:
         """The word for a value such as an action; the value itself where there is none, for names that users choose."""
         return self.by_key.get(f"{prefix}.{name}", name)
+
+    def said(self, text: object) -> str:
+        """A sentence of the core, which is English, in this language; as it is where it is not known."""
+        return sayings(self.language).say(str(text))
+
+    def title(self, text: str) -> str:
+        """A title that is the core's or somebody's own, which stays as it is."""
+        return sayings(self.language).title(text)
+
+    def condition(self, text: str) -> str:
+        """The words of a condition."""
+        return sayings(self.language).condition(text)
 
     def below(self, prefix: str) -> dict[str, str]:
         """Words under a key, for scripts, by what follows it."""

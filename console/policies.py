@@ -9,6 +9,7 @@ from fastapi import Request as HttpRequest
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from console.language import language_of
 from console.nav import HOME, need
 from console.page import HEADERS, render
 from console.policy_hints import hints
@@ -34,9 +35,9 @@ async def page(http: HttpRequest) -> HTMLResponse:
 
 
 @router.get("/hints.json", response_model=None, include_in_schema=False)
-async def completion() -> JSONResponse:
+async def completion(http: HttpRequest) -> JSONResponse:
     """What an editor completes from."""
-    return JSONResponse(await run_in_threadpool(hints), headers=HEADERS)
+    return JSONResponse(await run_in_threadpool(hints, language_of(http)), headers=HEADERS)
 
 
 @router.get("/{policy}", response_model=None, include_in_schema=False)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from console.preferences import Language
+from console.said import sayings
 from guard.errors import GenguardError
 from guard.registry import checks
 from guard.types import Modality, Stage
@@ -15,17 +18,27 @@ from policies.schema import FILE
 
 
 @cache
-def hints() -> dict[str, Any]:
-    """The schema; each check with its parameters and, as far as packs use it, its labels; packs; values of facts.
+def hints(language: Language) -> dict[str, Any]:
+    """The schema, described in a language; checks with parameters and, as far as packs use them, labels; packs; facts.
 
     A second of work the first time: checks are imported, none is built.
     """
     return {
-        "schema": json.loads(FILE.read_text("utf-8")),
+        "schema": _described(json.loads(FILE.read_text("utf-8")), sayings(language).say),
         "checks": {name: {"parameters": _parameters(name), "labels": _labels().get(name, [])} for name in checks.names()},
         "packs": list(packs()),
         "facts": {"stage": [str(one) for one in Stage], "modality": [str(one) for one in Modality]},
     }
+
+
+def _described(node: Any, say: Callable[[str], str]) -> Any:
+    """A part of a schema with its descriptions said."""
+    if isinstance(node, dict):
+        return {
+            name: say(one) if name == "description" and isinstance(one, str) else _described(one, say)
+            for name, one in node.items()
+        }
+    return [_described(one, say) for one in node] if isinstance(node, list) else node
 
 
 def _parameters(check: str) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 // What all pages share: asking the service, times in the viewer's zone, notices, copying, keys.
 
 const language = document.documentElement.lang;
+const speaks = language.split("-")[0];
 export const words = JSON.parse(document.getElementById("words").textContent);
 const csrf = document.querySelector('meta[name="csrf"]').content;
 
@@ -36,7 +37,7 @@ export class AskError extends Error {
 
 /** Ask the service; returns the response. `json`: sent as that. Throws AskError. */
 export async function ask(method, url, { json, body, headers = {}, signal } = {}) {
-  const sent = { "x-genguard-csrf": csrf, ...headers };
+  const sent = { "x-genguard-csrf": csrf, "x-genguard-speak": speaks, ...headers };
   if (json !== undefined) {
     sent["content-type"] = "application/json";
     body = JSON.stringify(json);
