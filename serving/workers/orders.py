@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from guard.errors import GenguardError, InputError, PolicyError, SettingsError, SignatureError
 from serving.settings import Settings
@@ -89,6 +89,8 @@ def _plain(value: Any) -> Any:
         return value.get_secret_value()
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, BaseModel):  # a section
+        return value.model_dump(mode="json")
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from audit.body import _result, _result_from
+from audit.body import result_from, result_record
 from guard.chain import Chain
 from guard.checks.fusion import MEMBER_FAILED, Fusion, Rule
 from guard.decide import decide
@@ -241,7 +241,7 @@ def test_in_the_chain_one_bad_text_does_not_fail_its_neighbours(kind: type[Score
 def test_what_is_recorded_survives_the_ledger() -> None:
     """Members' scores, failures, versions: as they were."""
     ((result, _),) = run(fused("mean", quorum=2, a=Scored(("threat", 900)), b=Broken(), c=Scored()), text("bad text"))
-    assert _result_from(_result(result)) == result
+    assert result_from(result_record(result)) == result
     assert result.version == "code 1; a: scored 1; b: scored 1; c: scored 1"
     assert result.findings[0].reason == "mean of a 900, c 0; without b"
 

@@ -95,8 +95,11 @@ def test_older_entries_come_when_somebody_scrolls(service: Desk, visit: Visit) -
         assert rows.count() == 50
         while page.locator("#older").count():
             before = rows.count()
-            page.locator("#older").evaluate("one => one.scrollIntoView()")
-            expect(rows.nth(before)).to_be_attached()
+            page.evaluate("document.getElementById('older')?.scrollIntoView()")  # it may be gone by itself meanwhile
+            page.wait_for_function(
+                "had => document.querySelectorAll('#rows tr[data-idx]').length > had || !document.getElementById('older')",
+                arg=before,
+            )
         shown = [int(text) for text in rows.evaluate_all("all => all.map((one) => one.dataset.idx)")]
         assert shown == list(range(shown[0], -1, -1))
         expect(page.locator("#how-many")).to_contain_text(f"{len(shown)} shown")

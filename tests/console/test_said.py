@@ -60,7 +60,14 @@ ALSO = (
     *("audit/verify.py", "audit/verifier/postgres.py", "audit/verifier/structure.py"),
     *("audit/review_codes.py", "policies/add_example.py", "policies/lint/registry.py", "policies/testing/measure.py"),
     *("serving/keyhome.py", "serving/redaction.py", "serving/watermarking.py"),
-    *("audit/committer.py", "audit/database.py", "audit/ledger.py", "audit/line.py", "audit/stores/__init__.py"),
+    *(
+        "audit/committer.py",
+        "audit/database.py",
+        "audit/drafts.py",
+        "audit/ledger.py",
+        "audit/line.py",
+        "audit/stores/__init__.py",
+    ),
     *(
         "audit/stores/postgres.py",
         "audit/stores/sqlite.py",
@@ -81,6 +88,7 @@ ALSO = (
 UNSAID = {
     "file",  # after the name of a key: `composed.toml`
     *("found {}, expected {};", "found the {} {}, expected one of:"),  # read as `found {1}, expected {2}`
+    "worker",  # a part of the service, in its log
     "a {} for",  # read as `{1} for {2}`
     *("is at least", ".{} at least"),  # parts of `{1}.{2} {3} is at least {4}` and `{1} at least {2}`
     *("Released with a label", "Released after redaction", "Held for review"),  # with a full stop: `composed.toml`
