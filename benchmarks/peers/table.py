@@ -15,7 +15,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 def rendered(raw: Mapping[str, Any], roster: Sequence[Peer]) -> str:
     """The table of a run: medians of computing and wall time a call, start-up and memory, and the notes."""
     counts = raw["checks"]
-    head = ["", *(f"{count} checks, CPU (wall)" for count in counts), "import, CPU s", "resident, MiB"]
+    head = ["checks:", *(f"{count}, CPU (wall)" for count in counts), "import, CPU s", "resident, MiB"]
     lines = [_row(head), _row(["---", *["---:"] * (len(head) - 1)])]
     played = [peer for peer in roster if peer.name in raw["peers"]]
     for peer in played:
