@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from ledger_examples import DOCUMENT, REVISION, decision
-from postgres import Server, binaries, fresh, statement
+from postgres import MISSING, Server, binaries, fresh, statement
 
 from audit.api_keys import make_key, revoke_key
 from audit.ledger import open_ledger
@@ -73,7 +73,7 @@ def test_steps_and_keys_are_heard_of_and_decisions_are_not(url: str, backend: st
         assert ears.count <= before + 2  # that one, and perhaps the key before
 
 
-@pytest.mark.skipif(binaries() is None, reason="needs a PostgreSQL server of its own")
+@pytest.mark.skipif(binaries() is None, reason=MISSING)
 def test_a_server_that_comes_back_is_listened_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """And whoever follows looks, for what it may have missed."""
     server = Server.start()

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from guard.errors import LedgerError
 from service import create_app
 from serving.settings import Settings
+from tests.service.plain import POLICY
 
 KEYS = {
     "desk@acme": "d" * 24,
@@ -16,15 +17,6 @@ KEYS = {
     "lead@acme": "l" * 24,
     "root+admin": "r" * 24,
 }
-POLICY = """
-policy: desk
-version: 1
-status: live
-checks:
-  hidden: {use: invisible_characters}
-rules:
-  - {id: hidden, when: {hidden: any}, action: block, category: input}
-"""
 
 
 def key(name: str) -> dict[str, str]:

@@ -14,16 +14,8 @@ from audit.query import show
 from service import create_app
 from serving import exports
 from serving.settings import Settings
+from tests.service.plain import POLICY
 
-POLICY = """
-policy: desk
-version: 1
-status: live
-checks:
-  hidden: {use: invisible_characters}
-rules:
-  - {id: hidden, when: {hidden: any}, action: block, category: input}
-"""
 ACME, UMBRELLA, OFFICER = ({"authorization": f"Bearer {letter * 24}"} for letter in "kof")
 
 

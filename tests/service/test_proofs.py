@@ -29,16 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "audit"))
 
 from servers import hook
 
+from tests.service.plain import POLICY
+
 KEY = "k" * 24
-POLICY = """
-policy: desk
-version: 1
-status: live
-checks:
-  hidden: {use: invisible_characters}
-rules:
-  - {id: hidden, when: {hidden: any}, action: block, category: input}
-"""
 
 
 @pytest.fixture
