@@ -408,6 +408,8 @@ def live(folder: Path, *, kind: str | None = None) -> Bank:
         bank = _opened.get(folder)
         if bank is None:
             bank = _opened[folder] = Bank.open(folder, kind=kind)
+        elif kind is not None and not (folder / CATALOGUE).is_file():  # it was moved away while it was open
+            Catalogue.open(folder / CATALOGUE, kind=kind).close()
         return bank
 
 
