@@ -1,8 +1,8 @@
 """Keeps the banks of a running service as the ledger has them: told, or every POLL_S, it looks for batches of changes.
 
 Running checks take what came with the next content. A service that begins is not ready until it has once had all that the
-ledger had. A bank that cannot follow, because its rows or its folder are not what they should be, stays as it is, and `troubles`
-says so.
+ledger had. A bank that cannot follow, because its rows or its folder are not what they should be, stays as it is, and
+`troubles` says so.
 """
 
 from __future__ import annotations

@@ -163,12 +163,16 @@ class SharedBanks:
     def turn(self, bank: Bank) -> Iterator[Sharing]:
         """See `guard.matching.bank.Shares`. Raises LedgerError, RefusedError and ModelError: then the bank is as it was."""
         with self._store.turn(f"bank {bank.name}", TURN_S):
-            try:
-                self.follow(bank.name)
-                self._take_in(bank)
-            except ModelError as error:
-                raise RefusedError(f"nothing was changed: {error}", advice=error.advice) from None
+            self.prepare(bank.name)
+            self._take_in(bank)
             yield Sharing(self._ledger.identity, partial(self._carry, bank))
+
+    def prepare(self, name: str) -> None:
+        """Before a bank is changed, or begun: bring it to where the ledger has it. Raises LedgerError and RefusedError."""
+        try:
+            self.follow(name)
+        except ModelError as error:
+            raise RefusedError(f"nothing was changed: {error}", advice=error.advice) from None
 
     def _lacks(self, bank: Bank) -> bool:
         """Whether the ledger lacks what a bank here has."""

@@ -55,7 +55,7 @@ def changing(name: str, ledger: SqlLedger, *, kind: str = "") -> Iterator[tuple[
     """
     shared = shared_banks(ledger) if is_shared(name) else None
     if shared is not None:
-        shared.follow(banks.folder_of(name).name)
+        shared.prepare(banks.folder_of(name).name)
     bank, said = banks.for_change(name, kind=kind)
     bank.shares = shared
     if shared is None:
