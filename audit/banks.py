@@ -102,8 +102,10 @@ def publish(ledger: SqlLedger, change: BankChange, data: Callable[[], Iterator[b
         found = _head(connection, change.bank)
         if (found is None and first) or (found is not None and found[1] == change.before):
             return ""
-        stands = f"at {found[1][:16]}" if found else "not there yet"
-        return f"bank {change.bank!r} is {stands}, and the change begins at {change.before[:16]}: others changed it meanwhile"
+        if found is None:
+            return f"the ledger has nothing of bank {change.bank!r}, and the change begins at {change.before[:16]}"
+        stands = found[1][:16]
+        return f"bank {change.bank!r} is at {stands}, the change begins at {change.before[:16]}: others changed it meanwhile"
 
     def effect(connection: Connection) -> None:
         idx = connection.execute(select(_HEAD.c.size)).scalar_one()

@@ -33,6 +33,7 @@ TURN_S = 30.0
 """Seconds that a change waits for others of the same bank."""
 TIDIED = 1000
 """Works after which a bank that followed saves its indexes."""
+_TURNS = "bank:"
 _ASIDE = (
     "Export the bank here (genguard bank export), move its folder away, so that the ledger's is built in its place, and "
     "import again what that lacks."
@@ -81,7 +82,7 @@ class SharedBanks:
         while bank is not None and self._lacks(bank):
             if monotonic() > until:
                 raise BehindError(f"bank {name!r} is being taken into the ledger")
-            with self._store.turn(f"bank {name}", TURN_S):
+            with self._store.turn(f"{_TURNS}{name}", TURN_S):
                 self.follow(name, until)
                 self._take_in(bank, 1)
 
@@ -162,7 +163,7 @@ class SharedBanks:
     @contextmanager
     def turn(self, bank: Bank) -> Iterator[Sharing]:
         """See `guard.matching.bank.Shares`. Raises LedgerError, RefusedError and ModelError: then the bank is as it was."""
-        with self._store.turn(f"bank {bank.name}", TURN_S):
+        with self._store.turn(f"{_TURNS}{bank.name}", TURN_S):
             self.prepare(bank.name)
             self._take_in(bank)
             yield Sharing(self._ledger.identity, partial(self._carry, bank))

@@ -44,7 +44,12 @@ def _compare(idx: int, rows: Iterator[Row], expected: tuple[str, str, str], prob
     found = sha256()
     for number, (_, piece, *names, data) in enumerate(rows):
         if (piece, *names) != (number, bank, digest) or not isinstance(data, bytes):
-            problem(idx, "bank", f"piece {piece!r} of bank {names[0]!r} at {names[1]!r}", f"{number} of {bank!r} at {digest!r}")
+            problem(
+                idx,
+                "bank",
+                f"piece {piece!r} of bank {names[0]!r} at {names[1]!r}",
+                f"piece {number} of bank {bank!r} at {digest!r}",
+            )
             return
         found.update(data)
     if found.hexdigest() != hashed:

@@ -56,10 +56,10 @@ def until(found: Callable[[], bool], log: Callable[[], str] = lambda: "") -> Non
 
 @contextmanager
 def process(folder: Path, ledger: str, **given: str) -> Iterator[str]:
-    """A gateway in a process of its own; its URL."""
+    """A gateway in a process of its own, which itself matches nothing; its URL."""
     folder.mkdir()
     port, log = free_port(), folder / "log"
-    asked = command(folder, port, "--generators", "echo", policy=str(folder.parent / "works.yaml"))
+    asked = command(folder, port, "--generators", "echo")
     asked[asked.index("--ledger") + 1] = ledger
     url = f"http://127.0.0.1:{port}"
     with log.open("w") as file:
