@@ -308,11 +308,13 @@ def test_a_batch_that_is_missing_is_noticed(site: Site) -> None:
     one, two = site.machine("one"), site.machine("two")
     one.add(*many(1))
     middle = one.add(hashed("middle", 5))
-    one.add(hashed("end", 6))
+    end = one.add(hashed("end", 6))
     site.tamper(f"DELETE FROM bank_batch WHERE digest = '{middle}'")
     assert "works" in two.look()[1]
     assert two.ids() == ["w0"]
     assert [problem.what for problem in verify(site.url).problems] == ["bank"]
+    site.tamper(f"DELETE FROM bank_batch WHERE idx < (SELECT idx FROM bank_batch WHERE digest = '{end}')")
+    assert [problem.what for problem in verify(site.url).problems] == ["bank", "bank"]
     statement(site.url, "DELETE FROM bank_batch")
     report = verify(site.url)
     assert report.ok
@@ -320,6 +322,12 @@ def test_a_batch_that_is_missing_is_noticed(site: Site) -> None:
     assert "fewer changes" in one.look()[1]["works"]
     with pytest.raises(RefusedError, match="fewer changes"):
         one.add(hashed("more", 7))
+    (one.folder / "works").rename(one.folder / "aside")
+    one.add(hashed("anew", 8))
+    assert one.ids() == ["anew"]
+    report = verify(site.url)
+    assert (report.ok, report.checked["bank_batches"]) == (True, 1)
+    assert "bank 'works' was dropped" in " ".join(report.unchecked)
 
 
 def test_a_copy_that_went_another_way_is_left_and_told(site: Site) -> None:
