@@ -414,14 +414,15 @@ def test_rows_cannot_be_changed_by_mistake(site: Site) -> None:
 
 def test_a_large_import_is_followed_piece_by_piece(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of an import, and one that is larger than a piece; who has no time goes on where he was."""
-    monkeypatch.setattr("guard.matching.imports.BATCH", 500)
+    monkeypatch.setattr("guard.matching.imports.BATCH", 200)
+    monkeypatch.setattr("guard.matching.imports.PATIENCE_S", 600.0)
     one, two = site.machine("one"), site.machine("two")
     large = [replace(hashed(f"large-{seed}", seed), thumbnail=b"\xff\xd8\xff" + os.urandom(199_000)) for seed in range(16)]
     with one.changing() as bank:
         bank.add(large)
-        items = (Item(number, work) for number, work in enumerate(many(2_000)))
-        assert import_items(bank, "list.csv", items, Options("ann")).added == 2_000
-    assert statement(site.url, "SELECT count(*), max(piece) FROM bank_batch") == [(8, 3)]
+        items = (Item(number, work) for number, work in enumerate(many(600)))
+        assert import_items(bank, "list.csv", items, Options("ann")).added == 600
+    assert statement(site.url, "SELECT count(*), max(piece) FROM bank_batch") == [(7, 3)]
     behind = {"works": ""}
     looks = 0
     while behind:
@@ -430,7 +431,7 @@ def test_a_large_import_is_followed_piece_by_piece(site: Site, monkeypatch: pyte
         assert troubles == {}
         looks += 1
         assert looks < 1000
-    assert (two.bank().digest, len(two.ids())) == (one.bank().digest, 2_016)
+    assert (two.bank().digest, len(two.ids())) == (one.bank().digest, 616)
     assert [one.work for one in two.bank().works(limit=16, whole=True)] == large
 
 
