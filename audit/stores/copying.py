@@ -12,6 +12,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice, repeat
+from typing import Any
 
 from audit.stores.base import Rows
 
@@ -20,57 +22,78 @@ _END = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
 _SIZES = [size.to_bytes(4, "big") for size in range(4096)]
 """How many bytes a value has, for nearly all."""
-_MANY = 1024
-"""Pieces of a message to the driver: 50 to 150 kB, which it takes as they are."""
+_FEW = 4
+"""How often each value of a column occurs, at least, for each to be written but once."""
+_ROWS = 64
+"""Of a message to the driver, which takes up to 128 kB as it is."""
 _WHOLE = {"bigint": partial(struct.Struct(">iq").pack, 8), "integer": partial(struct.Struct(">ii").pack, 4)}
+
+Pieces = Sequence[bytes]
+"""One for each row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """Rows of one table. It serves once."""
+    """Rows of one table, by columns."""
 
-    kind: str
-    """Type of the first column."""
-    pieces: list[bytes]
+    kinds: Sequence[str]
     firsts: Sequence[int]
-    """The first value of each row, where it is a number; its piece is empty."""
-    holes: Sequence[int]
-    """Which pieces those are."""
+    """The first value of each row, where it is a number."""
+    columns: Sequence[Pieces]
+    """All others; those of long values take two, sizes and data."""
+    count: int
 
     def messages(self, start: int) -> Iterator[bytes]:
-        """All of it. `start` is added to the first value of each row. Raises struct.error for one that the column cannot hold."""
-        pieces = self.pieces
+        """All of it. `start` is added to the first value of each row.
+
+        Raises struct.error for one that its column cannot hold.
+        """
+        first: tuple[Pieces, ...] = ()
         if self.firsts:
-            pack = _WHOLE[self.kind]
-            written = {first: pack(start + first) for first in set(self.firsts)}
-            for hole, first in zip(self.holes, self.firsts, strict=True):
-                pieces[hole] = written[first]
-        for at in range(0, len(pieces), _MANY):
-            yield b"".join(pieces[at : at + _MANY])
+            pack = _WHOLE[self.kinds[0]]
+            written = {one: pack(start + one) for one in set(self.firsts)}
+            first = ([written[one] for one in self.firsts],)
+        rows = zip(repeat(struct.pack(">h", len(self.kinds)), self.count), *first, *self.columns, strict=True)
+        yield _BEGIN
+        for _ in range(0, self.count, _ROWS):
+            yield b"".join(chain.from_iterable(islice(rows, _ROWS)))
+        yield _END
 
 
 def copied(kinds: Sequence[str], rows: Rows) -> Copied:
-    """Rows of columns of these types: `bigint`, `integer`, `text` or `bytea`.
+    """Rows, at least one, of columns of these types: `bigint`, `integer`, `text` or `bytea`.
 
     Raises UnicodeEncodeError for a text with a lone surrogate, struct.error for a number that its column cannot hold.
     """
-    begins, whole = struct.pack(">h", len(kinds)), [_WHOLE.get(kind) for kind in kinds]
-    numbered, rest, sizes = kinds[0] in _WHOLE, whole[kinds[0] in _WHOLE :], _SIZES
-    pieces, holes = [_BEGIN], []
-    add = pieces.append
-    for row in rows:
-        add(begins)
-        if numbered:
-            holes.append(len(pieces))
-            add(b"")
-        for pack, value in zip(rest, row[numbered:], strict=True):
-            if value is None:
-                add(_NULL)
-            elif pack is not None:
-                add(pack(value))
-            else:
-                data = value.encode() if type(value) is str else value
-                add(sizes[len(data)] if len(data) < 4096 else len(data).to_bytes(4, "big"))
-                add(data)
-    add(_END)
-    return Copied(kinds[0], pieces, [row[0] for row in rows] if numbered else (), holes)
+    numbered = kinds[0] in _WHOLE
+    columns = list(zip(*rows, strict=True))
+    written = [_written(kind, column) for kind, column in zip(kinds[numbered:], columns[numbered:], strict=True)]
+    return Copied(kinds, columns[0] if numbered else (), list(chain.from_iterable(written)), len(rows))
+
+
+def _written(kind: str, column: Sequence[Any]) -> tuple[Pieces, ...]:
+    """The pieces of a column."""
+    if kind == "bytea":
+        return _bytes(column)
+    if len(column) < _FEW * len(distinct := set(column)):
+        return (_short(kind, column),)
+    table = dict(zip(distinct, _short(kind, list(distinct)), strict=True))
+    return ([table[value] for value in column],)
+
+
+def _short(kind: str, column: Sequence[Any]) -> Pieces:
+    """Of numbers and texts: size and value in one."""
+    if (pack := _WHOLE.get(kind)) is not None:
+        return [_NULL if value is None else pack(value) for value in column]
+    found = [_NULL if value is None else value.encode() for value in column]
+    return [data if value is None else _size(data) + data for data, value in zip(found, column, strict=True)]
+
+
+def _bytes(column: Sequence[Any]) -> tuple[Pieces, Pieces]:
+    """Sizes, and values as they are: a body is not worth a copy."""
+    return [_NULL if value is None else _size(value) for value in column], [value or b"" for value in column]
+
+
+def _size(data: bytes) -> bytes:
+    count = len(data)
+    return _SIZES[count] if count < len(_SIZES) else count.to_bytes(4, "big")
