@@ -178,7 +178,7 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
     engine = LoadedEngine(
         ner_model_configuration=NerModelConfiguration(model_to_presidio_entity_mapping=MODEL_LABELS, default_score=NAME_SCORE)
     )
-    engine.nlp = _tokenizers(languages, models)
+    engine.nlp = tokenizers(languages, models)
     return engine
 
 
@@ -186,7 +186,8 @@ def _entities(doc: Any) -> list[Name]:
     return [Name(one.start_char, one.end_char, one.label_, NAME_SCORE) for one in doc.ents]
 
 
-def _tokenizers(languages: Sequence[str], models: Mapping[str, Language | NameTagger]) -> dict[str, Any]:
+def tokenizers(languages: Sequence[str], models: Mapping[str, Language | NameTagger]) -> dict[str, Any]:
+    """What tells the words of each language apart: its pipeline, or a bare tokenizer."""
     import spacy
 
     return {language: _tokenizer(spacy, language, models.get(language)) for language in languages}

@@ -110,7 +110,7 @@ def _denials(pattern: str) -> Iterator[tuple[int, int, str]]:
     place = 0
     for opening in _NO.finditer(pattern):
         if opening.start() >= place:
-            place = _closing(pattern, opening.end())
+            place = closing(pattern, opening.end())
             yield opening.end(), place, pattern[opening.end() : place]
 
 
@@ -138,13 +138,13 @@ def _without_long_lookbehinds(pattern: str) -> str:
     for opening in _LOOKBEHIND.finditer(pattern):
         if opening.start() < place:
             continue
-        end = _closing(pattern, opening.end())
+        end = closing(pattern, opening.end())
         if "{" in pattern[opening.end() : end]:
             kept, place = kept + pattern[place : opening.start()], end
     return kept + pattern[place:]
 
 
-def _closing(pattern: str, place: int) -> int:
+def closing(pattern: str, place: int) -> int:
     """Behind the parenthesis that closes a group whose inside begins here."""
     depth, in_class = 1, False
     while depth:
