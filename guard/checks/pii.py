@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from guard.checks.name_tagger import Name, NameTagger
-from guard.checks.pii_following import Following, OpenNames, PatternFollowing
+from guard.checks.pii_following import Asked, Following, OpenNames
 from guard.checks.pii_lists import Terms, patience
 from guard.checks.pii_names import MODEL_LABELS, NAME_MODEL
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
@@ -93,8 +93,7 @@ class PiiCheck:
         self._digest = ""
         self._wanted: dict[str, Prefilter] = {}
         self._patterned: dict[str, Prefilter] = {}
-        self._open: tuple[Unfinished, Callable[[], OpenNames]] | None = None
-        self._tagged = False
+        self._open: tuple[Unfinished, Callable[[], OpenNames] | None] | None = None
         # A pipeline's vocabulary is written to while it reads; one batch at a time keeps that safe and bounded.
         self._lock = threading.Lock()
 
@@ -141,10 +140,9 @@ class PiiCheck:
         if not self.whole:
             named = not self._entities.isdisjoint(MODEL_LABELS.values())
             taggers = {language: one for language, one in models.items() if named and isinstance(one, NameTagger)}
-            self._tagged = bool(taggers)
             self._open = (
                 unfinished(self._languages, self._entities, models, (*self._deny.values(), self._allow)),
-                lambda: OpenNames(taggers, self._entities),
+                (lambda: OpenNames(taggers, self._entities)) if taggers else None,
             )
         self._digest = digest
         self._engine = engine
@@ -162,7 +160,7 @@ class PiiCheck:
         """Holds a text from where a pattern, or a name, could still go on. Raises ModelError before `load`."""
         if self._open is None:
             raise ModelError("pii: used before it was loaded", advice="Call `load` first.")
-        return (Following if self._tagged else PatternFollowing)(self, *self._open, _WINDOW, _OVERLAP)
+        return Following(self, *self._open, _WINDOW, _OVERLAP)
 
     def plain(self, text: str) -> str:
         """As of `guard.checks.pii_following.Reading`."""
@@ -176,26 +174,33 @@ class PiiCheck:
         """As of `guard.checks.pii_following.Reading`."""
         return _LONG_RUN.sub(r"\1 ", text)
 
-    def is_bare(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> bool:
+    @property
+    def denies(self) -> bool:
         """As of `guard.checks.pii_following.Reading`."""
-        if self._deny:
-            return False
-        parts = [traits_of(text[start:end], max(0, since - start)) for start, end in ranges]
-        return not any(patterned.among(part) for patterned in self._patterned.values() for part in parts)
+        return bool(self._deny)
 
-    def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int, names: Iterable[Name]) -> list[Finding]:
+    def wanted(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> list[Asked]:
+        """As of `guard.checks.pii_following.Reading`."""
+        parts = [(start, text[start:end]) for start, end in ranges]
+        known = [traits_of(part, max(0, since - start)) for start, part in parts]
+        return [
+            (language, *part, some)
+            for language, patterned in self._patterned.items()
+            for part, traits in zip(parts, known, strict=True)
+            if (some := patterned.among(traits))
+        ]
+
+    def findings(self, text: str, wanted: Sequence[Asked], since: int, names: Iterable[Name]) -> list[Finding]:
         """As of `guard.checks.pii_following.Reading`."""
         hits = [
             _Hit(one.start_char, one.end_char, one.label_, one.score, NAME_MODEL) for one in names if self._counts(one.score)
         ]
-        parts = [(start, text[start:end]) for start, end in ranges]
-        known = [traits_of(part, max(0, since - start)) for start, part in parts]
-        for language, patterned in self._patterned.items():
-            asked = zip(parts, map(patterned.among, known), strict=True)
-            windows = [(0, *part, some) for part, some in asked if some]
-            if windows:
-                with self._lock:
-                    hits += [hit for _, hit in self._asked(windows, language, named=False)]
+        for language in dict.fromkeys(language for language, *_ in wanted):
+            windows = [(0, start, part, some) for asked, start, part, some in wanted if asked == language]
+            with self._lock:
+                hits += [hit for _, hit in self._asked(windows, language, named=False)]
+        if not hits and not self._deny:
+            return []
         denied = (hit for hit in self._listed(text, (one for one in hits if one.start >= since)) if hit.start >= since)
         return [_finding(hit) for hit in join_addresses(text, merge(denied))]
 

@@ -96,11 +96,14 @@ class Segment:
         """Where the entries of each hash begin and end."""
         import numpy as np
 
-        lows = np.searchsorted(self.arrays["hashes"], hashes, "left").astype(np.int64)
+        known = self.arrays["hashes"]
+        lows = known.searchsorted(hashes, "left").astype(np.int64, copy=False)
+        if not len(known):
+            return lows, lows.copy()
+        there = known.take(lows, mode="clip") == hashes  # behind the last one there is none that is as great
         highs = lows.copy()
-        there = np.flatnonzero(lows < self.size)
-        there = there[self.arrays["hashes"][lows[there]] == hashes[there]]
-        highs[there] = np.searchsorted(self.arrays["hashes"], hashes[there], "right")
+        if there.any():
+            highs[there] = np.searchsorted(known, hashes[there], "right")
         return lows, highs
 
     def live(self, dropped: frozenset[int]) -> Array:

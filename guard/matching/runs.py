@@ -179,6 +179,8 @@ class RunSearch:
 
         lows, highs = part.segment.find(hashes)
         known = np.flatnonzero(highs > lows)
+        if not len(known) and not part.opened:
+            return  # nothing is open, and nothing begins
         seeds, lows, highs = seeds[known], lows[known], highs[known]
         arrays = part.segment.arrays
         closed = np.empty((_BATCH, FIELDS), np.int64)
