@@ -47,9 +47,11 @@ def _chunks(text: str, hint: re.Pattern[str]) -> Iterator[re.Match[str]]:
 _SPELLED = re.compile(
     rf"(?<![\w@$&.'’\-])([{_CLASS}])( {{1,3}}|[.\-_*·•~|,:;'\"+/]| - )(?:[{_CLASS}]\2)+[{_CLASS}](?!\w)",
 )
-SPELLED_HINT = re.compile(rf"[{_CLASS}]( {{1,3}}|[.\-_*·•~|,:;'\"+/]| - )[{_CLASS}]\1[{_CLASS}]")
+SPELLED_HINT = re.compile(
+    rf"(?<![\w@$&.'’\-])[{_CLASS}]( {{1,3}}|[.\-_*·•~|,:;'\"+/]| - )[{_CLASS}]\1[{_CLASS}](?:\1|(?!\w))",
+)
 """How every text begins that is spelled out."""
-SPELLED_REACH = 9
+SPELLED_REACH = 12
 """The longest match of the hint."""
 _LEAST_LETTERS = 4
 

@@ -37,7 +37,8 @@ class Unfinished:
     """Some patterns of the `regex` module.
 
     Which of them can begin where is told by the character before a place and the four from there on, and for what stands
-    between two spaces by all of it. Both is remembered: in plain text hardly a place is left at which a pattern has to be tried.
+    between two spaces by all of it. Both is remembered: in plain text hardly a place
+    is left at which a pattern has to be tried.
     """
 
     def __init__(self, patterns: Iterable[tuple[str, int]], ahead: int = AHEAD) -> None:
