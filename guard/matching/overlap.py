@@ -143,16 +143,18 @@ class OverlapSearch:
     @property
     def settled(self) -> int:
         """No passage that is not yet reported begins before this code point."""
-        before = [int(part.open()[:, kernels.NEAR_START].min(initial=self._read)) for part in self._parts]
-        return min(before, default=NOTHING)
+        if not self._parts:
+            return NOTHING
+        open_ = (part.open()[:, kernels.NEAR_START].min(initial=self._read) for part in self._parts if not part.is_idle)
+        return min([self._read, *map(int, open_)])
 
     def _follow(self, part: _Followed, hashes: Array, places: Array, *, ending: bool) -> Iterator[Overlap]:
         import numpy as np
 
-        lows, highs = part.segment.find(hashes)
-        if part.is_idle and not (highs > lows).any():
+        if part.is_idle and not part.segment.has_any(hashes):
             part.ordinal += len(places)  # what no work has is counted, and that is all
             return
+        lows, highs = part.segment.find(hashes)
         arrays = part.segment.arrays
         closed = np.empty((_BATCH + TABLE, NEAR_FIELDS), np.int64)
         state = np.array([0, part.ordinal, 0], np.int64)

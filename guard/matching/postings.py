@@ -92,18 +92,20 @@ class Segment:
         """Numbers of the works that have documents here."""
         return frozenset(self.arrays["numbers"].tolist())
 
+    def has_any(self, hashes: Array) -> bool:
+        """Whether there are entries of one of the hashes."""
+        known = self.arrays["hashes"]
+        return bool(len(known) and len(hashes) and (known.take(known.searchsorted(hashes), mode="clip") == hashes).any())
+
     def find(self, hashes: Array) -> tuple[Array, Array]:
         """Where the entries of each hash begin and end."""
         import numpy as np
 
-        known = self.arrays["hashes"]
-        lows = known.searchsorted(hashes, "left").astype(np.int64, copy=False)
-        if not len(known):
-            return lows, lows.copy()
-        there = known.take(lows, mode="clip") == hashes  # behind the last one there is none that is as great
+        lows = np.searchsorted(self.arrays["hashes"], hashes, "left").astype(np.int64)
         highs = lows.copy()
-        if there.any():
-            highs[there] = np.searchsorted(known, hashes[there], "right")
+        there = np.flatnonzero(lows < self.size)
+        there = there[self.arrays["hashes"][lows[there]] == hashes[there]]
+        highs[there] = np.searchsorted(self.arrays["hashes"], hashes[there], "right")
         return lows, highs
 
     def live(self, dropped: frozenset[int]) -> Array:

@@ -177,10 +177,10 @@ class RunSearch:
     def _follow(self, part: _Followed, seeds: Array, hashes: Array, ending: int) -> Iterator[Run]:
         import numpy as np
 
+        if not part.opened and not part.segment.has_any(hashes):
+            return  # nothing is open, and nothing begins
         lows, highs = part.segment.find(hashes)
         known = np.flatnonzero(highs > lows)
-        if not len(known) and not part.opened:
-            return  # nothing is open, and nothing begins
         seeds, lows, highs = seeds[known], lows[known], highs[known]
         arrays = part.segment.arrays
         closed = np.empty((_BATCH, FIELDS), np.int64)
