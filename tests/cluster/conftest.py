@@ -32,13 +32,13 @@ class Cluster:
     environment: dict[str, str]
     holder: subprocess.Popen[str]
 
-    def lose_a_node(self) -> None:
-        """End one of several, as if its machine had gone."""
+    def order(self, what: str) -> None:
+        """Of several nodes: lose a `node` or the `head`, as if their machine had gone, or start all of it `again`."""
         assert self.holder.stdin is not None
         assert self.holder.stdout is not None
-        self.holder.stdin.write("\n")
+        self.holder.stdin.write(f"{what}\n")
         self.holder.stdin.flush()
-        assert self.holder.stdout.readline() == "lost\n"
+        assert self.holder.stdout.readline() == "done\n", (self.folder / "holder.err").read_text("utf-8")
 
     def genguard(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a command that joins it."""
