@@ -129,6 +129,15 @@ def fresh(admin: str) -> str:
     return renamed(admin, name)
 
 
+def copied(admin: str, url: str) -> str:
+    """The URL of a copy of a database that nobody is connected to."""
+    from sqlalchemy.engine import make_url
+
+    name = f"t_{uuid4().hex}"
+    statement(admin, f"CREATE DATABASE {name} TEMPLATE {make_url(url).database}")
+    return renamed(admin, name)
+
+
 def fresh_schema(admin: str) -> str:
     """The URL of a new empty schema, which is much quicker to make than a database."""
     from sqlalchemy.engine import make_url
