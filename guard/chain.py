@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from time import perf_counter
@@ -182,20 +182,28 @@ class Chain:
         call: Callable[[], Sequence[Scan]] | None = None,
         *,
         here: bool = False,
+        there: Callable[[], Awaitable[Sequence[Scan]]] | None = None,
     ) -> list[CheckResult]:
         """What one check of the policy says of contents that it applies to, whatever others say. Raises BusyError.
 
         `call`: how it is asked, if not as usual; it computes, and is run as the check would be, or `here`, in the event loop.
+        `there`: the same where it is asked elsewhere, by whom its deadline is kept.
         """
-        if call is not None:
-            return await self._called(spec, batch, call, here=here)
+        if call is not None or there is not None:
+            return await self._called(spec, batch, call, there, here=here)
         if not batch:
             return []
         (given,) = await self._ask([(spec, batch, ())], len(batch))
         return [self._read(spec, content, *answer) for content, answer in zip(batch, given, strict=True)]
 
     async def _called(
-        self, spec: CheckSpec, batch: Sequence[Content], call: Callable[[], Sequence[Scan]], *, here: bool
+        self,
+        spec: CheckSpec,
+        batch: Sequence[Content],
+        call: Callable[[], Sequence[Scan]] | None,
+        there: Callable[[], Awaitable[Sequence[Scan]]] | None,
+        *,
+        here: bool,
     ) -> list[CheckResult]:
         troubles = await self._troubles([spec.name]) if not self.instruments[spec.name].loaded else {}
         if troubles:
@@ -203,7 +211,10 @@ class Chain:
         began, answers = perf_counter(), list[Answer]()
         try:
             deadline = spec.deadline_ms / 1000
-            answers += call() if here else await self.instruments[spec.name].worker.run(call, deadline, wait=QUEUE_WAIT_S)
+            if call is None:
+                answers += await there() if there else ()
+            else:
+                answers += call() if here else await self.instruments[spec.name].worker.run(call, deadline, wait=QUEUE_WAIT_S)
             if here and perf_counter() - began > deadline:
                 raise Overdue(f"no answer within {deadline} s", begun=True)  # noqa: TRY301 - told as for every other call
             if len(answers) != len(batch):

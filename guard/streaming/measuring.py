@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 
 from guard.chain import Chain, context_for
 from guard.decide import EARLY_STOP, blocks
-from guard.following import Followable, Follower, MaybeQuick, Progress, is_by_sentence, is_quick
+from guard.following import (
+    Distant,
+    Followable,
+    FollowedElsewhere,
+    Follower,
+    MaybeQuick,
+    Progress,
+    is_by_sentence,
+    is_quick,
+)
 from guard.rules import CheckSpec
 from guard.streaming.frontier import Frontier
 from guard.types import CheckResult, Content, Context, Finding, Place, Scan, Span, Status
@@ -115,6 +124,7 @@ class _Asked:
     def __init__(self, chain: Chain, spec: CheckSpec) -> None:
         self._chain, self._spec = chain, spec
         self._follower: Follower | None = None
+        self._distant: Distant | None = None
         self._latency = 0
         self.result: CheckResult | None = None
         """What it said last."""
@@ -149,7 +159,9 @@ class _Asked:
 
     async def _ask(self, content: Content, ending: bool, *, here: bool) -> tuple[CheckResult, int | None]:
         """The result and what is settled; None where it cannot be said on the event loop. `here`: in it."""
-        said: list[Progress] = []
+        check, said = self._chain.checks[self._spec.name], list[Progress]()
+        if isinstance(check, FollowedElsewhere):
+            return await self._ask_there(check, content, ending)
 
         def read() -> list[Scan]:
             said.extend(self._read(content.text, ending, here=here))
@@ -159,6 +171,19 @@ class _Asked:
         self._latency += result.latency_us
         if here and not said and result.status is Status.OK:
             return result, None
+        return result, said[0].settled if said else 0
+
+    async def _ask_there(self, check: FollowedElsewhere, content: Content, ending: bool) -> tuple[CheckResult, int]:
+        said: list[Progress] = []
+        follower = self._distant = self._distant or check.follow_there()
+
+        async def hear() -> list[Scan]:
+            said.append(await follower.ask(content, self._spec.deadline_ms / 1000, ending=ending))
+            return [said[0].scan]
+
+        (result,) = await self._chain.measure(self._spec, [content], there=hear)
+        self._latency += result.latency_us
+        self.by_sentence = is_by_sentence(follower)
         return result, said[0].settled if said else 0
 
     def _read(self, text: str, ending: bool, *, here: bool) -> list[Progress]:
