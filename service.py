@@ -216,7 +216,7 @@ async def _healthz() -> dict[str, str]:
 
 
 async def _readyz(http: HttpRequest) -> JSONResponse:
-    """Whether every check is loaded and the ledger can be read and takes decisions; 503 with the reasons otherwise.
+    """Whether every check is loaded, the ledger takes decisions and is read, and a cluster answers; 503 with reasons otherwise.
 
     So it is from the moment on that the service is being stopped.
 
@@ -252,6 +252,8 @@ async def _standing(app: FastAPI) -> dict[str, Any]:
         troubles["ledger"] = trouble
     if wired.banks.missing:
         troubles["banks"] = "; ".join(wired.banks.missing.values())
+    if trouble := wired.cluster_trouble():
+        troubles["cluster"] = trouble
     if trouble := state.office.trouble:
         troubles["checkpoints"] = trouble
     hook = [state.hook.trouble] if state.hook is not None and state.hook.trouble else []

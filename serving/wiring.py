@@ -59,6 +59,10 @@ class Wired:
         health = self.ledger.health()
         return "" if health.ok else health.detail
 
+    def cluster_trouble(self) -> str:
+        """Why checks cannot be asked on the cluster; empty when they can, or run here."""
+        return "" if self.engine is None else self.engine.trouble()
+
     def close(self) -> None:
         """Commit what waits, close the ledger and leave the cluster."""
         self.ledger.close()

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from audit.stores import catalog
 from audit.stores.base import Rows, translated
+from audit.stores.copying import Copied, copied
 from guard.errors import LedgerError
 
 LOCK = 0x67656E67756172
@@ -236,27 +238,22 @@ class PostgresStore:
         except psycopg.Error as error:
             raise translated(connection, statement, error, psycopg.Error, driver.closed) from error
 
-    def packed(self, table: Table, rows: Rows) -> Rows:
-        """See `Store`: as they are."""
-        del table
-        return rows
+    def packed(self, table: Table, rows: Rows) -> Copied | None:
+        """See `Store`: as COPY reads them. Raises UnicodeEncodeError for a text that is none."""
+        return copied(_kinds(table), rows) if rows else None
 
-    def insert(self, connection: Connection, table: Table, packed: Rows, start: int | None = None) -> None:
+    def insert(self, connection: Connection, table: Table, packed: Copied | None, start: int | None = None) -> None:
         """See `Store`: by COPY. Raises what SQLAlchemy makes of the driver's errors."""
         import psycopg
 
-        if not packed:
+        if packed is None:
             return
-        rows = packed if start is None else ((start + row[0], *row[1:]) for row in packed)
-        names = [column.name for column in table.columns]
-        statement = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
-        kinds = [catalog.type_name(table.c[name]) for name in names]
+        statement = _copy(table)
         driver: Any = connection.connection.driver_connection
         try:
             with driver.cursor() as cursor, cursor.copy(statement) as copy:
-                copy.set_types(kinds)
-                for row in rows:
-                    copy.write_row(row)
+                for message in packed.messages(start or 0):
+                    copy.write(message)
         except psycopg.Error as error:
             raise translated(connection, statement, error, psycopg.Error, driver.closed) from error
 
@@ -336,6 +333,16 @@ class PostgresStore:
             finally:
                 held.invalidate()
         return _KEPT
+
+
+@cache
+def _kinds(table: Table) -> tuple[str, ...]:
+    return tuple(catalog.type_name(column) for column in table.columns)
+
+
+@cache
+def _copy(table: Table) -> str:
+    return f"COPY {table.name} ({', '.join(column.name for column in table.columns)}) FROM STDIN (FORMAT BINARY)"
 
 
 def _insist_on_durability(connection: Any) -> None:

@@ -7,7 +7,7 @@ from alembic import context, op
 
 from audit.migrations.kinds import TEXT, WHOLE
 
-revision = "0011"
+revision = "0010"
 down_revision = "0009"
 
 
