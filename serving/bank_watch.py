@@ -12,7 +12,7 @@ import logging
 from contextlib import suppress
 
 from guard.errors import describe
-from serving.shared_banks import SharedBanks, follow_all
+from serving.shared_banks import SharedBanks, follow_all, take_in_all
 
 POLL_S = 2.0
 """Seconds between two looks at the ledger."""
@@ -65,15 +65,21 @@ class BankWatcher:
             return
         self._more = False
         try:
-            behind, troubles = await asyncio.to_thread(follow_all, self._shared, slice_s=SLICE_S, leaving=lambda: self._leaving)
+            behind, more, troubles = await asyncio.to_thread(self._brought, self._shared)
         except Exception as error:  # noqa: BLE001 - whatever it was, the next look may succeed
             why = f"it cannot be followed: {describe(error)}"
             behind, troubles = self.missing or {LEDGER: why}, {**self.troubles, LEDGER: why}
         else:
-            self._more = bool(behind)
+            self._more = more
             self._caught_up = self._caught_up or not behind
         for name, why in troubles.items():
             if self.troubles.get(name) != why:
                 _log.error("bank %s: %s", name, why)
         self.troubles = troubles
         self.missing = {} if self._caught_up else behind
+
+    def _brought(self, shared: SharedBanks) -> tuple[dict[str, str], bool, dict[str, str]]:
+        """What is missing, whether there is more to do, and what is wrong. Takes a while."""
+        behind, troubles = follow_all(shared, slice_s=SLICE_S, leaving=lambda: self._leaving)
+        unfinished, refused = take_in_all(shared, slice_s=SLICE_S, leaving=lambda: self._leaving) if not behind else ({}, {})
+        return behind, bool(behind or unfinished), {**refused, **troubles}

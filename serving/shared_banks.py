@@ -11,9 +11,8 @@ ledger does not have or has the beginning of, is taken in: its history becomes r
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -38,7 +37,8 @@ _ASIDE = (
     "Export the bank here (genguard bank export), move its folder away, so that the ledger's is built in its place, and "
     "import again what that lacks."
 )
-_log = logging.getLogger(__name__)
+Leaving = Callable[[], bool]
+"""Says that there is no time left at all."""
 
 
 class BehindError(LedgerError):
@@ -95,8 +95,15 @@ class SharedBanks:
 
     def _follow(self, name: str, head: str, until: float) -> None:
         folder = banks.folder_of(name)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with alone(folder):
+        with ExitStack() as held:
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                held.enter_context(alone(folder))
+            except OSError as error:
+                raise ModelError(
+                    f"bank {name!r} cannot follow the ledger: {error.strerror}",
+                    advice="Name a folder that can be written to with GENGUARD_BANKS.",
+                ) from None
             place = -1
             if (bank := self._here(name)) is not None:
                 found = self._place(bank, head)
@@ -211,23 +218,28 @@ def shared_banks(ledger: SqlLedger) -> SharedBanks | None:
 
 
 def follow_all(
-    shared: SharedBanks,
-    *,
-    seconds: float = float("inf"),
-    slice_s: float = float("inf"),
-    leaving: Callable[[], bool] = lambda: False,
+    shared: SharedBanks, *, seconds: float = float("inf"), slice_s: float = float("inf"), leaving: Leaving = lambda: False
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Bring all banks on, each for `slice_s` at most; return what is missing of some, and why others cannot follow."""
     end = monotonic() + seconds
+    return _each(shared, lambda name: shared.follow(name, min(end, monotonic() + slice_s)), leaving)
+
+
+def take_in_all(
+    shared: SharedBanks, *, slice_s: float = float("inf"), leaving: Leaving = lambda: False
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Give the ledger what only this folder has, of each bank for `slice_s` at most. Returns as `follow_all`."""
+    return _each(shared, lambda name: shared.take_in(name, monotonic() + slice_s), leaving)
+
+
+def _each(shared: SharedBanks, action: Callable[[str], None], leaving: Leaving) -> tuple[dict[str, str], dict[str, str]]:
     behind: dict[str, str] = {}
     troubles: dict[str, str] = {}
     for name in sorted(shared.names()):
         if leaving():
             break
-        until = min(end, monotonic() + slice_s)
         try:
-            shared.follow(name, until)
-            shared.take_in(name, until)
+            action(name)
         except BehindError as error:
             behind[name] = str(error)
         except GenguardError as error:

@@ -25,7 +25,7 @@ from guard.matching.bank import Bank
 from guard.matching.batches import Opened, Parcel, Signed
 from guard.matching.exchange import Item
 from guard.matching.imports import Options, import_items
-from serving.shared_banks import SharedBanks, follow_all, shared_banks
+from serving.shared_banks import SharedBanks, follow_all, shared_banks, take_in_all
 from serving.works import changing
 from tests.matching.works import hashed, many
 
@@ -67,7 +67,9 @@ class Machine:
     def look(self) -> tuple[dict[str, str], dict[str, str]]:
         """Follow; what is missing, and what is wrong."""
         with self.here():
-            return follow_all(self.shared)
+            behind, troubles = follow_all(self.shared)
+            unfinished, refused = take_in_all(self.shared)
+            return {**behind, **unfinished}, {**refused, **troubles}
 
     def follows(self) -> None:
         """Follow, to the end."""
@@ -403,6 +405,19 @@ def test_a_name_that_leads_out_of_the_folder_is_not_followed(site: Site) -> None
     site.tamper("UPDATE bank_batch SET bank = '../outside'")
     assert "expected letters" in two.look()[1]["../outside"]
     assert not (two.folder.parent / "outside").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(site: Site) -> None:
+    """And the other banks go on."""
+    one, two = site.machine("one"), site.machine("two")
+    one.add(*many(1))
+    one.add(*many(1), name="others")
+    two.folder.mkdir()
+    (two.folder / "others").write_text("in the way")
+    behind, troubles = two.look()
+    assert (behind, list(troubles)) == ({}, ["others"])
+    assert "cannot follow the ledger: File exists" in troubles["others"]
+    assert two.ids() == ["w0"]
 
 
 def test_rows_cannot_be_changed_by_mistake(site: Site) -> None:
