@@ -10,7 +10,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,6 +45,9 @@ _ORDINARY = {
 _CHANNEL = "'genguard_' || md5(current_schema())"
 """Of what is announced: one a ledger, since a database may have several."""
 _LISTEN_S = 0.5
+_TURN = "SELECT pg_advisory_xact_lock(('x' || left(md5(current_schema() || ' ' || %s), 16))::bit(64)::bigint)"
+_HELD_MS = 600_000
+"""How long a turn may be held by who does nothing in the database meanwhile."""
 _NO_TABLE = "42P01"
 _KEPT = (
     "the table of keys was written anew, but PostgreSQL keeps what was deleted in its write-ahead log, in replicas and in "
@@ -273,6 +276,25 @@ class PostgresStore:
                     yield
         finally:
             held.invalidate()
+
+    @contextmanager
+    def turn(self, what: str, wait_s: float) -> Iterator[None]:
+        """Hold the lock of that name in this ledger, of which there may be many: others who ask for it wait.
+
+        It is lost after ten minutes, or with the connection: who does what only one may looks once more under the write lock.
+        Raises LedgerError when somebody else has held it for `wait_s` seconds.
+        """
+        with ExitStack() as held:
+            with self.clear_errors(f"wait for the turn of {what} at"):
+                connection = held.enter_context(self.reader().connect())
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
+                connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_HELD_MS}")
+                connection.exec_driver_sql(_TURN, (what,))
+            try:
+                yield
+            finally:
+                with suppress(SQLAlchemyError):
+                    connection.rollback()
 
     def mark(self) -> object:
         """Nothing: a connection stays with its database; a new one looks at the ledger's id."""
