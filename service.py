@@ -250,10 +250,10 @@ async def _standing(app: FastAPI) -> dict[str, Any]:
     troubles = dict(state.troubles)
     if trouble := wired.ledger_trouble() or wired.watcher.troubles.get(LEDGER, ""):
         troubles["ledger"] = trouble
-    if wired.banks.missing:
-        troubles["banks"] = "; ".join(wired.banks.missing.values())
     if trouble := wired.cluster_trouble():
         troubles["cluster"] = trouble
+    if wired.banks.missing:
+        troubles["banks"] = "; ".join(wired.banks.missing.values())
     if trouble := state.office.trouble:
         troubles["checkpoints"] = trouble
     hook = [state.hook.trouble] if state.hook is not None and state.hook.trouble else []

@@ -91,7 +91,7 @@ class Following:
         return self._read(cuts, wanted, ending=ending)
 
     def quickly(self, text: str, *, ending: bool) -> Progress | None:
-        """As `guard.following.MaybeQuick`: None where patterns have something to look for, or much is new for the names' taggers."""
+        """As `guard.following.MaybeQuick`: None where patterns have to look, or much is new for the names' taggers."""
         if self._begin is not None and len(text) - self._tagged > AT_ONCE:
             return None
         cuts, wanted = self._come(text)

@@ -158,7 +158,7 @@ def _without_required(pattern: str) -> str:
     kept, place = "", 0
     for opening in _REQUIRES.finditer(pattern):
         if opening.start() >= place and not any(opening.start() in one for one in denied):
-            kept, place = kept + pattern[place : opening.start()], _closing(pattern, opening.end())
+            kept, place = kept + pattern[place : opening.start()], closing(pattern, opening.end())
     return kept + pattern[place:]
 
 
