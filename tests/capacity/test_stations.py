@@ -54,7 +54,7 @@ def test_the_laws_of_little_and_of_utilisation_hold_with_several_places() -> Non
 
 def test_short_turns_share_a_core_whatever_the_work_looks_like() -> None:
     """Processor sharing: S / (1 - r), also for constant work, which a queue would serve in less."""
-    taken, _, _ = queued(0.6, deterministic=True, turn=0.2)
+    taken, _, _ = queued(0.6, deterministic=True, turn=0.05)
     assert taken == pytest.approx(SERVICE / 0.4, rel=0.08)
 
 
