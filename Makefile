@@ -45,6 +45,7 @@ screenshots: setup ## pictures of every page of the console, in build/screenshot
 bench: setup ## figures of speed, with the machine named; peers from the package index (gigabytes, once) beside ours
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
 	@$(RUN) -m benchmarks.peers --raw benchmarks/peers/measured.json --page docs/benchmarks.md
+	@for step in measure check plan page; do $(RUN) -m benchmarks.capacity $$step || exit 1; done
 
 fuzz: setup ## readers of proofs, notes, policies and queries, half a minute each (SECONDS=600)
 	@PYTHON=$(PYTHON) scripts/setup fuzz
