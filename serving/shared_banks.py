@@ -74,7 +74,7 @@ class SharedBanks:
             return
         bank = self._here(name)
         if bank is None or bank.digest != head[1] or not bank.catalogue.shared():
-            self._follow(name, head[1], until)
+            self._follow(name, head, until)
 
     def take_in(self, name: str, until: float = float("inf")) -> None:
         """Make rows of what a bank here has that the ledger lacks. Raises as `follow`, and RefusedError."""
@@ -93,7 +93,7 @@ class SharedBanks:
         self._kept[name] = bank = banks.live(folder)
         return bank
 
-    def _follow(self, name: str, head: str, until: float) -> None:
+    def _follow(self, name: str, head: tuple[int, str], until: float) -> None:
         folder = banks.folder_of(name)
         with ExitStack() as held:
             try:
@@ -106,7 +106,7 @@ class SharedBanks:
                 ) from None
             place = -1
             if (bank := self._here(name)) is not None:
-                found = self._place(bank, head)
+                found = self._place(bank, head[1])
                 if found is None:
                     return  # it is ahead: what it has more is to be taken in
                 place = found
@@ -118,7 +118,10 @@ class SharedBanks:
                         raise BehindError(f"bank {name!r} lacks {rows.left(self._source, name, place)} batches of changes")
                     self._make(bank, batch)
                     place, count = batch.idx, count + batch.change.added + batch.change.retired
-            assert bank is not None, "it has a batch"
+            if bank is None or place < head[0]:
+                raise ModelError(
+                    f"the rows of bank {name!r} beside entry {head[0]} are not whole", advice="Run `genguard audit verify`."
+                )
             if not bank.catalogue.shared():
                 bank.catalogue.share(self._ledger.identity)
         if count >= TIDIED:

@@ -287,6 +287,7 @@ def test_workers_of_a_machine_share_its_folder(site: Site) -> None:
         ("data = substr(data, 1, length(data) - 1)", "cut off"),
         ("digest = repeat('0', 64)", "is not what entry"),
         ("bank = 'other'", ""),
+        ("piece = 1", "are not whole"),
     ],
 )
 def test_rows_that_were_changed_are_not_followed(site: Site, what: str, told: str) -> None:
@@ -303,6 +304,17 @@ def test_rows_that_were_changed_are_not_followed(site: Site, what: str, told: st
     assert (two.bank().digest, two.ids()) == (digest, ["w0", "w1"])
     report = verify(site.url)
     assert [(problem.idx, problem.what) for problem in report.problems] == [(last, "bank")]
+
+
+def test_a_batch_beside_another_entry_is_noticed(site: Site) -> None:
+    """Where there is none, and where there is one of another kind."""
+    one, two = site.machine("one"), site.machine("two")
+    one.add(*many(1))
+    last = query(site.url, "kind:bank_change").rows[0].idx
+    for place, told in ((last + 1000, "which is not there"), (0, "bank's change")):
+        site.tamper(f"UPDATE bank_batch SET idx = {place}")
+        assert told in two.look()[1]["works"]
+        assert {(problem.idx, problem.what) for problem in verify(site.url).problems} >= {(place, "bank")}
 
 
 def test_a_batch_that_is_missing_is_noticed(site: Site) -> None:
