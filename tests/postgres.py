@@ -130,11 +130,12 @@ def fresh(admin: str) -> str:
 
 
 def copied(admin: str, url: str) -> str:
-    """The URL of a copy of a database that nobody is connected to."""
+    """The URL of a copy of a database that nobody works in: connections that are kept to it are ended."""
     from sqlalchemy.engine import make_url
 
-    name = f"t_{uuid4().hex}"
-    statement(admin, f"CREATE DATABASE {name} TEMPLATE {make_url(url).database}")
+    name, of = f"t_{uuid4().hex}", make_url(url).database
+    statement(admin, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{of}'")
+    statement(admin, f"CREATE DATABASE {name} TEMPLATE {of}")
     return renamed(admin, name)
 
 

@@ -33,7 +33,7 @@ def test_what_was_promised_of_one_process_holds(
         "GENGUARD_TEST_POSTGRES": fresh(postgres),
         "GENGUARD_KEY_FOLDER": str(tmp_path / "keys"),
     }
-    options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "tests")]
+    options = ["-q", "-W", "ignore", "-p", "no:cacheprovider", "-o", "timeout=1200", "--basetemp", str(tmp_path / "tests")]
     done = cluster.python("-m", "pytest", *options, *files, cwd=ROOT, patience_s=PATIENCE_S)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
     assert "skipped" not in done.stdout.splitlines()[-1], done.stdout[-4000:]

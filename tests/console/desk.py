@@ -130,7 +130,7 @@ def desk(folder: Path, **given: Any) -> Iterator[Desk]:
     thread = threading.Thread(target=running.run, daemon=True)
     with _own_banks(folder / "banks"):
         thread.start()
-        until = time.monotonic() + 300
+        until = time.monotonic() + max(300, placed.START_S)
         while not running.started and thread.is_alive() and time.monotonic() < until:
             time.sleep(0.05)
     assert running.started, "the service did not start"

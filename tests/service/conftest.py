@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = uvicorn.Server(uvicorn.Config(create_app(settings), port=port, log_level="warning"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + placed.START_S
     while not running.started and thread.is_alive() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert running.started, "the service did not start"

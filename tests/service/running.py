@@ -98,7 +98,7 @@ def running(
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until = time.monotonic() + 100
+    until = time.monotonic() + placed.START_S
     while not server.started and thread.is_alive() and time.monotonic() < until:
         time.sleep(0.02)
     assert server.started, "the service did not start"
