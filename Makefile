@@ -48,6 +48,7 @@ bench: setup ## speed beside peers from the package index (gigabytes, once; then
 
 bench-all: setup ## every script of figures (hours; some need the corpora that GENGUARD_DATA names)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+	@for step in measure check plan page; do $(RUN) -m benchmarks.capacity $$step || exit 1; done
 
 fuzz: setup ## readers of proofs, notes, policies and queries, half a minute each (SECONDS=600)
 	@PYTHON=$(PYTHON) scripts/setup fuzz

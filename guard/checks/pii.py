@@ -7,15 +7,14 @@ is, 50 to 950 for a pattern by how telling it is; a word such as "passport" befo
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from guard.checks.name_tagger import Name, NameTagger
-from guard.checks.pii_following import Following, OpenNames, PatternFollowing
+from guard.checks.pii_following import Asked, Following, OpenNames
 from guard.checks.pii_lists import Terms, patience
 from guard.checks.pii_names import MODEL_LABELS, NAME_MODEL
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
@@ -29,7 +28,10 @@ from guard.traits import Traits
 from guard.types import CALLER, Content, Examples, Finding, Modality, Request, Scan, Span, Stage
 
 if TYPE_CHECKING:
-    from presidio_analyzer import AnalyzerEngine
+    from guard.checks.pii_engine import Found
+    from guard.checks.pii_search import PatternSearch
+
+    Search = Callable[[Sequence[str]], Iterable[list[Found]]]
 
 _NAMES = ("PERSON", "LOCATION", "ORGANIZATION", "DATE_TIME", "NRP")
 _LEFT_OUT = frozenset({"ORGANIZATION", "DATE_TIME", "NRP"})  # no personal data by themselves: only on request
@@ -39,9 +41,6 @@ _ADDRESS, _PLACES = "STREET_ADDRESS", {"STREET_ADDRESS", "LOCATION"}
 _BETWEEN = re.compile(r"[ ,，.]{0,3}(?:\n[ ]{0,8})?")
 _DENIED = "DenyList"
 _WINDOW, _OVERLAP = 4000, 250
-_BATCH = 32
-_Window = tuple[int, int, str, list[str]]
-"""The number of a text, where a part of it begins, the part, and the entity types that it may hold."""
 
 # One character for one, so that positions hold: lone surrogates (spaCy refuses them), full-width forms, odd spaces and dashes.
 _PLAIN: dict[int, str] = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
@@ -89,14 +88,11 @@ class PiiCheck:
         self._phone_regions = phone_regions
         self._deny = deny
         self._allow = allow
-        self._engine: AnalyzerEngine | None = None
+        self._search: Search | None = None
+        self._patterns: PatternSearch | None = None
         self._digest = ""
-        self._wanted: dict[str, Prefilter] = {}
         self._patterned: dict[str, Prefilter] = {}
-        self._open: tuple[Unfinished, Callable[[], OpenNames]] | None = None
-        self._tagged = False
-        # A pipeline's vocabulary is written to while it reads; one batch at a time keeps that safe and bounded.
-        self._lock = threading.Lock()
+        self._open: tuple[Unfinished, Callable[[], OpenNames] | None] | None = None
 
     @property
     def version(self) -> str:
@@ -123,17 +119,14 @@ class PiiCheck:
 
         Raises ModelError for a model that is missing, altered, or made for a language that is not listed.
         """
-        from guard.checks.pii_engine import build, prefilter, prefilter_without_names, unfinished
+        from guard.checks.pii_engine import PresidioSearch, prefilter_without_names, unfinished
         from guard.checks.pii_names import load_names
+        from guard.checks.pii_search import PatternSearch
 
         models, digest = load_names(self._languages, self._model)
-        engine = build(self._languages, models, self._phone_regions)
-        self._wanted = {
-            language: prefilter(
-                language, place == 0, sorted(self._entities.intersection(engine.get_supported_entities(language))), models
-            )
-            for place, language in enumerate(self._languages)
-        }
+        given = (self._languages, models, self._phone_regions, self._entities, self.unbroken)
+        tagged = all(isinstance(one, NameTagger) for one in models.values())
+        patterns = PatternSearch(*given) if tagged else None
         self._patterned = {
             language: prefilter_without_names(language, place == 0, self._entities, models)
             for place, language in enumerate(self._languages)
@@ -141,13 +134,12 @@ class PiiCheck:
         if not self.whole:
             named = not self._entities.isdisjoint(MODEL_LABELS.values())
             taggers = {language: one for language, one in models.items() if named and isinstance(one, NameTagger)}
-            self._tagged = bool(taggers)
             self._open = (
                 unfinished(self._languages, self._entities, models, (*self._deny.values(), self._allow)),
-                lambda: OpenNames(taggers, self._entities),
+                (lambda: OpenNames(taggers, self._entities)) if taggers else None,
             )
         self._digest = digest
-        self._engine = engine
+        self._patterns, self._search = patterns, patterns or PresidioSearch(*given)
 
     @property
     def whole(self) -> str:
@@ -162,7 +154,7 @@ class PiiCheck:
         """Holds a text from where a pattern, or a name, could still go on. Raises ModelError before `load`."""
         if self._open is None:
             raise ModelError("pii: used before it was loaded", advice="Call `load` first.")
-        return (Following if self._tagged else PatternFollowing)(self, *self._open, _WINDOW, _OVERLAP)
+        return Following(self, *self._open, _WINDOW, _OVERLAP)
 
     def plain(self, text: str) -> str:
         """As of `guard.checks.pii_following.Reading`."""
@@ -176,43 +168,47 @@ class PiiCheck:
         """As of `guard.checks.pii_following.Reading`."""
         return _LONG_RUN.sub(r"\1 ", text)
 
-    def is_bare(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> bool:
+    @property
+    def denies(self) -> bool:
         """As of `guard.checks.pii_following.Reading`."""
-        if self._deny:
-            return False
-        parts = [traits_of(text[start:end], max(0, since - start)) for start, end in ranges]
-        return not any(patterned.among(part) for patterned in self._patterned.values() for part in parts)
+        return bool(self._deny)
 
-    def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int, names: Iterable[Name]) -> list[Finding]:
+    def wanted(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> list[Asked]:
+        """As of `guard.checks.pii_following.Reading`."""
+        parts = [(start, text[start:end]) for start, end in ranges]
+        known = [traits_of(part, max(0, since - start)) for start, part in parts]
+        return [
+            (language, *part, some)
+            for language, patterned in self._patterned.items()
+            for part, traits in zip(parts, known, strict=True)
+            if (some := patterned.among(traits))
+        ]
+
+    def findings(self, text: str, wanted: Sequence[Asked], since: int, names: Iterable[Name]) -> list[Finding]:
         """As of `guard.checks.pii_following.Reading`."""
         hits = [
             _Hit(one.start_char, one.end_char, one.label_, one.score, NAME_MODEL) for one in names if self._counts(one.score)
         ]
-        parts = [(start, text[start:end]) for start, end in ranges]
-        known = [traits_of(part, max(0, since - start)) for start, part in parts]
-        for language, patterned in self._patterned.items():
-            asked = zip(parts, map(patterned.among, known), strict=True)
-            windows = [(0, *part, some) for part, some in asked if some]
-            if windows:
-                with self._lock:
-                    hits += [hit for _, hit in self._asked(windows, language, named=False)]
+        assert self._patterns is not None  # for a check with `whole` nothing is followed
+        for start, part in dict.fromkeys((start, part) for _, start, part, _ in wanted):
+            hits += self._hits(start, self._patterns.found(part, since=max(0, since - start)))
+        if not hits and not self._deny:
+            return []
         denied = (hit for hit in self._listed(text, (one for one in hits if one.start >= since)) if hit.start >= since)
         return [_finding(hit) for hit in join_addresses(text, merge(denied))]
 
     def __call__(self, batch: Sequence[Content], /) -> list[Scan]:
         """One Scan a text. Raises ModelError before `load`, or when a pattern runs out of time."""
-        if self._engine is None:
+        if self._search is None:
             raise ModelError("pii: used before it was loaded", advice="Call `load` first.")
         texts = [self.plain(content.text) for content in batch]
         hits: list[list[_Hit]] = [[] for _ in texts]
         cuts = [(index, start, text[start:end]) for index, text in enumerate(texts) for start, end in cut(text)]
-        with self._lock:
-            for language, possible in self._wanted.items():
-                for index, hit in self._hits(cuts, language, possible):
-                    hits[index].append(hit)
+        for (index, start, _), found in zip(cuts, self._search([text for _, _, text in cuts]), strict=True):
+            hits[index] += self._hits(start, found)
         return [
-            Scan(tuple(_finding(hit) for hit in join_addresses(text, merge(self._listed(text, found)))), Span(0, len(text)))
-            for text, found in zip(texts, hits, strict=True)
+            Scan(tuple(_finding(hit) for hit in join_addresses(text, merge(self._listed(text, some)))), Span(0, len(text)))
+            for text, some in zip(texts, hits, strict=True)
         ]
 
     def _listed(self, text: str, hits: Iterable[_Hit]) -> Iterator[_Hit]:
@@ -224,27 +220,13 @@ class PiiCheck:
         for label, terms in self._deny.items():
             yield from (_Hit(start, end, label, 1.0, _DENIED) for start, end in terms.found_in(text, limit))
 
-    def _hits(self, cuts: Sequence[tuple[int, int, str]], language: str, prefilter: Prefilter) -> Iterator[tuple[int, _Hit]]:
-        """`cuts`: the number of a text, where a part of it begins, and the part."""
-        windows = [(*one, possible) for one in cuts if (possible := prefilter.possible(one[2]))]
-        if windows:
-            yield from self._asked(windows, language, named=True)
-
-    def _asked(self, windows: Sequence[_Window], language: str, *, named: bool) -> Iterator[tuple[int, _Hit]]:
-        """What Presidio says of some windows. `named`: of names as well."""
-        assert self._engine is not None
-        engine: Any = self._engine.nlp_engine
-        with engine.get_nlp(language).memory_zone():  # forgets the words of these texts again
-            broken = [self.unbroken(text) for _, _, text, _ in windows]
-            if named:
-                artifacts = [one for _, one in engine.process_batch(broken, language, batch_size=_BATCH)]
-            else:
-                artifacts = [engine.lazy(engine, text, [], language) for text in broken]
-            for (index, offset, text, entities), artifact in zip(windows, artifacts, strict=True):
-                for result in self._engine.analyze(text, language, entities, nlp_artifacts=artifact):
-                    if self._counts(result.score):
-                        name = result.recognition_metadata["recognizer_name"]
-                        yield index, _Hit(offset + result.start, offset + result.end, result.entity_type, result.score, name)
+    def _hits(self, offset: int, found: Iterable[Found]) -> list[_Hit]:
+        """Those that count, of a part of a text that begins at `offset`."""
+        return [
+            _Hit(offset + one.start, offset + one.end, one.entity, one.score, one.recognizer)
+            for one in found
+            if self._counts(one.score)
+        ]
 
     def _counts(self, score: float) -> bool:
         return round(score * 1000) >= self._min_score

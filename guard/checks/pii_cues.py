@@ -52,14 +52,16 @@ def _after_zh(cues: str, gap: str, value: str, end: str = _END) -> str:
     return rf"(?:{cues}){gap}{_START}(?P<value>{value}){end}"
 
 
-def _cue(entity: str, name: str, words: str, *patterns: tuple[str, float], digits: int, validate: object = None) -> PatternSpec:
-    """An entry of the table; `words`: what a text must have one of, in lower case, separated by blanks."""
+def _cue(
+    entity: str, name: str, words: str, *patterns: tuple[str, float], digits: int, first: bool = False, validate: object = None
+) -> PatternSpec:
+    """An entry of the table; `words`: what a text must have one of, in lower case, separated by blanks; `first`: of `Needs`."""
     return PatternSpec(
         entity,
         name,
         patterns,
         validate=validate,  # type: ignore[arg-type]
-        needs=Needs(digits=digits, words=tuple(words.split())),
+        needs=Needs(digits=digits, words=tuple(words.split()), first=first),
         not_after_code=True,
     )
 
@@ -77,7 +79,7 @@ _PHONE_VALUE = rf"{_NO_IP}[+(]?[0-9](?:[ ()/.-]{{0,2}}[0-9]){{5,12}}[0-9]{_EXTEN
 _PHONE_GROUPS = rf"{_NO_IP}(?!{DATE}|(?:[0-9]{{4}}[ .-]){{3}})[+(]?[0-9]{{2,4}}[)]?(?:[ .-][0-9]{{2,8}}){{1,4}}{_EXTENSION}"
 _LINES = r"(?:office|fax|mobile|cell|desk|home|work|landline|direct|phone|tel)"
 _ACCOUNT = (
-    r"(?:bank|checking|chequing|savings|current|deposit|beneficiary|payee|payroll|brokerage|loan|giro|member|wire)?[ ]?"
+    r"(?:(?:bank|checking|chequing|savings|current|deposit|beneficiary|payee|payroll|brokerage|loan|giro|member|wire)[ ]?)?"
     r"(?:account|acct|a/c|acc)[ ]?\.?[ ]?(?:numbers?|no\.?|nr\.?|num\.?|#|id)"
     r"|(?:bank|checking|chequing|savings|current|deposit|beneficiary)[ ]?(?:accounts?|acct|a/c|acc)|sort[ ]code[^0-9]{1,12}"
     r"[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{2}(?:,|;)?[ ](?:and[ ])?(?:account|acct)"
@@ -103,6 +105,7 @@ CUES = (
         (_CARD_WORD + r"(?P<value>[2-6][0-9]{3}([ -]?)[0-9]{4}\2[0-9]{4}\2[0-9]{4})(?![0-9A-Za-z])", 0.35),
         (_CARD_WORD + r"(?P<value>[2-6][0-9]{3}([ -]?)[0-9X*•x]{4}\2[0-9X*•x]{4}\2[0-9]{4})(?![0-9A-Za-z])", 0.35),
         digits=8,
+        first=True,
     ),
     _cue(
         "IBAN_CODE",
@@ -297,7 +300,7 @@ ENGLISH_CUES = (
         "plate registration reg vrm tag vehicle",
         (
             _after(
-                r"(?:licen[cs]e|number|vehicle|registration|car)?[ ]?plates?(?:[ ]?(?:numbers?|no\.?|#))?"
+                r"(?:(?:licen[cs]e|number|vehicle|registration|car)[ ]?)?plates?(?:[ ]?(?:numbers?|no\.?|#))?"
                 r"|(?:vehicle|car)[ ]reg(?:istration)?(?:[ ](?:number|no\.?|mark|plate))?|registration[ ](?:number|mark|plate)"
                 r"|reg\.?[ ](?:number|no\.?|plate)|vrm|tag[ ]number",
                 r"[^0-9\n.!?]{0,28}?",

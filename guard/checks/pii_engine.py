@@ -12,9 +12,11 @@ What differs from Presidio's defaults, and why:
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.checks.name_tagger import NameTagger
 from guard.checks.pii_lists import Terms
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
 _TIMEOUT_S = 2.0
+_BATCH = 32
 _TIE_BREAK = 1e-6
 """What a recognizer's scores lose for its place in the table: of two equal results Presidio keeps either one by chance."""
 _BOOST, _BOOSTED_AT_LEAST = 0.35, 0.4  # as in Presidio's LemmaContextAwareEnhancer
-_PHONE = re.compile(r"(?<![0-9A-Za-z+.,$€£#-])[(]?[0-9](?:[ ()/.-]{0,2}[0-9]){6,13}(?![0-9A-Za-z]|[.,][0-9])")
-_NATIONAL_NEEDS = Needs(run=7)  # of what `_PHONE` finds
+NATIONAL = re.compile(r"(?<![0-9A-Za-z+.,$€£#-])[(]?[0-9](?:[ ()/.-]{0,2}[0-9]){6,13}(?![0-9A-Za-z]|[.,][0-9])")
+NATIONAL_NEEDS = Needs(run=7)  # of what `NATIONAL` finds
 _CODE_WORD = re.compile(
     r"(?i:(?<![a-z])(?:(?:purchase |sales |work )?orders?|invoices?|tracking|shipment|parcel|consignment|waybill|awb|tickets?"
     r"|case|booking|confirmation|transaction|serial|sn|isbn(?:-1[03])?|issn|doi|sku|upc|ean(?:-13)?|gtin|asin|parts?|items?"
@@ -52,6 +55,61 @@ _NO_PHONE = re.compile(  # dates, numbers that begin with a year, digits spelled
 )
 
 
+class Found(NamedTuple):
+    """A result, its score from 0 to 1."""
+
+    start: int
+    end: int
+    entity: str
+    score: float
+    recognizer: str
+
+
+class PresidioSearch:
+    """Presidio's own search, for models that it has to run: spaCy pipelines, whose lemmas raise scores, too."""
+
+    def __init__(
+        self,
+        languages: Sequence[str],
+        models: Mapping[str, Language | NameTagger],
+        phone_regions: Sequence[str],
+        entities: Collection[str],
+        unbroken: Callable[[str], str] = str,
+    ) -> None:
+        """As of `guard.checks.pii_search.PatternSearch`."""
+        self._engine = build(languages, models, phone_regions)
+        self._unbroken = unbroken
+        self._wanted = {
+            language: prefilter(
+                language, place == 0, sorted(set(entities).intersection(self._engine.get_supported_entities(language))), models
+            )
+            for place, language in enumerate(languages)
+        }
+        # A pipeline's vocabulary is written to while it reads; one batch at a time keeps that safe and bounded.
+        self._lock = threading.Lock()
+
+    def __call__(self, texts: Sequence[str]) -> list[list[Found]]:
+        """As of `guard.checks.pii_search.PatternSearch`."""
+        found: list[list[Found]] = [[] for _ in texts]
+        with self._lock:
+            for language, wanted in self._wanted.items():
+                possible = [(number, text, some) for number, text in enumerate(texts) if (some := wanted.possible(text))]
+                for number, one in self._asked(possible, language) if possible else ():
+                    found[number].append(one)
+        return found
+
+    def _asked(self, texts: Sequence[tuple[int, str, list[str]]], language: str) -> Iterator[tuple[int, Found]]:
+        """What Presidio says of some texts, each with its number and the entity types that it may hold."""
+        engine: Any = self._engine.nlp_engine
+        with engine.get_nlp(language).memory_zone():  # forgets the words of these texts again
+            broken = [self._unbroken(text) for _, text, _ in texts]
+            artifacts = engine.process_batch(broken, language, batch_size=_BATCH)
+            for (number, text, entities), (_, artifact) in zip(texts, list(artifacts), strict=True):
+                for one in self._engine.analyze(text, language, entities, nlp_artifacts=artifact):
+                    name = one.recognition_metadata["recognizer_name"]
+                    yield number, Found(one.start, one.end, one.entity_type, one.score, name)
+
+
 def build(
     languages: Sequence[str], models: Mapping[str, Language | NameTagger], phone_regions: Sequence[str]
 ) -> AnalyzerEngine:
@@ -63,23 +121,52 @@ def build(
     from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
     from presidio_analyzer.predefined_recognizers import SpacyRecognizer
 
-    recognizers: list[EntityRecognizer] = [_pattern_recognizer(spec, languages[0]) for spec in GENERIC]
-    for language in languages:
-        specs = [spec for spec in BY_LANGUAGE.get(language, ()) if not _is_found_by(models.get(language), spec)]
-        recognizers += [_pattern_recognizer(spec, language) for spec in specs]
-        regions = (*PHONE_REGIONS[language], *(phone_regions if language == languages[0] else ()))
-        recognizers.append(_phone_recognizer(language, tuple(dict.fromkeys(regions))))
-        if language in models:
-            entities = sorted(set(MODEL_LABELS.values()))
-            recognizers.append(SpacyRecognizer(supported_language=language, supported_entities=entities, name=NAME_MODEL))
+    recognizers: list[EntityRecognizer] = []
+    for language, finder in finders(languages, models, phone_regions):
+        match finder:
+            case PatternSpec():
+                recognizers.append(_pattern_recognizer(finder, language))
+            case NationalNumbers(regions):
+                recognizers.append(_phone_recognizer(language, regions))
+            case None:
+                entities = sorted(set(MODEL_LABELS.values()))
+                recognizers.append(SpacyRecognizer(supported_language=language, supported_entities=entities, name=NAME_MODEL))
     for place, recognizer in enumerate(recognizers):
-        recognizer.handicap = place * _TIE_BREAK
+        recognizer.handicap = handicap(place)
     return AnalyzerEngine(
         registry=RecognizerRegistry(recognizers=recognizers, supported_languages=list(languages)),
         nlp_engine=nlp_engine(languages, models),
         supported_languages=list(languages),
         context_aware_enhancer=LemmaContextAwareEnhancer(context_matching_mode="whole_word"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NationalNumbers:
+    """Finds telephone numbers in the national format of these regions."""
+
+    regions: tuple[str, ...]
+    name = "NationalPhonePattern"
+
+
+def finders(
+    languages: Sequence[str], models: Mapping[str, Language | NameTagger], phone_regions: Sequence[str]
+) -> Iterator[tuple[str, PatternSpec | NationalNumbers | None]]:
+    """All that finds something, each with its language, in order of precedence; None: the language's model for names."""
+    yield from ((languages[0], spec) for spec in GENERIC)
+    for language in languages:
+        for spec in BY_LANGUAGE.get(language, ()):
+            if not _is_found_by(models.get(language), spec):
+                yield language, spec
+        regions = (*PHONE_REGIONS[language], *(phone_regions if language == languages[0] else ()))
+        yield language, NationalNumbers(tuple(dict.fromkeys(regions)))
+        if language in models:
+            yield language, None
+
+
+def handicap(place: int) -> float:
+    """What the scores of a finder lose for its place."""
+    return place * _TIE_BREAK
 
 
 def _is_found_by(model: Language | NameTagger | None, spec: PatternSpec) -> bool:
@@ -104,7 +191,7 @@ def _pattern_recognizer(spec: PatternSpec, language: str) -> EntityRecognizer:
                     for match in expression.finditer(text, timeout=_TIMEOUT_S):
                         start, end = match.span(group)
                         valid = spec.validate(match.group(group)) if spec.validate else None
-                        if valid is not False and not (spec.not_after_code and _is_code(text, start, end)):
+                        if valid is not False and not (spec.not_after_code and is_code(text, start, end)):
                             found.append(_result(self, start, end, 1.0 if valid else score))
                 except TimeoutError:
                     raise ModelError(
@@ -129,9 +216,14 @@ def _pattern_recognizer(spec: PatternSpec, language: str) -> EntityRecognizer:
     )
 
 
-def _is_code(text: str, start: int, end: int) -> bool:
+def is_code(text: str, start: int, end: int) -> bool:
     """Whether bare digits are the number of an order, a ticket, a product: what the words right before them say."""
-    return text[start:end].isdecimal() and _CODE_WORD.search(text, max(0, start - _CODE_WORD_REACH), start) is not None
+    return text[start:end].isdecimal() and follows_code_word(text, start)
+
+
+def follows_code_word(text: str, place: int) -> bool:
+    """Whether the words right before a place announce the number of an order, a ticket, a product."""
+    return _CODE_WORD.search(text, max(0, place - _CODE_WORD_REACH), place) is not None
 
 
 def prefilter(language: str, main: bool, entities: Iterable[str], models: Mapping[str, Language | NameTagger]) -> Prefilter:
@@ -142,7 +234,7 @@ def prefilter(language: str, main: bool, entities: Iterable[str], models: Mappin
     specs = (*(GENERIC if main else ()), *BY_LANGUAGE.get(language, ()))
     named = sorted(set(MODEL_LABELS.values())) if language in models else []
     needs = [(spec.entity, spec.needs) for spec in specs] + [(entity, Needs()) for entity in named]
-    return Prefilter([*needs, ("PHONE_NUMBER", _NATIONAL_NEEDS)], entities)
+    return Prefilter([*needs, ("PHONE_NUMBER", NATIONAL_NEEDS)], entities)
 
 
 def prefilter_without_names(
@@ -170,7 +262,7 @@ def unfinished(
         if spec.entity in entities
         for pattern, _ in spec.patterns
     }
-    found |= {(_PHONE.pattern, 0)} if "PHONE_NUMBER" in entities else set()
+    found |= {(NATIONAL.pattern, 0)} if "PHONE_NUMBER" in entities else set()
     return Unfinished([*sorted(found), *((one.pattern, regex.IGNORECASE) for one in terms if one.pattern)])
 
 
@@ -201,25 +293,31 @@ def _phone_recognizer(language: str, regions: tuple[str, ...]) -> EntityRecogniz
         supported_entities=["PHONE_NUMBER"],
         supported_language=language,
         context=[word for word in words if word.isascii()] or None,
-        name="NationalPhonePattern",
+        name=NationalNumbers.name,
     )
 
 
 def _national_numbers(text: str, regions: tuple[str, ...]) -> Iterator[tuple[int, int, float]]:
     place = 0
-    while (match := _PHONE.search(text, place)) is not None:
-        start, end = match.span()
-        place = end
-        # What follows a number may look like a part of it ("020 7946 0958 2 times"): try without the last groups as well.
-        ends = [end, *(start + gap.start() for gap in reversed(list(_GAP.finditer(match.group()))))]
-        for shorter in ends[:4]:
-            written = text[start:shorter]
-            if _NO_PHONE.fullmatch(written) or _CODE_WORD.search(text, max(0, start - _CODE_WORD_REACH), start):
-                continue
-            if _is_national_number(written, regions):
-                yield start, shorter, 0.3 if written.isdecimal() and not written.startswith("0") else 0.45
-                place = shorter
-                break
+    while (match := NATIONAL.search(text, place)) is not None:
+        start, place = match.span()
+        found = None if follows_code_word(text, start) else national_number(text, start, place, regions)
+        if found is not None:
+            place, score = found
+            yield start, place, score
+
+
+def national_number(text: str, start: int, end: int, regions: tuple[str, ...]) -> tuple[int, float] | None:
+    """Where the national number ends that begins here and goes no further than `end`, and its score; None for none.
+
+    What follows a number may look like a part of it ("020 7946 0958 2 times"): tried without the last groups as well.
+    """
+    ends = [end, *(start + gap.start() for gap in reversed(list(_GAP.finditer(text[start:end]))))]
+    for shorter in ends[:4]:
+        written = text[start:shorter]
+        if not _NO_PHONE.fullmatch(written) and _is_national_number(written, regions):
+            return shorter, 0.3 if written.isdecimal() and not written.startswith("0") else 0.45
+    return None
 
 
 @lru_cache(maxsize=4096)
@@ -260,9 +358,21 @@ def _raise_by_chinese_context(text: str, results: Iterable[Any], words: tuple[st
     from presidio_analyzer import RecognizerResult
 
     raised = list(results)
-    for result in raised if words else ():
-        around = text[max(0, result.start - 16) : result.start] + text[result.end : result.end + 8]
-        if any(word in around for word in words):
-            result.score = min(1.0, max(_BOOSTED_AT_LEAST, result.score + _BOOST))
+    for result in raised:
+        if is_announced(text, result.start, result.end, words):
+            result.score = boosted(result.score)
             result.recognition_metadata[RecognizerResult.IS_SCORE_ENHANCED_BY_CONTEXT_KEY] = True
     return raised
+
+
+def is_announced(text: str, start: int, end: int, words: tuple[str, ...]) -> bool:
+    """Whether one of these Chinese words stands within 16 characters before a match or 8 behind."""
+    if not words:
+        return False
+    around = text[max(0, start - 16) : start] + text[end : end + 8]
+    return any(word in around for word in words)
+
+
+def boosted(score: float) -> float:
+    """The score of what a word announces."""
+    return min(1.0, max(_BOOSTED_AT_LEAST, score + _BOOST))

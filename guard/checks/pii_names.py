@@ -178,7 +178,7 @@ def nlp_engine(languages: Sequence[str], models: Mapping[str, Language | NameTag
     engine = LoadedEngine(
         ner_model_configuration=NerModelConfiguration(model_to_presidio_entity_mapping=MODEL_LABELS, default_score=NAME_SCORE)
     )
-    engine.nlp = _tokenizers(languages, models)
+    engine.nlp = tokenizers(languages, models)
     return engine
 
 
@@ -186,7 +186,8 @@ def _entities(doc: Any) -> list[Name]:
     return [Name(one.start_char, one.end_char, one.label_, NAME_SCORE) for one in doc.ents]
 
 
-def _tokenizers(languages: Sequence[str], models: Mapping[str, Language | NameTagger]) -> dict[str, Any]:
+def tokenizers(languages: Sequence[str], models: Mapping[str, Language | NameTagger]) -> dict[str, Any]:
+    """What tells the words of each language apart: its pipeline, or a bare tokenizer."""
     import spacy
 
     return {language: _tokenizer(spacy, language, models.get(language)) for language in languages}
@@ -229,7 +230,7 @@ def read(tagger: Tagger, text: str) -> list[Name]:
     """The names that a tagger finds in the parts of a text that are its own."""
     chinese = _chinese_lines(text)
     if tagger.lang == "zh":
-        if not _IS_HAN.search(text):
+        if not has_han(text):
             return []
         names = [_without_title(one, text) for one in tagger(text)]
         return [own for one in names if (own := one if _within(one, chinese) else _of_han(one, text))]
@@ -250,7 +251,7 @@ def blanked(text: str, end: int | None = None) -> str:
 
 def has_han(text: str) -> bool:
     """Whether a text has a Chinese character."""
-    return _IS_HAN.search(text) is not None
+    return not text.isascii() and _IS_HAN.search(text) is not None
 
 
 def has_words(text: str) -> bool:
@@ -301,7 +302,7 @@ def may_be_chinese(line: str) -> bool:
 
 
 def _chinese_lines(text: str) -> list[tuple[int, int]]:
-    if not _IS_HAN.search(text):
+    if not has_han(text):
         return []
     return [
         line.span()

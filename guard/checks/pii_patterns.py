@@ -116,21 +116,21 @@ GENERIC = (
         "MAC_ADDRESS",
         "MacPattern",
         ((r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Za-z:-])", 0.6),),
-        needs=Needs(like="[0-9a-f]{2}[:-][0-9a-f]{2}[:-]"),
+        needs=Needs(like=":[0-9a-f]{2}:[0-9a-f]{2}:|-[0-9a-f]{2}-[0-9a-f]{2}-"),
     ),
     PatternSpec(
         "MAC_ADDRESS",
         "CiscoMacPattern",
         ((r"(?<![0-9A-Za-z.])(?=[0-9.]{0,13}[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![0-9A-Za-z.])", 0.5),),
         ignore_case=True,
-        needs=Needs(like=r"[0-9a-f]{4}\.[0-9a-f]{4}\."),
+        needs=Needs(like=r"\.[0-9a-f]{4}\."),
     ),
     PatternSpec(
         "CRYPTO",
         "BitcoinPattern",
         ((f"{_NOT_AFTER_WORD}[13LMDT][1-9A-HJ-NP-Za-km-z]{{25,33}}{_NOT_BEFORE_WORD}", 0.5),),
         validate=sums.base58check,
-        needs=Needs(like="[0-9a-z]{26}"),
+        needs=Needs(like="(?<![0-9a-z])[0-9a-z]{26}"),
     ),
     PatternSpec(
         "CRYPTO",
@@ -329,7 +329,7 @@ ENGLISH = (
         ((f"{_NOT_AFTER_WORD}[A-Z]{{6}}[0-9]{{2}}[A-EHLMPRST][0-9]{{2}}[A-Z][0-9]{{3}}[A-Z]{_NOT_BEFORE_WORD}", 0.6),),
         ("fiscale", "fiscal", "tax"),
         ignore_case=True,
-        needs=Needs(digits=7),
+        needs=Needs(digits=7, like="[0-9]{2}[a-z][0-9]{2}[a-z][0-9]{3}[a-z]"),
     ),
     *ENGLISH_CUES,
 )
@@ -340,6 +340,7 @@ _SURNAME = (
     "[王李张刘陈杨黄赵吴周徐孙马朱胡郭何林罗高郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾韦付方白"
     "邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤])"
 )
+_TITLES = "先生|女士|小姐|老师|医生|经理|律师|教授"
 _NAME_CUE = "姓名|名字|联系人|收件人|收货人|户名|持卡人|乘客|患者|投保人|申请人|我叫|名叫|叫做|他叫|她叫|客户[:：]|本人"
 _AFTER_NAME = r"(?=[^\p{Han}]|$|[的是今先女小在来住和也有电手身已将于联与])"
 _NOT_IN_ADDRESS = "我你他她它在是住到于的请往寄送为址"
@@ -470,13 +471,15 @@ CHINESE = (
         (
             (rf"(?<=(?:{_NAME_CUE})[是为叫:： ]{{0,2}}){_SURNAME}\p{{Han}}{{1,2}}?{_AFTER_NAME}", 0.75),
             (rf"(?<=(?:{_NAME_CUE})[是为叫:： ]{{0,2}}){_SURNAME}(?!\p{{Han}}{{1,2}}?{_AFTER_NAME})\p{{Han}}{{2}}", 0.7),
-            (rf"{_SURNAME}\p{{Han}}{{0,2}}(?:先生|女士|小姐|老师|医生|经理|律师|教授)", 0.6),
+            (rf"{_SURNAME}\p{{Han}}{{0,2}}(?:{_TITLES})", 0.6),
         ),
+        needs=Needs(words=tuple(f"{_NAME_CUE}|{_TITLES}".replace("[:：]", "").split("|"))),
     ),
     PatternSpec(
         "STREET_ADDRESS",
         "CnAddressPattern",
         ((_CN_ADDRESS, 0.7),),
+        needs=Needs(digits=1, words=("号", "弄")),
     ),
 )
 

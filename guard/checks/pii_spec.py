@@ -16,6 +16,8 @@ class Needs:
     """At least so many of them in a run, with up to three characters between two that are no ASCII letters."""
     words: tuple[str, ...] = ()
     """At least one of these, in lower case, anywhere; empty: none is needed."""
+    first: bool = False
+    """Every match begins with one of the words."""
     like: str = ""
     """A quick pattern that stands somewhere in the lower-cased text; empty: none is needed."""
 

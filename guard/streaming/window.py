@@ -18,7 +18,7 @@ from guard.redact import Keyed, Redactor
 from guard.redaction_key import RedactionKey
 from guard.streaming.frontier import Frontier
 from guard.streaming.measuring import Measured, Measuring
-from guard.text.sentences import sentence_end
+from guard.text.sentences import Sentences
 from guard.types import Action, Content, Verdict
 
 STRIDE = 64
@@ -48,6 +48,7 @@ class Window:
         self._redactor = Redactor(Keyed.of(key, empty.request) if key else None)
         self._limits = limits
         self._asked = self._ended = 0
+        self._sentences = Sentences()
         self._took = 0.0
         self._came: deque[tuple[int, float]] = deque()
         """Where each piece that did not leave yet ends, and when it came."""
@@ -92,13 +93,13 @@ class Window:
         """
         if self.held:
             return False
-        if sentence_end(self._text, self._ended) > self._ended:
+        if self._sentences(self._text, self._ended) > self._ended:
             return True
         return len(self._text) >= self._asked + STRIDE and self._took < SLOW_S and not self._measuring.waits
 
     async def step(self, *, ending: bool = False) -> Verdict:
         """Judge what is settled. Where the verdict releases, `edited` grows; `review` holds what follows."""
-        ended = sentence_end(self._text, self._ended)
+        ended = self._sentences(self._text, self._ended)
         between = ended == self._ended and not ending
         self._asked, self._ended = len(self._text), ended
         begun = perf_counter()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.checks import pii, pii_checksums, pii_engine, pii_spec
+from guard.checks.pii_search import PatternSearch
 from guard.errors import ModelError, RegistryError
 from guard.protocols import Check
 from guard.registry import checks
@@ -41,10 +42,13 @@ def nameless(tmp_path_factory):
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def patterns(nameless):
-    """The check in English and Chinese, patterns alone."""
-    return _loaded(languages=["en", "zh"], model=nameless)
+@pytest.fixture(scope="module", params=["Presidio", "ours"])
+def patterns(nameless, request):
+    """The check in English and Chinese, patterns alone, by either search."""
+    check = _loaded(languages=["en", "zh"], model=nameless)
+    if request.param == "ours":
+        check._search = PatternSearch(("en", "zh"), {}, (), check._entities, check.unbroken)
+    return check
 
 
 @pytest.fixture(scope="module")
