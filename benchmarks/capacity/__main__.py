@@ -6,7 +6,7 @@
     python -m benchmarks.capacity page                                                            -> docs/capacity.md
     python -m benchmarks.capacity simulate --workers 4 --rate 100
 
-All of them take `--folder` (default: beside this file), where their JSON lies. `make bench` runs them all.
+All of them take `--folder` (default: beside this file), where their JSON lies. `make bench-all` runs them all.
 """
 
 from __future__ import annotations
