@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers.__main__ import keep, laid_out
+from benchmarks.peers.__main__ import keep, laid_out, render
 from benchmarks.peers.measuring import measured
 from benchmarks.peers.roster import SUBJECTS
 from benchmarks.peers.subject import Cell, DisagreementError, Player, Subject, same, timed
@@ -131,5 +131,6 @@ def test_the_page_has_the_tables_of_the_raw_figures(subject, tmp_path):
     told = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
     page = tmp_path / "page.md"
     page.write_text(told, "utf-8")
-    put(page, subject.name, rendered(raw[subject.name], subject))
+    assert subject.name in raw
+    render([subject], ROOT / "benchmarks" / "peers" / "measured.json", page)
     assert page.read_text("utf-8") == told

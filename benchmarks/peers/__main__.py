@@ -1,7 +1,7 @@
 """Measures peers and genguard side by side, subject by subject.
 
     python -m benchmarks.peers [--folder build/peers] [--runs 5] [--only SUBJECT]...
-        [--player NAME]... [--raw FILE] [--page docs/benchmarks.md]
+        [--player NAME]... [--raw FILE] [--page docs/benchmarks.md] [--render]
 
 Makes an environment for each peer from the package index (minutes, gigabytes, once), starts all players of a subject, and then
 asks one after the other, round by round, so that whatever else the machine does falls on all alike. Computing time is that of
@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,14 @@ def main() -> int:
     parser.add_argument("--player", action="append", default=[], help="its name; may be repeated; nothing is kept then")
     parser.add_argument("--raw", type=Path, help="a file for the raw figures, as JSON")
     parser.add_argument("--page", type=Path, help="a page with the marks between which the tables are put")
+    parser.add_argument("--render", action="store_true", help="measure nothing: put what the raw figures hold into the page")
     asked = parser.parse_args()
     subjects = [one for one in SUBJECTS if not asked.only or one.name in asked.only]
+    if asked.render:
+        if not asked.raw or not asked.page:
+            parser.error("--render needs --raw and --page")
+        render(subjects, asked.raw, asked.page)
+        return 0
     begun, wrong = time.monotonic(), False
     for number, subject in enumerate(subjects, 1):
         print(
@@ -67,6 +74,14 @@ def keep(subject: Subject, raw: dict[str, Any], text: str, file: Path | None, pa
         file.write_text(laid_out({**kept, subject.name: raw}), "utf-8")
     if page:
         put(page, subject.name, text)
+
+
+def render(subjects: Sequence[Subject], file: Path, page: Path) -> None:
+    """Put the tables of all subjects that were measured into a page."""
+    raw = json.loads(file.read_text("utf-8"))
+    for subject in subjects:
+        if subject.name in raw:
+            put(page, subject.name, rendered(raw[subject.name], subject))
 
 
 def laid_out(value: Any, depth: int = 0) -> str:

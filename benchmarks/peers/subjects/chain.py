@@ -21,7 +21,8 @@ PLAYERS = (
         "LLM Guard",
         "chain_llm_guard",
         LLM_GUARD,
-        "one scanner after the other in the caller's thread, no deadlines; one that raises ends the scan",
+        "one scanner after the other in the caller's thread, no deadlines; one that raises ends the scan; its log is set to "
+        "warnings, for as it comes it prints a line for each scanner, and takes several times as long",
     ),
     Player(
         "Guardrails AI",
