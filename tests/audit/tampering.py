@@ -27,7 +27,7 @@ from audit.query import reading
 from audit.verify import Report, verify
 
 OTHERS = {"tile", "moment", "session", "bank_batch"}
-"""So few entries fill no tiles and spans: test_tile_rows.py, test_moments.py change those, and test_bank_rows.py
+"""So few entries fill no tiles and spans: test_tile_rows.py, test_moments.py change those, and test_shared_banks.py
 batches of banks. Sessions are no part of the log."""
 TABLES = sorted(set(metadata.tables) - OTHERS)
 UNNAMED = {"api_key", "head", "ledger", "schema_version", "subject_key"}
