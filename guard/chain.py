@@ -196,6 +196,16 @@ class Chain:
         (given,) = await self._ask([(spec, batch, ())], len(batch))
         return [self._read(spec, content, *answer) for content, answer in zip(batch, given, strict=True)]
 
+    def heard(self, spec: CheckSpec, content: Content, answer: Answer, seconds: float, before: float = 0.0) -> CheckResult:
+        """What an answer says that was computed on the event loop in so many seconds.
+
+        `before`: what the check took for earlier answers about the same text; the result tells the sum.
+        """
+        deadline = spec.deadline_ms / 1000
+        if seconds > deadline and not isinstance(answer, BaseException):
+            answer = Overdue(f"no answer within {deadline} s", begun=True)
+        return self._read(spec, content, answer, before + seconds)
+
     async def _called(
         self,
         spec: CheckSpec,

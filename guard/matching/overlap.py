@@ -57,7 +57,7 @@ class Sequences:
             found.codes, found.places, counted, found.steps, int(ending), mixing(), self._state, self._ring, self._words,
             hashes, places,
         )  # fmt: skip
-        return hashes[:made].copy(), places[:made].copy()
+        return hashes[:made], places[:made]
 
 
 def encode(text: str, *, keep_text: bool, part: str = "") -> bytes:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 
+from guard.batching import Answer
 from guard.chain import Chain, context_for
 from guard.decide import EARLY_STOP, blocks
 from guard.following import (
@@ -96,8 +98,8 @@ class Measuring:
         for spec, one in asked:
             if one.result is not None and not ending and bound < content.length and one.settled >= bound:
                 found[spec.name] = one.result
-            elif one.quick:
-                found[spec.name] = await one(content, ending=ending)
+            elif (result := one.quickly(content, ending=ending)) is not None:
+                found[spec.name] = result
             else:
                 slow.append((spec, one))
         if len(slow) == 1:
@@ -125,7 +127,7 @@ class _Asked:
         self._chain, self._spec = chain, spec
         self._follower: Follower | None = None
         self._distant: Distant | None = None
-        self._latency = 0
+        self._seconds = 0.0
         self.result: CheckResult | None = None
         """What it said last."""
         self.settled = 0
@@ -136,16 +138,39 @@ class _Asked:
 
     async def __call__(self, content: Content, *, ending: bool) -> CheckResult:
         """What it says of a text as it is by now."""
+        result, settled = await self._ask(content, ending)
+        self._seconds += result.latency_us / 1e6
+        return self._noted(content, _at(result, result.findings, result.scanned, round(self._seconds * 1e6)), settled)
+
+    def quickly(self, content: Content, *, ending: bool) -> CheckResult | None:
+        """The same from the event loop; None where that would take too long."""
         if self.failed and self.result is not None:
             self.settled = content.length
             return self.result
-        here = (self.quick or self._sometimes is not None) and content.length - self._read_to <= AT_ONCE
-        result, settled = await self._ask(content, ending, here=here)
-        if settled is None:
-            result, settled = await self._ask(content, ending, here=False)
-        result = self.result = _at(result, result.findings, result.scanned, self._latency)
+        follower, sometimes = self._follower, self._sometimes
+        if follower is None or not (self.quick or sometimes) or content.length - self._read_to > AT_ONCE:
+            return None
+        began, settled = perf_counter(), 0
+        answer: Answer
+        try:
+            progress = sometimes.quickly(content.text, ending=ending) if sometimes else follower(content.text, ending=ending)
+            if progress is not None:
+                answer, settled = progress.scan, progress.settled
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the chain tells what went wrong
+            answer = error
+        else:
+            if progress is None:
+                self._seconds += perf_counter() - began
+                return None
+        seconds = perf_counter() - began
+        result = self._chain.heard(self._spec, content, answer, seconds, self._seconds)
+        self._seconds += seconds
+        return self._noted(content, result, settled)
+
+    def _noted(self, content: Content, result: CheckResult, settled: int) -> CheckResult:
+        self.result = result
         self.failed = result.status is not Status.OK
-        self.settled = content.length if self.failed else min(settled or 0, content.length)
+        self.settled = content.length if self.failed else min(settled, content.length)
         self._read_to = content.length
         self.by_sentence = self.by_sentence and not self.failed
         return result
@@ -155,22 +180,19 @@ class _Asked:
         check = self._chain.checks[self._spec.name]
         said = (self._spec.name, self._spec.use, check.version, check.digest)
         known = self.result if self.failed else None
-        return known or CheckResult(*said, Status.SKIPPED, latency_us=self._latency, error=EARLY_STOP)
+        return known or CheckResult(*said, Status.SKIPPED, latency_us=round(self._seconds * 1e6), error=EARLY_STOP)
 
-    async def _ask(self, content: Content, ending: bool, *, here: bool) -> tuple[CheckResult, int | None]:
-        """The result and what is settled; None where it cannot be said on the event loop. `here`: in it."""
+    async def _ask(self, content: Content, ending: bool) -> tuple[CheckResult, int]:
+        """The result, and what is settled."""
         check, said = self._chain.checks[self._spec.name], list[Progress]()
         if isinstance(check, FollowedElsewhere):
             return await self._ask_there(check, content, ending)
 
         def read() -> list[Scan]:
-            said.extend(self._read(content.text, ending, here=here))
-            return [said[0].scan if said else Scan((), Span(0, content.length))]
+            said.append(self._read(content.text, ending))
+            return [said[0].scan]
 
-        (result,) = await self._chain.measure(self._spec, [content], read, here=here)
-        self._latency += result.latency_us
-        if here and not said and result.status is Status.OK:
-            return result, None
+        (result,) = await self._chain.measure(self._spec, [content], read)
         return result, said[0].settled if said else 0
 
     async def _ask_there(self, check: FollowedElsewhere, content: Content, ending: bool) -> tuple[CheckResult, int]:
@@ -182,22 +204,18 @@ class _Asked:
             return [said[0].scan]
 
         (result,) = await self._chain.measure(self._spec, [content], there=hear)
-        self._latency += result.latency_us
         self.by_sentence = is_by_sentence(follower)
         return result, said[0].settled if said else 0
 
-    def _read(self, text: str, ending: bool, *, here: bool) -> list[Progress]:
-        """What the follower says; nothing where that takes too long for the event loop."""
-        check = self._chain.checks[self._spec.name]
+    def _read(self, text: str, ending: bool) -> Progress:
+        """What the follower says."""
         if self._follower is None:
+            check = self._chain.checks[self._spec.name]
             assert isinstance(check, Followable)
             self._follower = check.follow()
             self.by_sentence, self.quick = is_by_sentence(self._follower), is_quick(self._follower)
             self._sometimes = self._follower if isinstance(self._follower, MaybeQuick) else None
-        if here and self._sometimes is not None:
-            progress = self._sometimes.quickly(text, ending=ending)
-            return [] if progress is None else [progress]
-        return [self._follower(text, ending=ending)]
+        return self._follower(text, ending=ending)
 
 
 def _clip(result: CheckResult, end: int) -> CheckResult:

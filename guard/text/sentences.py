@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re as plain
+
 import regex as re  # knows grapheme clusters
 
 LONGEST = 400
@@ -12,6 +14,8 @@ _END = re.compile(
 _CLOSES = "\u3002\uff01\uff1f\uff1b\u201d\u2019\u300d\u300f\uff09\"'\n"
 _MARKS = frozenset(".!?\u2026\"'\u2019\u201d)]*_\n" + _CLOSES)
 """What an end is made of, but for the white space behind it."""
+_MAY_END = plain.compile("[.!?\u2026\u3002\uff01\uff1f\uff1b\n]")
+"""What every end has: told by the standard library, for which nobody lets go of the interpreter's lock."""
 _SPACE = re.compile(r"\s")
 _CLUSTER = re.compile(r"\X")
 _NEAR = 64
@@ -34,12 +38,13 @@ class Sentences:
 
     def __call__(self, text: str, start: int) -> int:
         """As `sentence_end`. The text begins as in the last call."""
-        for match in _END.finditer(text, max(start, self._read)):
-            if match["open"] is None and (match.end() < len(text) or text[-1] not in _CLOSES):
-                self._ended = match.end()
-        self._read = len(text)
-        while self._read > start and text[self._read - 1] in _MARKS:
-            self._read -= 1
+        begin, self._read = max(start, self._read), len(text)
+        if _MAY_END.search(text, begin) is not None:
+            for match in _END.finditer(text, begin):
+                if match["open"] is None and (match.end() < len(text) or text[-1] not in _CLOSES):
+                    self._ended = match.end()
+            while self._read > start and text[self._read - 1] in _MARKS:
+                self._read -= 1
         last = max(start, self._ended)
         if len(text) - last > LONGEST:
             spaces = [match.end() for match in _SPACE.finditer(text, len(text) - LONGEST)]
