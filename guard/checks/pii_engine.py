@@ -334,14 +334,11 @@ def _is_national_number(written: str, regions: tuple[str, ...]) -> bool:
 
 
 def _is_national_number_of(region: str, written: str) -> bool:
+    # In China without the 0 before the area code: too many codes look like that.
+    if (region == "CN" and written.startswith(tuple("235679"))) or not may_be_number_of(region, written):
+        return False
     import phonenumbers
 
-    if region == "CN" and written.startswith(
-        tuple("235679")
-    ):  # without the 0 before the area code: too many codes look like that
-        return False
-    if not may_be_number_of(region, written):
-        return False
     try:
         return bool(phonenumbers.is_valid_number_for_region(phonenumbers.parse(written, region), region))
     except phonenumbers.NumberParseException:
@@ -357,7 +354,8 @@ def may_be_number_of(region: str, written: str) -> bool:
     if pattern is None:
         return True
     digits = written.translate(_NO_MARKS)
-    return any(pattern.fullmatch(digits, len(digits) - length) for length in lengths if length <= len(digits))
+    count = len(digits)
+    return any(length <= count and pattern.fullmatch(digits, count - length) for length in lengths)
 
 
 @cache
