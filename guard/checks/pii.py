@@ -1,4 +1,7 @@
-"""The `pii` check: personal data in text, found by Presidio with patterns, checksums and small models for names.
+"""The `pii` check: personal data in text, found with patterns, checksums and small models for names.
+
+Where those models are taggers of ours, `guard.checks.pii_search` looks for the rest; beside a spaCy pipeline Presidio does,
+which finds the same.
 
 Everything runs offline. Scores, per mille: 1000 for a number with a valid checksum, 500 to 990 for a name by how sure its model
 is, 50 to 950 for a pattern by how telling it is; a word such as "passport" before it raises a pattern's score by 350.

@@ -1,4 +1,6 @@
-"""Builds the `presidio_analyzer.AnalyzerEngine` that the `pii` check asks: pipelines, recognizers, context.
+"""Builds a `presidio_analyzer.AnalyzerEngine` with the recognizers of the `pii` check, their order, and what they look at.
+
+The check asks it where a spaCy pipeline reads for names; otherwise `guard.checks.pii_search` finds what it would find.
 
 What differs from Presidio's defaults, and why:
 
@@ -15,7 +17,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.checks.name_tagger import NameTagger
@@ -49,6 +51,12 @@ _CODE_WORD = re.compile(
 )
 _CODE_WORD_REACH = 40
 _GAP = re.compile(r"(?<![ ()/.-])[ ()/.-]+(?=[0-9])")
+_NO_MARKS = dict.fromkeys(map(ord, " ()/.-"))
+_KINDS = (
+    *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number", "pager", "uan"),
+    "voicemail",
+)
+"""Of telephone numbers in the metadata of `phonenumbers`: those that make one valid."""
 _NO_PHONE = re.compile(  # dates, numbers that begin with a year, digits spelled one by one
     r"(?:(?:19|20)[0-9]{2}[ ./-][0-9]{1,2}[ ./-][0-9]{1,2}|[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-](?:19|20)[0-9]{2})(?:[ ].*)?"
     r"|(?:19|20)[0-9]{2}(?:[01][0-9][0-3][0-9])?-[0-9]{1,6}|(?:[0-9] ){3}.*"
@@ -315,26 +323,54 @@ def national_number(text: str, start: int, end: int, regions: tuple[str, ...]) -
     ends = [end, *(start + gap.start() for gap in reversed(list(_GAP.finditer(text[start:end]))))]
     for shorter in ends[:4]:
         written = text[start:shorter]
-        if not _NO_PHONE.fullmatch(written) and _is_national_number(written, regions):
+        if _is_national_number(written, regions) and not _NO_PHONE.fullmatch(written):
             return shorter, 0.3 if written.isdecimal() and not written.startswith("0") else 0.45
     return None
 
 
 @lru_cache(maxsize=4096)
 def _is_national_number(written: str, regions: tuple[str, ...]) -> bool:
+    return any(_is_national_number_of(region, written) for region in regions)
+
+
+def _is_national_number_of(region: str, written: str) -> bool:
+    # In China without the 0 before the area code: too many codes look like that.
+    if (region == "CN" and written.startswith(tuple("235679"))) or not may_be_number_of(region, written):
+        return False
     import phonenumbers
 
-    for region in regions:
-        if region == "CN" and written.startswith(
-            tuple("235679")
-        ):  # without the 0 before the area code: too many codes look like that
-            continue
-        try:
-            if phonenumbers.is_valid_number_for_region(phonenumbers.parse(written, region), region):
-                return True
-        except phonenumbers.NumberParseException:
-            continue
-    return False
+    try:
+        return bool(phonenumbers.is_valid_number_for_region(phonenumbers.parse(written, region), region))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def may_be_number_of(region: str, written: str) -> bool:
+    """Whether the last digits are those of a number of the region, which `phonenumbers` takes long to say.
+
+    What it takes for a number is what remains of its digits without a prefix: that of a country, or of calls inside it.
+    """
+    lengths, pattern = _numbers_of(region)
+    if pattern is None:
+        return True
+    digits = written.translate(_NO_MARKS)
+    count = len(digits)
+    return any(length <= count and pattern.fullmatch(digits, count - length) for length in lengths)
+
+
+@cache
+def _numbers_of(region: str) -> tuple[tuple[int, ...], re.Pattern[str] | None]:
+    """Lengths of a region's numbers, and an expression for those of all kinds; None where a prefix alters the other digits."""
+    from phonenumbers import PhoneMetadata, country_code_for_region, region_code_for_country_code
+
+    known = PhoneMetadata.metadata_for_region(region)
+    main = PhoneMetadata.metadata_for_region(region_code_for_country_code(country_code_for_region(region)))
+    if known is None or any(one is None or one.national_prefix_transform_rule for one in (known, main)):
+        return (), None
+    kinds = (getattr(known, kind) for kind in _KINDS)
+    patterns = [kind.national_number_pattern for kind in kinds if kind is not None and kind.national_number_pattern]
+    lengths = known.general_desc.possible_length if known.general_desc else ()
+    return tuple(lengths), re.compile("|".join(f"(?:{one})" for one in patterns))
 
 
 def _result(recognizer: Any, start: int, end: int, score: float) -> RecognizerResult:

@@ -12,6 +12,7 @@ tests compare over thousands of texts. Only the way there is shorter:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import digits
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 2.0
 """Of computing, for all expressions over one text."""
+_SPACE = re.compile(r"\s")
+_SHORT = 4096
+"""Code points that are searched without letting other threads run: to hand over and to wait takes longer than the search."""
 _FREE_S = 0.02
 """Until then nobody looks how long they took: to ask for the computing time of a thread takes longer than most searches."""
 
@@ -132,7 +136,11 @@ class _Text:
 
     def has_around(self, finder: _Finder, start: int, words: Words) -> bool:
         """Whether one of the finder's words stands at a match."""
-        if not any(word in self.traits.lower for word in finder.words):
+        lower, end = self.traits.lower, len(self.text)
+        # What begins with a digit is a word that counts itself: none behind it does.
+        if self.text[start] in digits and ":" not in self.text and (after := _SPACE.search(self.text, start)):
+            end = after.start()
+        if all(lower.find(word, 0, end) < 0 for word in finder.words):
             return False
         if not isinstance(self._unbroken, str):
             self._unbroken = self._unbroken(self.text)
@@ -274,7 +282,7 @@ def _by_script(words: Iterable[str]) -> tuple[frozenset[str], tuple[str, ...]]:
 
 
 def _searched(read: _Text, pattern: Any) -> Iterator[Any]:
-    yield from pattern.finditer(read.text, timeout=read.left())
+    yield from pattern.finditer(read.text, timeout=read.left(), concurrent=len(read.text) > _SHORT)
 
 
 def _tried_at(read: _Text, pattern: Any, places: Iterable[int]) -> list[Any]:
@@ -302,8 +310,8 @@ def _numbers(read: _Text, finder: _Finder, places: Iterable[int]) -> Iterator[tu
         end = read.national_end(place) if place >= free else 0
         if end:
             free = end
-            number = None if read.follows_code_word(place) else national_number(read.text, place, end, finder.regions)
-            if number is not None:
+            number = national_number(read.text, place, end, finder.regions)
+            if number is not None and not read.follows_code_word(place):
                 free, score = number
                 yield finder, place, free, score
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 
+import phonenumbers
 import pytest
 import regex
 from hypothesis import HealthCheck, example, given, settings
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from guard.checks import pii_search
 from guard.checks.pii import _LONG_RUN, _PLAIN
-from guard.checks.pii_engine import NATIONAL, PresidioSearch, build
+from guard.checks.pii_engine import NATIONAL, PresidioSearch, build, may_be_number_of
 from guard.checks.pii_names import MODEL_LABELS, load_names
-from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC
+from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
 from guard.checks.pii_search import PatternSearch, without_contained
 from guard.checks.pii_words import Words
 from guard.errors import ModelError
@@ -71,9 +72,9 @@ def test_findings_are_those_of_plain_presidio(engine, search):
 @pytest.mark.timeout(3600)
 def test_findings_are_those_of_plain_presidio_over_ten_thousand_texts(engine, search):
     """The sample of the prefilter's test, and another of longer texts."""
-    assert _compare(engine, search, texts(10_000, seed=7)) > 5000
-    longer = texts(4000, seed=31)
-    assert _compare(engine, search, map(" ".join, zip(*[iter(longer)] * 10, strict=True))) > 300
+    assert _compare(engine, search, texts(10_000, seed=7)) > 4000
+    longer = texts(2000, seed=31)
+    assert _compare(engine, search, map(" ".join, zip(*[iter(longer)] * 10, strict=True))) > 150
 
 
 _PIECES = st.one_of(
@@ -118,6 +119,31 @@ def test_names_and_patterns_are_weighed_together_as_by_presidio():
     ours, theirs = PatternSearch(*given_)(sample), PresidioSearch(*given_)(sample)
     for text, mine, plain in zip(sample, ours, theirs, strict=True):
         assert sorted(mine) == sorted(plain), text
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(sorted({region for regions in PHONE_REGIONS.values() for region in regions} | {"JE", "KZ", "AR"})),
+    st.sampled_from(("", "0", "00", "011", "(0", "1")),
+    st.integers(0, 9),
+    st.lists(st.tuples(st.integers(0, 13), st.sampled_from("0123456789 -")), max_size=2),
+)
+def test_no_number_of_a_region_is_ruled_out_by_its_last_digits(region, prefix, kind, changes):
+    """Examples of each kind of number, with prefixes and other digits."""
+    number = phonenumbers.example_number_for_type(region, kind)
+    if number is None:
+        return
+    for form in (phonenumbers.PhoneNumberFormat.NATIONAL, phonenumbers.PhoneNumberFormat.INTERNATIONAL):
+        written = list(re.sub("[^0-9 ()./-]", "", prefix + phonenumbers.format_number(number, form)))
+        for place, sign in changes:
+            written[place % len(written)] = sign
+        text = "".join(written)
+        try:
+            valid = phonenumbers.is_valid_number_for_region(phonenumbers.parse(text, region), region)
+        except phonenumbers.NumberParseException:
+            valid = False
+        assert may_be_number_of(region, text) or not valid, text
 
 
 def test_of_equal_results_the_outer_one_is_kept():

@@ -10,27 +10,21 @@ from pathlib import Path
 from benchmarks.peers.places import PRESIDIO
 from benchmarks.peers.subject import Findings, Player, Subject, same, timed
 
-TEXTS, WORDS, SEED = 40, 100, 9
+TEXTS, PIECES, SEED = 40, 4, 9
 CASES = ("with", "without", "numbers")
 LANGUAGES = ("en", "zh")
 OWN = "Presidio's own patterns"
 
 
 def make(folder: Path) -> None:
-    """Texts of 100 words: with three values of the equality test's, without any, and with the numbers of an order."""
-    from benchmarks.pii_prefilter import generator
+    """Texts of 100 words: with four pieces of personal data, without any, and with the numbers of an order."""
+    from benchmarks.pii_patterns import PERSONAL, PROSE, texts
 
-    made, draw = generator(), random.Random(SEED)
-    values = [value for value in made.VALUES if value.isascii()]
-    for case in CASES:
-        texts = []
-        for _ in range(TEXTS):
-            words = draw.choices(made.WORDS, k=WORDS)
-            for _ in range({"with": 3, "without": 0, "numbers": 0}[case]):
-                words[draw.randrange(WORDS)] = draw.choice(values)
-            first = f"Order {draw.randrange(10_000, 99_999)} shipped on 2024-01-15, v3.18.0; " if case == "numbers" else ""
-            texts.append(f"{first}{' '.join(words)}.")
-        (folder / f"{case}.json").write_text(json.dumps(texts), "utf-8")
+    draw = random.Random(SEED)
+    without = texts(2 * TEXTS, SEED + 1, PROSE, PERSONAL, 0)
+    numbers = [f"Order {draw.randrange(10_000, 99_999)} shipped on 2024-01-15, v3.18.0; {one}" for one in without[TEXTS:]]
+    for case, made in zip(CASES, (texts(TEXTS, SEED, PROSE, PERSONAL, PIECES), without[:TEXTS], numbers), strict=True):
+        (folder / f"{case}.json").write_text(json.dumps(made), "utf-8")
 
 
 def compare(found: Findings) -> Sequence[str]:
@@ -39,7 +33,7 @@ def compare(found: Findings) -> Sequence[str]:
     same(found, alike, CASES)
     counts = {name: sum(map(len, one.get("with", ()))) for name, one in found.items()}
     told = [f"genguard and Presidio with genguard's recognizers found the same {counts[alike[0]]} pieces"] if alike else []
-    return [f"In {TEXTS} texts with three values each: " + "; ".join([*told, f"{OWN} {counts.get(OWN, 0)}"])]
+    return [f"In {TEXTS} texts with {PIECES} pieces each: " + "; ".join([*told, f"{OWN} {counts.get(OWN, 0)}"])]
 
 
 SUBJECT = Subject(
