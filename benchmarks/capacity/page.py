@@ -24,7 +24,7 @@ def _costs(raw: Mapping[str, Any]) -> str:
     columns: list[tuple[str, dict[str, float]]] = []
     for name, one in known.items():
         title = {"sqlite": "SQLite", "postgres": "PostgreSQL"}[name]
-        columns += [(f"{title}, alone", one.shares()), (f"{BUSY} together", one.shares(BUSY, BUSY))]
+        columns += [(f"{title}, alone", one.shares()), (f"{BUSY} together", one.shares(BUSY, BUSY, BUSY))]
     rows = [[stage, *(_us(found[stage]) for _, found in columns)] for stage in columns[0][1]]
     rows.append(["**together**", *(_us(sum(found.values())) for _, found in columns)])
     return f"{_where(raw)}; policy `{raw['policy']}`, texts {raw['texts']}; us of one core, a request.\n\n" + _table(
