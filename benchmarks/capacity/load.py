@@ -61,6 +61,7 @@ class Load:
 
     def __init__(self, port: int, requests: Iterator[bytes]) -> None:
         self._port, self._requests = port, requests
+        self._lines: list[_Line] = []
         self._idle: deque[_Line] = deque()
         self._out = 0
         self._since = self._until = 0.0
@@ -82,6 +83,9 @@ class Load:
         if self._out:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._done.wait(), _PATIENCE_S)
+        for line in self._lines:
+            line.transport.close()
+        await asyncio.sleep(0)  # so that they are gone
 
     async def _arrive(self, began: float, rate: float) -> None:
         draw, due = random.Random(SEED), began
@@ -92,6 +96,7 @@ class Load:
     async def _connected(self) -> _Line:
         loop = asyncio.get_running_loop()
         _, line = await loop.create_connection(lambda: _Line(self._answered), "127.0.0.1", self._port)
+        self._lines.append(line)
         return line
 
     def _ask(self, line: _Line, due: float) -> None:
