@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.capacity.check import checked, lines, off
+from benchmarks.capacity.check import asked as service
+from benchmarks.capacity.check import beside, lines, off
 from benchmarks.capacity.costs import costs
 from benchmarks.capacity.model import Cell, Shape
 from benchmarks.capacity.page import plan as planned_part
@@ -59,7 +60,8 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         return made
 
     verb("measure", measure, measuring).add_argument("--only", action="append", default=[], help="one part; the rest stays")
-    verb("check", check, measuring)
+    again = "the model alone, beside what was measured before"
+    verb("check", check, measuring).add_argument("--again", action="store_true", help=again)
     planning = verb("plan", plan)
     planning.add_argument("--rates", type=float, nargs="+", default=list(RATES), help="requests a second")
     planning.add_argument("--target", type=float, default=TARGET, help="how much of a core or a lock may be taken")
@@ -94,8 +96,11 @@ def measure(asked: argparse.Namespace) -> None:
 
 def check(asked: argparse.Namespace) -> None:
     """Hold the model against a service of one process on one core."""
-    found = checked(costs(read(asked.folder / "measured.json"), "sqlite", asked.generator), asked)
-    write(asked.folder / "checked.json", {**about(), "policy": asked.policy, "generator": asked.generator, **found})
+    known, file = costs(read(asked.folder / "measured.json"), "sqlite", asked.generator), asked.folder / "checked.json"
+    if not asked.again:
+        write(file, {**about(), "policy": asked.policy, "generator": asked.generator, **service(known, asked)})
+    found = beside(known, read(file))
+    write(file, found)
     for name, measured, model in lines(found):
         print(f"{name:>24}: measured {measured:>9,.1f}, model {model:>9,.1f} ({off(measured, model):+.0%})")
 

@@ -19,24 +19,28 @@ LIMIT = 0.2
 """How far the model may be off."""
 
 
-def checked(costs: Costs, asked: argparse.Namespace) -> dict[str, Any]:
-    """Measure a service, and simulate the same. Raises SystemExit where an answer was not 200."""
-    more = {"model": asked.generator, "tokens": asked.tokens if costs.joins else 0, "texts": asked.texts}
-    with served(asked.policy, asked.generator) as service:
+def asked(costs: Costs, given: argparse.Namespace) -> dict[str, Any]:
+    """What a service did. Raises SystemExit where an answer was not 200."""
+    more = {"model": given.generator, "tokens": given.tokens if costs.joins else 0, "texts": given.texts}
+    with served(given.policy, given.generator) as service:
         _ask(service, WARM_S, callers=CALLERS, **more)
-        full = [_ask(service, asked.seconds, callers=CALLERS, **more) for _ in range(asked.runs)]
+        full = [_ask(service, given.seconds, callers=CALLERS, **more) for _ in range(given.runs)]
         most = median(one["per_s"] for one in full)
         rates = {
-            share: [_ask(service, asked.seconds, rate=share * most, seed=run + 1, **more) for run in range(asked.runs)]
+            share: [_ask(service, given.seconds, rate=share * most, seed=run + 1, **more) for run in range(given.runs)]
             for share in SHARES
         }
     return {
-        "full": {"callers": CALLERS, "measured": full, "model": told(simulated(costs, callers=CALLERS))},
-        "rates": [
-            {"share": share, "rate": share * most, "measured": runs, "model": told(simulated(costs, rate=share * most))}
-            for share, runs in rates.items()
-        ],
+        "full": {"callers": CALLERS, "measured": full},
+        "rates": [{"share": share, "rate": share * most, "measured": runs} for share, runs in rates.items()],
     }
+
+
+def beside(costs: Costs, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with what the model says of each load."""
+    full = {**raw["full"], "model": told(simulated(costs, callers=raw["full"]["callers"]))}
+    rates = [{**one, "model": told(simulated(costs, rate=one["rate"]))} for one in raw["rates"]]
+    return {**raw, "full": full, "rates": rates}
 
 
 def _ask(service: Service, seconds: float, **given: Any) -> dict[str, Any]:

@@ -13,6 +13,8 @@ US = 1e-6
 STAGES = ("prompt", "output")
 """A request brings a prompt and gets an output; each is judged, and each judgement is an entry."""
 ENTRIES = len(STAGES)
+ALONE = Curve(((1, 1.0), (2, 1.0)))
+"""Stages that take together what they take alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,11 @@ class Asked:
 class Costs:
     """Seconds of one core, but where it says otherwise."""
 
-    http: float
-    """A request: reading it, the keys and limits before it, its answer; all but releasing."""
+    http: Curve
+    """A request, by how many are in work: reading it, keys and limits, its answer; all but releasing."""
+    company: Curve
+    """What all other stages take together, as a multiple of what they take alone one after the other, by how many requests
+    are in work: threads push one another out of caches, and take turns."""
     judging: float
     """A content: its context, the decision, edits, all but its checks and its entry."""
     asking: float
@@ -61,23 +66,28 @@ class Costs:
         kept = {name: replace(one, cost=Curve.line(0, 0)) if name in names else one for name, one in self.checks.items()}
         return replace(self, checks=kept)
 
-    def shares(self, together: float = 1, group: float = 1) -> dict[str, float]:
+    def shares(self, together: float = 1, group: float = 1, inside: float = 1) -> dict[str, float]:
         """Seconds of CPU of a request, by stage, the processes of the service alone.
 
-        `together`: contents that share a call of a check; `group`: entries that share a commit.
+        `together`: contents that share a call of a check; `group`: entries that share a commit; `inside`: requests in work.
         """
+        weight = self.company.within(inside)
+        alone = {name: weight * seconds for name, seconds in self.alone(together, group).items()}
+        return {"HTTP": self.http.within(inside)} | alone
+
+    def alone(self, together: float, group: float) -> dict[str, float]:
+        """The same of all stages but HTTP, each measured by itself."""
         asked = {name: len(one.stages) for name, one in self.checks.items()}
         found = {
-            "HTTP": self.http,
             "chain and decision": ENTRIES * self.judging + self.asking * sum(asked.values()),
             "generator": self.generating.each(together if self.joins else 1),
             "ledger, in the gateway": ENTRIES * (self.preparing + self.answering + self.commit.cpu(group) / group),
         }
         return found | {f"check {name}": count * self.checks[name].cost.each(together) for name, count in asked.items()}
 
-    def cpu(self, together: float = 1, group: float = 1) -> float:
+    def cpu(self, together: float = 1, group: float = 1, inside: float = 1) -> float:
         """Seconds of CPU of a request."""
-        return sum(self.shares(together, group).values())
+        return sum(self.shares(together, group, inside).values())
 
 
 def costs(raw: Mapping[str, Any], store: str, generator: str = "echo") -> Costs:
@@ -92,8 +102,14 @@ def costs(raw: Mapping[str, Any], store: str, generator: str = "echo") -> Costs:
     group = ledger["append"]["group"]
     answering = max(0.0, _us(ledger["append"]["cpu_us"]) - _us(ledger["prepare_us"]) - commit.cpu(group) / group)
     made = raw["generators"][generator]
-    return Costs(
-        http=max(0.0, _us(raw["http"]["service_us"]) - _us(raw["http"]["release_us"])),
+    found = Costs(
+        http=Curve(
+            tuple(
+                (float(inside), max(0.0, _us(one["service_us"]) - _us(one["release_us"])))
+                for inside, one in raw["http"].items()
+            )
+        ),
+        company=ALONE,
         judging=judging,
         asking=asking,
         preparing=_us(ledger["prepare_us"]),
@@ -106,6 +122,9 @@ def costs(raw: Mapping[str, Any], store: str, generator: str = "echo") -> Costs:
         },
         commit=commit,
     )
+    if (store, generator) != ("sqlite", "echo"):  # as it was measured
+        return replace(found, company=costs(raw, "sqlite").company)
+    return replace(found, company=_company(found, raw["company"]))
 
 
 def _us(runs: Sequence[float]) -> float:
@@ -121,6 +140,15 @@ def _commit(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Commit:
     waits = tuple((size, max(0.0, seconds - locked(size))) for size, seconds in held.points)
     outside = tuple((size, max(0.0, seconds - locked(size))) for size, seconds in total.points)
     return Commit(Curve(outside), locked, Curve(waits))
+
+
+def _company(alone: Costs, runs: Mapping[str, Mapping[str, Any]]) -> Curve:
+    return Curve(
+        tuple(
+            (float(inside), _us(run["cpu_us"]) / sum(alone.alone(run["together"], run["group"]).values()))
+            for inside, run in runs.items()
+        )
+    )
 
 
 def _chain(runs: Sequence[Mapping[str, Any]]) -> tuple[float, float]:

@@ -3,7 +3,8 @@
     python -m benchmarks.capacity.load PORT --seconds 8 --callers 64          each caller asks again when it has its answer
     python -m benchmarks.capacity.load PORT --seconds 8 --rate 50             they come when they like: a Poisson process
 
-Times of `--rate` count from when a request was due, so that a slow service is not spared. Prints JSON.
+What is answered in the first `LEAD_S` is not counted. Times of `--rate` count from when a request was due, so that a slow
+service is not spared. Prints JSON.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from benchmarks.capacity.workload import SEED, bodies, texts
 
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+LEAD_S = 0.8
 _PATIENCE_S = 30.0
 
 
@@ -59,9 +61,10 @@ class Load:
 
     def __init__(self, port: int, requests: Iterator[bytes]) -> None:
         self._port, self._requests = port, requests
+        self._lines: list[_Line] = []
         self._idle: deque[_Line] = deque()
         self._out = 0
-        self._until = 0.0
+        self._since = self._until = 0.0
         self._closed = False
         self._done = asyncio.Event()
         self.taken: list[float] = []
@@ -70,7 +73,8 @@ class Load:
     async def run(self, seconds: float, rate: float, callers: int) -> None:
         """Ask for so long, and wait for what is on its way."""
         self._closed, began = not rate, time.perf_counter()
-        self._until = began + seconds
+        self._since = began + LEAD_S
+        self._until = self._since + seconds
         for _ in range(callers):
             self._ask(await self._connected(), time.perf_counter())
         if rate:
@@ -79,6 +83,9 @@ class Load:
         if self._out:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._done.wait(), _PATIENCE_S)
+        for line in self._lines:
+            line.transport.close()
+        await asyncio.sleep(0)  # so that they are gone
 
     async def _arrive(self, began: float, rate: float) -> None:
         draw, due = random.Random(SEED), began
@@ -89,6 +96,7 @@ class Load:
     async def _connected(self) -> _Line:
         loop = asyncio.get_running_loop()
         _, line = await loop.create_connection(lambda: _Line(self._answered), "127.0.0.1", self._port)
+        self._lines.append(line)
         return line
 
     def _ask(self, line: _Line, due: float) -> None:
@@ -102,7 +110,7 @@ class Load:
             return
         self._out -= 1
         self.statuses[status] += 1
-        if status == 200 and now <= self._until:
+        if status == 200 and self._since <= now <= self._until:
             self.taken.append(now - line.due)
         if self._closed and status and now < self._until:
             self._ask(line, now)
@@ -137,7 +145,7 @@ async def _main(asked: argparse.Namespace) -> None:
         "p99_ms": 1e3 * part(ordered, 0.99),
         "mean_ms": 1e3 * sum(ordered) / max(1, len(ordered)),
         "statuses": {str(status): count for status, count in sorted(load.statuses.items())},
-        "core_share": used / asked.seconds,
+        "core_share": used / (asked.seconds + LEAD_S),
     }
     print(json.dumps(found))
 

@@ -31,6 +31,8 @@ from guard.types import Content, Decision, Examples, Modality, Operator, Receipt
 SIZES = (1, 8, 32)
 """Contents in one call."""
 CALLERS = 32
+CROWDS = (1, 4, CALLERS)
+"""Requests in work at a time."""
 _STAGES = {"prompt": Stage.PROMPT, "output": Stage.OUTPUT}
 
 
@@ -179,14 +181,10 @@ async def _made(generator: Generator, batch: list[Content], parameters: Mapping[
 
 def decisions(policy: Policy, messages: Iterator[str], count: int) -> list[Decision]:
     """So many decisions of the policy, on prompts and outputs in turn, as they would be recorded."""
-    from guard.registry import generators as registry
-
     ledger: Any = Forgetful()
-    operator = Operator(watermark_key=secrets.token_bytes(32))
-    guard, echo = Guard(policy, ledger, operator=operator), registry.make("echo", {"name": "echo"})
+    guard, echo = _guarded(policy, ledger)
 
     async def all_of_them() -> None:
-        await guard.load(echo)
         await asyncio.gather(*(guard.release(echo, next(messages)) for _ in range(-(-count // len(STAGES)))))
 
     asyncio.run(all_of_them())
@@ -199,29 +197,72 @@ def anew(made: Sequence[Decision], count: int) -> list[Decision]:
     return [replace(made[at % len(made)], id=uuid7()) for at in range(count)]
 
 
+def _guarded(policy: Policy, ledger: Any) -> tuple[Guard, Any]:
+    """A guard with its models, and the generator that it asks."""
+    from guard.registry import generators as registry
+
+    guard = Guard(policy, ledger, operator=Operator(watermark_key=secrets.token_bytes(32)))
+    echo = registry.make("echo", {"name": "echo"})
+    asyncio.run(guard.load(echo))
+    return guard, echo
+
+
+def company(policy: Policy, messages: Iterator[str], runs: int, calls: int = 96) -> dict[str, Any]:
+    """Releases in this process with everything, checks side by side and a ledger in a file, by how many are in work."""
+    from audit.ledger import open_ledger
+
+    found: dict[str, Any] = {}
+    with TemporaryDirectory(dir=".") as folder, open_ledger(f"sqlite:///{folder}/ledger.db") as ledger:
+        guard, echo = _guarded(policy, ledger)
+        sizes: list[int] = []
+        ledger.on_commit(lambda entries, _seconds, _failed: sizes.append(entries))
+        for callers in CROWDS:
+            cpu = []
+            for run in range(runs + 1):
+                if run == 1:
+                    sizes.clear()
+                    before = _figures(guard)
+                took = asyncio.run(_each(lambda: guard.release(echo, next(messages)), calls, callers))
+                cpu.append(1e6 * took / calls)
+            asked, items = (now - then for now, then in zip(_figures(guard), before, strict=True))
+            found[str(callers)] = {"cpu_us": cpu[1:], "together": items / asked, "group": sum(sizes) / len(sizes)}
+    return found
+
+
+def _figures(guard: Guard) -> tuple[int, int]:
+    """Calls of checks so far, and contents in them."""
+    told = [figures for _, _, figures in guard.figures()]
+    return sum(one.calls for one in told), sum(one.contents for one in told)
+
+
 def http(messages: Iterator[str], runs: int, seconds: float) -> dict[str, Any]:
     """A request to the service under a policy that does next to nothing, and the same release in this process."""
     from audit.ledger import open_ledger
-    from guard.registry import generators as registry
     from policies import loads
 
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=".") as folder:
         file = Path(folder) / "nothing.yaml"
         file.write_text(NOTHING, "utf-8")
-        with served(str(file)) as service:
+        with served(str(file.resolve())) as service:
             service.asked(1.0, callers=CALLERS)
-            asked = [service.asked(seconds, callers=CALLERS) for _ in range(runs)]
-        calls, release = int(seconds * 400), list[float]()
+            asked = {callers: [service.asked(seconds, callers=callers) for _ in range(runs)] for callers in CROWDS}
         with open_ledger(f"sqlite:///{folder}/ledger.db") as ledger, on(cores()[0]):
-            guard, echo = Guard(loads(NOTHING), ledger), registry.make("echo", {"name": "echo"})
-            asyncio.run(guard.load(echo))
-            for _ in range(runs + 1):
-                took = asyncio.run(_each(lambda: guard.release(echo, next(messages)), calls, CALLERS))
-                release.append(1e6 * took / calls)
-    wrong = [one["statuses"] for one in asked if set(one["statuses"]) != {"200"}]
+            guard, echo = _guarded(loads(NOTHING), ledger)
+            calls = int(seconds * 200)
+            release = {
+                callers: [
+                    1e6 * asyncio.run(_each(lambda: guard.release(echo, next(messages)), calls, callers)) / calls
+                    for _ in range(runs + 1)
+                ][1:]
+                for callers in CROWDS
+            }
+    wrong = [one["statuses"] for taken in asked.values() for one in taken if set(one["statuses"]) != {"200"}]
     if wrong:
         raise SystemExit(f"found answers {wrong[0]}, expected 200 alone")
-    return {"callers": CALLERS, "service_us": [one["cpu_us"] for one in asked], "release_us": release[1:], "load": asked}
+    return {
+        str(callers): {"service_us": [one["cpu_us"] for one in taken], "release_us": release[callers], "load": taken}
+        for callers, taken in asked.items()
+    }
 
 
 def parts(policy: Policy, asked: Any) -> dict[str, Callable[[], Any]]:
@@ -237,6 +278,7 @@ def parts(policy: Policy, asked: Any) -> dict[str, Callable[[], Any]]:
         "checks": lambda: checks(policy, messages, asked.runs),
         "generators": lambda: generators(messages, asked.runs, asked.tokens),
         "ledger": ledger,
+        "company": lambda: company(policy, messages, asked.runs),
     }
 
     def pinned(measure: Callable[[], Any]) -> Callable[[], Any]:
@@ -246,4 +288,7 @@ def parts(policy: Policy, asked: Any) -> dict[str, Callable[[], Any]]:
 
         return run
 
-    return {**{name: pinned(measure) for name, measure in alone.items()}, "http": lambda: http(messages, 3, asked.seconds)}
+    return {
+        **{name: pinned(measure) for name, measure in alone.items()},
+        "http": lambda: http(messages, min(3, asked.runs), asked.seconds),
+    }

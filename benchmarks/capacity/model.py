@@ -80,13 +80,20 @@ class Worker:
         self.cores = Server(env, shape.cores, shape.turn)
         self.loop = Loop(env, self.cores)
         self.checks = {
-            name: Check(env, self.cores, one.cost, one.most, shape.waiting)
+            name: Check(env, self.cores, one.cost, one.most, shape.waiting, self._weight)
             for name, one in costs.checks.items()
             if one.blocking
         }
-        self.committer = Committer(env, self.cores, lock, costs.commit, shape.group, shape.queue, Linger())
+        self.committer = Committer(env, self.cores, lock, costs.commit, shape.group, shape.queue, Linger(), self._weight)
         self.generator = Check(env, self.cores, costs.generating, shape.together, shape.waiting) if costs.joins else None
         self.inside = 0
+
+    def _weight(self) -> float:
+        return self._costs.company.within(self.inside)
+
+    def _compute(self, seconds: float) -> simpy.Event:
+        """On the event loop."""
+        return self.loop.compute(seconds * self._weight())
 
     def request(self) -> Steps:
         """From arrival to answer. Raises FullError where there is no room."""
@@ -94,30 +101,30 @@ class Worker:
             raise FullError
         self.inside += 1
         try:
-            yield self.loop.compute(self._costs.http / 2)
+            yield self.loop.compute(self._costs.http.within(self.inside) / 2)
             for stage in STAGES:
                 if stage == "output":
                     yield from self._generate()
                 yield from self._judge(stage)
-            yield self.loop.compute(self._costs.http / 2)
+            yield self.loop.compute(self._costs.http.within(self.inside) / 2)
         finally:
             self.inside -= 1
 
     def _judge(self, stage: str) -> Steps:
         costs, names = self._costs, self._costs.of(stage)
         awaited = sum(costs.checks[name].cost(1) for name in names if name not in self.checks)
-        yield self.loop.compute(costs.judging / 2 + costs.asking / 2 * len(names) + awaited)
+        yield self._compute(costs.judging / 2 + costs.asking / 2 * len(names) + awaited)
         share = PROMPTS_SHARE if stage == "prompt" else 1.0
         yield self._env.all_of([self.checks[name].ask(share=share) for name in names if name in self.checks])
-        yield self.loop.compute(costs.judging / 2 + costs.asking / 2 * len(names) + costs.preparing + costs.answering / 2)
+        yield self._compute(costs.judging / 2 + costs.asking / 2 * len(names) + costs.preparing + costs.answering / 2)
         yield self.committer.ask()
-        yield self.loop.compute(costs.answering / 2)
+        yield self._compute(costs.answering / 2)
 
     def _generate(self) -> Steps:
         if self.generator is not None:
             yield self.generator.ask()
         else:
-            yield self.loop.compute(self._costs.generating(1))
+            yield self._compute(self._costs.generating(1))
 
 
 class Cell:

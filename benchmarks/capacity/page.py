@@ -24,7 +24,7 @@ def _costs(raw: Mapping[str, Any]) -> str:
     columns: list[tuple[str, dict[str, float]]] = []
     for name, one in known.items():
         title = {"sqlite": "SQLite", "postgres": "PostgreSQL"}[name]
-        columns += [(f"{title}, alone", one.shares()), (f"{BUSY} together", one.shares(BUSY, BUSY))]
+        columns += [(f"{title}, alone", one.shares()), (f"{BUSY} together", one.shares(BUSY, BUSY, BUSY))]
     rows = [[stage, *(_us(found[stage]) for _, found in columns)] for stage in columns[0][1]]
     rows.append(["**together**", *(_us(sum(found.values())) for _, found in columns)])
     return f"{_where(raw)}; policy `{raw['policy']}`, texts {raw['texts']}; us of one core, a request.\n\n" + _table(
@@ -62,7 +62,7 @@ def _check(raw: Mapping[str, Any]) -> str:
     asked = max(run["core_share"] for one in [raw["full"], *raw["rates"]] for run in one["measured"])
     return "\n".join(
         [
-            f"{_where(raw)}; policy `{raw['policy']}`, generator `{raw['generator']}`; medians of {runs} runs.",
+            f"{_where(raw)}; policy `{raw['policy']}`, generator `{raw['generator']}`; {_medians(runs)}.",
             "",
             _table(["load", "", "measured", "model", "off by"], rows),
             "",
@@ -103,7 +103,7 @@ def plan(raw: Mapping[str, Any]) -> str:
         )
     return "\n".join(
         [
-            f"Of a core or a lock {raw['target']:.0%} may be taken; all writers of a log have a turn in {turn:.0f} ms.",
+            f"Of a core, or of a lock in large groups, {raw['target']:.0%} may be taken; writers have a turn in {turn:.0f} ms.",
             "",
             _table(["requests/s", "databases (logs)", "workers each", "workers", *(f"{name}" for name in checks)], sizes),
             "",
@@ -153,6 +153,10 @@ def _where(raw: Mapping[str, Any]) -> str:
 
 def _us(seconds: float) -> str:
     return f"{1e6 * seconds:,.0f}"
+
+
+def _medians(runs: int) -> str:
+    return f"medians of {runs} runs" if runs > 1 else "one run"
 
 
 def _number(value: float) -> str:

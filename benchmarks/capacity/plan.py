@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from benchmarks.capacity.costs import ENTRIES, Costs
@@ -18,8 +18,10 @@ RATES = (100.0, 10_000.0, 1_000_000.0)
 TARGET = 0.6
 """How much of a core, or of the lock, may be taken on average: what is left is for bursts, and for a worker that is gone."""
 TURN_S = 0.1
-"""How long a turn of all writers of one log may take. A request waits for some three: each of its two entries for half of one
-until the commit before it is over, and for one until its own has had its turn."""
+"""How long a turn of all writers of one log may take."""
+TURNS = 3
+"""For how many a request waits: each of its two entries for half of one until the commit before it is over, and for one until
+its own has had its turn."""
 TOGETHER = 16.0
 """Contents that share a call where workers are full."""
 GROUP = 512
@@ -64,22 +66,41 @@ class Step:
     """Of the deployment of the step before, as load rises: what is full first, and so on."""
 
 
-def cell_rate(costs: Costs, target: float = TARGET, turn_s: float = TURN_S) -> float:
-    """The most requests a second that one log carries with the workers that they need.
+def turn(costs: Costs, rate: float, workers: float) -> float:
+    """Seconds until all writers of one log have had a turn at its lock: N F / (1 - E c).
 
-    The lock may be taken `target` of the time by what entries cost in large groups; and a turn of all its writers, each with
-    what a commit costs however small it is, takes `turn_s` at most: N F / (1 - E c) for N writers, F seconds a commit, E
-    entries a second and c seconds an entry more.
+    N writers, F seconds a commit however small it is, E entries a second, c seconds an entry more. Infinite where it is full.
     """
-    each, alone = costs.commit.held(GROUP) / GROUP, costs.commit.held(1)
-    by_lock = target / (ENTRIES * each)
-    by_turn = turn_s / (alone * costs.cpu() / target + turn_s * ENTRIES * each)
-    return min(by_lock, by_turn)
+    free = 1 - ENTRIES * rate * costs.commit.held(GROUP) / GROUP
+    return workers * costs.commit.held(1) / free if free > 0 else inf
+
+
+def cpu_in_cell(costs: Costs, rate: float) -> float:
+    """Seconds of CPU of a request in a cell under so many a second: of texts that share no call of a check.
+
+    Each worker commits once a turn what has come meanwhile, and has in work what comes in three turns: both do not depend on
+    how many workers there are.
+    """
+    alone = turn(costs, rate, 1)
+    return costs.cpu(1, max(1.0, min(GROUP, ENTRIES * rate * alone)), max(1.0, TURNS * rate * alone))
 
 
 def workers_for(costs: Costs, rate: float, target: float = TARGET) -> int:
-    """Processes of one core for so many requests a second, where nothing shares a call or a commit: the dearest case."""
-    return max(1, ceil(rate * costs.cpu() / target))
+    """Processes of one core for so many requests a second of one log."""
+    return max(1, ceil(rate * cpu_in_cell(costs, rate) / target))
+
+
+def cell_rate(costs: Costs, target: float = TARGET, turn_s: float = TURN_S) -> float:
+    """The most requests a second that one log carries with the workers that they need.
+
+    What entries cost in large groups may take `target` of the lock's time, and a turn of all writers may take `turn_s`.
+    """
+    low, high = 0.0, target / (ENTRIES * costs.commit.held(GROUP) / GROUP)
+    for _ in range(60):
+        rate = (low + high) / 2
+        fits = turn(costs, rate, rate * cpu_in_cell(costs, rate) / target) <= turn_s
+        low, high = (rate, high) if fits else (low, rate)
+    return low
 
 
 def limits(costs: Costs, deployment: Deployment, target: float = TARGET, turn_s: float = TURN_S) -> list[Limit]:
@@ -87,7 +108,7 @@ def limits(costs: Costs, deployment: Deployment, target: float = TARGET, turn_s:
 
     Where several workers write to a log, more of them help until their turns at its lock take too long.
     """
-    busy = costs.shares(TOGETHER, TOGETHER)
+    busy = costs.shares(TOGETHER, TOGETHER, TOGETHER)
     most = max(busy, key=lambda name: busy[name])
     told = f"cores of workers, of which {most} takes {busy[most] / sum(busy.values()):.0%}"
     found = [
@@ -108,12 +129,13 @@ def step(costs: Costs, rate: float, before: Sequence[Limit], gpu: Mapping[str, f
     here = costs.without(list(gpu))
     cells = max(1, ceil(rate / cell_rate(here, target, turn_s)))
     asked = {name: rate * len(one.stages) for name, one in costs.checks.items()}
+    busy = {name: texts * costs.checks[name].cost(1) * costs.company(1) for name, texts in asked.items()}
     return Step(
         rate=rate,
         cells=cells,
         workers=workers_for(here, rate / cells, target),
         texts_per_s=asked,
-        replicas={name: ceil(texts * costs.checks[name].cost(1) / target) for name, texts in asked.items() if name not in gpu},
+        replicas={name: ceil(taken / target) for name, taken in busy.items() if name not in gpu},
         gpus={name: ceil(asked[name] / (target * speed)) for name, speed in gpu.items()},
         limits=before,
     )

@@ -6,7 +6,7 @@ Times are seconds. Each part counts for how long it was taken (`busy`), so that 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ import simpy
 
 Steps = Generator[Any, Any, Any]
 """A SimPy process, or a part of one."""
+Weight = Callable[[], float]
+"""By how much more something takes just now than by itself."""
 
 SHORT_S = 0.0002
 """Of a turn while somebody is in a hurry (`audit.turns`)."""
@@ -44,6 +46,10 @@ class Curve:
         at = next((at for at, (size, _) in enumerate(self.points[1:-1], 1) if size >= count), len(self.points) - 1)
         (low, least), (high, most) = self.points[at - 1 : at + 1]
         return max(0.0, least + (count - low) * (most - least) / (high - low))
+
+    def within(self, count: float) -> float:
+        """The same, but beyond what was measured as at its end."""
+        return self(min(max(count, self.points[0][0]), self.points[-1][0]))
 
     def each(self, count: float) -> float:
         """Seconds an item, of so many together."""
@@ -236,12 +242,14 @@ class Gatherer:
 class Check(Gatherer):
     """The thread of one check, on the cores of its process."""
 
-    def __init__(self, env: simpy.Environment, cores: Server, cost: Curve, most: int, room: int) -> None:
-        self._cores, self._cost = cores, cost
+    def __init__(
+        self, env: simpy.Environment, cores: Server, cost: Curve, most: int, room: int, weight: Weight = lambda: 1.0
+    ) -> None:
+        self._cores, self._cost, self._weight = cores, cost, weight
         super().__init__(env, most, room)
 
     def _call(self, count: int) -> Steps:
-        yield from self._cores.work(self._cost(count))
+        yield from self._cores.work(self._cost(count) * self._weight())
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +284,17 @@ class Committer(Gatherer):
     """The thread of one process that commits what waits, under a lock that others may hold."""
 
     def __init__(
-        self, env: simpy.Environment, cores: Server, lock: Server, cost: Commit, group: int, room: int, linger: Linger
+        self,
+        env: simpy.Environment,
+        cores: Server,
+        lock: Server,
+        cost: Commit,
+        group: int,
+        room: int,
+        linger: Linger,
+        weight: Weight = lambda: 1.0,
     ) -> None:
-        self._cores, self._lock, self._cost, self._linger = cores, lock, cost, linger
+        self._cores, self._lock, self._cost, self._linger, self._weight = cores, lock, cost, linger, weight
         self._previous, self._took = 1, 0.0
         super().__init__(env, group, room)
 
@@ -292,10 +308,10 @@ class Committer(Gatherer):
 
     def _call(self, count: int) -> Steps:
         since = self._env.now
-        yield from self._cores.work(self._cost.outside(count))
+        yield from self._cores.work(self._cost.outside(count) * self._weight())
         yield from self._lock.hold(self._locked(count))
         self._previous, self._took = count, self._env.now - since
 
     def _locked(self, count: int) -> Steps:
-        yield from self._cores.work(self._cost.locked(count), urgent=True)
+        yield from self._cores.work(self._cost.locked(count) * self._weight(), urgent=True)
         yield self._env.timeout(self._cost.waits(count))

@@ -1,18 +1,19 @@
 """The model of a service, the plan for a rate, and the page that tells of both."""
 
 import json
-from dataclasses import replace
+from math import inf
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 
 from benchmarks.capacity.__main__ import HERE, main
 from benchmarks.capacity.check import lines
-from benchmarks.capacity.costs import ENTRIES, STAGES, Asked, Costs, costs
+from benchmarks.capacity.costs import ALONE, ENTRIES, STAGES, Asked, Costs, costs
 from benchmarks.capacity.model import Cell, Shape
 from benchmarks.capacity.page import put, rendered
-from benchmarks.capacity.plan import Deployment, cell_rate, limits, planned, simulated, workers_for
+from benchmarks.capacity.plan import Deployment, cell_rate, cpu_in_cell, limits, planned, simulated, turn, workers_for
 from benchmarks.capacity.stations import Commit, Curve
 
 PAGE = Path(__file__).parents[2] / "docs" / "capacity.md"
@@ -23,7 +24,8 @@ BOTH = frozenset(STAGES)
 def simple(**given: Any) -> Costs:
     """10 ms a request: 2 for HTTP, 3 for each judgement of one check, 1 for each entry."""
     known: dict[str, Any] = {
-        "http": 0.002,
+        "http": Curve(((1, 0.002), (2, 0.002))),
+        "company": ALONE,
         "judging": 0.0,
         "asking": 0.0,
         "preparing": 0.0005,
@@ -98,7 +100,9 @@ def test_plans_grow_with_the_rate_and_shrink_with_the_target() -> None:
     for name in ("cells", "workers"):
         found = [getattr(one, name) * (one.cells if name == "workers" else 1) for one in steps]
         assert found == sorted(found)
-    assert all(one.cells * one.workers * 0.6 >= one.rate * 0.010 for one in steps)
+    assert all(
+        one.cells * one.workers * 0.6 >= one.rate * cpu_in_cell(known["postgres"], one.rate / one.cells) for one in steps
+    )
     tight, loose = (planned(known, [20_000], target=target)[0] for target in (0.3, 0.9))
     assert tight.cells * tight.workers > loose.cells * loose.workers
     assert tight.cells > loose.cells
@@ -112,8 +116,11 @@ def test_sizes_are_those_of_the_formulas() -> None:
     assert workers_for(one, 100) == 2
     assert cell_rate(one, 0.6, 1e9) == pytest.approx(0.6 / (2 * each))
     rate = cell_rate(one, 0.6, 0.05)
-    writers, entries = rate * 0.010 / 0.6, 2 * rate
-    assert writers * 0.0015 / (1 - entries * each) == pytest.approx(0.05)
+    group = 2 * rate * 0.0015 / (1 - 2 * rate * each)
+    assert cpu_in_cell(one, rate) == pytest.approx(one.cpu(1, group))
+    writers = rate * one.cpu(1, group) / 0.6
+    assert turn(one, rate, writers) == pytest.approx(0.05) == writers * 0.0015 / (1 - 2 * rate * each)
+    assert turn(one, 1e6, 1) == inf
 
 
 def test_the_first_bottleneck_is_what_is_full_first() -> None:
@@ -157,16 +164,28 @@ def test_a_planned_cell_carries_its_load() -> None:
 def test_costs_come_from_medians() -> None:
     raw = json.loads((HERE / "measured.json").read_text("utf-8"))
     raw["chain"] = [{"checks": 1, "cpu_us": [250, 300, 900]}, {"checks": 10, "cpu_us": [750.0]}]
-    raw["http"] = {"service_us": [3000, 2000, 100], "release_us": [500]}
+    raw["http"] = {"1": {"service_us": [3000, 2000, 100], "release_us": [500]}, "9": {"service_us": [700], "release_us": [400]}}
     found = costs(raw, "sqlite")
     assert found.asking == pytest.approx(50e-6)
     assert found.judging == pytest.approx(250e-6)
-    assert found.http == pytest.approx(1500e-6)
+    assert [found.http.within(inside) for inside in (1, 5, 9, 50)] == pytest.approx([1500e-6, 900e-6, 300e-6, 300e-6])
     with pytest.raises(ValueError, match="found no ledger in 'oracle'"):
         costs(raw, "oracle")
     with pytest.raises(ValueError, match="found no generator 'none'"):
         costs(raw, "sqlite", "none")
-    assert replace(found, http=0.0).cpu() < found.cpu()
+
+
+def test_company_makes_all_stages_dearer_but_http() -> None:
+    """As measured: releases with everything, by the sum of the stages at the same sizes."""
+    raw = json.loads((HERE / "measured.json").read_text("utf-8"))
+    found = costs(raw, "sqlite")
+    for inside, run in raw["company"].items():
+        together = sum(found.shares(run["together"], run["group"], float(inside)).values()) - found.http.within(float(inside))
+        assert together == pytest.approx(median(run["cpu_us"]) * 1e-6)
+    one = simple(company=Curve(((1, 1.5), (4, 1.0))))
+    assert one.cpu() == pytest.approx(0.002 + 1.5 * 0.008)
+    alone = Cell(one, Shape()).run(callers=1, seconds=10, warm=1)
+    assert alone.cores / alone.per_s == pytest.approx(one.cpu(), rel=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ SERVICE = 1.0
 COUNT = 20_000
 
 
-def queued(rate: float, *, deterministic: bool, turn: float = float("inf"), places: int = 1) -> tuple[float, float, float]:
+def queued(
+    rate: float, *, deterministic: bool, turn: float = float("inf"), places: int = 1, count: int = COUNT
+) -> tuple[float, float, float]:
     """Of a queue with Poisson arrivals: mean time inside, mean number inside, utilisation."""
     env, draw = simpy.Environment(), random.Random(4)
     server, taken = Server(env, places, turn), list[float]()
@@ -24,7 +26,7 @@ def queued(rate: float, *, deterministic: bool, turn: float = float("inf"), plac
         taken.append(env.now - since)
 
     def arrive() -> Steps:
-        for _ in range(COUNT):
+        for _ in range(count):
             yield env.timeout(draw.expovariate(rate))
             env.process(one())
 
@@ -54,7 +56,7 @@ def test_the_laws_of_little_and_of_utilisation_hold_with_several_places() -> Non
 
 def test_short_turns_share_a_core_whatever_the_work_looks_like() -> None:
     """Processor sharing: S / (1 - r), also for constant work, which a queue would serve in less."""
-    taken, _, _ = queued(0.6, deterministic=True, turn=0.05)
+    taken, _, _ = queued(0.6, deterministic=True, turn=0.1, count=10_000)
     assert taken == pytest.approx(SERVICE / 0.4, rel=0.08)
 
 
