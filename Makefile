@@ -6,7 +6,7 @@ WORKERS ?= logical
 SHARED = -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-all test-gpu check docs screenshots bench fuzz clean
+.PHONY: help setup demo serve test test-all test-gpu check docs screenshots bench bench-all fuzz clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,9 +42,13 @@ docs: setup ## the documentation as a site, in build/site
 screenshots: setup ## pictures of every page of the console, in build/screenshots
 	@$(RUN) -m tests.console.screenshots build/screenshots
 
-bench: setup ## figures of speed, with the machine named; peers from the package index (gigabytes, once) beside ours
-	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+bench: setup ## speed beside peers from the package index (gigabytes, once; then a quarter of an hour), into docs/benchmarks.md
 	@$(RUN) -m benchmarks.peers --raw benchmarks/peers/measured.json --page docs/benchmarks.md
+	@if [ -e /dev/nvidia0 ]; then $(RUN) benchmarks/gpu.py; fi
+
+bench-all: setup ## every script of figures (hours; some need the corpora that GENGUARD_DATA names)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+	@for step in measure check plan page; do $(RUN) -m benchmarks.capacity $$step || exit 1; done
 
 fuzz: setup ## readers of proofs, notes, policies and queries, half a minute each (SECONDS=600)
 	@PYTHON=$(PYTHON) scripts/setup fuzz

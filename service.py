@@ -99,6 +99,7 @@ def create_app(
         app.state.workshop = Workshop(app.state.wired.guard)
         app.state.desk = origin.Desk(gather(settings, watermark_key=known, frank=False))
         lookout.watch(app.state.wired.ledger)
+        await app.state.wired.banks.start()
         await app.state.wired.watcher.start()
         app.state.troubles = await app.state.wired.guard.load()
         for name, why in app.state.troubles.items():
@@ -167,17 +168,18 @@ def _begun(app: FastAPI, settings: Settings) -> list[asyncio.Task[None]]:
     state = app.state
     office, hook = state.office, [state.hook.keep_posting()] if state.hook else []
     alone = [*([office.keep_signing] if settings.anchors else []), *(partial(office.keep_sending, one) for one in office.sent)]
-    work = [state.wired.watcher.run(), *hook, *(_on_duty(state.team, one) for one in alone)]
+    work = [state.wired.watcher.run(), state.wired.banks.run(), *hook, *(_on_duty(state.team, one) for one in alone)]
     return [asyncio.create_task(one) for one in work]
 
 
 def _listening(app: FastAPI, settings: Settings) -> Listener:
-    """Hear of rollouts, keys and sessions that others change, where the database tells."""
+    """Hear of rollouts, banks, keys and sessions that others change, where the database tells."""
     loop = asyncio.get_running_loop()
 
     def changed() -> None:
         app.state.callers.doubt()
         app.state.wired.watcher.wake()
+        app.state.wired.banks.wake()
 
     def wake() -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody follows any more
@@ -214,13 +216,13 @@ async def _healthz() -> dict[str, str]:
 
 
 async def _readyz(http: HttpRequest) -> JSONResponse:
-    """Whether every check is loaded and the ledger can be read and takes decisions; 503 with the reasons otherwise.
+    """Whether every check is loaded, the ledger takes decisions and is read, and a cluster answers; 503 with reasons otherwise.
 
     So it is from the moment on that the service is being stopped.
 
     A revision that the ledger puts in force and that cannot be used here is told, and is no reason for 503: the last good one
-    judges on, and a bad revision must not take every instance out of service. So are anchors,
-    witnesses and web hooks that do not answer.
+    judges on, and a bad revision must not take every instance out of service. So are banks that cannot follow the ledger,
+    and anchors, witnesses and web hooks that do not answer.
     """
     found, team = await _standing(http.app), http.app.state.team
     if not team.alone and not http.app.state.turnstile.leaving:
@@ -248,10 +250,19 @@ async def _standing(app: FastAPI) -> dict[str, Any]:
     troubles = dict(state.troubles)
     if trouble := wired.ledger_trouble() or wired.watcher.troubles.get(LEDGER, ""):
         troubles["ledger"] = trouble
+    if trouble := wired.cluster_trouble():
+        troubles["cluster"] = trouble
+    if wired.banks.missing:
+        troubles["banks"] = "; ".join(wired.banks.missing.values())
     if trouble := state.office.trouble:
         troubles["checkpoints"] = trouble
     hook = [state.hook.trouble] if state.hook is not None and state.hook.trouble else []
-    notices = {"rollout": wired.watcher.troubles, "checkpoints": state.office.notices(), "review_webhook": hook}
+    notices = {
+        "rollout": wired.watcher.troubles,
+        "banks": wired.banks.troubles,
+        "checkpoints": state.office.notices(),
+        "review_webhook": hook,
+    }
     return {"troubles": troubles, **notices}
 
 

@@ -131,6 +131,7 @@ def bank_change_body(change: BankChange, time: datetime) -> dict[str, Any]:
         "works": list(change.works),
         "actor": change.actor,
         "source": change.source,
+        **({"rows": change.rows} if change.rows else {}),
     }
 
 
@@ -148,11 +149,13 @@ def bank_change_from(body: Mapping[str, Any]) -> BankChange:
             actor=body["actor"],
             source=body["source"],
             changed=time_from(body["changed"]),
+            rows=body.get("rows", ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"found a bank's change that cannot be read ({type(error).__name__}), expected schema 1") from None
     texts = (change.bank, change.kind, change.actor, change.source, *change.works)
-    digests = all(isinstance(one, str) and _DIGEST.fullmatch(one) for one in (change.before, change.after))
+    stated = (change.before, change.after, *([change.rows] if "rows" in body else []))
+    digests = all(isinstance(one, str) and _DIGEST.fullmatch(one) for one in stated)
     counts = all(type(one) is int and one >= 0 for one in (change.added, change.retired))
     known = (body.get("kind"), body.get("schema")) == (BANK_CHANGE, BODY_VERSION)
     if not (known and digests and counts and all(isinstance(one, str) for one in texts)):

@@ -16,9 +16,11 @@ from guard.compiled import compiled
 SCHEMA, TIME, TIME_END, POLICY, REVISION, ACTION, STAGE, MODALITY, GENERATOR, TENANT, LANGUAGE, LENGTH, CONTENT, UNMARKED = (
     range(14)
 )
-"""Columns of `rows`: numbers of strings, but for the place of the time, the length and two flags."""
-ROW, CHECK, VERSION, DIGEST, STATUS, LATENCY, PLACES, START, END = range(9)
-"""Columns of `results`; `PLACES`: how many numbers `scanned` has."""
+PURPOSE, CONSENT = 14, 15
+"""Columns of `rows`: numbers of strings, but for the place of the time in its body, the length and two flags. Purpose and
+consent are -1 where nothing is said of them."""
+ROW, CHECK, VERSION, DIGEST, STATUS, LATENCY, PLACES, START, END, SOURCE = range(10)
+"""Columns of `results`; `PLACES`: how many numbers `scanned` has; `SOURCE`: the number of its check, version and digest."""
 RESULT, LABEL, SCORE, PLACED = range(4)
 """Columns of `findings`."""
 STRINGS = 1 << 14
@@ -64,6 +66,7 @@ _K_SCHEMA, _K_TIME, _K_CONTEXT, _K_CONTENT = map(_hashed, ("schema", "time", "co
 _K_RESULTS, _K_VERDICT, _K_MARKS, _K_VERIFIED = map(_hashed, ("results", "verdict", "marks", "verified"))
 _K_POLICY, _K_REVISION, _K_ACTION, _K_STAGE = map(_hashed, ("policy", "revision", "action", "stage"))
 _K_MODALITY, _K_GENERATOR, _K_TENANT = map(_hashed, ("modality", "generator", "tenant"))
+_K_PURPOSE, _K_CONSENT = map(_hashed, ("purpose", "consent"))
 _K_LANGUAGE, _K_LENGTH, _K_CHECK, _K_VERSION = map(_hashed, ("language", "length", "check", "version"))
 _K_DIGEST, _K_STATUS, _K_ERROR, _K_LATENCY = map(_hashed, ("digest", "status", "error", "latency_us"))
 _K_SCANNED, _K_FINDINGS, _K_LABEL, _K_SCORE, _K_WHERE = map(_hashed, ("scanned", "findings", "label", "score", "where"))
@@ -180,6 +183,8 @@ def _strings(data: Any, at: int, end: int, row: Any, keys: Any, columns: Any, st
             if key == keys[place]:
                 whole = columns[place] == LENGTH
                 row[columns[place]] = _integer(data, value, at) if whole else _number(data, value, at, strings)
+                if row[columns[place]] < 0:
+                    return -1
         if at < end and data[at] == _COMMA:
             at += 1
     return at + 1 if at < end and data[at] == _CLOSE else -1
@@ -341,8 +346,8 @@ def _results(data: Any, at: int, end: int, row: int, early: Any, columns: Column
     return at + 1 if at < end and data[at] == _LISTED else -1
 
 
-_CONTEXT_KEYS = np.array([_K_STAGE, _K_MODALITY, _K_GENERATOR, _K_TENANT, _K_LANGUAGE, _K_LENGTH])
-_CONTEXT_COLUMNS = np.array([STAGE, MODALITY, GENERATOR, TENANT, LANGUAGE, LENGTH])
+_CONTEXT_KEYS = np.array([_K_STAGE, _K_MODALITY, _K_GENERATOR, _K_TENANT, _K_LANGUAGE, _K_LENGTH, _K_PURPOSE, _K_CONSENT])
+_CONTEXT_COLUMNS = np.array([STAGE, MODALITY, GENERATOR, TENANT, LANGUAGE, LENGTH, PURPOSE, CONSENT])
 _VERDICT_KEYS = np.array([_K_POLICY, _K_REVISION, _K_ACTION])
 _VERDICT_COLUMNS = np.array([POLICY, REVISION, ACTION])
 
@@ -377,7 +382,7 @@ def scan(data: Any, starts: Any, early: Any, columns: Columns, strings: Strings)
             else:
                 at = _value(data, value, end)
                 if key == _K_TIME:
-                    mine[TIME], mine[TIME_END] = value + 1, at - 1
+                    mine[TIME], mine[TIME_END] = value + 1 - starts[row], at - 1 - starts[row]
                 elif key == _K_SCHEMA:
                     mine[SCHEMA] = _integer(data, value, at)
                 elif key == _K_CONTENT:
@@ -392,3 +397,26 @@ def scan(data: Any, starts: Any, early: Any, columns: Columns, strings: Strings)
             if mine[column] < 0:
                 return False
     return True
+
+
+@compiled()
+def number(results: Any, slots: Any, known: Any) -> int:
+    """Number the triples of check, version and digest in `SOURCE`. How many there are; -1 when `known` has no room for all.
+
+    `slots`: a power of two, all -1 at first, more than `known`, which takes the triples by their numbers.
+    """
+    count, mask = 0, slots.size - 1
+    for row in range(results.shape[0]):
+        mine = results[row]
+        joined = (mine[CHECK] << 40) | (mine[VERSION] << 20) | mine[DIGEST]
+        mixed = joined * 1099511628211
+        slot = (mixed ^ (mixed >> 29)) & mask
+        while slots[slot] >= 0 and known[slots[slot]] != joined:
+            slot = (slot + 1) & mask
+        if slots[slot] < 0:
+            if count >= known.size:
+                return -1
+            slots[slot], known[count] = count, joined
+            count += 1
+        mine[SOURCE] = slots[slot]
+    return count

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Any, Literal
@@ -19,7 +21,7 @@ from audit.projected import REVIEWED
 from audit.stores import open_store
 from audit.stores.sqlite import raw
 from guard.errors import LedgerError
-from guard.recorded import STOPPED, Findings, Recorded, Results, Source, status_of
+from guard.recorded import STOPPED, Coded, Findings, Recorded, Results, Source, status_of
 from guard.types import NONE, Decision
 
 BATCH = 4096
@@ -28,6 +30,8 @@ MANY = 100_000
 """Entries from which on compiled loops are worth the time that compiling them takes, once an installation."""
 
 _ENTRY, _TERM, *_ = tables()
+
+_Read = tuple[int, Recorded | None]
 
 
 class _There(msgspec.Struct, array_like=True, gc=False):
@@ -126,15 +130,36 @@ class History:
 
     def batches(self, size: int = BATCH) -> Iterator[Recorded]:
         """Batches of so many decisions. Raises LedgerError for a body that cannot be read."""
-        read = _fast if min(self._limit or self.last, self.last - self.first) >= self._many else _plain
+        many = min(self._limit or self.last, self.last - self.first) >= self._many
+        for pruned, batch in self._ahead(size) if many else self._in_turn(size):
+            self.pruned += pruned
+            if batch is not None:
+                yield batch
+
+    def _in_turn(self, size: int) -> Iterator[_Read]:
+        """Batches, each with how many bodies beside it are gone."""
+        for pruned, rows in self._rows(size):
+            yield pruned, _plain(rows) if rows else None
+
+    def _ahead(self, size: int) -> Iterator[_Read]:
+        """The same by compiled loops, which do without Python's lock: one batch is read while another one is put to use."""
+        waiting: deque[tuple[int, Future[Recorded] | None]] = deque()
+        with ThreadPoolExecutor(1, "genguard-history") as pool:
+            for pruned, rows in self._rows(size):
+                waiting.append((pruned, pool.submit(_fast, rows) if rows else None))
+                if len(waiting) > 1:
+                    yield _done(*waiting.popleft())
+            for one in waiting:
+                yield _done(*one)
+
+    def _rows(self, size: int) -> Iterator[tuple[int, list[tuple[int, bytes]]]]:
+        """How many bodies are gone among so many decisions, and those that are there."""
         statement = select(_ENTRY.c.idx, _ENTRY.c.body).with_hint(_ENTRY, "NOT INDEXED", "sqlite")  # in the order of the file
         statement = statement.where(_ENTRY.c.idx.between(self.first, self.last), self._where).order_by(_ENTRY.c.idx.desc())
         with closing(self._run(statement if self._limit is None else statement.limit(self._limit))) as cursor:
             while rows := cursor.fetchmany(size):
                 whole = [row for row in rows if row[1] is not None]
-                self.pruned += len(rows) - len(whole)
-                if whole:
-                    yield read(whole)
+                yield len(rows) - len(whole), whole
 
     def _bounds(self, times: Sequence[Filter]) -> tuple[int, int]:
         place = _ENTRY.c.idx + 0 if times else _ENTRY.c.idx  # an expression: see `Search._jump`
@@ -168,6 +193,10 @@ def history(
         if store.path is not None:
             raw(connection).text_factory = str
         yield History(connection, tuple(filters), limit, many, rules)
+
+
+def _done(pruned: int, batch: Future[Recorded] | None) -> _Read:
+    return pruned, None if batch is None else batch.result()
 
 
 def _plain(rows: Sequence[tuple[int, bytes]]) -> Recorded:
@@ -229,14 +258,12 @@ def _fast(rows: Sequence[tuple[int, bytes]]) -> Recorded:
 
     bodies = [body for _, body in rows]
     joined = b"".join(bodies)
-    if b'"purpose":' in joined or b'"consent":' in joined:  # few callers name them
-        return _plain(rows)
     data = np.frombuffer(joined, np.uint8)
     starts = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(list(map(len, bodies)), out=starts[1:])
     read = kernels.Columns(
-        np.empty((len(rows), kernels.UNMARKED + 1), np.int64),
-        np.empty((len(data) // 64 + 1, kernels.END + 1), np.int64),
+        np.empty((len(rows), kernels.CONSENT + 1), np.int64),
+        np.empty((len(data) // 64 + 1, kernels.SOURCE + 1), np.int64),
         np.empty((len(data) // 32 + 1, kernels.PLACED + 1), np.int64),
         np.zeros(2, np.int64),
     )
@@ -247,22 +274,23 @@ def _fast(rows: Sequence[tuple[int, bytes]]) -> Recorded:
         return _plain(rows)
     known = table.known[: table.count[0]].tolist()
     strings = [msgspec.json.decode(joined[first - 1 : last + 1], type=str) for first, last in known]
+    sources = _sources(read.results[: read.done[0]], strings)
     columns = read.rows.T.copy()
     results, findings = read.results[: read.done[0]].T.copy(), read.findings[: read.done[1]].T.copy()
-    if (columns[kernels.SCHEMA] != BODY_VERSION).any():
+    if sources is None or (columns[kernels.SCHEMA] != BODY_VERSION).any():
         return _plain(rows)
+    labels, label = _fewer(findings[kernels.LABEL], strings)
+    said = [*strings, NONE]  # the number -1 is that of the last one
 
-    def texts(column: int) -> list[str]:
-        return [strings[number] for number in columns[column].tolist()]
+    def texts(column: int) -> Coded:
+        return Coded(said, columns[column] % len(said))
 
     row, length, modality = results[kernels.ROW], columns[kernels.LENGTH], texts(kernels.MODALITY)
-    image = np.array([one == "image" for one in modality], bool)[row]
+    image = modality.each(lambda one: one == "image", bool)[row]
     region, start, end = results[kernels.PLACES] == 4, results[kernels.START], results[kernels.END]
-    source, sources = _sources(results[kernels.CHECK : kernels.DIGEST + 1], strings)
-    labels, label = np.unique(findings[kernels.LABEL], return_inverse=True)
     return Recorded(
         index=[index for index, _ in rows],
-        time=_Times(joined, columns[kernels.TIME].tolist(), columns[kernels.TIME_END].tolist()),
+        time=_Times(bodies, columns[kernels.TIME], columns[kernels.TIME_END]),
         policy=texts(kernels.POLICY),
         revision=texts(kernels.REVISION),
         action=texts(kernels.ACTION),
@@ -271,14 +299,14 @@ def _fast(rows: Sequence[tuple[int, bytes]]) -> Recorded:
         generator=texts(kernels.GENERATOR),
         tenant=texts(kernels.TENANT),
         language=texts(kernels.LANGUAGE),
-        purpose=[NONE] * len(rows),
-        consent=[NONE] * len(rows),
+        purpose=texts(kernels.PURPOSE),
+        consent=texts(kernels.CONSENT),
         length=length,
         refused=columns[kernels.CONTENT] == 0,
         unmarked=columns[kernels.UNMARKED] != 0,
         results=Results(
             row=row,
-            source=source,
+            source=results[kernels.SOURCE],
             status=results[kernels.STATUS].astype(np.int8),
             whole=np.where(image, region, ~region & (start == 0) & (end >= length[row])),
             latency_us=results[kernels.LATENCY],
@@ -290,30 +318,42 @@ def _fast(rows: Sequence[tuple[int, bytes]]) -> Recorded:
             score=findings[kernels.SCORE],
             placed=findings[kernels.PLACED] != 0,
         ),
-        labels=[strings[number] for number in labels.tolist()],
+        labels=labels,
         decision=lambda place: _decision(rows[place][1]),
         fired=lambda place: _fired(rows[place][1]),
     )
 
 
-def _sources(columns: Any, strings: Sequence[str]) -> tuple[Any, list[Source]]:
-    """Numbers for triples of check, version and digest."""
+def _sources(results: Any, strings: Sequence[str]) -> list[Source] | None:
+    """The triples of check, version and digest, which get numbers; None when there are too many."""
     import numpy as np
 
-    joined = (columns[0] << 40) | (columns[1] << 20) | columns[2]
-    found, numbers = np.unique(joined, return_inverse=True)
+    from audit import body_kernels as kernels
+
+    known = np.empty(kernels.STRINGS, np.int64)
+    count = kernels.number(results, np.full(2 * kernels.STRINGS, -1, np.int64), known)
     least = 2**20 - 1
-    return numbers, [Source(strings[one >> 40], strings[(one >> 20) & least], strings[one & least]) for one in found.tolist()]
+    found = known[: max(0, count)].tolist()
+    triples = [Source(strings[one >> 40], strings[(one >> 20) & least], strings[one & least]) for one in found]
+    return None if count < 0 else triples
+
+
+def _fewer(numbers: Any, strings: Sequence[str]) -> tuple[list[str], Any]:
+    """The strings that some numbers stand for, and their numbers among these."""
+    import numpy as np
+
+    used = np.bincount(numbers, minlength=len(strings)) > 0
+    return [strings[number] for number in np.flatnonzero(used).tolist()], (np.cumsum(used) - 1)[numbers]
 
 
 class _Times(Sequence[str]):
-    """Times by their places in joined bodies: few are ever asked for."""
+    """Times by their places in their bodies: few are ever asked for."""
 
-    def __init__(self, joined: bytes, first: list[int], last: list[int]) -> None:
-        self._joined, self._first, self._last = joined, first, last
+    def __init__(self, bodies: Sequence[bytes], first: Any, last: Any) -> None:
+        self._bodies, self._first, self._last = bodies, first, last
 
     def __getitem__(self, place: Any) -> Any:
-        return self._joined[self._first[place] : self._last[place]].decode()
+        return self._bodies[place][self._first[place] : self._last[place]].decode()
 
     def __len__(self) -> int:
         return len(self._first)

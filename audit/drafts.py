@@ -28,10 +28,13 @@ def happening(event: Event, unless: Check | None, effect: Effect | None) -> Draf
     return draft
 
 
-def registration(change: BankChange) -> Draft:
-    """Of a change of a bank."""
+def registration(change: BankChange, unless: Check | None = None, effect: Effect | None = None) -> Draft:
+    """Of a change of a bank; of one that several machines have with what carries it to them."""
     draft = draft_of(bank_change_body(change, datetime.now(UTC)))
-    draft.registers = change.after
+    if effect is None:
+        draft.registers = change.after
+    else:
+        draft.revision, draft.unless, draft.effect = NO_POLICY, unless, effect
     return draft
 
 

@@ -166,9 +166,9 @@ class SqlLedger:
         """Record a change of a bank, once a digest that it led to. Raises LedgerError."""
         await self._mine().submit_async(registration(change))
 
-    def register_sync(self, change: BankChange, /) -> None:
-        """`register` for callers without an event loop."""
-        self._mine().submit(registration(change)).result()
+    def register_sync(self, change: BankChange, /, unless: Check | None = None, effect: Effect | None = None) -> None:
+        """`register` for callers without an event loop. With an `effect`, both as in `record`, it is recorded in any case."""
+        self._mine().submit(registration(change, unless, effect)).result()
 
     async def roll_out(self, rollout: Rollout, /) -> int:
         """Record a step of a policy's rollout; return the entry's index. Raises LedgerError, also for a step that cannot be."""

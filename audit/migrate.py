@@ -18,7 +18,7 @@ from audit.models import SCHEMA, metadata
 from audit.stores import Store, open_store, store_of
 from guard.errors import LedgerError
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """Those that this version knows, oldest first; `migrations/versions` holds each."""
 LATEST = REVISIONS[-1]
 _PLACE = Path(__file__).parent / "migrations"

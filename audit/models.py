@@ -256,6 +256,22 @@ class SessionRow(Base, table=True):
     ends: str = Field(sa_type=_TEXT)
 
 
+class BankBatch(Base, table=True):
+    """A piece of a batch of changes of a bank (`audit.banks`), beside the entry `idx` that says what it came to.
+
+    `digest` is the bank's after it. Rows of a bank may only go all together, with the bank.
+    """
+
+    __tablename__ = "bank_batch"
+    __table_args__ = (Index("ix_bank_batch_bank", "bank", "idx"),)
+
+    idx: int = Field(sa_column=_idx())
+    piece: int = Field(sa_column=Column("piece", Integer, primary_key=True, autoincrement=False))
+    bank: str = Field(sa_type=_TEXT)
+    digest: str = Field(sa_type=_TEXT)
+    data: bytes = Field(sa_type=LargeBinary)
+
+
 class SchemaVersion(Base, table=True):
     """One row: which of the migrations made the tables what they are (`audit.migrate`)."""
 
@@ -264,7 +280,7 @@ class SchemaVersion(Base, table=True):
     version_num: str = Field(sa_type=_TEXT, primary_key=True)
 
 
-LATER = frozenset({"api_key", "fingerprint", "moment", "session", "tile", "schema_version"})
+LATER = frozenset({"api_key", "bank_batch", "fingerprint", "moment", "session", "tile", "schema_version"})
 """Tables that ledgers of before do not have: the writer adds them when it opens one (`audit.migrate`), readers do without."""
 
 
@@ -303,6 +319,9 @@ API_KEYS = metadata.tables["api_key"]
 SESSIONS = metadata.tables["session"]
 """The table behind SessionRow."""
 
+BANK_BATCHES = metadata.tables["bank_batch"]
+"""The table behind BankBatch."""
+
 SCHEMA = metadata.tables["schema_version"]
 """The table behind SchemaVersion."""
 
@@ -322,6 +341,7 @@ FORBIDDEN = (
     ("tile", "DELETE"),
     ("moment", "UPDATE"),
     ("moment", "DELETE"),
+    ("bank_batch", "UPDATE"),
 )
 """What triggers refuse, by table and statement."""
 

@@ -36,6 +36,7 @@ from audit.models import metadata
 from audit.stores import DEFAULT_URL, Store, open_store
 from audit.vault import Vault
 from audit.verifier.api_keys import UNPROVEN, compare_keys
+from audit.verifier.banks import compare_banks
 from audit.verifier.course import Course
 from audit.verifier.fingerprints import Fits
 from audit.verifier.heads import Cosigners, Heads, read_heads
@@ -188,6 +189,8 @@ class _Run:
         keys = StretchChecker(source, known).payloads.keys
         self.attempt("subject_key", lambda: keys(self.found.problem, self.found.tally))
         self.attempt("api_key", lambda: self.api_keys(source, there=tables is None or "api_key" in tables))
+        if tables is None or "bank_batch" in tables:
+            self.attempt("bank_batch", lambda: self.banks(source))
         self.attempt("structure", lambda: self.structure(source, integrity))
 
     def begin(self) -> tuple[Source, Pool | None]:
@@ -389,6 +392,11 @@ class _Run:
 
         if compare_keys(source, self.course.service, tell, self.found.tally, there=there):
             self.unchecked.append(UNPROVEN)
+
+    def banks(self, source: Source) -> None:
+        """What carries banks to other machines against the entries beside it."""
+        for bank in compare_banks(source, self.found.problem, self.found.tally):
+            self.unchecked.append(f"bank {bank!r} was dropped from the database: what its entries say of it was not compared")
 
     def structure(self, source: Source, answer: Answer | None) -> None:
         """The database's own check, or what a helper's came to."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from time import perf_counter
@@ -19,6 +19,7 @@ from guard.batching import MOST_AT_ONCE, Answer
 from guard.decide import EARLY_STOP, blocks
 from guard.errors import PolicyError, describe
 from guard.instrument import Instrument, cancelled
+from guard.made import QuickResult
 from guard.protocols import Check
 from guard.round import QUEUE_WAIT_S, Question, Timed, ask
 from guard.rules import CheckSpec, Policy
@@ -43,6 +44,7 @@ from guard.workers import Overdue
 
 MOST_FINDINGS = 20_000
 """Of one check about one content. What finds more is a fault of the check, or a text made to fill the ledger."""
+_OK, _IMAGE = Status.OK, Modality.IMAGE
 _PLACES = {Modality.TEXT: Span, Modality.IMAGE: Region, Modality.AUDIO: Span}
 _Asked = tuple[CheckSpec, Sequence[Content], Sequence[int]]
 """A check, the contents that it is asked about, and their places among those that are judged together."""
@@ -88,6 +90,12 @@ class Chain:
         self.checks = {name: one.check for name, one in self.instruments.items()}
         ordered = sorted(policy.checks, key=lambda spec: spec.group)
         self._groups = [list(group) for _, group in groupby(ordered, key=lambda spec: spec.group)]
+        self._as_run = [spec.name for spec in ordered] == [spec.name for spec in policy.checks]
+        """Whether checks run in the order in which their results are told."""
+        self._applying: dict[tuple[int, Stage, Modality], list[CheckSpec]] = {}
+        """Which checks of a group apply, as far as anyone has asked."""
+        self._loaded = False
+        """Whether all checks are known to be ready."""
 
     @property
     def groups(self) -> Sequence[Sequence[CheckSpec]]:
@@ -109,6 +117,8 @@ class Chain:
         for at, group in enumerate(self._groups):
             going = range(len(contents)) if not (at or unmeasured) else self._going(contents, results, time)
             await self._run_group(group, contents, going, results)
+        if self._as_run:
+            return [tuple(found.values()) for found in results]
         return [tuple([found[name] for name in self.checks if name in found]) for found in results]
 
     def _going(
@@ -128,14 +138,30 @@ class Chain:
         """Measure the contents that `going` counts; of the others it is noted that nothing was asked about them."""
         if len(going) < len(contents):
             self._skip(group, contents, going, results)
-        asked = _asked(group, contents, going)
+        asked = self._asked(group, contents, going)
         since = watching.now()
-        answered = await self._ask(asked)
-        for (spec, batch, some), given in zip(asked, answered, strict=True):
-            for at, content, (answer, seconds) in zip(some, batch, given, strict=True):
-                results[at][spec.name] = self._read(spec, content, answer, seconds)
+        answered = await self._ask(asked, len(contents))
+        if len(contents) == 1:
+            found, content = results[0], contents[0]
+            for (spec, _, _), ((answer, seconds),) in zip(asked, answered):  # noqa: B905 - one of `ask` for each
+                found[spec.name] = self._read(spec, content, answer, seconds)
+        else:
+            for (spec, batch, some), given in zip(asked, answered, strict=True):
+                for at, content, (answer, seconds) in zip(some, batch, given, strict=True):
+                    results[at][spec.name] = self._read(spec, content, answer, seconds)
         if since:
             watching.checked(self.policy.id, [results[at][spec.name] for spec, _, some in asked for at in some], since)
+
+    def _asked(self, group: Sequence[CheckSpec], contents: Sequence[Content], going: Sequence[int]) -> list[_Asked]:
+        """Which check is asked about which of the contents that `going` counts, with their numbers."""
+        if len(contents) == len(going) == 1:
+            kind = group[0].group, contents[0].stage, contents[0].modality
+            applying = self._applying.get(kind)
+            if applying is None:
+                applying = self._applying[kind] = [spec for spec in group if spec.applies(*kind[1:])]
+            return [(spec, contents, going) for spec in applying]
+        owed = [(spec, [at for at in going if spec.applies(contents[at].stage, contents[at].modality)]) for spec in group]
+        return [(spec, [contents[at] for at in some], some) for spec, some in owed if some]
 
     def _skip(
         self,
@@ -147,7 +173,7 @@ class Chain:
         for at in set(range(len(contents))).difference(going):
             for spec in group:
                 if spec.applies(contents[at].stage, contents[at].modality):
-                    results[at][spec.name] = self._result(spec, Status.SKIPPED, error=EARLY_STOP)
+                    results[at][spec.name] = self._result(spec, Status.SKIPPED, EARLY_STOP)
 
     async def measure(
         self,
@@ -156,28 +182,49 @@ class Chain:
         call: Callable[[], Sequence[Scan]] | None = None,
         *,
         here: bool = False,
+        there: Callable[[], Awaitable[Sequence[Scan]]] | None = None,
     ) -> list[CheckResult]:
         """What one check of the policy says of contents that it applies to, whatever others say. Raises BusyError.
 
         `call`: how it is asked, if not as usual; it computes, and is run as the check would be, or `here`, in the event loop.
+        `there`: the same where it is asked elsewhere, by whom its deadline is kept.
         """
-        if call is not None:
-            return await self._called(spec, batch, call, here=here)
+        if call is not None or there is not None:
+            return await self._called(spec, batch, call, there, here=here)
         if not batch:
             return []
-        (given,) = await self._ask([(spec, batch, ())])
+        (given,) = await self._ask([(spec, batch, ())], len(batch))
         return [self._read(spec, content, *answer) for content, answer in zip(batch, given, strict=True)]
 
+    def heard(self, spec: CheckSpec, content: Content, answer: Answer, seconds: float, before: float = 0.0) -> CheckResult:
+        """What an answer says that was computed on the event loop in so many seconds.
+
+        `before`: what the check took for earlier answers about the same text; the result tells the sum.
+        """
+        deadline = spec.deadline_ms / 1000
+        if seconds > deadline and not isinstance(answer, BaseException):
+            answer = Overdue(f"no answer within {deadline} s", begun=True)
+        return self._read(spec, content, answer, before + seconds)
+
     async def _called(
-        self, spec: CheckSpec, batch: Sequence[Content], call: Callable[[], Sequence[Scan]], *, here: bool
+        self,
+        spec: CheckSpec,
+        batch: Sequence[Content],
+        call: Callable[[], Sequence[Scan]] | None,
+        there: Callable[[], Awaitable[Sequence[Scan]]] | None,
+        *,
+        here: bool,
     ) -> list[CheckResult]:
         troubles = await self._troubles([spec.name]) if not self.instruments[spec.name].loaded else {}
         if troubles:
-            return [self._result(spec, Status.FAILED, error=troubles[spec.name])] * len(batch)
+            return [self._result(spec, Status.FAILED, troubles[spec.name])] * len(batch)
         began, answers = perf_counter(), list[Answer]()
         try:
             deadline = spec.deadline_ms / 1000
-            answers += call() if here else await self.instruments[spec.name].worker.run(call, deadline, wait=QUEUE_WAIT_S)
+            if call is None:
+                answers += await there() if there else ()
+            else:
+                answers += call() if here else await self.instruments[spec.name].worker.run(call, deadline, wait=QUEUE_WAIT_S)
             if here and perf_counter() - began > deadline:
                 raise Overdue(f"no answer within {deadline} s", begun=True)  # noqa: TRY301 - told as for every other call
             if len(answers) != len(batch):
@@ -189,12 +236,14 @@ class Chain:
         seconds = perf_counter() - began
         return [self._read(spec, content, answer, seconds) for content, answer in zip(batch, answers, strict=True)]
 
-    async def _ask(self, asked: Sequence[_Asked]) -> Sequence[Sequence[Timed]]:
-        """What several checks answer side by side, in parts that are small enough to be shared with others."""
+    async def _ask(self, asked: Sequence[_Asked], most: int) -> Sequence[Sequence[Timed]]:
+        """What several checks answer side by side, in parts that are small enough to be shared with others.
+
+        `most`: no check is asked about more contents.
+        """
         instruments = self.instruments
-        missing = [spec.name for spec, _, _ in asked if not instruments[spec.name].loaded]
-        troubles = await self._troubles(missing) if missing else {}
-        if not troubles and not [batch for _, batch, _ in asked if len(batch) > MOST_AT_ONCE]:
+        troubles = {} if self._loaded else await self._load([spec.name for spec, _, _ in asked])
+        if not troubles and most <= MOST_AT_ONCE:
             return await ask([Question(instruments[spec.name], spec.deadline_ms / 1000, batch) for spec, batch, _ in asked])
         answers: list[list[Timed]] = [
             [(_NotLoadedError(troubles[spec.name]), 0.0)] * len(batch) if spec.name in troubles else []
@@ -204,9 +253,15 @@ class Chain:
         for first in range(0, max([len(asked[one][1]) for one in ready], default=0), MOST_AT_ONCE):
             some = [one for one in ready if first < len(asked[one][1])]
             parts = [(asked[one][0], asked[one][1][first : first + MOST_AT_ONCE], ()) for one in some]
-            for one, given in zip(some, await self._ask(parts), strict=True):
+            for one, given in zip(some, await self._ask(parts, MOST_AT_ONCE), strict=True):
                 answers[one] += given
         return answers
+
+    async def _load(self, names: Sequence[str]) -> dict[str, str]:
+        """Load those of some checks that are not; which of them cannot be, and why."""
+        missing = [name for name in names if not self.instruments[name].loaded]
+        self._loaded = all(one.loaded for one in self.instruments.values())
+        return await self._troubles(missing) if missing else {}
 
     async def _troubles(self, names: Sequence[str]) -> dict[str, str]:
         """Which of some checks cannot be loaded, and why."""
@@ -217,26 +272,30 @@ class Chain:
         if isinstance(answer, BaseException):
             return self._failure(spec, answer, seconds)
         try:
-            wrong = _misread(content, answer)
+            read = answer.scanned if type(answer) is Scan else None
+            if type(read) is Span and read.start == 0 and read.end == len(content.data) and content.modality is not _IMAGE:
+                wrong = ""  # as nearly always
+            else:
+                wrong = _misread(content, answer)
             if not wrong and len(answer.findings):
                 wrong = _too_many(answer) or self._faults(spec, content, answer.findings)
         except Exception as error:  # noqa: BLE001 - not even the shape of an answer
             wrong = f"found an answer that is no Scan: {type(error).__name__}"
         if wrong:
-            return self._result(spec, Status.FAILED, error=wrong, seconds=seconds)
+            return self._result(spec, Status.FAILED, wrong, seconds)
         if answer.scanned is None:
-            return self._result(spec, Status.SKIPPED, error="it read nothing", seconds=seconds)
-        return self._result(spec, Status.OK, scan=answer, seconds=seconds)
+            return self._result(spec, Status.SKIPPED, "it read nothing", seconds)
+        return self._result(spec, _OK, "", seconds, answer)
 
     def _failure(self, spec: CheckSpec, error: BaseException, seconds: float) -> CheckResult:
         if isinstance(error, Overdue):
             waited = "no turn in time: too much waits for this check"
             told = f"no answer within {spec.deadline_ms} ms" if error.begun else waited
-            return self._result(spec, Status.TIMEOUT, error=told, seconds=seconds)
+            return self._result(spec, Status.TIMEOUT, told, seconds)
         if isinstance(error, _NotLoadedError):
-            return self._result(spec, Status.FAILED, error=str(error))
+            return self._result(spec, Status.FAILED, str(error))
         _log.warning("check %s failed: %s", spec.name, type(error).__name__)
-        return self._result(spec, Status.FAILED, error=describe(error), seconds=seconds)
+        return self._result(spec, Status.FAILED, describe(error), seconds)
 
     def _faults(self, spec: CheckSpec, content: Content, findings: Sequence[Finding]) -> str:
         """What is wrong with the first of them with which anything is."""
@@ -256,7 +315,7 @@ class Chain:
         return _misplaced(content, finding.where) if finding.where is not None else ""
 
     def _result(
-        self, spec: CheckSpec, status: Status, *, scan: Scan | None = None, error: str = "", seconds: float = 0.0
+        self, spec: CheckSpec, status: Status, error: str, seconds: float = 0.0, scan: Scan | None = None
     ) -> CheckResult:
         check, digest = self.checks[spec.name], ""
         findings: tuple[Finding, ...] = ()
@@ -267,16 +326,7 @@ class Chain:
             version, digest = check.version, digest or check.digest
         except Exception:  # noqa: BLE001 - it did not load the model that it would tell of; the result says what is wrong
             version = digest = ""
-        return CheckResult(spec.name, spec.use, version, digest, status, findings, scanned, round(seconds * 1e6), error)
-
-
-def _asked(group: Sequence[CheckSpec], contents: Sequence[Content], going: Sequence[int]) -> list[_Asked]:
-    """Which check is asked about which of the contents that `going` counts, with their numbers."""
-    if len(contents) == len(going) == 1:
-        stage, modality = contents[0].stage, contents[0].modality
-        return [(spec, contents, going) for spec in group if spec.applies(stage, modality)]
-    owed = [(spec, [at for at in going if spec.applies(contents[at].stage, contents[at].modality)]) for spec in group]
-    return [(spec, [contents[at] for at in some], some) for spec, some in owed if some]
+        return QuickResult(spec.name, spec.use, version, digest, status, findings, scanned, round(seconds * 1e6), error)
 
 
 def context_of(content: Content, time: datetime | None = None) -> Context:

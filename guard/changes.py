@@ -29,6 +29,8 @@ class BankChange:
     """Where the works came from, in a word or two: the name of a file."""
     changed: datetime
     """When the bank had it."""
+    rows: str = ""
+    """SHA-256, hexadecimal, of the rows that carry it to others that have the bank; empty for a bank of one machine."""
 
 
 class Step(StrEnum):

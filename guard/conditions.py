@@ -28,6 +28,8 @@ from guard.types import CheckResult, Context, Finding, Modality, Region, Span, S
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
+_OK = Status.OK
+
 
 class Truth(NamedTuple):
     """A condition's value (None: unknown) with the findings and words that show why."""
@@ -49,7 +51,7 @@ def covers(scanned: Span | Region | None, context: Context) -> bool:
 
 def measured(results: Sequence[CheckResult]) -> dict[str, CheckResult]:
     """The results that conditions may ask, by check: those of checks that ran."""
-    return {result.check: result for result in results if result.status is Status.OK}
+    return {result.check: result for result in results if result.status is _OK}
 
 
 def evaluate(condition: Condition, known: _Results, context: Context) -> Truth:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from guard.text.sentences import sentence_end
-from guard.types import Scan, Span
+from guard.types import Content, Scan, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +55,35 @@ class Followable(Protocol):
         """Begin with a text. Called after `load`, where `whole` is empty."""
 
 
+class Distant(Protocol):
+    """Follows one text elsewhere, and is awaited; questions come one after another. `by_sentence` is as of a Follower."""
+
+    async def ask(self, content: Content, seconds: float, *, ending: bool) -> Progress:
+        """As a Follower. `seconds`: its deadline. Raises whatever goes wrong."""
+
+
+@runtime_checkable
+class FollowedElsewhere(Protocol):
+    """A check that follows a text in another process."""
+
+    @property
+    def whole(self) -> str:
+        """As of `Followable`."""
+
+    def follow_there(self) -> Distant:
+        """Begin with a text; `whole` is empty."""
+
+
 SILENT = "what it says of the beginning of a text may change with every word that follows"
 """Why a check that says nothing has to see all of a text."""
 
 
 def why_whole(check: Any) -> str:
     """Why a check has to see all of a text at once; empty when it can follow one."""
-    return str(check.whole) if isinstance(check, Followable) else SILENT
+    return str(check.whole) if isinstance(check, Followable | FollowedElsewhere) else SILENT
 
 
-def is_by_sentence(follower: Follower) -> bool:
+def is_by_sentence(follower: Follower | Distant) -> bool:
     """Whether it settles more at the ends of sentences alone."""
     return bool(getattr(follower, "by_sentence", False))
 

@@ -6,9 +6,9 @@ because checks differ from decision to decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from guard.decide import EARLY_STOP
 from guard.types import Decision
@@ -29,6 +29,63 @@ def status_of(status: str, error: str) -> int:
     if status == "skipped":
         return EARLY if error == STOPPED else FAILED
     return {"ok": OK, "timeout": TIMEOUT}.get(status, FAILED)
+
+
+class Coded(Sequence[str]):
+    """A column of words of which few are different: each of them once, and which of them stands where."""
+
+    __slots__ = ("numbers", "words")
+
+    def __init__(self, words: Sequence[str], numbers: NDArray[Any]) -> None:
+        """`numbers`: a whole number a row, the place of its word in `words`; some words may stand nowhere."""
+        self.words, self.numbers = words, numbers
+
+    @staticmethod
+    def of(column: Sequence[str]) -> Coded:
+        """Any column like that."""
+        import numpy as np
+
+        if isinstance(column, Coded):
+            return column
+        places = {word: place for place, word in enumerate(dict.fromkeys(column))}
+        return Coded(list(places), np.array([places[word] for word in column], np.int64))
+
+    def used(self) -> list[str]:
+        """The words that stand somewhere."""
+        import numpy as np
+
+        there = np.bincount(self.numbers, minlength=len(self.words)) > 0
+        return [self.words[place] for place in np.flatnonzero(there).tolist()]
+
+    def each(self, value: Callable[[str], Any], dtype: Any) -> NDArray[Any]:
+        """A value of each row's word; it is asked once a word that stands somewhere."""
+        import numpy as np
+
+        there = np.bincount(self.numbers, minlength=len(self.words)) > 0
+        values = np.zeros(len(self.words), dtype)
+        for place in np.flatnonzero(there).tolist():
+            values[place] = value(self.words[place])
+        found: NDArray[Any] = values[self.numbers]
+        return found
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        """The word of a row, or the column of some rows."""
+        if isinstance(place, slice):
+            return Coded(self.words, self.numbers[place])
+        return self.words[int(self.numbers[place])]
+
+    def __iter__(self) -> Iterator[str]:
+        """The words, row by row."""
+        words = self.words
+        return (words[number] for number in self.numbers.tolist())
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.numbers)
 
 
 @dataclass(frozen=True, slots=True)

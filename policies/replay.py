@@ -13,8 +13,8 @@ from typing import Any
 
 from guard.decide import decide
 from guard.errors import PolicyError
-from guard.recorded import OK, Recorded
-from guard.rules import Policy
+from guard.recorded import OK, Coded, Recorded
+from guard.rules import Policy, matches
 from guard.types import Action, CheckResult, Decision, Verdict
 from policies.document import from_document
 from policies.lineage import Reason, answers
@@ -113,10 +113,10 @@ class Replay:
         covered = self._covered(batch)
         self._outside += int((left & ~covered).sum())
         left &= covered
-        revisions = np.array(batch.revision, object)
+        revisions = Coded.of(batch.revision)
         groups = []
-        for revision in sorted(set(batch.revision)):
-            rows = np.flatnonzero(left & (revisions == revision))
+        for revision in sorted(revisions.used()):
+            rows = np.flatnonzero(left & revisions.each(lambda one, this=revision: one == this, bool))  # type: ignore[misc]
             plan = self._plan(revision)
             if isinstance(plan, Reason):
                 self._reasons[plan] += len(rows)
@@ -170,9 +170,8 @@ class Replay:
 
         if self.draft.generators == ("*",) and self.draft.tenants == ("*",):
             return np.ones(len(batch), bool)
-        pairs = list(zip(batch.generator, batch.tenant, strict=True))
-        known = {pair: self.draft.covers(*pair) for pair in set(pairs)}
-        return np.array([known[pair] for pair in pairs], bool)
+        generators = Coded.of(batch.generator).each(lambda one: matches(one, self.draft.generators), bool)
+        return generators & Coded.of(batch.tenant).each(lambda one: matches(one, self.draft.tenants), bool)
 
     def _plan(self, revision: str) -> Any:
         """The plan for decisions of a revision, or why there is none."""
@@ -229,7 +228,7 @@ class Replay:
         }
         sheet = Sheet(plan, batch, rows, trusted)
         judged = sheet.judge()
-        before = np.array([STRENGTH[batch.action[row]] for row in rows], np.int8)
+        before = Coded.of(batch.action).each(STRENGTH.__getitem__, np.int8)[rows]
         certain = judged.reason < 0
         exactly = judged.exactly
         redacted = certain & (before == Action.REDACT.strength) & (judged.strength == Action.REDACT.strength)

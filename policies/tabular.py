@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from guard.conditions import evaluate
-from guard.recorded import EARLY, OK, TIMEOUT, Recorded
+from guard.recorded import EARLY, OK, TIMEOUT, Coded, Recorded
 from guard.rules import AllOf, AnyOf, Attribute, Clock, Condition, Exemption, Found, Length, Not, Policy, Rule, ScoreByLanguage
 from guard.rules import matches as matches_one
 from guard.types import Action, Context, Modality, Stage
@@ -100,7 +100,7 @@ class Sheet:
     _state: dict[str, Column] = field(init=False, default_factory=dict)
     _why: dict[str, Column] = field(init=False, default_factory=dict)
     _found: dict[str, tuple[Column, Column, Column, Column]] = field(init=False, default_factory=dict)
-    _values: dict[str, tuple[list[str], Column]] = field(init=False, default_factory=dict)
+    _values: dict[str, Coded] = field(init=False, default_factory=dict)
     _loose: Bits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -166,9 +166,10 @@ class Sheet:
 
     def _situation(self) -> Column:
         """Number of each decision's stage and modality, in the order of `Stage` and `Modality`."""
-        numbers = {(stage.value, one.value): n for n, (stage, one) in enumerate((s, m) for s in Stage for m in Modality)}
-        pairs = zip(self.batch.stage, self.batch.modality, strict=True)
-        return np.array([numbers[pair] for pair in pairs])[self.rows]
+        stage = Coded.of(self.batch.stage).each(lambda one: tuple(Stage).index(Stage(one)), np.int64)
+        modality = Coded.of(self.batch.modality).each(lambda one: tuple(Modality).index(Modality(one)), np.int64)
+        situation: Column = stage * len(Modality) + modality
+        return situation[self.rows]
 
     def _measure(self, name: str, answer: Answer, applies: Bits, mine: Bits, result_at: Column) -> None:
         """State of one of the draft's checks at each decision, and why it is not known where it is not."""
@@ -251,16 +252,12 @@ class Sheet:
         return np.array([label in labels for label in self.batch.labels] or [False], bool)
 
     def _thresholds(self, condition: ScoreByLanguage) -> Column:
-        known = {language: condition.at(language) for language in set(self.batch.language)}
-        return np.array([known[language] for language in self.batch.language])[self.rows]
+        return Coded.of(self.batch.language).each(condition.at, np.int64)[self.rows]
 
     def _attribute(self, name: str, patterns: tuple[str, ...]) -> Bits:
         if name not in self._values:
-            column: Sequence[str] = getattr(self.batch, name)
-            numbers = {value: number for number, value in enumerate(set(column))}
-            self._values[name] = (list(numbers), np.array([numbers[value] for value in column], int)[self.rows])
-        values, numbered = self._values[name]
-        return np.array([matches_one(value, patterns) for value in values], bool)[numbered]
+            self._values[name] = Coded.of(getattr(self.batch, name))
+        return self._values[name].each(lambda value: matches_one(value, patterns), bool)[self.rows]
 
     def _clock(self, condition: Clock) -> Bits:
         context = Context(Stage.OUTPUT, Modality.TEXT, "")
@@ -309,7 +306,7 @@ class Sheet:
             early = (self._state[spec.name] == _EARLY) & stopped
             if early.any():
                 self._add(f"check:{spec.name}", early, spec.on_failure, certain, fired)
-        unread = ~covered & (np.array([stage != Stage.PROMPT for stage in self.batch.stage], bool)[self.rows])
+        unread = ~covered & Coded.of(self.batch.stage).each(lambda stage: stage != Stage.PROMPT, bool)[self.rows]
         if unread.any():
             self._add("no-check", unread, Action.BLOCK, certain, fired)
 

@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from audit.ledger import SqlLedger
 from guard.errors import InputError
 from guard.matching import bank as banks
 from guard.matching import exchange
@@ -218,9 +219,9 @@ def match(bank: str, body: MatchRequest, http: HttpRequest) -> dict[str, Any]:
     return shared.match_fields(shared.match(opened.name, data, limits=wired.guard.limits))
 
 
-def _ledger(http: HttpRequest) -> Any:
+def _ledger(http: HttpRequest) -> SqlLedger:
     wired: Wired = http.app.state.wired
-    return wired.ledger.register_sync
+    return wired.ledger
 
 
 def _check_name(bank: str) -> None:

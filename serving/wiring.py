@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from generators.batched import batched
 from generators.residency import RESIDENCY
 from guard.admission import Limits
 from guard.chain import Chain
-from guard.errors import ModelError
+from guard.errors import GenguardError, ModelError, describe
 from guard.instrument import Instrument
 from guard.marks.watermark import keyed
 from guard.matching.outbox import record_all
@@ -26,11 +26,13 @@ from guard.rules import CheckSpec, Policy
 from guard.types import Operator
 from policies import load
 from policies.signing import Trust
+from serving.bank_watch import START_S, BankWatcher
 from serving.cluster.engine import RayEngine
 from serving.offered import offered
 from serving.redaction import need_redaction_key
 from serving.rollout import Watcher
 from serving.settings import Settings
+from serving.shared_banks import follow_all, shared_banks
 from serving.watermarking import need_watermark_key
 
 Opening = Callable[..., SqlLedger]
@@ -49,11 +51,17 @@ class Wired:
     watcher: Watcher
     engine: RayEngine | None = None
     """Where checks and generators run, when not here."""
+    banks: BankWatcher = field(default_factory=partial(BankWatcher, None))
+    """Follows the ledger for the banks of works."""
 
     def ledger_trouble(self) -> str:
         """Why the ledger takes no decisions; empty when it does."""
         health = self.ledger.health()
         return "" if health.ok else health.detail
+
+    def cluster_trouble(self) -> str:
+        """Why checks cannot be asked on the cluster; empty when they can, or run here."""
+        return "" if self.engine is None else self.engine.trouble()
 
     def close(self) -> None:
         """Commit what waits, close the ledger and leave the cluster."""
@@ -98,14 +106,17 @@ def _wire(settings: Settings, engine: RayEngine | None, opening: Opening) -> Wir
         fingerprints=settings.fingerprints,
         opening=opening,
         make=engine.instrument if engine else Instrument,
+        banks_s=START_S,
     )
     try:
-        _record_banks(ledger)
+        shared = shared_banks(ledger)
+        if shared is None:
+            _record_banks(ledger)
         trusted = replace(trust, known=frozenset(one.revision for one in given))
         watcher = Watcher(guard, settings.ledger, given, trust=trusted, keys=partial(_keys, settings=settings, guard=guard))
         generators = engine.offered(settings.generators) if engine else _here(settings)
         RESIDENCY.limit(settings.resident_models, settings.resident_bytes)
-        return Wired(guard, ledger, settings.ledger, generators, watcher, engine)
+        return Wired(guard, ledger, settings.ledger, generators, watcher, engine, BankWatcher(shared))
     except BaseException:
         ledger.close()
         raise
@@ -138,6 +149,19 @@ def _record_banks(ledger: SqlLedger) -> None:
         _log.warning("changes of banks could not be recorded: %s", error)
 
 
+def _bring_banks(ledger: SqlLedger, seconds: float) -> None:
+    """Bring banks that several machines have to where the ledger has them, as far as that goes."""
+    shared = shared_banks(ledger)
+    if shared is None:
+        return
+    try:
+        behind, troubles = follow_all(shared, seconds=seconds)
+    except GenguardError as error:
+        behind, troubles = {}, {"(ledger)": describe(error)}
+    for name, why in {**behind, **troubles}.items():
+        _log.warning("bank %s is not as the ledger has it: %s", name, why)
+
+
 def open_guard(
     policies: Iterable[str | Policy],
     ledger_url: str,
@@ -151,11 +175,13 @@ def open_guard(
     opening: Opening = open_ledger,
     chains: Mapping[str, Chain] | None = None,
     make: Callable[[CheckSpec], Instrument] = Instrument,
+    banks_s: float = float("inf"),
 ) -> tuple[Guard, SqlLedger]:
     """A guard over policies, their files or pack names, and a ledger; the caller closes the ledger.
 
     `operator`: whom marks name and sign for; `fingerprints`: whether released images get one. Both from the environment when
-    left out. `chains`: built ones by policy id. `make`: makes what asks a check.
+    left out. `chains`: built ones by policy id. `make`: makes what asks a check. `banks_s`: seconds that banks which several
+    machines have may take to be brought to where the ledger has them.
 
     The keys of redactions and of watermarks are looked for, and made beside a ledger that never had one, only when a policy
     needs them. Raises SettingsError when one is missing or cannot be used.
@@ -165,6 +191,7 @@ def open_guard(
     whose = operator or around.operator()
     ledger = opening(ledger_url, key_file=key_file)
     try:
+        _bring_banks(ledger, banks_s)
         key = need_redaction_key(ledger_url, redaction_key_file) if any(keyed_rules(one) for one in compiled) else None
         if not whose.watermark_key and any(keyed(one.marks) for one in compiled):
             whose = replace(whose, watermark_key=need_watermark_key(ledger_url, watermark_key_file))

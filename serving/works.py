@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from audit.ledger import SqlLedger
 from guard.admission import Limits, admit
 from guard.errors import InputError, ModelError
 from guard.matching import bank as banks
 from guard.matching.bank import Bank
-from guard.matching.catalogue import Registered, State
+from guard.matching.catalogue import Registered
+from guard.matching.changing import State
 from guard.matching.fingerprinting import fingerprints_of, is_image, thumbnail_of
 from guard.matching.methods import METHODS
 from guard.matching.outbox import record
 from guard.matching.records import check_work, facts
 from guard.matching.works import Work
 from guard.registry import checks
-from guard.types import CALLER, BankChange, Content, Finding, Match, Modality, Region, Request, Scan, Span, Stage
+from guard.types import CALLER, Content, Finding, Match, Modality, Region, Request, Scan, Span, Stage
+from serving.shared_banks import is_shared, shared_banks
 
 CHECKS = {Modality.IMAGE: "image_match", Modality.TEXT: "text_match"}
 """Which check matches what, so that a terminal and a policy agree."""
@@ -43,18 +46,25 @@ class Matched:
 
 
 @contextmanager
-def changing(name: str, register: Callable[[BankChange], object], *, kind: str = "") -> Iterator[tuple[Bank, str]]:
+def changing(name: str, ledger: SqlLedger, *, kind: str = "") -> Iterator[tuple[Bank, str]]:
     """A bank to be changed, and what was done to make it so. What changes, or was left unrecorded, is recorded.
 
+    On a ledger of several machines each change of a bank of the banks folder is made at all of them, or is not made.
     Raises InputError for a bank that cannot be used, ModelError when it cannot be written, LedgerError when its changes cannot
     be recorded: then they are the next time.
     """
+    shared = shared_banks(ledger) if is_shared(name) else None
+    if shared is not None:
+        shared.prepare(banks.folder_of(name).name)
     bank, said = banks.for_change(name, kind=kind)
-    record(bank, register)
+    bank.shares = shared
+    if shared is None:
+        record(bank, ledger.register_sync)
     try:
         yield bank, said
     finally:
-        record(bank, register)
+        if shared is None:
+            record(bank, ledger.register_sync)
         bank.tidy()
 
 

@@ -242,7 +242,7 @@ def _changing(name: str, ledger: str, key_file: Path | None, kind: str = "") -> 
         check_kind(kind)
     with (
         open_ledger(ledger, key_file=key_file) as opened,
-        shared.changing(name, opened.register_sync, kind=kind) as (bank, said),
+        shared.changing(name, opened, kind=kind) as (bank, said),
     ):
         if said:
             typer.echo(said, err=True)

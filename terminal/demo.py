@@ -88,7 +88,7 @@ def run_demo(seed: int, out: Path, console: Console) -> int:
     console.print(f"Three bundled models answer prompts under the policy [bold]{POLICY}[/]. Seed {seed}; outputs in {out}/.\n")
     guard, ledger = open_guard([POLICY], f"sqlite:///{database}")
     try:
-        rows = asyncio.run(_generate(guard, seed, released, console))
+        rows = asyncio.run(generate(guard, seed, released, console))
     finally:
         ledger.close()
     console.print(_table(rows, console.width))
@@ -98,7 +98,8 @@ def run_demo(seed: int, out: Path, console: Console) -> int:
     return 0 if sound and not missing else 1
 
 
-async def _generate(guard: Guard, seed: int, released: Path, console: Console) -> list[Shown]:
+async def generate(guard: Guard, seed: int, released: Path, console: Console) -> list[Shown]:
+    """Let the models answer until every kind of decision was seen; released images go into the folder. Raises GenguardError."""
     columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     rows: list[Shown] = []
     made = {name: registry.make(name) for name in ("language", "diffusion", "gan")}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +65,25 @@ class Server:
         """Stop it; `immediate` as a crash does."""
         self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", mode, "-w", "-t", "60", "stop")
 
+    def kill(self) -> None:
+        """End it without a word, as a crash of its machine does; when it returns, none of its processes is left."""
+        note = self.folder / "data" / "postmaster.pid"
+        os.kill(int(note.read_text("utf-8").split()[0]), signal.SIGKILL)
+        until = time.monotonic() + 60
+        while self._members():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        for one in (note, *self.folder.glob(".s.PGSQL.*")):
+            one.unlink()  # where nobody buries the dead, they would speak of one that runs
+
+    def _members(self) -> list[str]:
+        """Processes that work in its data."""
+        here = (one for one in Path("/proc").glob("[0-9]*/cwd") if _link(one) == str(self.folder / "data"))
+        return [one.parent.name for one in here]
+
     def close(self) -> None:
         """Stop it, and remove all that it was."""
-        with suppress(subprocess.CalledProcessError):
+        with suppress(AssertionError):
             self.down()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -80,6 +98,12 @@ class Server:
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", timeout=120, env=_environment())
         assert done.returncode == 0, f"{program}: {done.stdout[-500:]} {done.stderr[-1500:]}"
         return done.stdout
+
+
+def _link(path: Path) -> str:
+    with suppress(OSError):
+        return str(path.readlink())
+    return ""
 
 
 _LOCALE = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
@@ -102,6 +126,16 @@ def fresh(admin: str) -> str:
     """The URL of a new empty database on the server that has the one at `admin`."""
     name = f"t_{uuid4().hex}"
     statement(admin, f"CREATE DATABASE {name}")
+    return renamed(admin, name)
+
+
+def copied(admin: str, url: str) -> str:
+    """The URL of a copy of a database that nobody works in: connections that are kept to it are ended."""
+    from sqlalchemy.engine import make_url
+
+    name, of = f"t_{uuid4().hex}", make_url(url).database
+    statement(admin, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{of}'")
+    statement(admin, f"CREATE DATABASE {name} TEMPLATE {of}")
     return renamed(admin, name)
 
 

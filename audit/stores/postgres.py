@@ -10,8 +10,9 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from audit.stores import catalog
 from audit.stores.base import Rows, translated
+from audit.stores.copying import Copied, copied
 from guard.errors import LedgerError
 
 LOCK = 0x67656E67756172
@@ -43,6 +45,9 @@ _ORDINARY = {
 _CHANNEL = "'genguard_' || md5(current_schema())"
 """Of what is announced: one a ledger, since a database may have several."""
 _LISTEN_S = 0.5
+_TURN = "SELECT pg_advisory_xact_lock(('x' || left(md5(current_schema() || ' ' || %s), 16))::bit(64)::bigint)"
+_HELD_MS = 600_000
+"""How long a turn may be held by who does nothing in the database meanwhile."""
 _NO_TABLE = "42P01"
 _KEPT = (
     "the table of keys was written anew, but PostgreSQL keeps what was deleted in its write-ahead log, in replicas and in "
@@ -233,27 +238,22 @@ class PostgresStore:
         except psycopg.Error as error:
             raise translated(connection, statement, error, psycopg.Error, driver.closed) from error
 
-    def packed(self, table: Table, rows: Rows) -> Rows:
-        """See `Store`: as they are."""
-        del table
-        return rows
+    def packed(self, table: Table, rows: Rows) -> Copied | None:
+        """See `Store`: as COPY reads them. Raises UnicodeEncodeError for a text that is none."""
+        return copied(_kinds(table), rows) if rows else None
 
-    def insert(self, connection: Connection, table: Table, packed: Rows, start: int | None = None) -> None:
+    def insert(self, connection: Connection, table: Table, packed: Copied | None, start: int | None = None) -> None:
         """See `Store`: by COPY. Raises what SQLAlchemy makes of the driver's errors."""
         import psycopg
 
-        if not packed:
+        if packed is None:
             return
-        rows = packed if start is None else ((start + row[0], *row[1:]) for row in packed)
-        names = [column.name for column in table.columns]
-        statement = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
-        kinds = [catalog.type_name(table.c[name]) for name in names]
+        statement = _copy(table)
         driver: Any = connection.connection.driver_connection
         try:
             with driver.cursor() as cursor, cursor.copy(statement) as copy:
-                copy.set_types(kinds)
-                for row in rows:
-                    copy.write_row(row)
+                for message in packed.messages(start or 0):
+                    copy.write(message)
         except psycopg.Error as error:
             raise translated(connection, statement, error, psycopg.Error, driver.closed) from error
 
@@ -276,6 +276,25 @@ class PostgresStore:
                     yield
         finally:
             held.invalidate()
+
+    @contextmanager
+    def turn(self, what: str, wait_s: float) -> Iterator[None]:
+        """Hold the lock of that name in this ledger, of which there may be many: others who ask for it wait.
+
+        It is lost after ten minutes, or with the connection: who does what only one may looks once more under the write lock.
+        Raises LedgerError when somebody else has held it for `wait_s` seconds.
+        """
+        with ExitStack() as held:
+            with self.clear_errors(f"wait for the turn of {what} at"):
+                connection = held.enter_context(self.reader().connect())
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
+                connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_HELD_MS}")
+                connection.exec_driver_sql(_TURN, (what,))
+            try:
+                yield
+            finally:
+                with suppress(SQLAlchemyError):
+                    connection.rollback()
 
     def mark(self) -> object:
         """Nothing: a connection stays with its database; a new one looks at the ledger's id."""
@@ -314,6 +333,16 @@ class PostgresStore:
             finally:
                 held.invalidate()
         return _KEPT
+
+
+@cache
+def _kinds(table: Table) -> tuple[str, ...]:
+    return tuple(catalog.type_name(column) for column in table.columns)
+
+
+@cache
+def _copy(table: Table) -> str:
+    return f"COPY {table.name} ({', '.join(column.name for column in table.columns)}) FROM STDIN (FORMAT BINARY)"
 
 
 def _insist_on_durability(connection: Any) -> None:

@@ -49,7 +49,7 @@ class Report:
     checked: Mapping[str, int]
     """How many of what: `entries`, `body_bytes`, `terms`, `payloads`, `payloads_opened`, `subject_keys`, `policies`,
     `pruned`, `bank_changes`, `rollouts`, `events`, `fingerprints`, `fingerprints_opened`, `fingerprints_compared`,
-    `tiles`, `moments`, `api_keys`, `checkpoints`."""
+    `tiles`, `moments`, `api_keys`, `bank_batches`, `checkpoints`."""
     unchecked: tuple[str, ...]
     """What could not be checked, and why."""
     size: int

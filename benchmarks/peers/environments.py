@@ -1,4 +1,4 @@
-"""An environment a peer, made once: their dependencies exclude one another."""
+"""An environment for each peer, made once: their dependencies exclude one another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import venv
 from pathlib import Path
 
-from benchmarks.peers.roster import Peer
+from benchmarks.peers.subject import Place
 
 ROOT = Path(__file__).parents[2]
 # No telemetry, nothing fetched: what is measured is the work itself.
@@ -21,18 +21,19 @@ QUIET = {
 _SETTINGS = {".guardrailsrc": "id=none\nenable_metrics=false\nuse_remote_inferencing=false\n"}
 
 
-def python_of(peer: Peer, folder: Path) -> Path:
-    """The interpreter that plays a peer, its packages installed. Raises CalledProcessError when they cannot be had."""
-    if not peer.requirements:
+def python_of(place: Place, folder: Path) -> Path:
+    """The interpreter of a place, its packages installed. Raises CalledProcessError when they cannot be had."""
+    if not place.requirements:
         return Path(sys.executable)
-    place = folder / peer.player
-    python, stamp = place / "bin" / "python", place / ".installed"
-    wanted = "\n".join(peer.requirements)
+    home = folder / place.name
+    python, stamp = home / "bin" / "python", home / ".installed"
+    wanted = "\n".join(place.requirements)
     if not stamp.is_file() or stamp.read_text("utf-8") != wanted:
-        venv.EnvBuilder(with_pip=True, clear=True).create(place)
-        if peer.torch:
+        print(f"{place.name}: installing {', '.join(place.requirements)}", file=sys.stderr, flush=True)
+        venv.EnvBuilder(with_pip=True, clear=True).create(home)
+        if place.torch:
             subprocess.run(["sh", str(ROOT / "scripts" / "install-torch"), str(python)], check=True)
-        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *peer.requirements]
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *place.requirements]
         subprocess.run(pip, check=True)
         stamp.write_text(wanted, "utf-8")
     return python

@@ -38,7 +38,11 @@ class Growing:
             return []
         while first and likely[first - 1, 0] <= CERTAIN:  # a name may go on from there
             first -= 1
-        return self._tagger.names(self._spans[first:], likely[first:])
+        maybe = (likely[first:, 0] <= CERTAIN).nonzero()[0]
+        if not len(maybe):
+            return []
+        first, last = first + int(maybe[0]), first + int(maybe[-1]) + 1
+        return self._tagger.names(self._spans[first:last], likely[first:last])
 
     def closed(self, text: str, reach: int) -> int:
         """Before which code point names are the same whatever follows: where a token begins that is surely none.

@@ -41,6 +41,8 @@ _NONE, _UNKNOWN = "", "?"
 CERTAIN = 0.995
 """Above it a word is surely none of a name."""
 _CACHED = 20_000
+_LONGEST_KNOWN = 32
+_Row = tuple[int, int, int, int, int, int]
 _ALL = 1 << 62
 
 
@@ -60,22 +62,34 @@ def tokens(text: str, start: int = 0) -> list[tuple[int, int]]:
     return [match.span() for match in _TOKEN.finditer(text, start)]
 
 
-def features(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[str, str, str, str, str]]:
+Features = tuple[str, str, str, str, str]
+
+
+def features(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Features]:
     """Of each token: the word, its front, back and tail, and its shape with what stands before it.
 
     A Chinese character has the pairs it makes with its neighbours as front and back, and its two followers as tail.
     """
-    words = ["\n" if "\n" in text[start:end] else text[start:end] for start, end in spans]
-    padded = [_NONE, *words, _NONE, _NONE]
     before = 0
-    for place, (word, (start, end)) in enumerate(zip(words, spans, strict=True)):
-        gap = _NONE if start == before and start else " "
+    for place, (start, end) in enumerate(spans):
+        yield _features(text, spans, place, apart=start != before or not start)
         before = end
-        if _IS_HAN.match(word):
-            following = padded[place + 2]
-            yield word, padded[place] + word, word + following, word + following + padded[place + 3], f"h{gap}"
-        else:
-            yield (*_spelling(word), _shape(word) + gap)
+
+
+def _features(text: str, spans: Sequence[tuple[int, int]], place: int, *, apart: bool) -> Features:
+    """Of one of the tokens. `apart`: something stands between it and the one before."""
+    word, gap = _word(text, spans, place), " " if apart else _NONE
+    if not _IS_HAN.match(word):
+        return (*_spelling(word), _shape(word) + gap)
+    before, following, last = (_word(text, spans, place + one) for one in (-1, 1, 2))
+    return word, before + word, word + following, word + following + last, f"h{gap}"
+
+
+def _word(text: str, spans: Sequence[tuple[int, int]], place: int) -> str:
+    if not 0 <= place < len(spans):
+        return _NONE
+    word = text[slice(*spans[place])]
+    return "\n" if "\n" in word else word
 
 
 @lru_cache(maxsize=_CACHED)
@@ -106,19 +120,37 @@ class Vocabulary:
         self._numbers = [{entry: place + 1 for place, entry in enumerate(entries[name])} for name in FEATURES[:-1]]
         classes = {entry: place + 1 for place, entry in enumerate(usage)}
         self._usage = {word: classes[name] for name, words in usage.items() for word in words.split(" ")}
+        self._known: tuple[dict[str, _Row], dict[str, _Row]] = ({}, {})
+        """Rows of words that came before, close to the word before them and apart from it. None of a Chinese character."""
 
     def sizes(self) -> tuple[int, ...]:
         """How many rows each feature's table has."""
         return (*(len(numbers) + 1 for numbers in self._numbers), len(self.usage) + 1)
 
-    def numbers(self, text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
+    def numbers(self, text: str, spans: Sequence[tuple[int, int]]) -> list[_Row]:
         """One row of six numbers for each token."""
-        word, front, back, tail, shape = (numbers.get for numbers in self._numbers)
-        usage = self._usage.get
-        return [
-            (word(a, 0), front(b, 0), back(c, 0), tail(d, 0), shape(e, 0), usage(a, 0))
-            for a, b, c, d, e in features(text, spans)
-        ]
+        rows, before = list[_Row](), 0
+        for place, (start, end) in enumerate(spans):
+            apart = start != before or not start
+            row = self._known[apart].get(text[start:end])
+            if row is None:
+                row = self._row(_features(text, spans, place, apart=apart))
+                if not _IS_HAN.match(text, start):
+                    self._know(text[start:end], row, apart=apart)
+            rows.append(row)
+            before = end
+        return rows
+
+    def _row(self, of: Features) -> _Row:
+        a, b, c, d, e, f = (known.get(one, 0) for known, one in zip((*self._numbers, self._usage), (*of, of[0]), strict=True))
+        return a, b, c, d, e, f
+
+    def _know(self, word: str, row: _Row, *, apart: bool) -> None:
+        known = self._known[apart]
+        if len(known) >= _CACHED:
+            known.clear()
+        if len(word) <= _LONGEST_KNOWN:
+            known[word] = row
 
 
 class NameTagger:
@@ -197,11 +229,13 @@ class NameTagger:
         """The names among some tokens, before and behind which stands nothing that may belong to one."""
         import numpy as np
 
-        return list(self._names(spans, np.log(likely + 1e-9), likely))
-
-    def _names(self, spans: Sequence[tuple[int, int]], scores: Floats, likely: Floats) -> Iterator[Name]:
-        """Names of each stretch between words that are certainly none."""
         certain = likely[:, 0] > CERTAIN
+        return [] if certain.all() else list(self._names(spans, np.log(likely + 1e-9), likely, certain.tolist()))
+
+    def _names(
+        self, spans: Sequence[tuple[int, int]], scores: Floats, likely: Floats, certain: Sequence[bool]
+    ) -> Iterator[Name]:
+        """Names of each stretch between words that are certainly none."""
         first = 0
         while first < len(spans):
             if certain[first]:

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from guard.checks.name_tagger import Name, NameTagger
-from guard.checks.pii_following import Following, OpenNames, PatternFollowing
+from guard.checks.pii_following import Asked, Following, OpenNames
 from guard.checks.pii_lists import Terms, patience
 from guard.checks.pii_names import MODEL_LABELS, NAME_MODEL
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC, PHONE_REGIONS
@@ -95,8 +95,7 @@ class PiiCheck:
         self._patterns: PatternSearch | None = None
         self._digest = ""
         self._patterned: dict[str, Prefilter] = {}
-        self._open: tuple[Unfinished, Callable[[], OpenNames]] | None = None
-        self._tagged = False
+        self._open: tuple[Unfinished, Callable[[], OpenNames] | None] | None = None
 
     @property
     def version(self) -> str:
@@ -138,10 +137,9 @@ class PiiCheck:
         if not self.whole:
             named = not self._entities.isdisjoint(MODEL_LABELS.values())
             taggers = {language: one for language, one in models.items() if named and isinstance(one, NameTagger)}
-            self._tagged = bool(taggers)
             self._open = (
                 unfinished(self._languages, self._entities, models, (*self._deny.values(), self._allow)),
-                lambda: OpenNames(taggers, self._entities),
+                (lambda: OpenNames(taggers, self._entities)) if taggers else None,
             )
         self._digest = digest
         self._patterns, self._search = patterns, patterns or PresidioSearch(*given)
@@ -159,7 +157,7 @@ class PiiCheck:
         """Holds a text from where a pattern, or a name, could still go on. Raises ModelError before `load`."""
         if self._open is None:
             raise ModelError("pii: used before it was loaded", advice="Call `load` first.")
-        return (Following if self._tagged else PatternFollowing)(self, *self._open, _WINDOW, _OVERLAP)
+        return Following(self, *self._open, _WINDOW, _OVERLAP)
 
     def plain(self, text: str) -> str:
         """As of `guard.checks.pii_following.Reading`."""
@@ -173,21 +171,32 @@ class PiiCheck:
         """As of `guard.checks.pii_following.Reading`."""
         return _LONG_RUN.sub(r"\1 ", text)
 
-    def is_bare(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> bool:
+    @property
+    def denies(self) -> bool:
         """As of `guard.checks.pii_following.Reading`."""
-        if self._deny:
-            return False
-        parts = [traits_of(text[start:end], max(0, since - start)) for start, end in ranges]
-        return not any(patterned.among(part) for patterned in self._patterned.values() for part in parts)
+        return bool(self._deny)
 
-    def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int, names: Iterable[Name]) -> list[Finding]:
+    def wanted(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> list[Asked]:
+        """As of `guard.checks.pii_following.Reading`."""
+        parts = [(start, text[start:end]) for start, end in ranges]
+        known = [traits_of(part, max(0, since - start)) for start, part in parts]
+        return [
+            (language, *part, some)
+            for language, patterned in self._patterned.items()
+            for part, traits in zip(parts, known, strict=True)
+            if (some := patterned.among(traits))
+        ]
+
+    def findings(self, text: str, wanted: Sequence[Asked], since: int, names: Iterable[Name]) -> list[Finding]:
         """As of `guard.checks.pii_following.Reading`."""
         hits = [
             _Hit(one.start_char, one.end_char, one.label_, one.score, NAME_MODEL) for one in names if self._counts(one.score)
         ]
         assert self._patterns is not None  # for a check with `whole` nothing is followed
-        for start, end in ranges:
-            hits += self._hits(start, self._patterns.found(text[start:end], since=max(0, since - start)))
+        for start, part in dict.fromkeys((start, part) for _, start, part, _ in wanted):
+            hits += self._hits(start, self._patterns.found(part, since=max(0, since - start)))
+        if not hits and not self._deny:
+            return []
         denied = (hit for hit in self._listed(text, (one for one in hits if one.start >= since)) if hit.start >= since)
         return [_finding(hit) for hit in join_addresses(text, merge(denied))]
 

@@ -34,11 +34,17 @@ BACK = 240
 """Code points before what is settled that patterns read again, at least."""
 REACH, REACH_ZH = sum(DILATIONS), sum(DILATIONS) + 5
 """Tokens behind a name on which it may depend: the convolutions'; in Chinese also features, 2, and a form of address, 3."""
+AT_ONCE = 256
+"""New code points up to which names are looked for on the event loop: a pass of a tagger over so many takes some 0.5 ms."""
 _NEAR = 64
 """Code points behind an address within which another part of it may stand."""
 _ADDRESSES = frozenset({"STREET_ADDRESS", "LOCATION"})
 _BORDER = re.compile(r"\n+|[.!?]\s+|[。！？；]")
 _QUIET = re.compile(r"[^0-9@:]{64}")
+
+
+Asked = tuple[str, int, str, list[str]]
+"""A language, where a part of a text begins, the part, and the entity types that its patterns may find there."""
 
 
 class Reading(Protocol):
@@ -53,58 +59,85 @@ class Reading(Protocol):
     def unbroken(self, text: str) -> str:
         """A window as the taggers read it, one character for one; its beginning does not depend on what follows."""
 
-    def is_bare(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> bool:
-        """Whether nothing has to be looked for in these ranges of a plain text: no pattern, and no term."""
+    def wanted(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> Sequence[Asked]:
+        """What patterns have to look for in these ranges of a plain text; nothing where none can find anything."""
 
-    def findings(self, text: str, ranges: Sequence[tuple[int, int]], since: int, names: Iterable[Name]) -> Sequence[Finding]:
-        """What patterns find in these ranges of a plain text, and these names of it: all that begins at `since` or later."""
+    @property
+    def denies(self) -> bool:
+        """Whether there are terms that are always found."""
+
+    def findings(self, text: str, wanted: Sequence[Asked], since: int, names: Iterable[Name]) -> Sequence[Finding]:
+        """What patterns find of what is wanted in a plain text, and these names of it: all that begins at `since` or later."""
 
 
 class Following:
-    """A `guard.following.Follower`."""
+    """A `guard.following.MaybeQuick`: quick where little is new and no pattern can find anything."""
 
     def __init__(
-        self, check: Reading, unfinished: Unfinished, names: Callable[[], OpenNames], window: int, overlap: int
+        self, check: Reading, unfinished: Unfinished, names: Callable[[], OpenNames] | None, window: int, overlap: int
     ) -> None:
-        """`names`: begins with a window. `window`: code points of one; `overlap`: how much two share."""
+        """`names`: begins with a window; None: it reads for no names. `window`: code points of one; `overlap`: of two."""
         self._check, self._unfinished, self._begin = check, unfinished, names
         self._room = window - 2 * overlap - _NEAR
         self._plain = ""
         self._names: dict[int, OpenNames] = {}
+        self._unbroken: dict[int, str] = {}
         self._done: list[Finding] = []
-        self._settled = self._held = 0
+        self._settled = self._held = self._tagged = 0
 
     def __call__(self, text: str, *, ending: bool) -> Progress:
         """As `guard.following.Follower`."""
-        plain, cuts, again = self._come(text)
-        self._names = {start: self._names.get(start) or self._begin() for start, _ in cuts}
-        read = {start: self._check.unbroken(plain[start:end]) for start, end in cuts}
-        names = [
-            replace(one, start_char=start + one.start_char, end_char=start + one.end_char)
-            for start, _ in cuts
-            for one in self._names[start].found(read[start], self._settled - start)
-        ]
-        found = list(self._check.findings(plain, [(max(start, again), end) for start, end in cuts], self._settled, names))
-        window = cuts[-1][0] if cuts else 0
-        settled = len(plain) if ending else self._frontier(plain, window, read.get(window, ""), found)
-        scan = Scan((*self._done, *found), Span(0, len(text)))
+        cuts, wanted = self._come(text)
+        return self._read(cuts, wanted, ending=ending)
+
+    def quickly(self, text: str, *, ending: bool) -> Progress | None:
+        """As `guard.following.MaybeQuick`: None where patterns have to look, or much is new for the names' taggers."""
+        if self._begin is not None and len(text) - self._tagged > AT_ONCE:
+            return None
+        cuts, wanted = self._come(text)
+        return None if wanted or self._check.denies else self._read(cuts, wanted, ending=ending)
+
+    def _read(self, cuts: Sequence[tuple[int, int]], wanted: Sequence[Asked], *, ending: bool) -> Progress:
+        plain = self._plain
+        found = list(self._check.findings(plain, wanted, self._settled, self._named(cuts)))
+        settled = len(plain) if ending else self._frontier(plain, cuts[-1][0] if cuts else 0, found)
+        scan = Scan((*self._done, *found), Span(0, len(plain)))
         self._done += [one for one in found if _start(one) < settled]
-        self._settled = settled
+        self._settled, self._tagged = settled, len(plain)
         return Progress(scan, settled)
 
-    def _come(self, text: str) -> tuple[str, list[tuple[int, int]], int]:
-        """Read on: the plain text, the windows that are not done with, and from where on patterns read."""
+    def _named(self, cuts: Sequence[tuple[int, int]]) -> list[Name]:
+        """The names of these windows that begin at what is settled, or later."""
+        if self._begin is None:
+            return []
+        self._names = {start: self._names.get(start) or self._begin() for start, _ in cuts}
+        self._unbroken = {start: self._without_long_runs(start, end) for start, end in cuts}
+        return [
+            replace(one, start_char=start + one.start_char, end_char=start + one.end_char)
+            for start, _ in cuts
+            for one in self._names[start].found(self._unbroken[start], self._settled - start)
+        ]
+
+    def _without_long_runs(self, start: int, end: int) -> str:
+        """A window as the taggers read it: what stands before a space is as it was."""
+        known = self._unbroken.get(start, "")
+        border = known.rfind(" ", 0, end - start) + 1
+        return known[:border] + self._check.unbroken(self._plain[start + border : end])
+
+    def _come(self, text: str) -> tuple[list[tuple[int, int]], Sequence[Asked]]:
+        """Read on: the windows that are not done with, and what patterns have to look for in them."""
         plain = self._plain = self._plain + self._check.plain(text[len(self._plain) :])
         cuts = [cut for cut in self._check.cuts(plain) if cut[1] > self._settled]
-        return plain, cuts, self._again(plain, cuts[0][0] if cuts else 0)
+        again = self._again(plain, cuts[0][0] if cuts else 0)
+        return cuts, self._check.wanted(plain, [(max(start, again), end) for start, end in cuts], self._settled)
 
-    def _frontier(self, text: str, window: int, read: str, found: Iterable[Finding]) -> int:
-        """`window`: where the last one begins; `read`: as the taggers read it."""
+    def _frontier(self, text: str, window: int, found: Iterable[Finding]) -> int:
+        """`window`: where the last one begins."""
         self._held = self._unfinished.start(text, max(self._held, self._settled))
         # Where the next window begins is known when this one is full.
         place = min(self._held, window + self._room)
         if window in self._names:
-            place = min(place, window + self._names[window].settled(read))
+            place = min(place, window + self._names[window].settled(self._unbroken[window]))
         for one in sorted(found, key=_start, reverse=True):
             if isinstance(one.where, Span) and one.where.end + (_NEAR if one.label in _ADDRESSES else 0) > place:
                 place = min(place, one.where.start)
@@ -118,19 +151,6 @@ class Following:
         places = [match.end() for match in _BORDER.finditer(text, max(window, most - 3 * BACK), most + 1)]
         quiet = (place for place in reversed(places) if _QUIET.search(text, place, self._settled))
         return next(quiet, window)
-
-
-class PatternFollowing(Following):
-    """One that reads for no names: where nothing stands that a pattern could find, there is next to nothing to do."""
-
-    def quickly(self, text: str, *, ending: bool) -> Progress | None:
-        """As `guard.following.MaybeQuick`: None where Presidio has to be asked."""
-        plain, cuts, again = self._come(text)
-        if not self._check.is_bare(plain, [(max(start, again), end) for start, end in cuts], self._settled):
-            return None
-        window = cuts[-1][0] if cuts else 0
-        self._settled = len(plain) if ending else self._frontier(plain, window, plain[window:], ())
-        return Progress(Scan(tuple(self._done), Span(0, len(text))), self._settled)
 
 
 class OpenNames:

@@ -230,7 +230,7 @@ def read(tagger: Tagger, text: str) -> list[Name]:
     """The names that a tagger finds in the parts of a text that are its own."""
     chinese = _chinese_lines(text)
     if tagger.lang == "zh":
-        if not _IS_HAN.search(text):
+        if not has_han(text):
             return []
         names = [_without_title(one, text) for one in tagger(text)]
         return [own for one in names if (own := one if _within(one, chinese) else _of_han(one, text))]
@@ -251,7 +251,7 @@ def blanked(text: str, end: int | None = None) -> str:
 
 def has_han(text: str) -> bool:
     """Whether a text has a Chinese character."""
-    return _IS_HAN.search(text) is not None
+    return not text.isascii() and _IS_HAN.search(text) is not None
 
 
 def has_words(text: str) -> bool:
@@ -302,7 +302,7 @@ def may_be_chinese(line: str) -> bool:
 
 
 def _chinese_lines(text: str) -> list[tuple[int, int]]:
-    if not _IS_HAN.search(text):
+    if not has_han(text):
         return []
     return [
         line.span()

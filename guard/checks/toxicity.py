@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from guard.checks.toxicity_reader import Begun, Reader
@@ -86,12 +87,7 @@ class ToxicityCheck:
     @property
     def digest(self) -> str:
         """Of the model; of two models, the SHA-256 of their digests with a line feed between. Empty before `load`."""
-        digests = [reader.digest for reader in self._readers]
-        if len(digests) == 1:
-            return digests[0]
-        if not all(digests):
-            return ""
-        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        return _joint(tuple(reader.digest for reader in self._readers))
 
     @property
     def examples(self) -> Examples:
@@ -139,6 +135,14 @@ class ToxicityCheck:
             for number, scan in zip(mine, found, strict=True):
                 scans[number].append(scan)
         return [_merged(of_text) for of_text in scans]
+
+
+@lru_cache(maxsize=64)
+def _joint(digests: tuple[str, ...]) -> str:
+    """Kept, for it is part of each result."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest() if all(digests) else ""
 
 
 def _is_latin(text: str) -> bool:

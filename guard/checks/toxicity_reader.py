@@ -18,6 +18,7 @@ from guard.models.passes import Passes
 from guard.models.pretrained import find_device
 from guard.text import windows
 from guard.text.growing import Growing, Words, words
+from guard.text.normalise import Undisguised
 from guard.text.windows import Window
 from guard.types import Scan
 
@@ -44,6 +45,7 @@ class Begun:
     known: windows.Known
     growing: Growing | None
     """None for a tokenizer that has to read all of it."""
+    undisguised: Undisguised
 
 
 class Reader:
@@ -109,7 +111,7 @@ class Reader:
 
     def begin(self) -> Begun:
         """Begin with a text that will grow. Called after `load`."""
-        return Begun({}, Growing(self._words, self.window, self._overlap) if self._words else None)
+        return Begun({}, Growing(self._words, self.window, self._overlap) if self._words else None, Undisguised())
 
     def read(self, texts: Sequence[str], report_from: int, *, normalise: bool, begun: Begun | None = None) -> list[Scan]:
         """One Scan a text; `begun`: of the one text that grows.
@@ -120,6 +122,7 @@ class Reader:
             raise ModelError(f"{self.name} is not loaded", advice="Call load() before the first batch.")
         known, growing = (begun.known, begun.growing) if begun else (None, None)
         found = growing.cut(texts[0]) if growing and texts else self._cut(texts)
+        normalise = normalise and not (begun and texts and begun.undisguised(texts[0]))
         if normalise and (disguised := windows.cut_disguised(texts, self._cut)):
             found = [window for window in found if not windows.is_spelled_out(window, texts, disguised)] + disguised
         columns = list(enumerate(self._detoxify.class_names))

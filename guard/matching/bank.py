@@ -15,12 +15,15 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from guard.errors import InputError, ModelError
 from guard.matching import exchange
-from guard.matching.catalogue import Catalogue, Outcome, Registered, State
+from guard.matching.catalogue import Catalogue, Outcome, Registered
+from guard.matching.changing import Sharing, State
 from guard.matching.methods import METHODS, index_class
 from guard.matching.snapshot import Snapshot, WorkIndex
 from guard.matching.works import Work
@@ -38,6 +41,13 @@ _opened: weakref.WeakValueDictionary[Path, Bank] = weakref.WeakValueDictionary()
 _opening = threading.Lock()
 
 
+class Shares(Protocol):
+    """Keeps a bank the same on several machines."""
+
+    def turn(self, bank: Bank) -> AbstractContextManager[Sharing]:
+        """This bank's turn among all who change it: it has what the others changed, and whoever else changes it waits."""
+
+
 class Bank:
     """A bank. Safe to use from several threads."""
 
@@ -52,6 +62,8 @@ class Bank:
         self._state: State | None = None
         self._indexes: dict[str, WorkIndex] = {}
         self._snapshot: Snapshot | None = None
+        self.shares: Shares | None = None
+        """Through which it is changed, where several machines have it."""
 
     @classmethod
     def memory(cls, name: str, kind: str = "protected") -> Bank:
@@ -195,15 +207,19 @@ class Bank:
         """Register works at once, or none of them. See `Catalogue.add`.
 
         `source`: where they come from, in a word or two. Raises InputError for a malformed work, ModelError when the bank
-        cannot be written.
+        cannot be written, LedgerError when a bank that several machines have cannot be changed for all of them.
         """
         given = [one if isinstance(one, tuple) else (one, b"") for one in works]
         # In memory there is no history to date: the same works in the same order have the same digest, as in a file.
-        return self.catalogue.add(given, actor=actor, source=source, again=again, time=None if self.folder else "")
+        time = None if self.folder else ""
+        with self._turn() as sharing:
+            return self.catalogue.add(given, actor=actor, source=source, again=again, time=time, sharing=sharing)
 
     def retire(self, ids: Sequence[str], *, actor: str = "", source: str = "retire") -> int:
-        """Retire works: they stay in the history and never match again. Returns how many there were. Raises ModelError."""
-        return self.catalogue.retire(ids, actor=actor, source=source, time=None if self.folder else "")
+        """Retire works: they stay in the history and never match again. Returns how many there were. Raises as `add`."""
+        with self._turn() as sharing:
+            time = None if self.folder else ""
+            return self.catalogue.retire(ids, actor=actor, source=source, time=time, sharing=sharing)
 
     def works(
         self, *, at: str = "", after: int = 0, limit: int | None = None, query: str = "", whole: bool = False
@@ -237,6 +253,9 @@ class Bank:
         """Write the bank as JSON Lines; return the number of works. A reader sees the old file or the new one."""
         with exchange.replacing(path) as stream:
             return exchange.write((one.work for one in self.works(whole=True)), self.kind, self.name, "jsonl", stream)
+
+    def _turn(self) -> AbstractContextManager[Sharing | None]:
+        return nullcontext() if self.shares is None else self.shares.turn(self)
 
     def _at(self, digest: str) -> State | None:
         """The state that a digest, or the beginning of one, names; None for the empty one."""
@@ -304,7 +323,7 @@ def for_change(name: str, *, kind: str = "") -> tuple[Bank, str]:
         raise InputError(
             f"found bank name {name[:80]!r}, expected letters, digits, - and _", advice="Or give the path of a bank's folder."
         )
-    folder = Path(name).absolute() if _is_path(name) else banks_folder() / name
+    folder = folder_of(name)
     said = ""
     if not (folder / CATALOGUE).is_file():
         if folder.is_file():
@@ -317,7 +336,7 @@ def for_change(name: str, *, kind: str = "") -> tuple[Bank, str]:
             said = f"copied the bundled bank {name} to {folder}: from now on this copy is used"
         else:
             said = f"begun the {kind or 'protected'} bank {folder}"
-    bank = _live(folder, kind=kind or "protected")  # which also ends what a process that died has begun
+    bank = live(folder, kind=kind or "protected")  # which also ends what a process that died has begun
     if kind and bank.kind != kind:
         raise InputError(
             f"bank {name!r} is {bank.kind}, expected {kind}", advice="A bank's kind never changes: use another bank."
@@ -328,12 +347,12 @@ def for_change(name: str, *, kind: str = "") -> tuple[Bank, str]:
 def _found(name: str) -> Bank:
     if NAME.fullmatch(name):
         if (banks_folder() / name / CATALOGUE).is_file():
-            return _live(banks_folder() / name)
+            return live(banks_folder() / name)
         path = BUNDLED / f"{name}.jsonl"
     else:
         path = Path(name)
         if (path / CATALOGUE).is_file():
-            return _live(path.absolute())
+            return live(path.absolute())
     if not path.is_file():
         raise ModelError(f"no bank {name!r}", advice=f"Banks are: {', '.join(names()) or 'none'}; otherwise give a path.")
     return read(path)
@@ -380,12 +399,17 @@ def _copy(file: Path, folder: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _live(folder: Path, *, kind: str | None = None) -> Bank:
-    """The open bank of a folder: one a process, so that its indexes are in memory once."""
+def live(folder: Path, *, kind: str | None = None) -> Bank:
+    """The open bank of a folder, one a process, so that its indexes are in memory once.
+
+    Begun as one of that `kind` if one is named and there is none. Raises ModelError.
+    """
     with _opening:
         bank = _opened.get(folder)
         if bank is None:
             bank = _opened[folder] = Bank.open(folder, kind=kind)
+        elif kind is not None and not (folder / CATALOGUE).is_file():  # it was moved away while it was open
+            Catalogue.open(folder / CATALOGUE, kind=kind).close()
         return bank
 
 
@@ -414,6 +438,11 @@ def _is_past(catalogue: Catalogue, state: State) -> bool:
     """Whether a state is of this catalogue's history: a backup that was put back may end before it."""
     found = catalogue.state_of(state.head)
     return found is not None and found.seq == state.seq
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a live bank, there or not, by name or path."""
+    return Path(name).absolute() if _is_path(name) else banks_folder() / name
 
 
 def _is_path(name: str) -> bool:

@@ -11,75 +11,44 @@ A work keeps its row when it is retired; the same id may then be registered agai
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sqlite3
 import threading
-import time as clock
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 from guard.errors import ModelError
-from guard.matching.records import MOST_FINGERPRINTS, canonical, check_kind, check_work, day_from, work_digest
+from guard.matching.batches import Change, Opened, Signed
+from guard.matching.catalogue_file import begin_file, begin_tables, check_form, clear_errors, connect, genesis
+from guard.matching.changing import (
+    ADD,
+    PLACES,
+    RETIRE,
+    Sharing,
+    State,
+    end_batch,
+    insert,
+    ledger_of,
+    made,
+    number_of,
+    parts,
+    retire,
+    share,
+    step,
+)
+from guard.matching.records import check_kind, check_work, day_from, work_digest
 from guard.matching.works import Fingerprint, Work
 from guard.types import Modality
 
-FORMAT = 1
-"""Version of the tables."""
-ADD, RETIRE = "add", "retire"
-MAX_NUMBER = 2**31 - 1
-_PLACES = 10
-"""Bits of a fingerprint's place that count within its work."""
-_BUSY_S = 30.0
 _ASKED = 500
 """Ids that are looked up in one statement."""
 
-_SCHEMA = (
-    """CREATE TABLE bank (
-        id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, kind TEXT NOT NULL, recorded INTEGER NOT NULL)""",
-    """CREATE TABLE work (
-        number INTEGER PRIMARY KEY, id TEXT NOT NULL, title TEXT NOT NULL, modality TEXT NOT NULL, owner TEXT NOT NULL,
-        licence TEXT NOT NULL, terms TEXT NOT NULL, contact TEXT NOT NULL, valid_from TEXT NOT NULL, valid_until TEXT NOT NULL,
-        territory TEXT NOT NULL, digest BLOB NOT NULL, source BLOB NOT NULL, added INTEGER NOT NULL, retired INTEGER)""",
-    "CREATE UNIQUE INDEX ux_work_live ON work (id) WHERE retired IS NULL",
-    "CREATE INDEX ix_work_gone ON work (id) WHERE retired IS NOT NULL",
-    "CREATE TABLE thumbnail (number INTEGER PRIMARY KEY, data BLOB NOT NULL)",
-    "CREATE TABLE method (name TEXT PRIMARY KEY) WITHOUT ROWID",
-    "CREATE TABLE fingerprint (place INTEGER PRIMARY KEY, method TEXT NOT NULL, view TEXT NOT NULL, data BLOB NOT NULL)",
-    "CREATE TABLE change (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, number INTEGER NOT NULL)",
-    """CREATE TABLE batch (
-        seq INTEGER PRIMARY KEY, number INTEGER NOT NULL, size INTEGER NOT NULL, head BLOB NOT NULL UNIQUE,
-        time TEXT NOT NULL, actor TEXT NOT NULL, source TEXT NOT NULL)""",
-    *(
-        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} rows cannot be changed'); END"
-        for table in ("change", "batch", "fingerprint")
-        for verb in ("UPDATE", "DELETE")
-    ),
-)
 _WORK = "number, id, title, modality, owner, licence, terms, contact, valid_from, valid_until, territory, added, retired"
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """The end of a batch: how far the history goes."""
-
-    seq: int
-    number: int
-    """The largest work number so far."""
-    size: int
-    """Works that are registered and not retired."""
-    head: bytes
-    time: str = ""
-    actor: str = ""
-    source: str = ""
-    """Where the batch came from, in a word or two: the name of a file, `retire`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +101,15 @@ class Catalogue:
             check_kind(kind)
         elif not path.is_file():
             raise ModelError(f"there is no bank {path.parent}", advice="Add a work to it, or import some, to begin it.")
-        with _clear("open", path):
+        with clear_errors("open", path):
             if kind is not None:
-                _begin_file(path)
-            writer = _connect(path)
+                begin_file(path)
+            writer = connect(path)
             try:
                 if kind is not None:
-                    _begin(writer, kind)
-                _check(writer, path)
-                return cls(path, _connect(path), writer)
+                    begin_tables(writer, kind)
+                check_form(writer, path)
+                return cls(path, connect(path), writer)
             except BaseException:
                 writer.close()
                 raise
@@ -150,7 +119,7 @@ class Catalogue:
         """A catalogue that is gone with the object."""
         check_kind(kind)
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        _begin(connection, kind)
+        begin_tables(connection, kind)
         return cls(None, connection, connection)
 
     def close(self) -> None:
@@ -203,7 +172,7 @@ class Catalogue:
     def entries(self, method: str, after: State, until: State) -> Iterator[tuple[int, bytes]]:
         """(work number, fingerprint) of one method, of the works that came between two states and are there at the second."""
         gone = self.retired(after, until)
-        place, end = (after.number + 1) << _PLACES, (until.number + 1) << _PLACES
+        place, end = (after.number + 1) << PLACES, (until.number + 1) << PLACES
         statement = (
             "SELECT place, data FROM fingerprint WHERE place >= ? AND place < ? AND method = ? ORDER BY place LIMIT 4096"
         )
@@ -211,7 +180,7 @@ class Catalogue:
             with self._read() as connection:
                 rows = connection.execute(statement, (place, end, method)).fetchall()
             for place, data in rows:
-                if (number := place >> _PLACES) not in gone:
+                if (number := place >> PLACES) not in gone:
                     yield number, data
             if len(rows) < 4096:
                 return
@@ -287,7 +256,7 @@ class Catalogue:
                 if found is None:
                     raise ModelError(f"the bank is damaged: change {seq} is of a work that is not there")
                 what = work_digest(found.work).hex() if kind == ADD else found.work.id
-                head = _step(head, seq, kind, number, what, time, actor)
+                head = step(head, seq, kind, number, what, time, actor)
                 if stated is not None and stated != head:
                     raise ModelError(f"the bank is damaged: its works do not hash to the digest it had after change {seq}")
         return head
@@ -302,15 +271,17 @@ class Catalogue:
         source: str = "",
         time: str | None = None,
         again: bool = False,
+        sharing: Sharing | None = None,
     ) -> Outcome:
         """Register works in one transaction. Each comes with a digest of what it was made from, or nothing.
 
         A work that is there just so, or has been retired just so (unless `again`), is passed over; one whose id another
-        work has is left out and named. Raises InputError for a malformed work, ModelError when it cannot be written.
+        work has is left out and named. Raises InputError for a malformed work, ModelError when it cannot be written, and
+        what `sharing` raises.
         """
         checked = [(check_work(work), made_from, work_digest(work)) for work, made_from in works]
         outcome = Outcome()
-        with self._write() as connection:
+        with self._change(sharing) as connection:
             state = self.state_in(connection)
             known = _known(connection, [work.id for work, _, _ in checked])
             fresh: list[tuple[Work, bytes, bytes]] = []
@@ -327,26 +298,79 @@ class Catalogue:
                     live.append((digest, made_from))
                     fresh.append((work, made_from, digest))
             if fresh:
-                _insert(connection, state, fresh, time if time is not None else _now(), actor, source)
+                signed = Signed(time if time is not None else _now(), actor, source)
+                end = insert(connection, state, fresh, signed)
+                end_batch(connection, state, end, sharing, [(work, made_from) for work, made_from, _ in fresh])
             outcome.added = len(fresh)
         return outcome
 
-    def retire(self, ids: Sequence[str], *, actor: str = "", source: str = "", time: str | None = None) -> int:
-        """Retire works in one transaction; return how many were registered and no longer are. Raises ModelError."""
-        with self._write() as connection:
+    def retire(
+        self,
+        ids: Sequence[str],
+        *,
+        actor: str = "",
+        source: str = "",
+        time: str | None = None,
+        sharing: Sharing | None = None,
+    ) -> int:
+        """Retire works in one transaction; return how many were registered and no longer are. Raises as `add`."""
+        with self._change(sharing) as connection:
             state = self.state_in(connection)
-            statement = "SELECT number FROM work WHERE id = ? AND retired IS NULL"
-            found = [(row[0], id_) for id_ in dict.fromkeys(ids) if (row := connection.execute(statement, (id_,)).fetchone())]
-            when = time if time is not None else _now()
-            head = state.head
-            for seq, (number, id_) in enumerate(found, state.seq + 1):
-                connection.execute("UPDATE work SET retired = ? WHERE number = ?", (seq, number))
-                connection.execute("INSERT INTO change VALUES (?, ?, ?)", (seq, RETIRE, number))
-                head = _step(head, seq, RETIRE, number, id_, when, actor)
-            if found:
-                end = (state.seq + len(found), state.number, state.size - len(found), head, when, actor, source)
-                connection.execute("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)", end)
-        return len(found)
+            live = [(number, one) for one in dict.fromkeys(ids) if (number := number_of(connection, one))]
+            if live:
+                end = retire(connection, state, live, Signed(time if time is not None else _now(), actor, source))
+                end_batch(connection, state, end, sharing, [one for _, one in live])
+        return len(live)
+
+    def follow(self, before: bytes, after: bytes, batch: Opened, ledger: str, digest: str) -> bool:
+        """Make the changes of a batch that was carried here, all in one transaction; False when they were made already.
+
+        `before`, `after`: heads of the chain; `digest`: SHA-256 of the batch. Raises ModelError, and nothing is changed, for a
+        batch that does not follow here, or does not lead to that head.
+        """
+        with self._change(Sharing(ledger, lambda _: None)) as connection:
+            if connection.execute("SELECT 1 FROM batch WHERE head = ?", (after,)).fetchone():
+                return False
+            state = end = self.state_in(connection)
+            if state.head != before:
+                raise ModelError(
+                    f"found a batch of changes after {before.hex()[:16]}, and the bank is at {state.head.hex()[:16]}"
+                )
+            for part in parts(batch.changes()):
+                end = made(connection, end, part, batch.signed)
+            if end.head != after:
+                raise ModelError(f"found changes that lead to {end.head.hex()[:16]}, expected {after.hex()[:16]}")
+            if batch.digest() != digest:
+                raise ModelError(f"found a batch with SHA-256 {batch.digest()[:16]}, expected {digest[:16]}")
+            end_batch(connection, state, replace(end, **asdict(batch.signed)), None, ())
+            share(connection, ledger, end.seq)
+        return True
+
+    def share(self, ledger: str) -> None:
+        """Note that all up to now is in this ledger, and what follows is made through it. Raises ModelError."""
+        with self._change(Sharing(ledger, lambda _: None)) as connection:
+            share(connection, ledger, self.state_in(connection).seq)
+
+    def shared(self) -> str:
+        """Id of the ledger through which it is shared; empty when it is not."""
+        with self._read() as connection:
+            return ledger_of(connection)
+
+    def changes(self, after: State, until: State) -> Iterator[Change]:
+        """What led from one state to another, in order."""
+        statement = (
+            "SELECT seq, kind, number, id, source FROM change JOIN work USING (number) "
+            "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1000"
+        )
+        seq = after.seq
+        while seq < until.seq:
+            with self._read() as connection:
+                rows = connection.execute(statement, (seq, until.seq)).fetchall()
+            if not rows:
+                raise ModelError(f"the bank is damaged: change {seq + 1} is of a work that is not there")
+            for seq, kind, number, id_, made_from in rows:  # noqa: B007 - the last one is where to go on
+                found = self.work(number) if kind == ADD else None
+                yield (found.work, made_from) if found is not None else id_
 
     def known(self, ids: Sequence[str]) -> dict[str, tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]]:
         """By id: (digest, digest of what it was made from) of the work that has it, and of the retired ones that had it."""
@@ -367,7 +391,7 @@ class Catalogue:
         number = row[0]
         statement = "SELECT method, data, view FROM fingerprint WHERE place >= ? AND place < ? ORDER BY place"
         with self._read() as connection:
-            prints = connection.execute(statement, (number << _PLACES, (number + 1) << _PLACES)).fetchall()
+            prints = connection.execute(statement, (number << PLACES, (number + 1) << PLACES)).fetchall()
             thumbnail = connection.execute("SELECT data FROM thumbnail WHERE number = ?", (number,)).fetchone()
         return _registered(row, tuple(Fingerprint(*one) for one in prints), thumbnail[0] if thumbnail else b"")
 
@@ -378,14 +402,14 @@ class Catalogue:
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
         self._after_fork()
-        with self._reading, _clear("read", self.path):
+        with self._reading, clear_errors("read", self.path):
             yield self._reader
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
         """One transaction that is on disk when it ends, or did not happen."""
         self._after_fork()
-        with self._writing, _clear("write to", self.path):
+        with self._writing, clear_errors("write to", self.path):
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -396,52 +420,24 @@ class Catalogue:
                 raise
             self._writes += 1
 
+    @contextmanager
+    def _change(self, sharing: Sharing | None) -> Iterator[sqlite3.Connection]:
+        """`_write`, for whom the bank may be changed by."""
+        with self._write() as connection:
+            ledger = ledger_of(connection)
+            if ledger and (sharing is None or sharing.ledger != ledger):
+                raise ModelError(
+                    f"the bank is shared through the ledger {ledger}, and was to be changed without it",
+                    advice="Name that ledger (GENGUARD_LEDGER, --ledger) and the bank, not its folder.",
+                )
+            yield connection
+
     def _after_fork(self) -> None:
         """SQLite's connections do not survive a fork: a child opens its own."""
         if self.path is not None and self._process != os.getpid():
             self._process = os.getpid()
             self._reading, self._writing = threading.RLock(), threading.RLock()
-            self._reader, self._writer = _connect(self.path), _connect(self.path)
-
-
-def genesis(kind: str) -> bytes:
-    """The digest of a bank that nothing was added to yet."""
-    return hashlib.sha256(canonical(["genguard-bank", kind])).digest()
-
-
-def _step(head: bytes, seq: int, kind: str, number: int, what: str, time: str, actor: str) -> bytes:
-    return hashlib.sha256(head + canonical([seq, kind, number, what, time, actor])).digest()
-
-
-def _insert(
-    connection: sqlite3.Connection, state: State, works: Sequence[tuple[Work, bytes, bytes]], time: str, actor: str, source: str
-) -> None:
-    if state.number + len(works) > MAX_NUMBER:
-        raise ModelError(f"the bank has had {state.number} works, expected at most {MAX_NUMBER}", advice="Begin another bank.")
-    head = state.head
-    rows: list[tuple[Any, ...]] = []
-    prints: list[tuple[Any, ...]] = []
-    for step, (work, made_from, digest) in enumerate(works, 1):
-        number, seq = state.number + step, state.seq + step
-        days = (
-            work.valid_from.isoformat() if work.valid_from else "",
-            work.valid_until.isoformat() if work.valid_until else "",
-        )
-        texts = (work.id, work.title, work.modality.value, work.owner, work.licence, work.terms, work.contact)
-        rows.append((number, *texts, *days, " ".join(work.territory), digest, made_from, seq))
-        for place, one in enumerate(work.fingerprints):
-            prints.append(((number << _PLACES) + place, one.method, one.view, one.data))
-        head = _step(head, seq, ADD, number, digest.hex(), time, actor)
-    connection.executemany("INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", rows)
-    connection.executemany("INSERT INTO fingerprint VALUES (?, ?, ?, ?)", prints)
-    connection.executemany("INSERT OR IGNORE INTO method VALUES (?)", [(name,) for name in {one[1] for one in prints}])
-    connection.executemany("INSERT INTO change VALUES (?, 'add', ?)", [(row[-1], row[0]) for row in rows])
-    connection.executemany(
-        "INSERT INTO thumbnail VALUES (?, ?)",
-        [(state.number + step, work.thumbnail) for step, (work, _, _) in enumerate(works, 1) if work.thumbnail],
-    )
-    end = (state.seq + len(works), state.number + len(works), state.size + len(works), head, time, actor, source)
-    connection.execute("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)", end)
+            self._reader, self._writer = connect(self.path), connect(self.path)
 
 
 def _known(
@@ -472,81 +468,5 @@ def _registered(row: Sequence[Any], fingerprints: tuple[Fingerprint, ...] = (), 
     return Registered(number, work, added, retired)
 
 
-def _begin(connection: sqlite3.Connection, kind: str) -> None:
-    """Make the tables, unless another process has."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            for statement in _SCHEMA:
-                connection.execute(statement)
-            connection.execute("INSERT INTO bank VALUES (1, ?, ?, 0)", (FORMAT, kind))
-            connection.execute("INSERT INTO batch VALUES (0, 0, 0, ?, '', '', '')", (genesis(kind),))
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _begin_file(path: Path) -> None:
-    """An empty file that only its owner may read; SQLite gives its companions the same mode."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    row = connection.execute("SELECT format FROM bank").fetchone()
-    if row is None or row[0] != FORMAT:
-        raise ModelError(
-            f"{path} has format {row[0] if row else 'none'}, expected {FORMAT}",
-            advice="Use the version of genguard that made it.",
-        )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw", uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-    )
-    until = clock.monotonic() + _BUSY_S
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF", "cache_size=-65536"):
-        while True:
-            try:
-                connection.execute(f"PRAGMA {pragma}")
-            except sqlite3.OperationalError as error:  # which comes at once when another process begins the same file
-                if "locked" not in str(error) or clock.monotonic() > until:
-                    connection.close()
-                    raise
-                clock.sleep(0.01)
-            else:
-                break
-    return connection
-
-
-@contextmanager
-def _clear(doing: str, path: Path | None) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise ModelError(
-            f"cannot {doing} the bank {path.parent.name if path else ''}: {error}", advice=_advice(str(error))
-        ) from None
-
-
-def _advice(text: str) -> str:
-    signs = {
-        "not a database": "The file is no catalogue of a bank, or was damaged: restore a copy of it.",
-        "malformed": "The file is damaged: restore a copy of it.",
-        "no such table": "The file is no catalogue of a bank: name another.",
-        "locked": "Another process has been writing to it for too long.",
-        "readonly": "Make the bank's folder and files writable for this user.",
-        "full": "Free some space; nothing that was committed is lost.",
-        "unable to open": "The bank's folder and files have to be accessible to this user.",
-    }
-    return next((advice for sign, advice in signs.items() if sign in text), "")
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-assert MOST_FINGERPRINTS == 1 << _PLACES

@@ -32,6 +32,8 @@ BATCH = 1000
 """Works that are registered at once."""
 WEIGHT = 32_000_000
 """Bytes of fingerprints that wait at most."""
+SHARED_WEIGHT = 2_000_000
+"""The same of a bank that several machines have: so long the ledger they share takes nothing else."""
 PATIENCE_S = 5.0
 """How long works may wait for a batch to be full: what an interruption costs."""
 TIDY_EVERY = 100_000
@@ -172,7 +174,8 @@ class _Import:
                 self._weight += len(work.thumbnail) + sum(len(one.data) for one in work.fingerprints)
         except InputError as error:
             self._reject(place, item.id, error.diagnostics())
-        if len(self._batch) >= BATCH or self._weight >= WEIGHT or time.monotonic() - self._since > PATIENCE_S:
+        most = WEIGHT if self._bank.shares is None else SHARED_WEIGHT
+        if len(self._batch) >= BATCH or self._weight >= most or time.monotonic() - self._since > PATIENCE_S:
             self.flush()
 
     def flush(self) -> None:

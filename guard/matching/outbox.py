@@ -27,7 +27,7 @@ def record(bank: Bank, register: Callable[[BankChange], object]) -> int:
     """
     if bank.folder is None:
         return 0
-    with _alone(bank.folder):
+    with alone(bank.folder):
         changes = list(unrecorded(bank))
         for seq, change in changes:
             register(change)
@@ -69,8 +69,8 @@ def unrecorded(bank: Bank) -> Iterator[tuple[int, BankChange]]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time, so that no two record overlapping stretches."""
+def alone(folder: Path) -> Iterator[None]:
+    """One process of a machine at a time: no two record overlapping stretches, or make the same changes."""
     with (folder / "outbox.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

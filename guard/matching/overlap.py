@@ -57,7 +57,7 @@ class Sequences:
             found.codes, found.places, counted, found.steps, int(ending), mixing(), self._state, self._ring, self._words,
             hashes, places,
         )  # fmt: skip
-        return hashes[:made].copy(), places[:made].copy()
+        return hashes[:made], places[:made]
 
 
 def encode(text: str, *, keep_text: bool, part: str = "") -> bytes:
@@ -137,20 +137,23 @@ class OverlapSearch:
     def growing(self) -> Iterator[Overlap]:
         """The passages that are open, as long as they are so far."""
         for part in self._parts:
-            rows = part.table[part.table[:, kernels.HITS] > 0]
+            rows = part.open()
             yield from self._reported(part, rows[rows[:, kernels.BEST_HITS] >= LEAST])
 
     @property
     def settled(self) -> int:
         """No passage that is not yet reported begins before this code point."""
-        before = [
-            int(part.table[part.table[:, kernels.HITS] > 0, kernels.NEAR_START].min(initial=self._read)) for part in self._parts
-        ]
-        return min(before, default=NOTHING)
+        if not self._parts:
+            return NOTHING
+        open_ = (part.open()[:, kernels.NEAR_START].min(initial=self._read) for part in self._parts if not part.is_idle)
+        return min([self._read, *map(int, open_)])
 
     def _follow(self, part: _Followed, hashes: Array, places: Array, *, ending: bool) -> Iterator[Overlap]:
         import numpy as np
 
+        if part.is_idle and not part.segment.has_any(hashes):
+            part.ordinal += len(places)  # what no work has is counted, and that is all
+            return
         lows, highs = part.segment.find(hashes)
         arrays = part.segment.arrays
         closed = np.empty((_BATCH + TABLE, NEAR_FIELDS), np.int64)
@@ -165,6 +168,7 @@ class OverlapSearch:
             if state[0] >= len(places):
                 break
         part.ordinal = int(state[1])
+        part.is_idle = not (part.table[:, kernels.HITS] > 0).any()
 
     def _reported(self, part: _Followed, rows: Array) -> Iterator[Overlap]:
         for row in rows:
@@ -181,8 +185,14 @@ class _Followed:
 
         self.segment = segment
         self.live = live
-        self.table = np.zeros((TABLE, NEAR_FIELDS), np.int64)
+        self.table = np.zeros((TABLE, NEAR_FIELDS), np.int64)  # takes memory from when it is written to
         self.ordinal = 0
+        self.is_idle = True
+        """Whether no passage is open: the table, a megabyte, need not be looked at."""
+
+    def open(self) -> Array:
+        """The rows of the table in which a passage is."""
+        return self.table[:0] if self.is_idle else self.table[self.table[:, kernels.HITS] > 0]
 
     def overlap(self, row: Array, similarity: float) -> Overlap:
         doc = int(row[kernels.NEAR_DOC])

@@ -92,6 +92,11 @@ class Segment:
         """Numbers of the works that have documents here."""
         return frozenset(self.arrays["numbers"].tolist())
 
+    def has_any(self, hashes: Array) -> bool:
+        """Whether there are entries of one of the hashes."""
+        known = self.arrays["hashes"]
+        return bool(len(known) and len(hashes) and (known.take(known.searchsorted(hashes), mode="clip") == hashes).any())
+
     def find(self, hashes: Array) -> tuple[Array, Array]:
         """Where the entries of each hash begin and end."""
         import numpy as np

@@ -102,19 +102,30 @@ def work_from(line: Any, version: int = VERSION) -> Work:
             "found other fields than expected",
             advice=f"A work has {', '.join(_NEEDED)}, and may have {', '.join(sorted(_FIELDS - set(_NEEDED)))}.",
         )
-    if not all(isinstance(line.get(name, ""), str) for name in (*TEXTS, "modality", "thumbnail")):
-        raise InputError("found a field of another type, expected texts")
+    if not isinstance(line.get("thumbnail", ""), str):
+        raise InputError("found a thumbnail of another type, expected a text")
     if not isinstance(line["fingerprints"], list):
         raise InputError("found fingerprints that are no list")
+    known = {name: value for name, value in line.items() if name not in {"thumbnail", "fingerprints"}}
+    prints = tuple(_fingerprint_from(one) for one in line["fingerprints"])
+    return work_from_facts(known, _decoded("thumbnail", line.get("thumbnail", "")), prints)
+
+
+def work_from_facts(known: Any, thumbnail: bytes, fingerprints: tuple[Fingerprint, ...]) -> Work:
+    """The work that `facts` tells of, with what is kept of it besides. Raises InputError."""
+    if not isinstance(known, dict) or not set(known) <= {*TEXTS, *RIGHTS, "modality"}:
+        raise InputError("found other facts of a work than expected")
+    if not all(isinstance(known.get(name, ""), str) for name in (*TEXTS, "modality")):
+        raise InputError("found a field of another type, expected texts")
     return check_work(
         Work(
-            **{name: line.get(name, "") for name in TEXTS},
-            modality=modality_from(line.get("modality", "image")),
-            valid_from=day_from("valid_from", line.get("valid_from", "")),
-            valid_until=day_from("valid_until", line.get("valid_until", "")),
-            territory=territory_from(line.get("territory", [])),
-            thumbnail=_decoded("thumbnail", line.get("thumbnail", "")),
-            fingerprints=tuple(_fingerprint_from(one) for one in line["fingerprints"]),
+            **{name: known.get(name, "") for name in TEXTS},
+            modality=modality_from(known.get("modality", "image")),
+            valid_from=day_from("valid_from", known.get("valid_from", "")),
+            valid_until=day_from("valid_until", known.get("valid_until", "")),
+            territory=territory_from(known.get("territory", [])),
+            thumbnail=thumbnail,
+            fingerprints=fingerprints,
         )
     )
 

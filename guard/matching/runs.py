@@ -177,6 +177,8 @@ class RunSearch:
     def _follow(self, part: _Followed, seeds: Array, hashes: Array, ending: int) -> Iterator[Run]:
         import numpy as np
 
+        if not part.opened and not part.segment.has_any(hashes):
+            return  # nothing is open, and nothing begins
         lows, highs = part.segment.find(hashes)
         known = np.flatnonzero(highs > lows)
         seeds, lows, highs = seeds[known], lows[known], highs[known]

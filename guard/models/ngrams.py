@@ -39,18 +39,35 @@ def features(tokens: Any, buckets: int, longest: int) -> Any:
 
     `tokens`: integers, (n,); `buckets`: a power of two; `longest`: of a run, in tokens. Returns integers, at most longest * n.
     """
+    return _distinct(_keys(tokens, longest), buckets)
+
+
+def _keys(tokens: Any, longest: int) -> Any:
+    """What runs are hashed to, the short ones first: (at most longest * n,)."""
     import numpy as np
 
     factor, tokens = np.uint64(_FACTOR), np.asarray(tokens, np.uint64)
-    keys, run = [], np.zeros(len(tokens) + 1, np.uint64)
-    for size in range(1, min(longest, len(tokens)) + 1):
-        run = (run[: len(tokens) - size + 1] + tokens[size - 1 :] + np.uint64(1)) * factor
-        keys.append(run)
-    if not keys:
+    length, following = len(tokens), tokens + np.uint64(1)
+    keys = np.empty(sum(max(0, length - size) for size in range(longest)), np.uint64)
+    done, run = 0, np.zeros(length + 1, np.uint64)
+    for size in range(min(longest, length)):
+        left = length - size
+        run = np.multiply(run[:left] + following[size:], factor, out=keys[done : done + left])
+        done += left
+    return keys
+
+
+def _distinct(keys: Any, buckets: int) -> Any:
+    import numpy as np
+
+    if not len(keys):
         return np.zeros(0, np.int64)
-    found = (np.concatenate(keys) >> np.uint64(_SHIFT)) & np.uint64(buckets - 1)
+    found = (keys >> np.uint64(_SHIFT)) & np.uint64(buckets - 1)
     found.sort()  # and not `unique`, which takes three times as long for so few
-    return found[np.append(True, found[1:] != found[:-1])].astype(np.int64)
+    first = np.empty(len(found), np.bool_)
+    first[0] = True
+    np.not_equal(found[1:], found[:-1], out=first[1:])
+    return found[first].view(np.int64)
 
 
 def logit(weights: Any, tokens: Sequence[int], longest: int) -> float:
@@ -64,13 +81,16 @@ class Runs:
     def __init__(self, tokens: Sequence[int]) -> None:
         """`tokens`: with both special ones."""
         self._tokens = tokens[1:-1]
+        self._keys: dict[int, Any] = {}
         self._found: dict[tuple[int, int], Any] = {}
 
     def logit(self, weights: Any, longest: int) -> float:
         """As the function of that name."""
         kind = len(weights), longest
         if kind not in self._found:
-            self._found[kind] = features(self._tokens, *kind)
+            if longest not in self._keys:
+                self._keys[longest] = _keys(self._tokens, longest)
+            self._found[kind] = _distinct(self._keys[longest], len(weights))
         found = self._found[kind]
         return float(weights[found].sum()) / math.sqrt(max(1, len(found)))
 

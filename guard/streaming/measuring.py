@@ -5,13 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 
-from guard.chain import Chain, context_of
+from guard.batching import Answer
+from guard.chain import Chain, context_for
 from guard.decide import EARLY_STOP, blocks
-from guard.following import Followable, Follower, MaybeQuick, Progress, is_by_sentence, is_quick
+from guard.following import (
+    Distant,
+    Followable,
+    FollowedElsewhere,
+    Follower,
+    MaybeQuick,
+    Progress,
+    is_by_sentence,
+    is_quick,
+)
 from guard.rules import CheckSpec
 from guard.streaming.frontier import Frontier
-from guard.types import CheckResult, Content, Context, Finding, Scan, Span, Status
+from guard.types import CheckResult, Content, Context, Finding, Place, Scan, Span, Status
 
 AT_ONCE = 4096
 """New code points up to which a check is asked on the event loop."""
@@ -42,6 +53,8 @@ class Measuring:
         self._frontier = frontier
         self._asked = {spec.name: _Asked(chain, spec) for spec in chain.policy.checks}
         self._names = [spec.name for spec in chain.policy.checks]
+        self._groups: list[list[CheckSpec]] | None = None
+        """What reads such contents."""
         self.waits = False
         """Whether more can be settled at the end of a sentence alone: nobody else keeps anything back."""
 
@@ -55,8 +68,10 @@ class Measuring:
         judged: int | None = None
         bound = self._sentences(content) if between else content.length
         last = len(self._chain.groups) - 1
-        for number, group in enumerate(self._chain.groups):
-            specs = [spec for spec in group if spec.applies(content.stage, content.modality)]
+        if self._groups is None:
+            applies = [[one for one in group if one.applies(content.stage, content.modality)] for group in self._chain.groups]
+            self._groups = applies
+        for number, specs in enumerate(self._groups):
             if stopped:
                 found |= {spec.name: self._asked[spec.name].stopped() for spec in specs}
             elif specs:
@@ -79,12 +94,12 @@ class Measuring:
     ) -> list[int]:
         """Ask a group: its results go into `found`, and what each has settled is returned. Nobody is asked beyond `bound`."""
         asked = [(spec, self._asked[spec.name]) for spec in specs]
-        slow = []
+        slow: list[tuple[CheckSpec, _Asked]] = []
         for spec, one in asked:
             if one.result is not None and not ending and bound < content.length and one.settled >= bound:
                 found[spec.name] = one.result
-            elif one.quick:
-                found[spec.name] = await one(content, ending=ending)
+            elif (result := one.quickly(content, ending=ending)) is not None:
+                found[spec.name] = result
             else:
                 slow.append((spec, one))
         if len(slow) == 1:
@@ -98,7 +113,8 @@ class Measuring:
         return content.length if ending else self._frontier(content.text, settled, found)
 
     def _context(self, content: Content, judged: int) -> Context:
-        return replace(context_of(content, self._frontier.time), length=judged)
+        origin = content.origin.generator
+        return context_for(content.request, content.stage, content.modality, origin, judged, self._frontier.time)
 
     def _clipped(self, found: dict[str, CheckResult], judged: int) -> tuple[CheckResult, ...]:
         return tuple(_clip(found[name], judged) for name in self._names if name in found)
@@ -110,7 +126,8 @@ class _Asked:
     def __init__(self, chain: Chain, spec: CheckSpec) -> None:
         self._chain, self._spec = chain, spec
         self._follower: Follower | None = None
-        self._latency = 0
+        self._distant: Distant | None = None
+        self._seconds = 0.0
         self.result: CheckResult | None = None
         """What it said last."""
         self.settled = 0
@@ -121,16 +138,39 @@ class _Asked:
 
     async def __call__(self, content: Content, *, ending: bool) -> CheckResult:
         """What it says of a text as it is by now."""
+        result, settled = await self._ask(content, ending)
+        self._seconds += result.latency_us / 1e6
+        return self._noted(content, _at(result, result.findings, result.scanned, round(self._seconds * 1e6)), settled)
+
+    def quickly(self, content: Content, *, ending: bool) -> CheckResult | None:
+        """The same from the event loop; None where that would take too long."""
         if self.failed and self.result is not None:
             self.settled = content.length
             return self.result
-        here = (self.quick or self._sometimes is not None) and content.length - self._read_to <= AT_ONCE
-        result, settled = await self._ask(content, ending, here=here)
-        if settled is None:
-            result, settled = await self._ask(content, ending, here=False)
-        result = self.result = replace(result, latency_us=self._latency)
+        follower, sometimes = self._follower, self._sometimes
+        if follower is None or not (self.quick or sometimes) or content.length - self._read_to > AT_ONCE:
+            return None
+        began, settled = perf_counter(), 0
+        answer: Answer
+        try:
+            progress = sometimes.quickly(content.text, ending=ending) if sometimes else follower(content.text, ending=ending)
+            if progress is not None:
+                answer, settled = progress.scan, progress.settled
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the chain tells what went wrong
+            answer = error
+        else:
+            if progress is None:
+                self._seconds += perf_counter() - began
+                return None
+        seconds = perf_counter() - began
+        result = self._chain.heard(self._spec, content, answer, seconds, self._seconds)
+        self._seconds += seconds
+        return self._noted(content, result, settled)
+
+    def _noted(self, content: Content, result: CheckResult, settled: int) -> CheckResult:
+        self.result = result
         self.failed = result.status is not Status.OK
-        self.settled = content.length if self.failed else min(settled or 0, content.length)
+        self.settled = content.length if self.failed else min(settled, content.length)
         self._read_to = content.length
         self.by_sentence = self.by_sentence and not self.failed
         return result
@@ -140,34 +180,42 @@ class _Asked:
         check = self._chain.checks[self._spec.name]
         said = (self._spec.name, self._spec.use, check.version, check.digest)
         known = self.result if self.failed else None
-        return known or CheckResult(*said, Status.SKIPPED, latency_us=self._latency, error=EARLY_STOP)
+        return known or CheckResult(*said, Status.SKIPPED, latency_us=round(self._seconds * 1e6), error=EARLY_STOP)
 
-    async def _ask(self, content: Content, ending: bool, *, here: bool) -> tuple[CheckResult, int | None]:
-        """The result and what is settled; None where it cannot be said on the event loop. `here`: in it."""
-        said: list[Progress] = []
+    async def _ask(self, content: Content, ending: bool) -> tuple[CheckResult, int]:
+        """The result, and what is settled."""
+        check, said = self._chain.checks[self._spec.name], list[Progress]()
+        if isinstance(check, FollowedElsewhere):
+            return await self._ask_there(check, content, ending)
 
         def read() -> list[Scan]:
-            said.extend(self._read(content.text, ending, here=here))
-            return [said[0].scan if said else Scan((), Span(0, content.length))]
+            said.append(self._read(content.text, ending))
+            return [said[0].scan]
 
-        (result,) = await self._chain.measure(self._spec, [content], read, here=here)
-        self._latency += result.latency_us
-        if here and not said and result.status is Status.OK:
-            return result, None
+        (result,) = await self._chain.measure(self._spec, [content], read)
         return result, said[0].settled if said else 0
 
-    def _read(self, text: str, ending: bool, *, here: bool) -> list[Progress]:
-        """What the follower says; nothing where that takes too long for the event loop."""
-        check = self._chain.checks[self._spec.name]
+    async def _ask_there(self, check: FollowedElsewhere, content: Content, ending: bool) -> tuple[CheckResult, int]:
+        said: list[Progress] = []
+        follower = self._distant = self._distant or check.follow_there()
+
+        async def hear() -> list[Scan]:
+            said.append(await follower.ask(content, self._spec.deadline_ms / 1000, ending=ending))
+            return [said[0].scan]
+
+        (result,) = await self._chain.measure(self._spec, [content], there=hear)
+        self.by_sentence = is_by_sentence(follower)
+        return result, said[0].settled if said else 0
+
+    def _read(self, text: str, ending: bool) -> Progress:
+        """What the follower says."""
         if self._follower is None:
+            check = self._chain.checks[self._spec.name]
             assert isinstance(check, Followable)
             self._follower = check.follow()
             self.by_sentence, self.quick = is_by_sentence(self._follower), is_quick(self._follower)
             self._sometimes = self._follower if isinstance(self._follower, MaybeQuick) else None
-        if here and self._sometimes is not None:
-            progress = self._sometimes.quickly(text, ending=ending)
-            return [] if progress is None else [progress]
-        return [self._follower(text, ending=ending)]
+        return self._follower(text, ending=ending)
 
 
 def _clip(result: CheckResult, end: int) -> CheckResult:
@@ -175,9 +223,13 @@ def _clip(result: CheckResult, end: int) -> CheckResult:
     if result.status is not Status.OK or not isinstance(result.scanned, Span):
         return result
     kept = tuple(one for one in (_clip_finding(each, end) for each in result.findings) if one is not None)
-    scanned = Span(result.scanned.start, min(end, result.scanned.end))
-    of = (result.check, result.use, result.version, result.digest, result.status)  # `replace` takes thrice as long
-    return CheckResult(*of, kept, scanned, result.latency_us, result.error)
+    return _at(result, kept, Span(result.scanned.start, min(end, result.scanned.end)), result.latency_us)
+
+
+def _at(result: CheckResult, findings: tuple[Finding, ...], scanned: Place | None, latency_us: int) -> CheckResult:
+    """The result with these: `replace` takes thrice as long."""
+    of = (result.check, result.use, result.version, result.digest, result.status)
+    return CheckResult(*of, findings, scanned, latency_us, result.error)
 
 
 def _clip_finding(finding: Finding, end: int) -> Finding | None:

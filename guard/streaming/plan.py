@@ -75,6 +75,12 @@ def plan(policy: Policy, checks: Mapping[str, Seen]) -> Plan:
     return Plan(StreamMode.BUFFER if reasons else StreamMode.WINDOW, reasons)
 
 
+def asks_length(policy: Policy) -> bool:
+    """Whether a rule or an exception may depend on how long a text is."""
+    conditions = [*(one.when for one in policy.rules), *(one.when for one in policy.exceptions)]
+    return any(one is not None and _asks_length(one) for one in conditions)
+
+
 def _checks(policy: Policy, checks: Mapping[str, Seen]) -> Iterator[str]:
     for spec in policy.checks:
         if spec.applies(Stage.OUTPUT, Modality.TEXT) and (why := checks[spec.name].whole):

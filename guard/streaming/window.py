@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import replace
 from datetime import datetime
 from time import monotonic, perf_counter
+from weakref import WeakKeyDictionary
 
 from guard import watching
 from guard.admission import Limits
@@ -18,8 +19,9 @@ from guard.redact import Keyed, Redactor
 from guard.redaction_key import RedactionKey
 from guard.streaming.frontier import Frontier
 from guard.streaming.measuring import Measured, Measuring
-from guard.text.sentences import sentence_end
-from guard.types import Action, Content, Verdict
+from guard.streaming.plan import asks_length
+from guard.text.sentences import Sentences
+from guard.types import Action, CheckResult, Content, Span, Status, Verdict
 
 STRIDE = 64
 """Code points after which the checks are asked anew between two ends of sentences."""
@@ -47,7 +49,10 @@ class Window:
         self._frontier, self._measuring = frontier, Measuring(seat.chain, frontier)
         self._redactor = Redactor(Keyed.of(key, empty.request) if key else None)
         self._limits = limits
+        self._clean: Verdict | None = None
+        """On this text where nothing was found in it, once that is known."""
         self._asked = self._ended = 0
+        self._sentences = Sentences()
         self._took = 0.0
         self._came: deque[tuple[int, float]] = deque()
         """Where each piece that did not leave yet ends, and when it came."""
@@ -92,19 +97,19 @@ class Window:
         """
         if self.held:
             return False
-        if sentence_end(self._text, self._ended) > self._ended:
+        if self._sentences(self._text, self._ended) > self._ended:
             return True
         return len(self._text) >= self._asked + STRIDE and self._took < SLOW_S and not self._measuring.waits
 
     async def step(self, *, ending: bool = False) -> Verdict:
         """Judge what is settled. Where the verdict releases, `edited` grows; `review` holds what follows."""
-        ended = sentence_end(self._text, self._ended)
+        ended = self._sentences(self._text, self._ended)
         between = ended == self._ended and not ending
         self._asked, self._ended = len(self._text), ended
         begun = perf_counter()
         measured = await self._measuring(self.content, ending=ending, between=between)
         self._took = perf_counter() - begun if between else 0.0  # the next one between sentences is tried again
-        verdict = decide(self.seat.policy, measured.results, measured.context)
+        verdict = self._judged(measured)
         self.steps += 1
         self.held = self.held or verdict.action is Action.REVIEW
         if verdict.action.releases and (ending or not self.held):
@@ -112,6 +117,16 @@ class Window:
         if ending or verdict.action is Action.BLOCK or not self.held:
             self.measured, self.verdict = measured, verdict
             self._frontier.reach(measured.judged)
+        return verdict
+
+    def _judged(self, measured: Measured) -> Verdict:
+        """As of `decide`. A text in which nothing was found is judged as its beginning was, in which nothing was either."""
+        clean = all(_is_clean(one, measured.judged) for one in measured.results)
+        if clean and self._clean is not None:
+            return self._clean
+        verdict = decide(self.seat.policy, measured.results, measured.context)
+        if clean and not _asks_length(self.seat):
+            self._clean = verdict
         return verdict
 
     def leaving(self) -> str:
@@ -136,3 +151,21 @@ class Window:
         if not line or ("\n" not in line and len(line) <= self._label.longest):
             return ""
         return self._label.lead(self.edited, self.content.request.language) + self.edited
+
+
+_asking: WeakKeyDictionary[Seat, bool] = WeakKeyDictionary()
+"""What `asks_length` says of the policies of seats."""
+
+
+def _asks_length(seat: Seat) -> bool:
+    known = _asking.get(seat)
+    if known is None:
+        known = _asking[seat] = asks_length(seat.policy)
+    return known
+
+
+def _is_clean(result: CheckResult, judged: int) -> bool:
+    """Whether a check read all of a text up to there and found nothing."""
+    scanned = result.scanned
+    read = isinstance(scanned, Span) and scanned.start == 0 and scanned.end >= judged
+    return read and result.status is Status.OK and not result.findings

@@ -166,3 +166,12 @@ def _is_meant(word: str, real: set[str], *, latin: bool) -> bool:
 
 def _alphabets(word: str) -> set[str]:
     return {name for letter in word for low, high, name in _ALPHABETS if low <= ord(letter) < high}
+
+
+def is_plain(text: str) -> bool:
+    """Whether no stage of this module has anything to look at: then none does in any text of such parts between spaces."""
+    if _UNSEEN.search(text):
+        return False
+    if text.isascii():
+        return True
+    return unicodedata.is_normalized("NFKC", text) and not any(one.search(text) for one in (_SIGN, _HEAP, _LOOKALIKE))

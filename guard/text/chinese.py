@@ -70,6 +70,11 @@ _SYLLABLES = set(_SHORT) | {
 }
 
 
+def has_chinese(text: str) -> bool:
+    """Whether a stage of this module has anything to look at."""
+    return not text.isascii() and _HINT.search(text) is not None
+
+
 def parted(reading: Normalised) -> Normalised:
     """`傻*逼`, `傻 逼`, and four or more characters that are spelled out with the same sign between all of them."""
     text = reading.text

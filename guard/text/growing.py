@@ -8,8 +8,9 @@ anew.
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
@@ -18,6 +19,9 @@ from guard.types import Span
 
 _BORDERS = " \n。"
 _LOCAL = ("BertNormalizer", "BertPreTokenizer")
+_MOST_KNOWN, _LONGEST_KNOWN = 20_000, 32
+_Tokens = tuple[list[int], list[tuple[int, int]]]
+"""Numbers of tokens, and where each begins and ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,39 @@ class Words:
     """What a window begins with."""
     back: Sequence[int]
     """What it ends with."""
+    known: dict[str, _Tokens] = field(default_factory=dict)
+    """Tokens of what stood between two spaces before."""
+
+    def read(self, text: str) -> _Tokens:
+        """The tokens of a text, without those that a window begins and ends with."""
+        parts = text.split(" ")
+        found = {part: self.known.get(part) for part in parts if part}
+        if new := [part for part, tokens in found.items() if tokens is None]:
+            found |= self._learnt(new)
+        numbers, places, begin = list[int](), list[tuple[int, int]](), 0
+        for part in parts:
+            if tokens := found.get(part):
+                numbers += tokens[0]
+                places += [(begin + start, begin + end) for start, end in tokens[1]]
+            begin += len(part) + 1
+        return numbers, places
+
+    def _learnt(self, parts: Sequence[str]) -> dict[str, _Tokens]:
+        """The tokens of each part, read in one text."""
+        read = self.backend.encode(readable(" ".join(parts)), add_special_tokens=False)
+        left = deque(zip(read.ids, read.offsets, strict=True))
+        found, begin = dict[str, _Tokens](), 0
+        for part in parts:
+            numbers, places, end = list[int](), list[tuple[int, int]](), begin + len(part)
+            while left and left[0][1][1] <= end:
+                number, place = left.popleft()
+                numbers.append(number)
+                places.append((place[0] - begin, place[1] - begin))
+            found[part], begin = (numbers, places), end + 1
+        if len(self.known) + len(found) > _MOST_KNOWN:
+            self.known.clear()
+        self.known.update((part, tokens) for part, tokens in found.items() if len(part) <= _LONGEST_KNOWN)
+        return found
 
 
 def words(tokenizer: Any) -> Words | None:
@@ -72,8 +109,8 @@ class Growing:
         if not text.startswith(self._text):
             self._forget()
         begin = len(self._text)
-        read = self._words.backend.encode(readable(text[begin:]), add_special_tokens=False)
-        tokens, places = read.ids, [(begin + start, begin + end) for start, end in read.offsets]
+        tokens, places = self._words.read(text[begin:])
+        places = [(begin + start, begin + end) for start, end in places]
         border = 1 + max(text.rfind(one) for one in _BORDERS)
         stay = sum(end <= border for _, end in places) if border > begin else 0
         self._tokens += tokens[:stay]

@@ -47,6 +47,12 @@ def _chunks(text: str, hint: re.Pattern[str]) -> Iterator[re.Match[str]]:
 _SPELLED = re.compile(
     rf"(?<![\w@$&.'’\-])([{_CLASS}])( {{1,3}}|[.\-_*·•~|,:;'\"+/]| - )(?:[{_CLASS}]\2)+[{_CLASS}](?!\w)",
 )
+SPELLED_HINT = re.compile(
+    rf"(?<![\w@$&.'’\-])[{_CLASS}]( {{1,3}}|[.\-_*·•~|,:;'\"+/]| - )[{_CLASS}]\1[{_CLASS}](?:\1|(?!\w))",
+)
+"""How every text begins that is spelled out."""
+SPELLED_REACH = 12
+"""The longest match of the hint."""
 _LEAST_LETTERS = 4
 
 
@@ -194,6 +200,8 @@ def _unlisted(token: str) -> str | None:
 
 
 _STRETCHED = re.compile(r"([A-Za-z])\1\1+", re.IGNORECASE)
+HINTS = (_SPLIT_HINT, _LEET_HINT, _STRETCHED)
+"""One of these stands in every part between spaces that a stage of this module changes, but for what is spelled out."""
 _ROMAN = re.compile("[IVXLCDM]+")
 
 

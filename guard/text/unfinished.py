@@ -19,6 +19,7 @@ _NOTHING = "\U0010fffe"
 _TIMEOUT_S = 2.0
 _LOOKBEHIND = regex.compile(r"\(\?<[!=]")
 _LOOKS_FAR = regex.compile(r"\(\?<=|\\[bBAG]")
+_REQUIRES = regex.compile(r"\(\?<=")
 _NO = regex.compile(r"\(\?<?!")
 _LOOKED = 4
 """Code points from a place on that tell whether a pattern may begin there."""
@@ -27,6 +28,7 @@ _NEVER = "(?!)"
 _PART = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*+(?:\]|\\?\Z)", regex.DOTALL)
 """What is escaped, and classes of characters. One that nothing closes, as no pattern has, goes to the end: so it is linear."""
 _MOST_KNOWN = 50_000
+_LONGEST_WORD = 24
 _SHORT = 512
 """Code points that are searched without letting other threads run: to hand over and to wait takes longer than the search."""
 
@@ -34,20 +36,23 @@ _SHORT = 512
 class Unfinished:
     """Some patterns of the `regex` module.
 
-    Which of them can begin where is told by the character before a place and the four from there on, and remembered: in plain
-    text hardly a place is left at which a pattern has to be tried.
+    Which of them can begin where is told by the character before a place and the four from there on, and for what stands
+    between two spaces by all of it. Both is remembered: in plain text hardly a place
+    is left at which a pattern has to be tried.
     """
 
     def __init__(self, patterns: Iterable[tuple[str, int]], ahead: int = AHEAD) -> None:
         """`patterns`: each with its flags. `ahead`: code points behind a match on which its finding may depend."""
         given = list(patterns)
         self._ends = [regex.compile(_open(pattern, ahead), flags) for pattern, flags in given]
-        begins = [_without_ends(pattern) for pattern, _ in given]
+        begins = [_without_required(_without_ends(pattern)) for pattern, _ in given]
         self._begins = [regex.compile(_open(one, ahead), flags) for one, (_, flags) in zip(begins, given, strict=True)]
         self._anywhere = tuple(number for number, pattern in enumerate(begins) if _looks_far(pattern))
         self._near = tuple(number for number in range(len(given)) if number not in self._anywhere)
         self._begin: dict[str, tuple[int, ...]] = {}
         self._go_on: dict[str, tuple[int, ...]] = {}
+        self._words: dict[str, tuple[tuple[int, int], ...]] = {}
+        """Of what stands between two spaces: patterns that may begin in it, each with the first such place."""
 
     def start(self, text: str, since: int = 0) -> int:
         """The first code point from `since` on at which a match may begin that more text could still make or change.
@@ -65,23 +70,47 @@ class Unfinished:
 
     def _candidates(self, text: str, since: int) -> dict[int, int]:
         """Patterns that can begin somewhere from `since` on, each with the first such place."""
-        places = dict.fromkeys(self._anywhere, since)
-        begin, go_on = self._begin, self._go_on
-        for place in range(since, len(text)):
-            around = text[place - 1 : place + 1] if place else _NOTHING + text[:1]
-            some = begin.get(around)
-            if some is None:
-                some = begin[around] = self._beginning(around, self._near)
-                _keep_small(begin)
-            if some:
-                around = text[place - 1 : place + _LOOKED] if place else _NOTHING + text[:_LOOKED]
-                known = go_on.get(around)
-                if known is None:
-                    known = go_on[around] = self._beginning(around, some)
-                    _keep_small(go_on)
-                for number in known:
-                    places.setdefault(number, place)
+        places, place = dict.fromkeys(self._anywhere, since), since
+        while place < len(text):
+            end = text.find(" ", place)
+            if 0 <= end - place <= _LONGEST_WORD and text[place - 1 : place] == " ":
+                for number, first in self._of_word(text[place:end]):
+                    places.setdefault(number, place + first)
+                place = end
+            end = end + 1 if end >= 0 else len(text)
+            for at in range(place, end):
+                for number in self._at(text, at):
+                    places.setdefault(number, at)
+            place = end
         return places
+
+    def _of_word(self, word: str) -> tuple[tuple[int, int], ...]:
+        """Patterns that may begin in what stands between two spaces, each with the first such place in it."""
+        known = self._words.get(word)
+        if known is None:
+            places, around = dict[int, int](), f" {word} "
+            for place in range(len(word)):
+                for number in self._beginning(around[place:], self._at(around, place + 1)):
+                    places.setdefault(number, place)
+            known = self._words[word] = tuple(places.items())
+            _keep_small(self._words)
+        return known
+
+    def _at(self, text: str, place: int) -> tuple[int, ...]:
+        """Patterns that may begin at a place, as far as the next few characters tell."""
+        around = text[place - 1 : place + 1] if place else _NOTHING + text[:1]
+        some = self._begin.get(around)
+        if some is None:
+            some = self._begin[around] = self._beginning(around, self._near)
+            _keep_small(self._begin)
+        if not some:
+            return some
+        around = text[place - 1 : place + _LOOKED] if place else _NOTHING + text[:_LOOKED]
+        known = self._go_on.get(around)
+        if known is None:
+            known = self._go_on[around] = self._beginning(around, some)
+            _keep_small(self._go_on)
+        return known
 
     def _beginning(self, around: str, numbers: Iterable[int]) -> tuple[int, ...]:
         """Those of some patterns that may begin at the second of these characters; the first is the one before it, if any."""
@@ -123,7 +152,17 @@ def _without_ends(pattern: str) -> str:
     return kept + pattern[place:]
 
 
-def _keep_small(known: dict[str, tuple[int, ...]]) -> None:
+def _without_required(pattern: str) -> str:
+    """The pattern without what has to stand before a place, unless something else denies that: it may begin in more places."""
+    denied = [range(begin, end) for begin, end, _ in _denials(pattern)]
+    kept, place = "", 0
+    for opening in _REQUIRES.finditer(pattern):
+        if opening.start() >= place and not any(opening.start() in one for one in denied):
+            kept, place = kept + pattern[place : opening.start()], closing(pattern, opening.end())
+    return kept + pattern[place:]
+
+
+def _keep_small(known: dict[str, Any]) -> None:
     if len(known) > _MOST_KNOWN:
         known.clear()
 

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Protocol
+from uuid import uuid4
 
 from guard import errors
 from guard.batching import Answer, Asking, Figures
 from guard.errors import BusyError, CheckError, GenguardError, ModelError, describe
+from guard.following import Progress, why_whole
 from guard.instrument import Instrument, cancelled
 from guard.protocols import Check
 from guard.round import QUEUE_WAIT_S
@@ -52,6 +54,14 @@ class Identity:
     """Why it is not ready; empty when it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What a follower in a replica says."""
+
+    progress: Progress
+    by_sentence: bool
+
+
 class Line(Protocol):
     """The way to the replicas of one check."""
 
@@ -63,6 +73,9 @@ class Line(Protocol):
 
     def ask_and_wait(self, contents: Sequence[Content], seconds: float, wait: float, /) -> Sequence[Scan | Fault] | Fault:
         """The same, blocking."""
+
+    async def follow(self, key: str, text: str, seconds: float, wait: float, /, *, ending: bool) -> Followed | Fault:
+        """As `guard.following.Follower`, of the text with this key; a cancelled call is cancelled there."""
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -146,6 +159,15 @@ class RemoteCheck:
         """As of the check."""
         return traits_of(self._here)
 
+    @property
+    def whole(self) -> str:
+        """As of the check."""
+        return why_whole(self._here)
+
+    def follow_there(self) -> RemoteFollower:
+        """See `guard.following.FollowedElsewhere`."""
+        return RemoteFollower(self.line)
+
     def load(self) -> None:
         """Wait until a replica is ready. Raises ModelError, with the trouble of the replica."""
         found = self.line.open()
@@ -167,6 +189,39 @@ class RemoteCheck:
                 raise one
             scans.append(one)
         return scans
+
+
+class RemoteFollower:
+    """Follows one text through replicas, any of which may be asked next.
+
+    One that has not seen the text before may settle less of it than another has: what was said then still holds.
+    """
+
+    by_sentence = False
+
+    def __init__(self, line: Line) -> None:
+        """`line`: the way to them."""
+        self._line, self._key = line, uuid4().hex
+        self._last: Progress | None = None
+
+    async def ask(self, content: Content, seconds: float, *, ending: bool) -> Progress:
+        """See `guard.following.Distant`. Raises Overdue, CheckError, and what the check raised."""
+        limit = seconds + QUEUE_WAIT_S + WAY_S
+        try:
+            async with asyncio.timeout(limit):
+                said = await self._line.follow(self._key, content.text, seconds, QUEUE_WAIT_S, ending=ending)
+        except TimeoutError:
+            raise Overdue(f"no answer within {limit} s") from None
+        except (Exception, asyncio.CancelledError) as error:
+            if cancelled(error) or ours(error):
+                raise
+            raise CheckError(f"{DIED} ({type(error).__name__})") from None
+        if isinstance(said, Fault):
+            raise error_of(said)
+        self.by_sentence = said.by_sentence
+        if self._last is None or ending or said.progress.settled >= self._last.settled:
+            self._last = said.progress
+        return self._last
 
 
 @dataclass(slots=True, eq=False)

@@ -8,22 +8,23 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Self
 
 from generators.batched import batched
-from guard.errors import BusyError, CheckError, ModelError
-from guard.instrument import Instrument
+from guard.errors import BusyError, ModelError
+from guard.instrument import Instrument, cancelled
 from guard.protocols import Check, Generator, StreamingGenerator
 from guard.registry import checks as registry
 from guard.rules import CheckSpec
 from guard.traits import traits_of
 from guard.types import Content, Scan
-from serving.cluster.asking import Fault, Identity, RemoteCheck, RemoteInstrument, ours
+from serving.cluster.asking import Fault, Followed, Identity, RemoteCheck, RemoteInstrument, ours
 from serving.cluster.generators import RemoteGenerator, RemoteStream
-from serving.cluster.joining import joined, surroundings
+from serving.cluster.joining import surroundings
+from serving.cluster.membership import Membership, enter, leave
 from serving.cluster.replicas import CheckRecipe, CheckReplica, GeneratorRecipe, GeneratorReplica
 from serving.cluster.section import Cluster, Placement
 from serving.offered import offered
@@ -34,6 +35,7 @@ LOOK_S = 5.0
 """How often one looks meanwhile whether that has failed."""
 STOP_S = 10.0
 """How long a replica may take to end."""
+LOST = "the connection to the cluster was lost"
 _ADVICE = "`serve status` says what it waits for: processors, GPUs, or a node with the same genguard."
 _PLAIN = re.compile(r"[^A-Za-z0-9]+")
 
@@ -41,24 +43,30 @@ _PLAIN = re.compile(r"[^A-Za-z0-9]+")
 class RayEngine:
     """A cluster that this process has joined. Safe to use from several threads."""
 
-    def __init__(self, cluster: Cluster, stack: ExitStack) -> None:
-        """`stack`: what is closed with it. Use `start`."""
-        self._cluster, self._stack = cluster, stack
+    def __init__(self, cluster: Cluster, membership: Membership) -> None:
+        """`membership`: left when it is closed. Use `start`."""
+        self._cluster, self._membership = cluster, membership
         self._around = tuple(sorted(surroundings().items()))
         self._lock = threading.Lock()
-        self._started = False
+        self._started = 0
 
     @classmethod
     def start(cls, cluster: Cluster) -> Self:
         """Join the cluster. Raises SettingsError where that cannot be."""
-        stack = ExitStack()
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        stack.enter_context(joined(cluster, "serve"))
-        return cls(cluster, stack)
+        return cls(cluster, enter(cluster))
 
     def close(self) -> None:
         """Leave the cluster; what is deployed on one that others run stays, for other gateways may ask it."""
-        self._stack.close()
+        leave(self._membership)
+
+    def follow(self, line: RayLine) -> None:
+        """Open it anew with each connection."""
+        self._membership.follow(line)
+
+    def trouble(self) -> str:
+        """Why this process is not, or not safely, on the cluster; empty when it is."""
+        return self._membership.trouble
 
     def instrument(self, spec: CheckSpec) -> Instrument:
         """What asks a check: there or, where the settings leave it, here. Raises RegistryError for one that cannot be built."""
@@ -96,10 +104,13 @@ class RayEngine:
         """A handle of a deployment, which is made where it is not there yet."""
         from ray import serve
 
+        if not self._membership.joined:
+            raise ModelError(f"deployment {name} cannot be made: {self._membership.trouble}")
         with self._lock:
-            if not self._started:
+            if self._started != self._membership.times:
+                times = self._membership.times
                 serve.start(proxy_location="Disabled")  # callers come through this process
-                self._started = True
+                self._started = times
             if self.state(name) in {"", "DEPLOY_FAILED", "DELETING", "NOT_STARTED"}:
                 made = serve.deployment(replica, name=name, **_options(placement)).bind(recipe)
                 target = serve.RunTarget(made, name, None)
@@ -146,6 +157,7 @@ class RayLine:
         """Nothing is deployed yet."""
         self._engine, self.name, self._recipe = engine, name, (replica, recipe, placement)
         self._handle: Any = None
+        self._waiting: set[asyncio.Task[Any]] = set()
 
     def open(self) -> Identity:
         """See `Line`."""
@@ -160,6 +172,7 @@ class RayLine:
                 advice=_ADVICE,
             ) from None
         self._handle = handle
+        self._engine.follow(self)
         return found
 
     def _introduced(self, handle: Any) -> Identity:
@@ -178,41 +191,104 @@ class RayLine:
             else:
                 return found
 
+    def lost(self) -> None:
+        """See `serving.cluster.membership.Opened`."""
+        self._handle = None
+        for one in tuple(self._waiting):
+            with suppress(RuntimeError):  # its loop is closed
+                one.get_loop().call_soon_threadsafe(one.cancel)
+
     def _opened(self) -> Any:
-        if self._handle is None:
-            raise CheckError(f"deployment {self.name} was never opened")
-        return self._handle
+        handle = self._handle
+        if handle is None:
+            raise ConnectionError(f"deployment {self.name} is not open")
+        return handle
 
     async def ask(self, contents: Sequence[Content], seconds: float, wait: float, /) -> Sequence[Scan | Fault] | Fault:
         """See `Line`."""
-        from ray.serve.exceptions import BackPressureError
-
-        response = self._opened().remote(list(contents), seconds, wait)
-        try:
-            said: Sequence[Scan | Fault] | Fault = await response
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
-        except BackPressureError:
-            raise _full() from None
+        said: Sequence[Scan | Fault] | Fault = await self._ask("", list(contents), seconds, wait)
         return said
+
+    async def follow(self, key: str, text: str, seconds: float, wait: float, /, *, ending: bool) -> Followed | Fault:
+        """See `Line`."""
+        said: Followed | Fault = await self._ask("follow", key, text, seconds, wait, ending)
+        return said
+
+    async def _ask(self, method: str, *arguments: Any) -> Any:
+        handle = self._opened()
+        response = (getattr(handle, method) if method else handle).remote(*arguments)
+        try:
+            return await self.answer(handle, response)
+        except (asyncio.CancelledError, ConnectionError):
+            _cancel(response)
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again
+            raise _full() if _pressed(error) else error from None
+
+    async def answer(self, handle: Any, response: Awaitable[Any]) -> Any:
+        """What a replica answers. Raises ConnectionError as soon as the connection is lost, with which Ray would wait on."""
+        waiting = asyncio.ensure_future(_awaited(response))
+        self._waiting.add(waiting)
+        try:
+            if self._handle is not handle:
+                raise ConnectionError(LOST)
+            return await waiting
+        except asyncio.CancelledError as error:
+            if cancelled(error):
+                raise
+            raise ConnectionError(LOST) from None
+        finally:
+            waiting.cancel()
+            self._waiting.discard(waiting)
 
     def ask_and_wait(self, contents: Sequence[Content], seconds: float, wait: float, /) -> Sequence[Scan | Fault] | Fault:
         """See `Line`."""
-        from ray.serve.exceptions import BackPressureError
-
         response = self._opened().remote(list(contents), seconds, wait)
         try:
             said: Sequence[Scan | Fault] | Fault = response.result(timeout_s=seconds + wait)
-        except BackPressureError:
-            raise _full() from None
+        except Exception as error:  # noqa: BLE001 - raised again
+            raise _full() if _pressed(error) else error from None
         finally:
-            response.cancel()
+            _cancel(response)
         return said
 
     def stream(self, method: str, *arguments: Any) -> Any:
         """What a method of a generator's replica yields; has `cancel`."""
-        return self._opened().options(method_name=method, stream=True).remote(*arguments)
+        handle = self._opened()
+        return _Items(self, handle, handle.options(method_name=method, stream=True).remote(*arguments))
+
+
+class _Items:
+    """What a replica yields, as long as there is a connection."""
+
+    def __init__(self, line: RayLine, handle: Any, response: Any) -> None:
+        self._line, self._handle, self._response = line, handle, response
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._line.answer(self._handle, anext(self._response))
+
+    def cancel(self) -> None:
+        _cancel(self._response)
+
+
+async def _awaited(response: Awaitable[Any]) -> Any:
+    return await response
+
+
+def _cancel(response: Any) -> None:
+    """End it there, where there still is somebody."""
+    with suppress(Exception):
+        response.cancel()
+
+
+def _pressed(error: Exception) -> bool:
+    """Whether Serve says that too much waits."""
+    from ray.serve.exceptions import BackPressureError
+
+    return isinstance(error, BackPressureError)
 
 
 def _full() -> BusyError:

@@ -38,9 +38,10 @@ class RemoteGenerator:
         return self._items("whole", prompts, parameters)
 
     async def _items(self, method: str, prompts: Sequence[Content], parameters: Mapping[str, Any]) -> AsyncGenerator[Any]:
-        made = self._line.stream(method, list(prompts), dict(parameters))
+        made: Any = None
         over = False
         try:
+            made = self._line.stream(method, list(prompts), dict(parameters))
             async for item in made:
                 over = isinstance(item, Fault)
                 yield _unless_fault(self.name, item)
@@ -50,7 +51,7 @@ class RemoteGenerator:
                 raise
             raise GenerationError(f"generator {self.name!r}: {DIED} ({type(error).__name__})") from None
         finally:
-            if not over:
+            if made is not None and not over:
                 made.cancel()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from serving.cluster.section import Cluster
 NEEDS_EXTRA = "Install it with: pip install 'genguard[ray]'."
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a call that comes after the end would start a cluster
     "RAY_worker_niceness": "0",  # of a cluster that is started here: checks are no background work
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as a later Ray does anyway, and warns until then
 }
@@ -64,6 +66,25 @@ def join(ray: Any, cluster: Cluster) -> None:
             f"cannot join {where} ({type(error).__name__}), expected a Ray cluster of version {ray.__version__}",
             advice="Start one with `ray start --head`, and name it: [ray] address, or RAY_ADDRESS.",
         ) from None
+
+
+@contextmanager
+def kept_signals() -> Iterator[None]:
+    """What SIGTERM and SIGINT do here stays as it is: Ray takes them when it connects, and forgets them when it leaves.
+
+    For any thread; `signal.signal` is for the main one.
+    """
+    import ctypes
+
+    read, write = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
+    read.restype = write.restype = ctypes.c_void_p
+    write.argtypes = [ctypes.c_int, ctypes.c_void_p]
+    before = {one: read(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for one, action in before.items():
+            write(one, action)
 
 
 def _knock(address: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -13,13 +14,17 @@ from typing import Any, cast
 from generators.batched import batched
 from guard.batching import Answer, Batcher
 from guard.errors import BusyError, describe
+from guard.following import Followable, Follower, is_by_sentence
 from guard.instrument import Instrument
 from guard.protocols import Generator, StreamingGenerator
 from guard.round import Question, ask
 from guard.rules import CheckSpec
 from guard.types import Content, Scan
-from serving.cluster.asking import Fault, Identity, fault_of
+from serving.cluster.asking import Fault, Followed, Identity, fault_of
 from serving.offered import offered
+
+FOLLOWERS = 256
+"""Texts that a replica remembers while they grow; one that it has forgotten is read from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class CheckReplica:
         os.environ.update(dict(recipe.around))
         self._instrument = await asyncio.to_thread(Instrument, recipe.spec)
         await self._instrument.load()
+        self._followers: OrderedDict[str, Follower] = OrderedDict()
 
     async def identity(self) -> Identity:
         """What it is, and whether it is ready."""
@@ -68,6 +74,34 @@ class CheckReplica:
         return [
             fault_of(one) if isinstance(one, BaseException) else replace(one, digest=one.digest or digest) for one in answers
         ]
+
+    async def follow(self, key: str, text: str, seconds: float, wait: float, ending: bool) -> Followed | Fault:
+        """What is settled of a text that grows, of which this replica may have seen less than others."""
+        if trouble := await self._instrument.load():
+            return Fault("ModelError", f"could not be loaded: {trouble}")
+        said: list[Followed] = []
+
+        def read() -> list[Scan]:
+            said.append(self._followed(key, text, ending=ending))
+            return []
+
+        try:
+            await self._instrument.worker.run(read, seconds, wait=wait)
+        except Exception as error:  # noqa: BLE001 - told to whoever asks
+            return fault_of(error)
+        return said[0]
+
+    def _followed(self, key: str, text: str, *, ending: bool) -> Followed:
+        """In the thread of the check. A follower that raises is not asked again."""
+        check = self._instrument.check
+        follower = self._followers.pop(key, None) or cast("Followable", check).follow()
+        progress = follower(text, ending=ending)
+        if not ending:
+            self._followers[key] = follower
+            if len(self._followers) > FOLLOWERS:
+                self._followers.popitem(last=False)
+        scan = replace(progress.scan, digest=progress.scan.digest or check.digest)
+        return Followed(replace(progress, scan=scan), is_by_sentence(follower))
 
     async def _answers(self, contents: Sequence[Content], seconds: float, wait: float) -> list[Answer]:
         if self._instrument.check.blocking:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+import threading
+from contextlib import closing
 from dataclasses import fields, replace
 
 import pytest
@@ -18,7 +21,21 @@ from audit.grammar import parse
 from audit.ledger import open_ledger
 from guard.errors import LedgerError
 from guard.recorded import EARLY, FAILED, OK, STOPPED, TIMEOUT
-from guard.types import Action, CheckResult, Context, Finding, Mark, Modality, Region, Request, Shadow, Span, Stage, Status
+from guard.types import (
+    NONE,
+    Action,
+    CheckResult,
+    Context,
+    Finding,
+    Mark,
+    Modality,
+    Region,
+    Request,
+    Shadow,
+    Span,
+    Stage,
+    Status,
+)
 
 PART = {"part": "original", "bytes": 1, "commit": "c" * 64, "sealed": "d" * 64}
 PAYLOADS = {"original": PART, "released": {**PART, "part": "released"}}
@@ -42,7 +59,10 @@ def bodies(draw: st.DrawFn) -> bytes:
     """Any decision that a ledger could hold."""
     one = decision(draw(st.sampled_from([Action.ALLOW, Action.REDACT, Action.BLOCK])), tenant=draw(words) or "t")
     modality, found = draw(st.sampled_from(Modality)), tuple(draw(st.lists(results, max_size=3)))
-    context = Context(draw(st.sampled_from(Stage)), modality, draw(words), draw(words), draw(words), draw(st.integers(0, 99)))
+    asked = draw(st.sampled_from([{}, {"purpose": draw(words) or NONE}, {"purpose": "care", "consent": draw(words) or "c-1"}]))
+    context = Context(
+        draw(st.sampled_from(Stage)), modality, draw(words), draw(words), draw(words), draw(st.integers(0, 99)), **asked
+    )
     marks = tuple(
         Mark("watermark", "m", "", verified=held, error='"verified":') for held in draw(st.lists(st.booleans(), max_size=3))
     )
@@ -137,6 +157,45 @@ def test_a_ledger_is_read_newest_first_both_ways(ledger, url):
             [batch] = found.batches()
         assert (list(batch.index), list(batch.tenant)) == ([7, 5], ["acme", "acme"])
         assert batch.decision(0).request.id == "req-5"
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A ledger on SQLite of nine decisions, from index 2 on, and what changes it past its triggers."""
+    path = tmp_path / "ledger.db"
+    with open_ledger(f"sqlite:///{path}") as opened:
+        opened.activate_sync("house", 1, REVISION, DOCUMENT)
+        for number in range(9):
+            opened.append_sync(decision(number=number))
+
+    def change(statement, *values):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DROP TRIGGER entry_no_update")
+            connection.execute(statement, values)
+
+    return f"sqlite:///{path}", change
+
+
+def test_bodies_that_are_gone_count_when_their_batch_comes(damaged):
+    """Though the compiled loops are a batch ahead; who leaves early leaves no thread behind."""
+    url, change = damaged
+    change("UPDATE entry SET body = NULL WHERE idx IN (4, 5, 6, 9)")
+    for many in (0, 10**9):
+        with history(url, many=many) as found:
+            seen = [(list(batch.index), found.pruned) for batch in found.batches(3)]
+            assert seen == [([10, 8], 1), ([7], 3), ([3, 2], 4)]
+        with history(url, many=many) as found:
+            assert list(next(iter(found.batches(2))).index) == [10]
+    assert not [one.name for one in threading.enumerate() if one.name.startswith("genguard-history")]
+
+
+def test_what_cannot_be_read_is_an_error_however_it_is_read(damaged):
+    """Also when another thread meets it."""
+    url, change = damaged
+    change("UPDATE entry SET body = ? WHERE idx = 3", b'{"schema":1}')
+    for many in (0, 10**9):
+        with history(url, many=many) as found, pytest.raises(LedgerError, match="entry 3 has a body that is no decision"):
+            list(found.batches(1))
 
 
 def test_a_ledger_that_is_not_there(tmp_path):

@@ -32,31 +32,31 @@ class Cluster:
     environment: dict[str, str]
     holder: subprocess.Popen[str]
 
-    def lose_a_node(self) -> None:
-        """End one of several, as if its machine had gone."""
+    def order(self, what: str) -> None:
+        """Of several nodes: lose a `node` or the `head`, as if their machine had gone, or start all of it `again`."""
         assert self.holder.stdin is not None
         assert self.holder.stdout is not None
-        self.holder.stdin.write("\n")
+        self.holder.stdin.write(f"{what}\n")
         self.holder.stdin.flush()
-        assert self.holder.stdout.readline() == "lost\n"
+        assert self.holder.stdout.readline() == "done\n", (self.folder / "holder.err").read_text("utf-8")
 
     def genguard(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a command that joins it."""
         return self.python("-m", "cli", *arguments, cwd=cwd)
 
-    def python(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    def python(self, *arguments: str, cwd: Path, patience_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         """The same of any program."""
         return subprocess.run(
             [sys.executable, *arguments],
-            cwd=cwd, env=self.environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+            cwd=cwd, env=self.environment, capture_output=True, text=True, timeout=patience_s, check=False,
         )  # fmt: skip
 
 
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Of four processors a node in name: they say how many replicas fit. Raylets and all replicas end with it.
+    """Of four processors in name, which say how many replicas fit. Raylets and all replicas end with it.
 
-    One node, or as many as the parameter says.
+    One node; or as many as the parameter says, with sixteen each.
     """
     if importlib.util.find_spec("ray") is None:
         pytest.skip(MISSING)
@@ -117,7 +117,7 @@ def _environment(folder: Path) -> dict[str, str]:
 def _held(folder: Path, environment: dict[str, str], nodes: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with (folder / "holder.err").open("w") as errors:
         holder = subprocess.Popen(
-            [sys.executable, str(HOLDER), str(folder / "t"), "4", *nodes],
+            [sys.executable, str(HOLDER), str(folder / "t"), "16" if nodes else "4", *nodes],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
         )  # fmt: skip
     assert holder.stdin is not None

@@ -11,12 +11,14 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
-from postgres import fresh_schema
+from postgres import MISSING, Server, binaries, fresh_schema
 
 from audit.query import Row, query
 from bulk.sources import open_source
@@ -86,6 +88,19 @@ class Told:
     actions: Counter[str] = field(default_factory=Counter)
     broken: int = 0
     """Connections that broke off, as with a gateway that died."""
+    unrecorded: int = 0
+    """503: the ledger took nothing, so nothing was released."""
+
+    def answered(self, answer: httpx.Response) -> None:
+        """Note an answer."""
+        if answer.status_code == 503:
+            assert "secret" not in answer.text
+            assert "[word]" not in answer.text
+            self.unrecorded += 1
+            return
+        assert answer.status_code == 200, answer.text
+        self.decisions.append(answer.headers["x-genguard-decision"])
+        self.actions[answer.json()["action"]] += 1
 
 
 def calling(urls: list[str], told: Told, over: threading.Event) -> None:
@@ -99,46 +114,122 @@ def calling(urls: list[str], told: Told, over: threading.Event) -> None:
             except httpx.HTTPError:
                 told.broken += 1
                 continue
-            assert answer.status_code == 200, answer.text
-            told.decisions.append(answer.headers["x-genguard-decision"])
-            told.actions[answer.json()["action"]] += 1
+            told.answered(answer)
+
+
+@contextmanager
+def load(urls: list[str], callers: int = 4) -> Iterator[Told]:
+    """Callers who ask all the time. What one of them found wrong is raised in the end."""
+    told, over = Told(), threading.Event()
+    with ThreadPoolExecutor(callers) as pool:
+        asking = [pool.submit(calling, urls, told, over) for _ in range(callers)]
+        try:
+            yield told
+        finally:
+            over.set()
+        for one in asking:
+            one.result(PATIENCE_S)
+
+
+def spread(folder: Path, ledger: str) -> None:
+    """What the gateways are given."""
+    (folder / "keys").mkdir()
+    (folder / "served.yaml").write_text(SERVED.format(folder=folder), "utf-8")
+    (folder / "genguard.toml").write_text(SPREAD.format(ledger=ledger, keys=folder / "keys"), "utf-8")
 
 
 @pytest.mark.parametrize("cluster", [2], indirect=True)
 def test_two_nodes_lose_a_replica_a_node_and_a_gateway(cluster: Cluster, tmp_path: Path, postgres: str) -> None:
     """On one ledger in PostgreSQL, under load: nothing that was answered is lost, nothing unmeasured leaves; it recovers."""
-    (tmp_path / "keys").mkdir()
     ledger = fresh_schema(postgres)
-    (tmp_path / "served.yaml").write_text(SERVED.format(folder=tmp_path), "utf-8")
-    (tmp_path / "genguard.toml").write_text(SPREAD.format(ledger=ledger, keys=tmp_path / "keys"), "utf-8")
-    told, over = Told(), threading.Event()
-    with gateway(cluster, tmp_path) as (first, _), gateway(cluster, tmp_path) as (second, doomed):
-        callers = [threading.Thread(target=calling, args=([first, second], told, over)) for _ in range(4)]
-        for one in callers:
-            one.start()
-        _grows(told, 20)
-        httpx.post(f"{first}/v1/check", json={"text": "leave your name"}, timeout=PATIENCE_S)
-        os.kill(int(next(tmp_path.glob("*.here")).stem), signal.SIGKILL)
-        _grows(told, 20)
-        cluster.lose_a_node()
-        _grows(told, 20)
-        doomed.kill()
-        _grows(told, 20)
-        until(lambda: _action(first) == "redact")
-        over.set()
-        for one in callers:
-            one.join(PATIENCE_S)
-    assert set(told.actions) <= {"redact", "block"}  # a word was found, or the check failed
+    spread(tmp_path, ledger)
+    with gateway(cluster, tmp_path) as (first, _), gateway(cluster, tmp_path) as (second, doomed):  # noqa: SIM117
+        with load([first, second]) as told:
+            _grows(told, 20)
+            httpx.post(f"{first}/v1/check", json={"text": "leave your name"}, timeout=PATIENCE_S)
+            os.kill(int(next(tmp_path.glob("*.here")).stem), signal.SIGKILL)
+            _grows(told, 20)
+            cluster.order("node")
+            _grows(told, 20)
+            doomed.kill()
+            _grows(told, 20)
+            until(lambda: _action(first) == "redact")
     assert told.actions["redact"] > told.actions["block"]
     assert told.broken
-    environment = cluster.environment | {"GENGUARD_KEY_FOLDER": str(tmp_path / "keys")}
-    known = {str(row.decision) for row in _all(ledger)}
-    assert set(told.decisions) <= known
+    _sound(cluster, tmp_path, ledger, told)
+
+
+@pytest.mark.parametrize("cluster", [2], indirect=True)
+def test_two_nodes_lose_the_database(cluster: Cluster, tmp_path: Path, database: Server) -> None:
+    """Killed under load: what cannot be recorded does not leave, and the gateways go on by themselves when it is back."""
+    ledger = fresh_schema(database.url("postgres"))
+    spread(tmp_path, ledger)
+    with gateway(cluster, tmp_path) as (first, _), gateway(cluster, tmp_path) as (second, _):  # noqa: SIM117
+        with load([first, second]) as told:
+            _grows(told, 20)
+            database.kill()
+            until(lambda: told.unrecorded >= 10)
+            assert "ledger" in _troubles(first)
+            database.up()
+            _grows(told, 20)
+            for url in (first, second):
+                until(lambda url=url: _action(url) == "redact")
+                until(lambda url=url: not _troubles(url))
+    assert set(told.actions) == {"redact"}
+    assert not told.broken
+    _sound(cluster, tmp_path, ledger, told)
+
+
+@pytest.mark.parametrize("cluster", [2], indirect=True)
+def test_two_nodes_lose_their_head(cluster: Cluster, tmp_path: Path, postgres: str) -> None:
+    """Under load: the gateways say so, block what no replica measures, and join the cluster that is started anew."""
+    ledger = fresh_schema(postgres)
+    spread(tmp_path, ledger)
+    with gateway(cluster, tmp_path) as (first, one), gateway(cluster, tmp_path) as (second, other):
+        with load([first, second]) as told:
+            _grows(told, 20)
+            cluster.order("head")
+            for url in (first, second):
+                until(lambda url=url: "cluster" in _troubles(url))
+            before = told.actions["block"]
+            until(lambda: told.actions["block"] >= before + 5)  # they have left it
+            cluster.order("again")
+            for url in (first, second):
+                until(lambda url=url: not _troubles(url))
+            _grows(told, 20)
+            assert {_action(first), _action(second)} == {"redact"}
+        assert (one.poll(), other.poll()) == (None, None)
+    assert not told.broken
+    assert not told.unrecorded
+    _sound(cluster, tmp_path, ledger, told)
+
+
+@pytest.fixture
+def database() -> Iterator[Server]:
+    """A server that a test may kill."""
+    if binaries() is None:
+        pytest.skip(MISSING)
+    server = Server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _sound(cluster: Cluster, folder: Path, ledger: str, told: Told) -> None:
+    """What was answered is recorded, nothing was released unmeasured, and the ledger verifies."""
+    assert set(told.actions) <= {"redact", "block"}  # a word was found, or the check failed
+    assert set(told.decisions) <= {str(row.decision) for row in _all(ledger)}
     verified = subprocess.run(
         [sys.executable, "-m", "cli", "audit", "verify", "--ledger", ledger],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        cwd=folder, env=cluster.environment | {"GENGUARD_KEY_FOLDER": str(folder / "keys")},
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def _troubles(url: str) -> dict[str, str]:
+    return httpx.get(f"{url}/readyz", timeout=PATIENCE_S).json()["troubles"]
 
 
 def _grows(told: Told, more: int) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests import placed
 from tests.console import axe
 from tests.console.desk import Desk, Person, demo, desk, person
 
 MISSING = "found no chromium on this machine, expected Debian's package of that name (GENGUARD_CHROMIUM names another)"
 
 
-WAITS_S = 600
+WAITS_S = max(600, 2 * placed.START_S)
 """Of one test with its fixtures: the first waits for the demo, which busy machines take minutes for."""
 
 

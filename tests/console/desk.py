@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import os
@@ -24,7 +25,9 @@ from rich.console import Console
 from service import create_app
 from serving.identity.sessions import SESSION
 from serving.settings import Settings
-from terminal.demo import run_demo
+from serving.wiring import open_guard
+from terminal.demo import POLICY, generate, run_demo
+from tests import placed
 from tests.ports import free_port
 from tests.sounds import wav
 
@@ -89,9 +92,24 @@ class Desk:
 
 
 def demo(folder: Path, seed: int = 7) -> None:
-    """Run it into a folder."""
+    """Run it into a folder. Where ledgers are databases, their URL is noted there."""
     with ThreadPoolExecutor(1) as aside:  # a browser's event loop may run in this thread
-        assert aside.submit(run_demo, seed, folder, Console(file=io.StringIO())).result() == 0
+        if not placed.ELSEWHERE:
+            assert aside.submit(run_demo, seed, folder, Console(file=io.StringIO())).result() == 0
+            return
+        url = placed.ledger(folder / "genguard.db")
+        aside.submit(_demo, url, seed, folder).result()
+        (folder / "genguard.url").write_text(url, "utf-8")
+
+
+def _demo(url: str, seed: int, folder: Path) -> None:
+    """What the demo records, without its look at the file."""
+    (folder / "released").mkdir(parents=True)
+    guard, ledger = open_guard([POLICY], url)
+    try:
+        asyncio.run(generate(guard, seed, folder / "released", Console(file=io.StringIO())))
+    finally:
+        ledger.close()
 
 
 @contextmanager
@@ -99,15 +117,20 @@ def desk(folder: Path, **given: Any) -> Iterator[Desk]:
     """Serve what a worked demo left in a folder, or nothing yet, on a free port of this machine."""
     keys = {name: secrets.token_urlsafe(24) for name in PEOPLE}
     entries = [f"{name}{f'@{tenant}' if tenant else ''}+{role}:{keys[name]}" for name, (tenant, role) in PEOPLE.items()]
-    ledger = f"sqlite:///{folder / 'genguard.db'}"
+    ledger = placed.ledger_like(folder / "genguard.db")
     port = free_port()
-    known: dict[str, Any] = {"ledger": ledger, "port": port, "api_keys": SecretStr(",".join(entries)), "generators": ("echo",)}
+    known: dict[str, Any] = {
+        "ledger": ledger,
+        "port": port,
+        "api_keys": SecretStr(",".join(entries)),
+        "generators": ("echo",),
+    } | placed.engine()
     app = create_app(Settings(**{**known, **given}))
     running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=running.run, daemon=True)
     with _own_banks(folder / "banks"):
         thread.start()
-        until = time.monotonic() + 300
+        until = time.monotonic() + max(300, placed.START_S)
         while not running.started and thread.is_alive() and time.monotonic() < until:
             time.sleep(0.05)
     assert running.started, "the service did not start"

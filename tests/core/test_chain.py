@@ -20,7 +20,7 @@ from guard.decide import EARLY_STOP
 from guard.errors import InputError, PolicyError, RegistryError
 from guard.protocols import Check
 from guard.rules import Found
-from guard.types import Action, CheckResult, Content, Finding, Region, Scan, Span, Stage, Status
+from guard.types import Action, CheckResult, Content, Finding, Modality, Region, Scan, Span, Stage, Status
 from tests.fakes import (
     IMAGE,
     AsyncCheck,
@@ -92,6 +92,39 @@ def test_each_content_gets_its_own_results_in_the_policys_order() -> None:
     assert [[len(one.findings) for one in results] for results in found] == [[1, 0], [0, 1], [0, 0]]
     assert all(one.status is Status.OK for results in found for one in results)
     assert checks["late"].batches == [["anna", "bob", "nobody"]]
+
+
+class AwaitedWords(WordCheck):
+    """The same without a thread, and without ever waiting."""
+
+    blocking = False
+
+    async def __call__(self, batch: Sequence[Content], /) -> Any:
+        return super().__call__(batch)
+
+
+@pytest.mark.parametrize("kind", [WordCheck, AwaitedWords])
+def test_alone_and_together_contents_get_the_same_results(kind: type[WordCheck]) -> None:
+    """How many are asked about at once changes nothing but how long it takes; neither does it when all are ready."""
+    checks: dict[str, Check] = {
+        "words": kind("anna"),
+        "pixels": ImageCheck(),
+        "half": PartialCheck(3),
+        "broken": CrashingCheck(),
+    }
+    house = policy([spec(name, one, group=1 + (name == "half")) for name, one in checks.items()])
+    contents = [text("anna"), image(), text("bob", stage=Stage.PROMPT), text("ann"), text("")]
+
+    async def script() -> list[list[tuple[CheckResult, ...]]]:
+        asked = Chain(house, checks)
+        alone = [(await asked.run([one]))[0] for one in contents]
+        return [alone, await asked.run(contents), [(await asked.run([one]))[0] for one in contents]]
+
+    found = [[[replace(one, latency_us=0) for one in results] for results in way] for way in asyncio.run(script())]
+    assert found[0] == found[1] == found[2]
+    assert [[one.check for one in results] for results in found[0]] == [
+        ["pixels"] if one.modality is Modality.IMAGE else ["words", "half", "broken"] for one in contents
+    ]
 
 
 def test_a_check_is_only_given_what_it_reads() -> None:

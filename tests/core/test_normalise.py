@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.text.normalise import normalise, readings
+from guard.text.normalise import Undisguised, normalise, readings
 from guard.text.reading import rewrite, unchanged
 from guard.types import Span
 
@@ -218,3 +219,34 @@ def test_time_grows_with_the_length_and_no_faster(piece):
     started = time.thread_time()
     normalise((piece * 60_000)[:60_000])
     assert time.thread_time() - started < 10
+
+
+PARTS = (
+    "the ", "parcel ", "i d i o t ", "i", "-", "d", "sh!t ", "1d10t", "idiooot", "5pm ", "3rd ", "é", "“", "\u0301",
+    "\u0301\u0301", "\u200b", " ", "\n", "six-day ", "st.upid ", "example.com ", "i  d  i", "\u0430", "傻", " - ", "\uff46",
+    "a b ", "c ", "*", "f*ck ", "\xa0", "K",
+)  # fmt: skip
+
+
+def test_a_growing_text_that_is_called_undisguised_has_no_other_reading():
+    """However it grows; and plain prose is called so."""
+    called = 0
+    for number in range(1500):
+        draw = random.Random(number)
+        undisguised, text = Undisguised(), ""
+        pool = PARTS if number % 2 else (*PARTS[:2], *draw.sample(PARTS, 5))
+        for _ in range(draw.randint(1, 9)):
+            text += "".join(draw.choice(pool) for _ in range(draw.randint(1, 3)))
+            if undisguised(text):
+                called += 1
+                assert readings(text) == (), text
+    assert called > 500
+    undisguised, prose = Undisguised(), "It’s a six-day trip — for a day, or so; café at 5pm (v2), 20% off. " * 3
+    assert all(undisguised(prose[:end]) for end in range(0, len(prose), 7))
+
+
+def test_another_text_is_read_from_its_beginning():
+    undisguised = Undisguised()
+    assert undisguised("a plain text that goes on ")
+    assert undisguised("another plain text ")
+    assert not undisguised("i d i o t ")

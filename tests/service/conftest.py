@@ -15,6 +15,7 @@ from ports import free_port
 
 from service import create_app
 from serving.settings import Settings
+from tests import placed
 from tests.service.issuer import Issuer, issuing
 
 
@@ -31,13 +32,13 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    ledger = f"sqlite:///{tmp_path_factory.mktemp('service') / 'ledger.db'}"
+    ledger = placed.ledger(tmp_path_factory.mktemp("service") / "ledger.db")
     port = free_port()
-    settings = Settings(ledger=ledger, port=port)
+    settings = Settings(ledger=ledger, port=port, **placed.engine())
     running = uvicorn.Server(uvicorn.Config(create_app(settings), port=port, log_level="warning"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + placed.START_S
     while not running.started and thread.is_alive() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert running.started, "the service did not start"

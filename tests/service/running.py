@@ -20,6 +20,7 @@ from service import create_app
 from serving.connections import patient
 from serving.settings import Settings
 from serving.wiring import Wired, wire
+from tests import placed
 
 POLICY = """
 policy: desk
@@ -82,8 +83,9 @@ def running(
     file = folder / "desk.yaml"
     file.write_text(policy, "utf-8")
     port = free_port()
-    ledger = given.pop("ledger", f"sqlite:///{folder / 'ledger.db'}")
-    settings = Settings(policies=(str(file),), ledger=ledger, port=port, generators=("echo",), **given)
+    ledger = given.pop("ledger", "") or placed.ledger(folder / "ledger.db")
+    known = {"policies": (str(file),), "ledger": ledger, "port": port, "generators": ("echo",), **placed.engine()}
+    settings = Settings(**known, **given)
     made: list[Wired] = []
 
     def make(asked: Settings) -> Wired:
@@ -96,7 +98,7 @@ def running(
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until = time.monotonic() + 100
+    until = time.monotonic() + placed.START_S
     while not server.started and thread.is_alive() and time.monotonic() < until:
         time.sleep(0.02)
     assert server.started, "the service did not start"

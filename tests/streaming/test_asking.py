@@ -8,13 +8,18 @@ from datetime import UTC, datetime
 
 import pytest
 
+from guard.admission import Limits
+from guard.bench import Seat
 from guard.chain import Chain
+from guard.decide import decide
 from guard.following import Followable, Follower, MaybeQuick, Progress, is_by_sentence, is_quick
 from guard.registry import checks
+from guard.rules import Found, Length
 from guard.streaming.frontier import Frontier
 from guard.streaming.measuring import AT_ONCE, Measuring
-from guard.types import Scan, Span, Status
-from tests.fakes import FakeCheck, UnloadableCheck, policy, spec, text
+from guard.streaming.window import Window
+from guard.types import Action, Operator, Scan, Span, Status
+from tests.fakes import FakeCheck, UnloadableCheck, policy, rule, spec, text
 from tests.streaming.streams import FollowingWords, SentenceScore, awaited
 
 
@@ -240,3 +245,48 @@ def test_pii_without_names_is_quick_where_nothing_could_be_found() -> None:
     assert quick[0]
     assert not quick[2]
     assert not isinstance(checks.make("secrets", {}).follow(), MaybeQuick)  # type: ignore[attr-defined]
+
+
+def test_names_are_found_on_the_event_loop_where_little_is_new() -> None:
+    """What it says there is what it says in its thread, at each place."""
+    check = checks.make("pii", {"languages": ("en", "zh")})
+    check.load()
+    assert isinstance(check, Followable)
+    quick, slow = check.follow(), check.follow()
+    assert isinstance(quick, MaybeQuick)
+    prose = "Please ask Maria Gonzalez in Toronto. 王小明明天去杭州。\nThen it is over, Mr. Keller, and all is well. " * 4
+    whole = f"{prose}Or write to kim@example.com about it. And so it ends."
+    answered = 0
+    for end in (*range(9, len(whole), 23), len(whole)):
+        given, ending = whole[:end], end == len(whole)
+        said = quick.quickly(given, ending=ending)
+        answered += said is not None
+        progress, expected = said or quick(given, ending=ending), slow(given, ending=ending)
+        assert progress.settled == expected.settled
+        assert progress.scan.scanned == expected.scan.scanned
+        assert [(one.label, one.where) for one in progress.scan.findings] == [
+            (one.label, one.where) for one in expected.scan.findings
+        ]
+    assert answered > 3
+    long = check.follow()
+    assert isinstance(long, MaybeQuick)
+    assert long.quickly("word " * 100, ending=False) is None
+
+
+@pytest.mark.parametrize("longer", [False, True])
+@awaited
+async def test_a_clean_text_is_judged_as_its_beginning_was_unless_its_length_counts(longer: bool) -> None:
+    """Each verdict is the one that `decide` derives from the same results."""
+    check = FollowingWords("secret")
+    rules = [rule(Action.REDACT, Found("words"))]
+    rules += [rule(Action.BLOCK, Length(60), "long")] if longer else []
+    given = policy([spec("words", check)], rules)
+    seat = Seat.build(given, Operator(), chain=Chain(given, {"words": check}))
+    window, actions = Window(seat, text(""), datetime(2026, 1, 1, tzinfo=UTC), None, Limits()), []
+    for piece in ("It is said. ", "All is well. ", "It is no secret. ", "And so it goes on and on. ", "It ends."):
+        window.add(piece)
+        verdict = await window.step()
+        assert verdict == decide(given, window.measured.results, window.measured.context)
+        actions.append(verdict.action)
+    assert (Action.BLOCK in actions) == longer
+    assert Action.REDACT in actions or longer

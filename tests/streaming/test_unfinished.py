@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC
 from guard.checks.secret_patterns import SPECS
-from guard.text.sentences import LONGEST, cut_before, sentence_end
+from guard.text.sentences import LONGEST, Sentences, cut_before, sentence_end
 from guard.text.unfinished import AHEAD, Unfinished, _open
 
 PATTERNS = (
@@ -83,6 +83,20 @@ def test_where_a_sentence_ends(text: str, end: int) -> None:
     assert sentence_end(text, 0) == end
 
 
+def test_sentences_of_a_growing_text_end_where_those_of_a_whole_one_do() -> None:
+    """However it grows; asked again from the end of the last one, or from before."""
+    parts = ("word", " ", ".", "\n", "。", "”", ")", "...", "3.14", "! ", "字" * 30, "w" * 150, "？", "_", "No. ")
+    for number in range(400):
+        draw = random.Random(number)
+        sentences, text, start = Sentences(), "", 0
+        for _ in range(draw.randint(1, 25)):
+            text += "".join(draw.choice(parts) for _ in range(draw.randint(1, 4)))
+            end = sentences(text, start)
+            assert end == sentence_end(text, start), text
+            if draw.random() < 0.5:
+                start = end
+
+
 @pytest.mark.parametrize(
     ("text", "place", "cut"),
     [
@@ -112,6 +126,21 @@ def test_no_pattern_is_left_out_that_could_begin() -> None:
         draw = random.Random(number)
         text = "".join(draw.choice(PARTS) for _ in range(draw.randint(1, 8)))
         text, since = text[: draw.randint(0, len(text))], draw.randint(0, 20)
+        tried = [one.search(text, since, partial=True) for one in everywhere]
+        assert short.start(text, since) == min([len(text), *(one.start() for one in tried if one is not None)]), text
+
+
+def test_words_are_remembered_with_what_may_begin_in_them() -> None:
+    """Between spaces, known or not, a text answers as if every pattern were tried everywhere."""
+    specs = [(one.pattern, regex.ASCII | (regex.IGNORECASE if one.ignore_case else 0)) for one in SPECS]
+    specs += [(pattern, regex.IGNORECASE if one.ignore_case else 0) for one in GENERIC for pattern, _ in one.patterns]
+    short, everywhere = Unfinished(specs), [regex.compile(_open(pattern, AHEAD), flags) for pattern, flags in specs]
+    words = ["Your", "parcel", "left", "please;", "card", "4111", "1111", "password:", "dbpwd=", "secret", "(0", "pass", ""]
+    words += ["AKIAQ3EG", "\n", "é"]
+    for number in range(150):
+        draw = random.Random(number)
+        text = " ".join(draw.choice(words) for _ in range(draw.randint(1, 12)))
+        since = draw.randint(0, len(text) // 2)
         tried = [one.search(text, since, partial=True) for one in everywhere]
         assert short.start(text, since) == min([len(text), *(one.start() for one in tried if one is not None)]), text
 

@@ -1,5 +1,7 @@
 """Checks that do nothing through genguard's chain, and the decision on their results."""
 
+from pathlib import Path
+
 from playing import TEXT, Call, play
 
 from benchmarks.chain import Nothing, policy
@@ -8,8 +10,9 @@ from guard.decide import decide
 from guard.types import CALLER, Content, Modality, Request, Stage, Verdict
 
 
-def prepare(count: int) -> Call:
+def prepare(case: str, _folder: Path) -> Call:
     """Measure one output and decide."""
+    count = int(case)
     rules = policy(count)
     chain = Chain(rules, {spec.name: Nothing(blocking=False) for spec in rules.checks})
 

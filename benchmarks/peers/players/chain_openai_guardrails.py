@@ -1,5 +1,6 @@
 """Guardrails that do nothing through openai-guardrails' `run_guardrails`."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 from guardrails import GuardrailResult, default_spec_registry, instantiate_guardrails, run_guardrails
@@ -16,8 +17,9 @@ async def _nothing(ctx: object, data: str, config: Nothing) -> GuardrailResult: 
     return GuardrailResult(tripwire_triggered=False)
 
 
-def prepare(count: int) -> Call:
+def prepare(case: str, _folder: Path) -> Call:
     """Guardrails of names of their own, in one bundle."""
+    count = int(case)
     names = [f"nothing {number} of {count}" for number in range(count)]
     for name in names:
         default_spec_registry.register(name, _nothing, "Lets everything pass.", "text/plain")

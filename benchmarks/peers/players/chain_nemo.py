@@ -1,5 +1,7 @@
 """Output rails that do nothing through NeMo Guardrails' `LLMRails.generate_async`, on an answer that is there already."""
 
+from pathlib import Path
+
 from nemoguardrails import LLMRails, RailsConfig
 from playing import TEXT, Call, play
 
@@ -15,8 +17,9 @@ async def _nothing(context: object = None) -> bool:  # noqa: ARG001 - found by t
     return True
 
 
-def prepare(count: int) -> Call:
+def prepare(case: str, _folder: Path) -> Call:
     """One rail an action, and no model."""
+    count = int(case)
     flows = "".join(f"      - nothing {number}\n" for number in range(count))
     config = RailsConfig.from_content(
         colang_content="\n".join(_RAIL.format(number=number) for number in range(count)),

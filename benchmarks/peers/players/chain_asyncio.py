@@ -1,6 +1,7 @@
 """Checks that do nothing, in a plain loop with a deadline around each."""
 
 import asyncio
+from pathlib import Path
 
 from playing import TEXT, Call, play
 
@@ -9,8 +10,9 @@ async def _nothing(text: str) -> tuple[bool, int]:
     return True, len(text)
 
 
-def prepare(count: int) -> Call:
+def prepare(case: str, _folder: Path) -> Call:
     """The loop."""
+    count = int(case)
 
     async def call() -> None:
         for _ in range(count):

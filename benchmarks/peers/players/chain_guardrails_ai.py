@@ -1,5 +1,7 @@
 """Validators that do nothing through Guardrails AI's `Guard.validate`."""
 
+from pathlib import Path
+
 from guardrails import Guard
 from guardrails.validators import PassResult, Validator, register_validator
 from playing import TEXT, Call, play
@@ -13,8 +15,9 @@ class Nothing(Validator):
         return PassResult()
 
 
-def prepare(count: int) -> Call:
+def prepare(case: str, _folder: Path) -> Call:
     """One guard with so many validators, given at once: a second call of `use` would replace the first one's."""
+    count = int(case)
     made = [
         register_validator(name=f"bench/nothing{number}", data_type="string")(type(f"Nothing{number}", (Nothing,), {}))
         for number in range(count)
