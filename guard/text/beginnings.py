@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from string import ascii_letters, digits, punctuation
 from typing import Any
 
+import regex
+
 from guard.text.unfinished import closing
 
 _WORDS = "(?<![A-Za-z])[A-Za-z]|(?<![0-9A-Za-z])[0-9]"
@@ -22,7 +24,7 @@ _LOOKS = re.compile(r"\(\?<?[=!]")
 _SHORT, _LONG = 2, 5
 _FORM = re.compile(r"[0-9][0-9 ()./-]{0,9}[^0-9 ()./-]?")
 _ZEROS = dict.fromkeys(range(ord("1"), ord("9") + 1), "0")
-_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9,]+\}|[0-9]", re.DOTALL)
+_PART = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*+(?:\]|\\?\Z)|\{[0-9,]+\}|[0-9]", regex.DOTALL)
 """Of an expression: what is escaped, a class, how often something is repeated, a digit."""
 _MOST_KNOWN = 20_000
 
@@ -32,8 +34,6 @@ class Beginnings:
 
     def __init__(self, patterns: Sequence[tuple[str, int]]) -> None:
         """`patterns`: each with its flags; a pattern's number is its place among them."""
-        import regex
-
         without = [(_without_looks(pattern), flags) for pattern, flags in patterns]
         self._patterns: list[Any] = [regex.compile(pattern, flags) for pattern, flags in without]
         self._of_any_digits: list[Any] = [regex.compile(_PART.sub(_with_any_digit, one), flags) for one, flags in without]
@@ -83,8 +83,6 @@ def _remember(known: dict[str, tuple[int, ...]], part: str, numbers: Iterable[in
 
 def begins_a_word(pattern: str, flags: int = 0) -> bool:
     """Whether all matches of a pattern surely begin at one of `_PLACES`."""
-    import regex
-
     without = regex.compile(_without_looks(pattern), flags)
 
     def begins(signs: Iterable[str]) -> bool:
@@ -106,9 +104,9 @@ def _without_looks(pattern: str) -> str:
     return kept + pattern[place:]
 
 
-def _with_any_digit(part: re.Match[str]) -> str:
+def _with_any_digit(part: regex.Match[str]) -> str:
     """A part of a pattern without look-arounds, with any digit where it has some of them."""
-    written = part.group()
+    written = str(part.group())
     if written.isdecimal():
         return "[0-9]"
     some = written.startswith("[") and re.search("[0-9]", written) is not None
