@@ -15,7 +15,6 @@ differs. Times are processor time a text: medians over the rounds, all in turn i
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import platform
 import random
@@ -142,16 +141,6 @@ def searches(
         return check([Content(Modality.TEXT, text, "text/plain", Stage.OUTPUT, CALLER, Request("r"))])
 
     return search.found, plain, whole, engine.nlp_engine
-
-
-def generator() -> Any:
-    """The module that makes the texts of the equality test."""
-    spec = importlib.util.spec_from_file_location("pii_texts", Path(__file__).parents[1] / "tests" / "checks" / "pii_texts.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def microseconds(search: Callable[..., object], sample: Sequence[tuple[Any, ...]]) -> float:
