@@ -404,6 +404,7 @@ def loads(options: argparse.Namespace) -> list[Load]:
         Load(f"{callers} callers", callers, seconds, kind) for callers in ((1024,) if options.quick else (1, 16, 256, 1024))
     ]
     several = [Load(f"2 processes of {callers} callers", callers, seconds, kind, processes=2) for callers in (512, 1024)]
+    several.append(Load("2 processes of 2048, groups of 1024", 2048, seconds, kind, processes=2, group=1024))
     by_clock = Load(f"{OFFERED:,}/s offered", 0, max(seconds, 4.0), kind, offered=OFFERED)
     return [*closed_loops, *several, by_clock]
 
