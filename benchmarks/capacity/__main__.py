@@ -145,7 +145,7 @@ def about() -> dict[str, Any]:
     import onnxruntime
     import sqlalchemy
 
-    from benchmarks.peers.__main__ import machine
+    from benchmarks.peers.measuring import machine
 
     return {
         "machine": machine(),
