@@ -103,7 +103,7 @@ class Catalogue:
             raise ModelError(f"there is no bank {path.parent}", advice="Add a work to it, or import some, to begin it.")
         with clear_errors("open", path):
             if kind is not None:
-                begin_file(path)
+                begin_file(path, kind)
             writer = connect(path)
             try:
                 if kind is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import tempfile
 import time as clock
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -65,11 +66,34 @@ def begin_tables(connection: sqlite3.Connection, kind: str) -> None:
         raise
 
 
-def begin_file(path: Path) -> None:
-    """An empty file that only its owner may read; SQLite gives its companions the same mode."""
+def begin_file(path: Path, kind: str) -> None:
+    """A bank without works that only its owner may read, unless there is a file; SQLite gives its companions the same mode.
+
+    It is whole when it comes to its name: others may open it at that moment.
+    """
+    if path.exists():
+        return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    descriptor, name = tempfile.mkstemp(".db", ".begun-", path.parent)
+    os.close(descriptor)
+    try:
+        with closing(sqlite3.connect(name, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous=FULL")
+            begin_tables(connection, kind)
+        with suppress(FileExistsError):  # another process was first
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Make names in it durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_form(connection: sqlite3.Connection, path: Path) -> None:

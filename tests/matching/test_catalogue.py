@@ -6,12 +6,14 @@ import os
 import sqlite3
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from guard.errors import InputError, ModelError
+from guard.matching import catalogue_file
 from guard.matching.catalogue import Catalogue, genesis
 from guard.matching.records import record, work_from
 from guard.matching.works import Fingerprint, Work
@@ -219,6 +221,27 @@ def test_what_is_no_catalogue_is_refused(path: Path) -> None:
     path.write_bytes(b"something else, and long enough to be looked at" * 100)
     with pytest.raises(ModelError, match="not a database"):
         Catalogue.open(path)
+
+
+def test_a_bank_is_whole_once_it_has_its_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opens it while another begins it finds no bank, or a whole one; of those who begin it at once all have the same."""
+    begin, there = catalogue_file.begin_tables, []
+
+    def look(connection: sqlite3.Connection, kind: str) -> None:
+        there.append(path.exists())
+        begin(connection, kind)
+
+    monkeypatch.setattr(catalogue_file, "begin_tables", look)
+    opened(path).close()
+    assert there == [False]
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    path.unlink()
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda number: (opened(path), number), range(8)))
+    for catalogue, number in made:
+        add(catalogue, hashed(f"of-{number}", number))
+    assert {catalogue.state().size for catalogue, _ in made} == {8}
+    assert not list(path.parent.glob(".begun-*"))
 
 
 def test_threads_may_add_at_once(path: Path) -> None:
