@@ -3,8 +3,8 @@
 Exit codes: 0 done (for `check` and `generate`: released as it was), 10 released after an edit, 20 held for review, 30
 blocked; `verify`: 0 from here, 1 unknown, 2 tampered with; `audit verify`: 0 sound, 2 tampered with, 3 gaps that are
 explained, 4 a wrong signature, 5 behind a checkpoint; `reveal`: 0 all opened, 1 nothing to open, 2 something does not open;
-`bank match`: 0 matched, 1 no match; `bank import`: 0 all there, 2 some refused; `policy test`: 0 all passed, 1 not all; 64 a
-usage error or an input that cannot be read, 70 a failure of ours.
+`bank match`: 0 matched, 1 no match; `bank import`: 0 all there, 2 some refused; `bank follow --once`: 0 all there, 2 some
+cannot follow; `policy test`: 0 all passed, 1 not all; 64 a usage error or an input that cannot be read, 70 a failure of ours.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from terminal import (
     audit_stream,
     audit_streams,
     audit_witness,
+    bank_follow,
     doctor,
     log_key,
     policy_coverage,
@@ -99,6 +100,7 @@ audit_forget.add(audit_app)
 audit_retention.add(audit_app)
 add_reviews(audit_app)
 app.add_typer(audit_app, name="audit")
+bank_follow.add(bank_app)
 app.add_typer(bank_app, name="bank")
 app.add_typer(bulk_app, name="bulk")
 app.add_typer(key_app, name="key")

@@ -29,7 +29,8 @@ from guard.matching.bank import Bank, live
 from guard.matching.exchange import Item
 from guard.matching.imports import Options, import_items
 from guard.matching.works import Fingerprint, Work
-from serving.shared_banks import follow_all, shared_banks
+from serving.followed_banks import follow_all
+from serving.shared_banks import shared_banks
 from serving.works import changing
 
 

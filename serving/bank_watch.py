@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 from guard.errors import describe
-from serving.shared_banks import SharedBanks, follow_all, take_in_all
+from serving.followed_banks import FollowedBanks, follow_all, take_in_all
 
 POLL_S = 2.0
 """Seconds between two looks at the ledger."""
@@ -28,14 +29,14 @@ _log = logging.getLogger(__name__)
 class BankWatcher:
     """Follows one ledger for the banks of one folder."""
 
-    def __init__(self, shared: SharedBanks | None) -> None:
-        """`shared`: None for a ledger that is one machine's, where there is nothing to follow."""
+    def __init__(self, followed: FollowedBanks | None, looked: Callable[[], None] = lambda: None) -> None:
+        """`followed`: None for a ledger that is one machine's: nothing is followed. `looked`: called after each look."""
         self.troubles: dict[str, str] = {}
         """Why a bank is not as the ledger has it, by bank."""
         self.missing: dict[str, str] = {}
         """What a service that begins lacks yet, by bank."""
-        self._shared = shared
-        self._caught_up = shared is None
+        self._followed, self._looked = followed, looked
+        self._caught_up = followed is None
         self._told = asyncio.Event()
         self._leaving = self._more = False
 
@@ -50,7 +51,7 @@ class BankWatcher:
     async def run(self) -> None:
         """Look for ever."""
         try:
-            while self._shared is not None:
+            while self._followed is not None:
                 if not self._more:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._told.wait(), POLL_S)
@@ -61,11 +62,11 @@ class BankWatcher:
 
     async def look(self) -> None:
         """Bring all banks on, as far as there is time. Nothing is raised."""
-        if self._shared is None:
+        if self._followed is None:
             return
         self._more = False
         try:
-            behind, more, troubles = await asyncio.to_thread(self._brought, self._shared)
+            behind, more, troubles = await asyncio.to_thread(self._brought, self._followed)
         except Exception as error:  # noqa: BLE001 - whatever it was, the next look may succeed
             why = f"it cannot be followed: {describe(error)}"
             behind, troubles = self.missing or {LEDGER: why}, {**self.troubles, LEDGER: why}
@@ -77,9 +78,10 @@ class BankWatcher:
                 _log.error("bank %s: %s", name, why)
         self.troubles = troubles
         self.missing = {} if self._caught_up else behind
+        self._looked()
 
-    def _brought(self, shared: SharedBanks) -> tuple[dict[str, str], bool, dict[str, str]]:
+    def _brought(self, followed: FollowedBanks) -> tuple[dict[str, str], bool, dict[str, str]]:
         """What is missing, whether there is more to do, and what is wrong. Takes a while."""
-        behind, troubles = follow_all(shared, slice_s=SLICE_S, leaving=lambda: self._leaving)
-        unfinished, refused = take_in_all(shared, slice_s=SLICE_S, leaving=lambda: self._leaving) if not behind else ({}, {})
+        behind, troubles = follow_all(followed, slice_s=SLICE_S, leaving=lambda: self._leaving)
+        unfinished, refused = take_in_all(followed, slice_s=SLICE_S, leaving=lambda: self._leaving) if not behind else ({}, {})
         return behind, bool(behind or unfinished), {**refused, **troubles}

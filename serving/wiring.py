@@ -28,11 +28,12 @@ from policies import load
 from policies.signing import Trust
 from serving.bank_watch import START_S, BankWatcher
 from serving.cluster.engine import RayEngine
+from serving.followed_banks import follow_all
 from serving.offered import offered
 from serving.redaction import need_redaction_key
 from serving.rollout import Watcher
 from serving.settings import Settings
-from serving.shared_banks import follow_all, shared_banks
+from serving.shared_banks import shared_banks
 from serving.watermarking import need_watermark_key
 
 Opening = Callable[..., SqlLedger]

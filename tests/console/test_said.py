@@ -50,7 +50,7 @@ SPOKEN = (
     *(f"serving/identity/{name}.py" for name in ("authenticate", "guesses", "needs", "principals", "routes", "sessions")),
     *(f"console/{name}.py" for name in ("assets", "banks", "decision", "policies", "policy_text", "reviews")),
     *(f"audit/verifier/{name}.py" for name in ("api_keys", "careful", "course", "fingerprints", "heads", "moments", "order")),
-    *("audit/banks.py", "audit/verifier/banks.py", "serving/shared_banks.py"),
+    *("audit/banks.py", "audit/verifier/banks.py", "serving/followed_banks.py", "serving/shared_banks.py"),
     *(f"audit/verifier/{name}.py" for name in ("payloads", "report", "stretch", "tiles")),
     "service.py",
 )

@@ -25,7 +25,8 @@ from guard.matching.bank import Bank
 from guard.matching.batches import Opened, Parcel, Signed
 from guard.matching.exchange import Item
 from guard.matching.imports import Options, import_items
-from serving.shared_banks import SharedBanks, follow_all, shared_banks, take_in_all
+from serving.followed_banks import follow_all, take_in_all
+from serving.shared_banks import SharedBanks, shared_banks
 from serving.works import changing
 from tests.matching.works import hashed, many
 
@@ -244,7 +245,7 @@ def test_a_follower_that_is_killed_goes_on(site: Site) -> None:
     digests = [one.add(*many(40, 40 * number)) for number in range(5)]
     program = (
         "import os, sys\nfrom audit.ledger import open_ledger\nfrom guard.matching import changing\n"
-        "from serving.shared_banks import follow_all, shared_banks\n"
+        "from serving.followed_banks import follow_all\nfrom serving.shared_banks import shared_banks\n"
         "insert, count = changing.insert, [0]\n"
         "def dies(*given):\n"
         "    count[0] += 1\n"
