@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 STORE = 200_000_000
@@ -42,8 +43,11 @@ class Several:
 
     def again(self) -> None:
         """Start it, at the port that it had."""
+        from ray._common.utils import get_default_ray_temp_dir
         from ray.cluster_utils import Cluster
 
+        # Ray notes the address there, whatever folder it was given, and expects that to be there.
+        Path(get_default_ray_temp_dir()).mkdir(exist_ok=True)
         self.cluster = Cluster(initialize_head=True, head_node_args=self.facts | self.head)
         self.others = [self.cluster.add_node(**self.facts) for _ in range(self.nodes - 1)]
         self.head["gcs_server_port"] = int(self.cluster.address.rpartition(":")[2])
