@@ -32,6 +32,8 @@ def test_what_was_promised_of_one_process_holds(
         "GENGUARD_TEST_RAY": checks,
         "GENGUARD_TEST_POSTGRES": fresh(postgres),
         "GENGUARD_KEY_FOLDER": str(tmp_path / "keys"),
+        # Services follow the ledger's banks for as long as they run, also when a test has taken its own folder back.
+        "GENGUARD_BANKS": str(tmp_path / "banks"),
     }
     options = ["-q", "-W", "ignore", "-p", "no:cacheprovider", "-o", "timeout=1200", "--basetemp", str(tmp_path / "tests")]
     done = cluster.python("-m", "pytest", *options, *files, cwd=ROOT, patience_s=PATIENCE_S)
