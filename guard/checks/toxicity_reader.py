@@ -16,6 +16,7 @@ from guard.models.detoxify import PUBLIC, folder_examples, folder_labels, folder
 from guard.models.ngrams import TOXICITY, Blend, Runs, Screen, load_ngrams
 from guard.models.passes import Passes
 from guard.models.pretrained import find_device
+from guard.models.registers import Registers, load_registers
 from guard.text import windows
 from guard.text.growing import Growing, Words, words
 from guard.text.normalise import Undisguised
@@ -72,6 +73,7 @@ class Reader:
         self._detoxify: Any = None
         self._screen: Screen | None = None
         self._blends: Mapping[str, Blend] = {}
+        self._registers: Registers | None = None
         self._integers: int8.Encoder | None = None
         self._passes: Passes | None = None
         self._tokenizing = threading.Lock()
@@ -103,6 +105,7 @@ class Reader:
         self._words = words(self._detoxify.tokenizer)
         if self._ngrams and self._folder:
             self._screen, self._blends = load_ngrams(self._folder)
+            self._registers = load_registers(self._folder)
         self._rounded = self._rounded and device == "cpu"  # an accelerator is fast enough as it is
         if self._rounded:
             self._integers = int8.quantized(self._detoxify.model)
@@ -158,8 +161,9 @@ class Reader:
     def _probabilities(self, tokens: Sequence[int], logits: list[float]) -> list[float]:
         """The encoder's, or those of both parts: then no kind of toxicity is likelier than toxicity itself."""
         names, runs = self._detoxify.class_names, Runs(tokens)
+        more = self._registers.corrections(runs) if self._registers else {}
         found = {
-            name: self._blends[name].corrected(value, runs) if name in self._blends else value
+            name: (self._blends[name].corrected(value, runs) if name in self._blends else value) + more.get(name, 0.0)
             for name, value in zip(names, logits, strict=True)
         }
         most = found[TOXICITY] if TOXICITY in self._blends else math.inf

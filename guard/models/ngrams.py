@@ -86,13 +86,22 @@ class Runs:
 
     def logit(self, weights: Any, longest: int) -> float:
         """As the function of that name."""
-        kind = len(weights), longest
+        found = self._of(len(weights), longest)
+        return float(weights[found].sum()) / math.sqrt(max(1, len(found)))
+
+    def sums(self, weights: Any, longest: int) -> Any:
+        """The same of several models at once. `weights`: integers, (buckets, models); returns (models,)."""
+        found = self._of(len(weights), longest)
+        return weights[found].sum(0, dtype="int32") / math.sqrt(max(1, len(found)))
+
+    def _of(self, buckets: int, longest: int) -> Any:
+        """The window's features."""
+        kind = buckets, longest
         if kind not in self._found:
             if longest not in self._keys:
                 self._keys[longest] = _keys(self._tokens, longest)
-            self._found[kind] = _distinct(self._keys[longest], len(weights))
-        found = self._found[kind]
-        return float(weights[found].sum()) / math.sqrt(max(1, len(found)))
+            self._found[kind] = _distinct(self._keys[longest], buckets)
+        return self._found[kind]
 
 
 @dataclass(frozen=True, slots=True)

