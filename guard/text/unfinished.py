@@ -51,8 +51,8 @@ class Unfinished:
         self._near = tuple(number for number in range(len(given)) if number not in self._anywhere)
         self._begin: dict[str, tuple[int, ...]] = {}
         self._go_on: dict[str, tuple[int, ...]] = {}
-        self._words: dict[str, tuple[tuple[int, int], ...]] = {}
-        """Of what stands between two spaces: patterns that may begin in it, each with the first such place."""
+        self._words: dict[str, tuple[tuple[int, tuple[int, ...]], ...]] = {}
+        """Of what stands between two spaces, or behind the last one: places in it, with the patterns that may begin there."""
 
     def start(self, text: str, since: int = 0) -> int:
         """The first code point from `since` on at which a match may begin that more text could still make or change.
@@ -73,26 +73,29 @@ class Unfinished:
         places, place = dict.fromkeys(self._anywhere, since), since
         while place < len(text):
             end = text.find(" ", place)
-            if 0 <= end - place <= _LONGEST_WORD and text[place - 1 : place] == " ":
-                for number, first in self._of_word(text[place:end]):
-                    places.setdefault(number, place + first)
-                place = end
-            end = end + 1 if end >= 0 else len(text)
-            for at in range(place, end):
-                for number in self._at(text, at):
-                    places.setdefault(number, at)
-            place = end
+            behind = end + 1 if end >= 0 else len(text)
+            if behind - place <= _LONGEST_WORD and text[place - 1 : place] == " ":
+                for at, numbers in self._of_word(text[place - 1 : behind]):
+                    here = self._at(text, place + at)  # knows also what follows the word
+                    for number in numbers:
+                        if number in here:
+                            places.setdefault(number, place + at)
+            else:
+                for at in range(place, behind):
+                    for number in self._at(text, at):
+                        places.setdefault(number, at)
+            place = behind
         return places
 
-    def _of_word(self, word: str) -> tuple[tuple[int, int], ...]:
-        """Patterns that may begin in what stands between two spaces, each with the first such place in it."""
-        known = self._words.get(word)
+    def _of_word(self, around: str) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Places in a word at which patterns may begin, with these. `around`: the word with the spaces on both its sides.
+
+        At the end of a text there is none behind it.
+        """
+        known = self._words.get(around)
         if known is None:
-            places, around = dict[int, int](), f" {word} "
-            for place in range(len(word)):
-                for number in self._beginning(around[place:], self._at(around, place + 1)):
-                    places.setdefault(number, place)
-            known = self._words[word] = tuple(places.items())
+            found = [(place, self._beginning(around[place:], self._at(around, place + 1))) for place in range(len(around) - 1)]
+            known = self._words[around] = tuple(one for one in found if one[1])
             _keep_small(self._words)
         return known
 
