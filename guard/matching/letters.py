@@ -47,6 +47,8 @@ class Letters:
 
     White space counts as one however long it is, invisible characters as none, and no more than `MOST_BETWEEN` between letters.
     """
+    counted: Array
+    """(letters,) 64 bit: characters that count from the beginning of the whole text to each (included)."""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -61,24 +63,32 @@ class Reader:
         self.trailing = 0
         """Characters that count since the last letter."""
         self._in_space = False
+        self._counted = 0
 
     def read(self, piece: str) -> Letters:
         """The letters of the next piece."""
         import numpy as np
 
         table, points = _table(), np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), np.uint32)
-        room = len(points) + _ROOM
+        room, size = len(points) + _ROOM, len(points)
         codes, places, steps = np.empty(room, np.uint16), np.empty(room, np.int64), np.empty(room, np.uint8)
-        state = np.array([0, 0, self.trailing, self._in_space, self.length], np.int64)
-        while state[0] < len(points):
-            if len(codes) < state[1] + _ROOM:
+        state = np.array((0, 0, self.trailing, self._in_space, self.length), np.int64)
+        at = made = 0
+        while at < size:
+            if len(codes) < made + _ROOM:
                 codes, places, steps = (np.concatenate([one, np.empty_like(one)]) for one in (codes, places, steps))
             compiled(read)(points, *table.arrays, MOST_BETWEEN + 1, state, codes, places, steps)
-            if state[0] < len(points):
-                table.know(int(points[state[0]]) >> 8)
-        self.length += len(points)
-        made, self.trailing, self._in_space = int(state[1]), int(state[2]), bool(state[3])
-        return Letters(codes[:made], places[:made], steps[:made])
+            at, made, self.trailing, in_space, _ = state.tolist()
+            self._in_space = bool(in_space)
+            if at < size:
+                table.know(int(points[at]) >> 8)
+        self.length += size
+        codes, places, steps = codes[:made], places[:made], steps[:made]
+        counted = steps.cumsum(dtype=np.int64)
+        if made:
+            counted += self._counted
+            self._counted = int(counted[-1])
+        return Letters(codes, places, steps, counted)
 
 
 def letters(text: str) -> Letters:
