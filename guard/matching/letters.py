@@ -62,7 +62,7 @@ class Reader:
         """Code points read so far."""
         self.trailing = 0
         """Characters that count since the last letter."""
-        self._in_space = False
+        self._in_space = 0
         self._counted = 0
 
     def read(self, piece: str) -> Letters:
@@ -72,23 +72,19 @@ class Reader:
         table, points = _table(), np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), np.uint32)
         room, size = len(points) + _ROOM, len(points)
         codes, places, steps = np.empty(room, np.uint16), np.empty(room, np.int64), np.empty(room, np.uint8)
-        state = np.array((0, 0, self.trailing, self._in_space, self.length), np.int64)
+        counted = np.empty(room, np.int64)
+        state = np.array((0, 0, self.trailing, self._in_space, self._counted, self.length), np.int64)
         at = made = 0
         while at < size:
             if len(codes) < made + _ROOM:
-                codes, places, steps = (np.concatenate([one, np.empty_like(one)]) for one in (codes, places, steps))
-            compiled(read)(points, *table.arrays, MOST_BETWEEN + 1, state, codes, places, steps)
-            at, made, self.trailing, in_space, _ = state.tolist()
-            self._in_space = bool(in_space)
+                given = (codes, places, steps, counted)
+                codes, places, steps, counted = (np.concatenate([one, np.empty_like(one)]) for one in given)
+            compiled(read)(points, *table.arrays, MOST_BETWEEN + 1, state, codes, places, steps, counted)
+            at, made, self.trailing, self._in_space, self._counted, _ = state.tolist()
             if at < size:
                 table.know(int(points[at]) >> 8)
         self.length += size
-        codes, places, steps = codes[:made], places[:made], steps[:made]
-        counted = steps.cumsum(dtype=np.int64)
-        if made:
-            counted += self._counted
-            self._counted = int(counted[-1])
-        return Letters(codes, places, steps, counted)
+        return Letters(codes[:made], places[:made], steps[:made], counted[:made])
 
 
 def letters(text: str) -> Letters:
