@@ -12,6 +12,7 @@ NEAR = 2
 """Tokens behind one by which it is looked up, at most."""
 AROUND = REACH + NEAR
 """Tokens on either side of one on which it may depend: through the convolutions, and through the features of those."""
+_LEAST_ROWS = 256
 _END = itemgetter(1)
 
 
@@ -97,7 +98,7 @@ class _Rows:
         if self._room is None or end > len(self._room):
             import numpy as np
 
-            room = np.empty((2 * end, rows.shape[1]), rows.dtype)
+            room = np.empty((max(_LEAST_ROWS, 2 * end), rows.shape[1]), rows.dtype)
             if first:
                 room[:first] = self._room[:first]
             self._room = room
