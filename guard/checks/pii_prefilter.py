@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 
 from guard.checks.pii_spec import Needs
 
@@ -34,7 +33,7 @@ class Traits:
             self.digits >= needs.digits
             and self.run >= needs.run
             and (not needs.words or self._has_any(needs.words))
-            and (not needs.like or _compiled(needs.like).search(self.lower) is not None)
+            and (not needs.like or re.search(needs.like, self.lower) is not None)
         )
 
     def _has_any(self, words: Iterable[str]) -> bool:
@@ -54,11 +53,6 @@ def traits(text: str, since: int = 0, clear: int = 0) -> Traits:
         return Traits(text[max(0, clear - WIDEST) :].lower(), 0, 0)
     runs = [sum(map(_DIGITS.__contains__, run)) for run in _RUN.findall(text)]
     return Traits(text.lower(), sum(runs), max(runs))
-
-
-@cache
-def _compiled(like: str) -> re.Pattern[str]:
-    return re.compile(like)
 
 
 class Prefilter:
