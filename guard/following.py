@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from guard.text.sentences import sentence_end
 from guard.types import Content, Scan, Span
@@ -81,6 +81,16 @@ SILENT = "what it says of the beginning of a text may change with every word tha
 def why_whole(check: Any) -> str:
     """Why a check has to see all of a text at once; empty when it can follow one."""
     return str(check.whole) if isinstance(check, Followable | FollowedElsewhere) else SILENT
+
+
+def is_elsewhere(check: Any) -> TypeGuard[FollowedElsewhere]:
+    """Whether a check that can follow a text does so in another process: to ask a protocol takes twenty times as long."""
+    return hasattr(check, "follow_there")
+
+
+def is_sometimes_quick(follower: Follower) -> TypeGuard[MaybeQuick]:
+    """Whether it is asked on the event loop first."""
+    return hasattr(follower, "quickly")
 
 
 def is_by_sentence(follower: Follower | Distant) -> bool:

@@ -125,7 +125,7 @@ class _Follower:
 
     def __call__(self, text: str, *, ending: bool) -> Progress:
         """As `guard.following.Follower`."""
-        if _FOUND.search(text, self._plain) is not None:
+        if not _is_seen(text[self._plain :]) and _FOUND.search(text, self._plain) is not None:
             return Progress(Scan(self._check.findings(text), Span(0, len(text))), len(text) if ending else settled(text))
         self._plain = _open_run(text)
         return Progress(Scan((), Span(0, len(text))), len(text) if ending else self._plain)
@@ -174,9 +174,14 @@ def settled(text: str) -> int:
 def _open_run(text: str) -> int:
     """Where the run begins that may grow at the end of a text, or whose neighbours may yet change what it is."""
     place = max(0, len(text) - 3)
-    while place and _RUNNING.match(text[place - 1 : place + 1]):
+    while place and not _is_seen(pair := text[place - 1 : place + 1]) and _RUNNING.match(pair):
         place -= 1
     return place
+
+
+def _is_seen(text: str) -> bool:
+    """Whether a text is of ASCII that is printed, as most is: no run of anything else begins in it."""
+    return text.isascii() and text.isprintable()
 
 
 def _zero_width(text: str, start: int, end: int) -> int:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import Any
 
 from guard.checks.name_tagger import CERTAIN, REACH, Name, NameTagger, tokens
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 NEAR = 2
 """Tokens behind one by which it is looked up, at most."""
 AROUND = REACH + NEAR
 """Tokens on either side of one on which it may depend: through the convolutions, and through the features of those."""
+_LEAST_ROWS = 256
+_END = itemgetter(1)
 
 
 class Growing:
@@ -27,68 +26,87 @@ class Growing:
         self._tagger = tagger
         self._text = ""
         self._spans: list[tuple[int, int]] = []
-        self._numbers: NDArray[np.int64] | None = None
-        self._likely: NDArray[np.float32] | None = None
+        self._numbers, self._likely = _Rows(), _Rows()
+        self._sure: list[bool] = []
+        """Which tokens are surely none of a name."""
 
     def __call__(self, text: str) -> list[Name]:
         """The names in the text, in order of place."""
-        likely = self._read(text)
-        first = bisect_left(self._spans, self.since, key=lambda span: span[1])
-        if likely is None or first >= len(self._spans):
+        self._read(text)
+        spans, sure = self._spans, self._sure
+        first, last = bisect_left(spans, self.since, key=_END), len(sure)
+        if False not in sure[first:]:
             return []
-        while first and likely[first - 1, 0] <= CERTAIN:  # a name may go on from there
+        while first and not sure[first - 1]:  # a name may go on from there
             first -= 1
-        maybe = (likely[first:, 0] <= CERTAIN).nonzero()[0]
-        if not len(maybe):
-            return []
-        first, last = first + int(maybe[0]), first + int(maybe[-1]) + 1
-        return self._tagger.names(self._spans[first:last], likely[first:last])
+        first = sure.index(False, first)
+        while sure[last - 1]:
+            last -= 1
+        return self._tagger.names(spans[first:last], self._likely.between(first, last))
 
     def closed(self, text: str, reach: int) -> int:
         """Before which code point names are the same whatever follows: where a token begins that is surely none.
 
         0 where no such token stands `reach` before the end. `reach`: tokens behind another one that may change what it is.
         """
-        likely = self._read(text)
-        whole = len(self._spans) - reach - 1  # the last one may grow
-        if likely is None or whole <= 0:
-            return 0
-        sure = (likely[:whole, 0] > CERTAIN).nonzero()[0]
-        return self._spans[int(sure[-1])][0] if len(sure) else 0
+        self._read(text)
+        place = len(self._spans) - reach - 2  # the last one may grow
+        while place >= 0 and not self._sure[place]:
+            place -= 1
+        return self._spans[place][0] if place >= 0 else 0
 
-    def _read(self, text: str) -> NDArray[np.float32] | None:
+    def _read(self, text: str) -> Any:
         """The probabilities of all tokens of the text; None where it has none."""
-        if text == self._text:
-            return self._likely
-        import numpy as np
+        if text != self._text:
+            self._read_on(text)
+        return self._likely.between(0, len(self._spans)) if self._spans else None
 
+    def _read_on(self, text: str) -> None:
         same = _common(self._text, text)
-        kept = bisect_left(self._spans, same, key=lambda span: span[1])  # one that ends there may have grown
-        start = self._spans[kept - 1][1] if kept else 0
-        spans = [*self._spans[:kept], *tokens(text, start)]
-        if len(spans) == kept == len(self._spans):  # white space came or went
-            self._text = text
-            return self._likely
-        known = max(0, kept - AROUND)
-        begin = max(0, known - REACH)
-        likely: Any = None
-        numbers: Any = None
-        if spans:
-            numbers = self._looked_up(text, spans, max(0, kept - NEAR))
-            new = self._tagger.likely_of(numbers[begin:], from_begin=not begin)
-            new = new if begin else new[known:]
-            likely = np.concatenate([self._likely[:known], new]) if self._likely is not None and known else new
-        self._text, self._spans, self._numbers, self._likely = text, spans, numbers, likely
-        return self._likely
+        kept = bisect_left(self._spans, same, key=_END)  # one that ends there may have grown
+        new = tokens(text, self._spans[kept - 1][1] if kept else 0)
+        if new or kept < len(self._spans):  # otherwise white space came or went
+            known = max(0, kept - AROUND)
+            begin = max(0, known - REACH)
+            del self._spans[kept:]
+            self._spans += new
+            if self._spans:
+                self._look_up(text, max(0, kept - NEAR))
+                likely = self._tagger.likely_of(self._numbers.between(begin, len(self._spans)), from_begin=not begin)
+                likely = likely if begin else likely[known:]
+                self._likely.put(known, likely)
+                self._sure[known:] = (likely[:, 0] > CERTAIN).tolist()
+            else:
+                self._sure.clear()
+        self._text = text
 
-    def _looked_up(self, text: str, spans: list[tuple[int, int]], first: int) -> NDArray[np.int64]:
-        """The numbers of all tokens, of which those before `first` are known."""
-        import numpy as np
+    def _look_up(self, text: str, first: int) -> None:
+        """Know the numbers of all tokens, of which those before `first` are known."""
+        before = first and first - 1  # what a Chinese character is looked up by begins before it
+        self._numbers.put(first, self._tagger.numbers(text, self._spans[before:])[first - before :])
 
-        if self._numbers is None or not first:
-            return self._tagger.numbers(text, spans)
-        new = self._tagger.numbers(text, spans[first - 1 :])[1:]  # what a Chinese character is looked up by begins before it
-        return np.concatenate([self._numbers[:first], new])
+
+class _Rows:
+    """Rows of an array that grows at its end, where others may take their place. None is copied when more come."""
+
+    def __init__(self) -> None:
+        self._room: Any = None
+
+    def put(self, first: int, rows: Any) -> None:
+        """Write these behind the first ones."""
+        end = first + len(rows)
+        if self._room is None or end > len(self._room):
+            import numpy as np
+
+            room = np.empty((max(_LEAST_ROWS, 2 * end), rows.shape[1]), rows.dtype)
+            if first:
+                room[:first] = self._room[:first]
+            self._room = room
+        self._room[first:end] = rows
+
+    def between(self, first: int, end: int) -> Any:
+        """Some of them, until others take their place."""
+        return self._room[first:end]
 
 
 def _common(one: str, other: str) -> int:

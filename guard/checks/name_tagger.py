@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -211,7 +212,8 @@ class NameTagger:
         """What is looked up for each of these tokens of a text, before and behind which stands none; a row each."""
         import numpy as np
 
-        return np.array(self._vocabulary.numbers(text, spans), np.int64)
+        found = chain.from_iterable(self._vocabulary.numbers(text, spans))
+        return np.fromiter(found, np.int64, len(spans) * len(FEATURES)).reshape(-1, len(FEATURES))
 
     def likely_of(self, numbers: Numbers, *, from_begin: bool = True) -> Floats:
         """The probability of each tag for each row of `numbers`.

@@ -169,17 +169,17 @@ class PiiCheck:
 
     def unbroken(self, text: str) -> str:
         """As of `guard.checks.pii_following.Reading`."""
-        return _LONG_RUN.sub(r"\1 ", text)
+        return _LONG_RUN.sub(r"\1 ", text) if _LONG_RUN.search(text) else text
 
     @property
     def denies(self) -> bool:
         """As of `guard.checks.pii_following.Reading`."""
         return bool(self._deny)
 
-    def wanted(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> list[Asked]:
+    def wanted(self, text: str, ranges: Sequence[tuple[int, int]], since: int, clear: int) -> list[Asked]:
         """As of `guard.checks.pii_following.Reading`."""
         parts = [(start, text[start:end]) for start, end in ranges]
-        known = [traits_of(part, max(0, since - start)) for start, part in parts]
+        known = [traits_of(part, max(0, since - start), max(0, clear - start)) for start, part in parts]
         return [
             (language, *part, some)
             for language, patterned in self._patterned.items()

@@ -59,8 +59,11 @@ class Reading(Protocol):
     def unbroken(self, text: str) -> str:
         """A window as the taggers read it, one character for one; its beginning does not depend on what follows."""
 
-    def wanted(self, text: str, ranges: Sequence[tuple[int, int]], since: int) -> Sequence[Asked]:
-        """What patterns have to look for in these ranges of a plain text; nothing where none can find anything."""
+    def wanted(self, text: str, ranges: Sequence[tuple[int, int]], since: int, clear: int) -> Sequence[Asked]:
+        """What patterns have to look for in these ranges of a plain text; nothing where none can find anything.
+
+        `since`: where that begins at the earliest. `clear`: the length of the text when nothing was wanted.
+        """
 
     @property
     def denies(self) -> bool:
@@ -83,7 +86,10 @@ class Following:
         self._names: dict[int, OpenNames] = {}
         self._unbroken: dict[int, str] = {}
         self._done: list[Finding] = []
-        self._settled = self._held = self._tagged = 0
+        self._borders: list[int] = []
+        """Where sentences begin, as far as `_bordered`."""
+        self._bordered = 0
+        self._settled = self._held = self._tagged = self._clear = 0
 
     def __call__(self, text: str, *, ending: bool) -> Progress:
         """As `guard.following.Follower`."""
@@ -129,7 +135,9 @@ class Following:
         plain = self._plain = self._plain + self._check.plain(text[len(self._plain) :])
         cuts = [cut for cut in self._check.cuts(plain) if cut[1] > self._settled]
         again = self._again(plain, cuts[0][0] if cuts else 0)
-        return cuts, self._check.wanted(plain, [(max(start, again), end) for start, end in cuts], self._settled)
+        wanted = self._check.wanted(plain, [(max(start, again), end) for start, end in cuts], self._settled, self._clear)
+        self._clear = self._clear if wanted else len(plain)
+        return cuts, wanted
 
     def _frontier(self, text: str, window: int, found: Iterable[Finding]) -> int:
         """`window`: where the last one begins."""
@@ -148,9 +156,19 @@ class Following:
         most = self._settled - BACK
         if most <= window:
             return window
-        places = [match.end() for match in _BORDER.finditer(text, max(window, most - 3 * BACK), most + 1)]
-        quiet = (place for place in reversed(places) if _QUIET.search(text, place, self._settled))
-        return next(quiet, window)
+        self._find_borders(text, most + 1)
+        for place in reversed(self._borders):
+            if place <= window or place < most - 3 * BACK:
+                break
+            if _QUIET.search(text, place, self._settled):
+                return place
+        return window
+
+    def _find_borders(self, text: str, end: int) -> None:
+        """Where sentences begin before `end`, in what was not looked at yet."""
+        for match in _BORDER.finditer(text, self._bordered, end):
+            self._borders.append(match.end())
+        self._bordered = max(self._borders[-1] if self._borders else 0, end - 1)  # white space may follow a mark there
 
 
 class OpenNames:
@@ -178,7 +196,7 @@ class OpenNames:
         to wait.
         """
         place, line = len(window), window.rfind("\n") + 1
-        known = not may_be_chinese(window[line:]) or len(window) - line >= BEGINNING
+        known = len(window) - line >= BEGINNING or not may_be_chinese(window[line:])
         for language, tagger in self._taggers.items():
             if language == "zh":
                 closed, undecided = self._chinese(tagger, window, None if known else line)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -89,14 +89,19 @@ class SecretsCheck:
 
     def scan(self, text: str) -> Scan:
         """What is found in one text. Raises ModelError for one that takes seconds."""
-        return Scan(tuple(_finding(hit) for hit in self._found(text)), Span(0, len(text)))
+        return self.scan_for(text, _candidates(text))
 
-    def _found(self, text: str) -> list[_Hit]:
+    def scan_for(self, text: str, ranks: Collection[int]) -> Scan:
+        """The same with the formats that may be found in it."""
+        hits = self._found(text, ranks) if ranks else ()
+        return Scan(tuple([_finding(hit) for hit in hits]), Span(0, len(text)))
+
+    def _found(self, text: str, ranks: Collection[int]) -> list[_Hit]:
         patience = Patience(_TIMEOUT_S)
         try:
             hits = [
                 hit
-                for rank in sorted(_candidates(text))
+                for rank in sorted(ranks)
                 if SPECS[rank].label in self._kinds
                 for hit in _search(text, rank, patience)
                 if hit.score >= self._min_score
@@ -110,18 +115,21 @@ class SecretsCheck:
 
 
 class _Follower:
-    """Reads a text anew each time, which takes a hundredth of a millisecond a sentence, and remembers what is settled."""
+    """Searches a text anew for the formats of which it holds a literal, and remembers these and what is settled."""
 
     quick = True
 
     def __init__(self, check: SecretsCheck, unfinished: Unfinished) -> None:
         self._check, self._unfinished = check, unfinished
-        self._settled = 0
+        self._settled = self._read = 0
+        self._ranks: set[int] = set()
 
     def __call__(self, text: str, *, ending: bool) -> Progress:
         """As `guard.following.Follower`."""
         self._settled = len(text) if ending else self._unfinished.start(text, self._settled)
-        return Progress(self._check.scan(text), self._settled)
+        self._ranks |= _candidates(text[max(0, self._read - _LONGEST) :])
+        self._read = len(text)
+        return Progress(self._check.scan_for(text, self._ranks), self._settled)
 
 
 @cache
@@ -153,6 +161,7 @@ def _by_mark() -> dict[str, list[tuple[str, bool, int]]]:
 
 
 _TRIGGERS = _by_mark()
+_LONGEST = max(len(trigger) for triggers in _TRIGGERS.values() for trigger, _, _ in triggers)
 
 
 @cache

@@ -128,9 +128,11 @@ class ToxicityCheck:
         scans: list[list[Scan]] = [[] for _ in texts]
         # The other script's characters are not the reader's: it sees spaces in their place, so that positions hold.
         for reader, mine, before in (
-            (latin, {n: _CHINESE_WRITING.sub(" ", t) for n, t in enumerate(texts) if _is_latin(t)}, begun[0]),
-            (chinese, _chinese(texts), begun[1]),
+            (latin, {n: _without_chinese(t) for n, t in enumerate(texts) if _is_latin(t)}, begun[0]),
+            (chinese, {n: t for n, t in enumerate(texts) if _has_han(t)}, begun[1]),
         ):
+            if not mine:
+                continue
             found = reader.read(list(mine.values()), self._report_from, normalise=self._normalise, begun=before)
             for number, scan in zip(mine, found, strict=True):
                 scans[number].append(scan)
@@ -146,11 +148,15 @@ def _joint(digests: tuple[str, ...]) -> str:
 
 
 def _is_latin(text: str) -> bool:
-    return _LATIN_WORD.search(text) is not None or _HAN.search(text) is None
+    return _LATIN_WORD.search(text) is not None or not _has_han(text)
 
 
-def _chinese(texts: Sequence[str]) -> dict[int, str]:
-    return {number: text for number, text in enumerate(texts) if _HAN.search(text)}
+def _has_han(text: str) -> bool:
+    return not text.isascii() and _HAN.search(text) is not None
+
+
+def _without_chinese(text: str) -> str:
+    return text if text.isascii() else _CHINESE_WRITING.sub(" ", text)
 
 
 def _merged(scans: Sequence[Scan]) -> Scan:

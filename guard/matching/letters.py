@@ -47,6 +47,8 @@ class Letters:
 
     White space counts as one however long it is, invisible characters as none, and no more than `MOST_BETWEEN` between letters.
     """
+    counted: Array
+    """(letters,) 64 bit: characters that count from the beginning of the whole text to each (included)."""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -60,25 +62,29 @@ class Reader:
         """Code points read so far."""
         self.trailing = 0
         """Characters that count since the last letter."""
-        self._in_space = False
+        self._in_space = 0
+        self._counted = 0
 
     def read(self, piece: str) -> Letters:
         """The letters of the next piece."""
         import numpy as np
 
         table, points = _table(), np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), np.uint32)
-        room = len(points) + _ROOM
+        room, size = len(points) + _ROOM, len(points)
         codes, places, steps = np.empty(room, np.uint16), np.empty(room, np.int64), np.empty(room, np.uint8)
-        state = np.array([0, 0, self.trailing, self._in_space, self.length], np.int64)
-        while state[0] < len(points):
-            if len(codes) < state[1] + _ROOM:
-                codes, places, steps = (np.concatenate([one, np.empty_like(one)]) for one in (codes, places, steps))
-            compiled(read)(points, *table.arrays, MOST_BETWEEN + 1, state, codes, places, steps)
-            if state[0] < len(points):
-                table.know(int(points[state[0]]) >> 8)
-        self.length += len(points)
-        made, self.trailing, self._in_space = int(state[1]), int(state[2]), bool(state[3])
-        return Letters(codes[:made], places[:made], steps[:made])
+        counted = np.empty(room, np.int64)
+        state = np.array((0, 0, self.trailing, self._in_space, self._counted, self.length), np.int64)
+        at = made = 0
+        while at < size:
+            if len(codes) < made + _ROOM:
+                given = (codes, places, steps, counted)
+                codes, places, steps, counted = (np.concatenate([one, np.empty_like(one)]) for one in given)
+            compiled(read)(points, *table.arrays, MOST_BETWEEN + 1, state, codes, places, steps, counted)
+            at, made, self.trailing, self._in_space, self._counted, _ = state.tolist()
+            if at < size:
+                table.know(int(points[at]) >> 8)
+        self.length += size
+        return Letters(codes[:made], places[:made], steps[:made], counted[:made])
 
 
 def letters(text: str) -> Letters:

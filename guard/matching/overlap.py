@@ -44,17 +44,14 @@ class Sequences:
 
         self._state = np.zeros(3, np.int64)
         self._ring, self._words = np.zeros((9, 4), np.int64), np.zeros(9, np.uint64)
-        self._counted = 0
 
     def read(self, found: Letters, *, ending: bool = False) -> tuple[Array, Array]:
         """Hashes of the sequences that are complete; for each its place and end in the text, and in characters that count."""
         import numpy as np
 
-        counted = self._counted + np.cumsum(found.steps, dtype=np.int64)
-        self._counted = int(counted[-1]) if len(counted) else self._counted
         hashes, places = np.empty(len(found) + 1, np.uint64), np.empty((len(found) + 1, 4), np.int64)
         made = compiled(kernels.shingle)(
-            found.codes, found.places, counted, found.steps, int(ending), mixing(), self._state, self._ring, self._words,
+            found.codes, found.places, found.counted, found.steps, int(ending), mixing(), self._state, self._ring, self._words,
             hashes, places,
         )  # fmt: skip
         return hashes[:made], places[:made]

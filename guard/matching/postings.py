@@ -30,6 +30,8 @@ LARGEST = 1 << 30
 """Bytes that a fingerprint may unpack to."""
 NOTHING = 1 << 62
 """A place farther than any text goes: nothing is waited for."""
+_FEW = 64
+"""Hashes of which Python tells sooner than numpy whether any is known."""
 _TABLE = ("numbers", "starts", "lengths", "exact")
 _ENTRIES = ("hashes", "docs", "offsets")
 
@@ -95,7 +97,10 @@ class Segment:
     def has_any(self, hashes: Array) -> bool:
         """Whether there are entries of one of the hashes."""
         known = self.arrays["hashes"]
-        return bool(len(known) and len(hashes) and (known.take(known.searchsorted(hashes), mode="clip") == hashes).any())
+        if not len(known) or not len(hashes):
+            return False
+        nearest = known.take(known.searchsorted(hashes), mode="clip")
+        return True in (nearest == hashes).tolist() if len(hashes) <= _FEW else bool((nearest == hashes).any())
 
     def find(self, hashes: Array) -> tuple[Array, Array]:
         """Where the entries of each hash begin and end."""

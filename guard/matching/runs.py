@@ -129,16 +129,16 @@ class RunSearch:
 
         if not len(found) or not self._parts:
             return
-        passed = int(self._counted[-1]) if len(self._counted) else 0
         self._codes = np.concatenate([self._codes, found.codes])
         self._places = np.concatenate([self._places, found.places])
-        self._counted = np.concatenate([self._counted, passed + np.cumsum(found.steps, dtype=np.int64)])
+        self._counted = np.concatenate([self._counted, found.counted])
         seeds, hashes = _selected(self._codes, self._base, self._windows)
         for part in self._parts:
             yield from self._follow(part, seeds, hashes, -1)
         behind = max(0, int(self._windows[0]) - BEHIND - self._base)
-        self._codes, self._places, self._counted = (one[behind:] for one in (self._codes, self._places, self._counted))
-        self._base += behind
+        if behind:
+            self._codes, self._places, self._counted = self._codes[behind:], self._places[behind:], self._counted[behind:]
+            self._base += behind
 
     def finish(self, trailing: int) -> Iterator[Run]:
         """The runs that the end of the text ends; `trailing`: characters that count after its last letter."""
@@ -160,8 +160,10 @@ class RunSearch:
         """No run that is not yet reported begins before this code point."""
         if not self._parts:
             return NOTHING
+        if not len(self._places):
+            return 0
         before = [int(part.runs[row, kernels.PLACE_START]) for part in self._parts for row in range(part.opened)]
-        return min([*before, int(self._places[self._unseen()])] if len(self._places) else [0])
+        return min([*before, int(self._places[self._unseen()])])
 
     def _unseen(self) -> int:
         """The first letter at hand that may belong to a run which no kept hash has shown yet.
@@ -170,7 +172,7 @@ class RunSearch:
         letters repeat, and have no hashes, or so many runs were open that none was begun. Then all letters count that a run is
         followed back for.
         """
-        if any(part.opened >= OPEN for part in self._parts) or compiled(kernels.repeats)(self._codes):
+        if max([part.opened for part in self._parts]) >= OPEN or compiled(kernels.repeats)(self._codes):
             return 0
         return max(0, int(self._windows[0]) - self._base)
 

@@ -65,13 +65,14 @@ def read(
     codes: Any,
     places: Any,
     steps: Any,
+    counted: Any,
 ) -> None:
     """Letters of code points, from `state[0]` on; stops at a point whose page is not known, or when the room is nearly used.
 
     `state`: next point, letters written, characters counted since the last letter, whether the point before is white space,
-    the text's code points before the first of these.
+    characters counted up to the last letter, the text's code points before the first of these.
     """
-    at, made, trailing, in_space, begin = state[0], state[1], state[2], state[3], state[4]
+    at, made, trailing, in_space, total, begin = state[0], state[1], state[2], state[3], state[4], state[5]
     room = len(codes) - 32
     while at < len(points) and made < room:
         point = points[at]
@@ -86,10 +87,12 @@ def read(
             codes[made] = singles[point] if count == 1 else several[firsts[point] + number]
             places[made] = begin + at
             steps[made] = min(trailing, most)
+            total += min(trailing, most)
+            counted[made] = total
             trailing = 0
             made += 1
         at += 1
-    state[0], state[1], state[2], state[3] = at, made, trailing, in_space
+    state[0], state[1], state[2], state[3], state[4] = at, made, trailing, in_space, total
 
 
 def winnow(codes: Any, base: int, state: Any, numbers: Any, values: Any, positions: Any, hashes: Any) -> int:
@@ -430,7 +433,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     signatures = {
         "read": types.void(
             given[types.uint32], given[u16], given[u8], given[u8], given[i32], given[u16], given[u8], i64, array(i64),
-            array(u16), array(i64), array(u8),
+            array(u16), array(i64), array(u8), array(i64),
         ),
         "winnow": i64(given[u16], i64, array(i64), types.UniTuple(u64, 7), array(u64), array(i64), array(u64)),
         "repeats": i64(given[u16]),

@@ -27,6 +27,8 @@ _END = r"\Z"
 _NEVER = "(?!)"
 _PART = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*+(?:\]|\\?\Z)", regex.DOTALL)
 """What is escaped, and classes of characters. One that nothing closes, as no pattern has, goes to the end: so it is linear."""
+_ONE = regex.compile(r"\\[^pPxuUNLXRG]|\[\^?\]?(?:\\.|[^\]\\])*+\]|[^\\\[\](){}|?*+]", regex.DOTALL)
+"""What one character matches, and nothing longer."""
 _MOST_KNOWN = 50_000
 _LONGEST_WORD = 24
 _SHORT = 512
@@ -49,50 +51,79 @@ class Unfinished:
         self._begins = [regex.compile(_open(one, ahead), flags) for one, (_, flags) in zip(begins, given, strict=True)]
         self._anywhere = tuple(number for number, pattern in enumerate(begins) if _looks_far(pattern))
         self._near = tuple(number for number in range(len(given)) if number not in self._anywhere)
+        self._looks_near = frozenset(number for number in self._near if _looks_back_by_one(given[number][0]))
+        self._looks_first = frozenset(number for number in self._near if _looks_back_first(given[number][0]))
         self._begin: dict[str, tuple[int, ...]] = {}
         self._go_on: dict[str, tuple[int, ...]] = {}
-        self._words: dict[str, tuple[tuple[int, int], ...]] = {}
-        """Of what stands between two spaces: patterns that may begin in it, each with the first such place."""
+        self._words: dict[str, tuple[tuple[int, tuple[int, ...]], ...]] = {}
+        """Of what stands between two spaces, or behind the last one: places in it, with the patterns that may begin there."""
+
+        self._last_words: dict[str, int] = {}
+        """Of what stands behind the last space: the first place at which one may begin that looks back by one character."""
 
     def start(self, text: str, since: int = 0) -> int:
         """The first code point from `since` on at which a match may begin that more text could still make or change.
 
         The length of the text where there is none. Raises TimeoutError for a pattern that takes seconds.
         """
-        first, more = len(text), len(text) - since > _SHORT
+        first, more = self._of_end(text, max(text.rfind(" ") + 1, since)), len(text) - since > _SHORT
         for number, place in self._candidates(text, since).items():
-            if place >= first:  # what begins behind the first one does not matter any more
-                continue
-            found: Any = self._ends[number].search(text, place, partial=True, timeout=_TIMEOUT_S, concurrent=more)
-            if found is not None and found.start() < first:
-                first = found.start()
+            if place < first:  # what begins behind the first one does not matter any more
+                first = min(first, self._begun(number, text, place, concurrent=more))
         return first
 
+    def _begun(self, number: int, text: str, place: int, *, concurrent: bool) -> int:
+        """Where a pattern may begin from a place on; the length of the text for nowhere."""
+        found: Any = self._ends[number].search(text, place, partial=True, timeout=_TIMEOUT_S, concurrent=concurrent)
+        return len(text) if found is None else int(found.start())
+
+    def _of_end(self, text: str, begin: int) -> int:
+        """The first place at which one may begin in the last word of a text, of those for which the word alone tells that.
+
+        `begin`: where the word begins. The length of the text where it is too long, or not known to begin there.
+        """
+        if not 0 < len(text) - begin <= _LONGEST_WORD or text[begin - 1 : begin] != " ":
+            return len(text)
+        around = text[begin - 1 :]
+        first = self._last_words.get(around)
+        if first is None:
+            places = dict[int, int]()
+            for place, numbers in self._of_word(around):
+                for number in self._looks_near.intersection(numbers):
+                    places.setdefault(number, place + 1)
+            found = (self._begun(number, around, place, concurrent=False) for number, place in places.items())
+            first = self._last_words[around] = min(found, default=len(around)) - 1
+            _keep_small(self._last_words)
+        return begin + first
+
     def _candidates(self, text: str, since: int) -> dict[int, int]:
-        """Patterns that can begin somewhere from `since` on, each with the first such place."""
+        """Patterns that can begin somewhere from `since` on, each with the first such place; but those of `_of_end`."""
         places, place = dict.fromkeys(self._anywhere, since), since
         while place < len(text):
             end = text.find(" ", place)
-            if 0 <= end - place <= _LONGEST_WORD and text[place - 1 : place] == " ":
-                for number, first in self._of_word(text[place:end]):
-                    places.setdefault(number, place + first)
-                place = end
-            end = end + 1 if end >= 0 else len(text)
-            for at in range(place, end):
-                for number in self._at(text, at):
-                    places.setdefault(number, at)
-            place = end
+            behind = end + 1 if end >= 0 else len(text)
+            if behind - place <= _LONGEST_WORD and text[place - 1 : place] == " ":
+                for at, numbers in self._of_word(text[place - 1 : behind]):
+                    here = self._at(text, place + at) if end >= 0 else ()  # knows also what follows the word
+                    for number in numbers:
+                        if number in here or number not in (self._looks_first if end >= 0 else self._looks_near):
+                            places.setdefault(number, place + at)
+            else:
+                for at in range(place, behind):
+                    for number in self._at(text, at):
+                        places.setdefault(number, at)
+            place = behind
         return places
 
-    def _of_word(self, word: str) -> tuple[tuple[int, int], ...]:
-        """Patterns that may begin in what stands between two spaces, each with the first such place in it."""
-        known = self._words.get(word)
+    def _of_word(self, around: str) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Places in a word at which patterns may begin, with these. `around`: the word with the spaces on both its sides.
+
+        At the end of a text there is none behind it.
+        """
+        known = self._words.get(around)
         if known is None:
-            places, around = dict[int, int](), f" {word} "
-            for place in range(len(word)):
-                for number in self._beginning(around[place:], self._at(around, place + 1)):
-                    places.setdefault(number, place)
-            known = self._words[word] = tuple(places.items())
+            found = [(place, self._beginning(around[place:], self._at(around, place + 1))) for place in range(len(around) - 1)]
+            known = self._words[around] = tuple(one for one in found if one[1])
             _keep_small(self._words)
         return known
 
@@ -124,6 +155,21 @@ def _looks_far(pattern: str) -> bool:
         return True
     insides = (_PART.sub(_unless_class, inside) for _, _, inside in _denials(pattern))
     return any(_END in one or "$" in one for one in insides)
+
+
+def _looks_back_by_one(pattern: str) -> bool:
+    """Whether no look-behind of a pattern reads more than one character."""
+    kept = _without_long_lookbehinds(pattern)
+    openings = (one.end() for one in _LOOKBEHIND.finditer(kept))
+    return all(_ONE.fullmatch(kept, begin, closing(kept, begin) - 1) is not None for begin in openings)
+
+
+def _looks_back_first(pattern: str) -> bool:
+    """Whether a pattern looks back at its beginning alone: elsewhere `regex` forgets that a lazy repetition may go on there."""
+    place = 0
+    while opening := _LOOKBEHIND.match(pattern, place):
+        place = closing(pattern, opening.end())
+    return _LOOKBEHIND.search(pattern, place) is None
 
 
 def _unless_class(found: regex.Match[str]) -> str:

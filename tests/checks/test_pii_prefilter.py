@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from re import _parser
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from guard.checks.pii import _PLAIN
 from guard.checks.pii_engine import build, prefilter
 from guard.checks.pii_names import load_names
 from guard.checks.pii_patterns import BY_LANGUAGE, GENERIC
-from guard.checks.pii_prefilter import Prefilter, traits
+from guard.checks.pii_prefilter import WIDEST, Prefilter, traits
 from guard.checks.pii_spec import Needs
 from tests.checks.pii_texts import texts
 
@@ -97,3 +99,33 @@ def test_a_type_with_one_unconditional_recognizer_is_always_possible():
     assert one.possible("no digit") == ["A", "C"]
     assert one.possible("a@b") == ["A", "B", "C"]
     assert one.possible("12 34 56 789") == ["A", "B", "C"]
+
+
+_WITHOUT_DIGITS = [
+    spec.needs
+    for spec in (*GENERIC, *BY_LANGUAGE["en"], *BY_LANGUAGE["zh"])
+    if not spec.needs.digits and not spec.needs.run and spec.needs != Needs()
+]
+
+
+def test_nothing_that_is_needed_without_digits_is_wider_than_is_read_again():
+    """Words, and what quick patterns find."""
+    assert len(_WITHOUT_DIGITS) > 5
+    assert max(len(word) for needs in _WITHOUT_DIGITS for word in needs.words) <= WIDEST
+    assert max(_parser.parse(needs.like).getwidth()[1] for needs in _WITHOUT_DIGITS) <= WIDEST
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a", "bc1", "lt", "c1q", "://", "@", ":", "-aa-bb-", ".abcd", ".", " ", "x" * 13, "邮", "A" * 9]),
+        max_size=24,
+    )
+)
+def test_of_a_text_that_grows_only_the_end_is_read(parts):
+    """As long as nothing could be found in it: the types are those that all of it tells."""
+    known, clear, text = prefilter("en", True, ["CRYPTO", "EMAIL_ADDRESS", "MAC_ADDRESS", "URL_CREDENTIALS"], {}), 0, ""
+    for part in parts:
+        text += part
+        found = known.among(traits(text, 0, clear))
+        assert found == known.possible(text)
+        clear = clear if found else len(text)
