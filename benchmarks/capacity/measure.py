@@ -33,6 +33,8 @@ SIZES = (1, 8, 32)
 CALLERS = 32
 CROWDS = (1, 4, CALLERS)
 """Requests in work at a time."""
+PAUSE_S = 0.02
+"""Before a request that is alone: others have used the caches since, or the core has slept, as under a small load."""
 _STAGES = {"prompt": Stage.PROMPT, "output": Stage.OUTPUT}
 
 
@@ -83,12 +85,14 @@ def chain(runs: int, calls: int = 400) -> list[dict[str, Any]]:
     return found
 
 
-async def _each(call: Callable[[], Any], count: int, callers: int) -> float:
-    """Seconds of CPU of so many calls, by callers that each wait for the answer to the one before."""
+async def _each(call: Callable[[], Any], count: int, callers: int, pause_s: float = 0.0) -> float:
+    """Seconds of CPU of so many calls, by callers that each wait for the answer to the one before, and then for a while."""
     left = iter(range(count))
 
     async def caller() -> None:
         for _ in left:
+            if pause_s:
+                await asyncio.sleep(pause_s)
             await call()
 
     used = time.process_time()
@@ -222,7 +226,8 @@ def company(policy: Policy, messages: Iterator[str], runs: int, calls: int = 96)
                 if run == 1:
                     sizes.clear()
                     before = _figures(guard)
-                took = asyncio.run(_each(lambda: guard.release(echo, next(messages)), calls, callers))
+                pause = 0.0 if callers > 1 else PAUSE_S
+                took = asyncio.run(_each(lambda: guard.release(echo, next(messages)), calls, callers, pause))
                 cpu.append(1e6 * took / calls)
             asked, items = (now - then for now, then in zip(_figures(guard), before, strict=True))
             found[str(callers)] = {"cpu_us": cpu[1:], "together": items / asked, "group": sum(sizes) / len(sizes)}
@@ -245,17 +250,16 @@ def http(messages: Iterator[str], runs: int, seconds: float) -> dict[str, Any]:
         file.write_text(NOTHING, "utf-8")
         with served(str(file.resolve())) as service:
             service.asked(1.0, callers=CALLERS)
-            asked = {callers: [service.asked(seconds, callers=callers) for _ in range(runs)] for callers in CROWDS}
+            loads = {callers: {"callers": callers} if callers > 1 else {"rate": 1 / PAUSE_S} for callers in CROWDS}
+            asked = {callers: [service.asked(seconds, **load) for _ in range(runs)] for callers, load in loads.items()}
         with open_ledger(f"sqlite:///{folder}/ledger.db") as ledger, on(cores()[0]):
             guard, echo = _guarded(loads(NOTHING), ledger)
-            calls = int(seconds * 200)
-            release = {
-                callers: [
-                    1e6 * asyncio.run(_each(lambda: guard.release(echo, next(messages)), calls, callers)) / calls
-                    for _ in range(runs + 1)
-                ][1:]
-                for callers in CROWDS
-            }
+
+            def released(callers: int) -> float:
+                calls, pause = (int(seconds * 200), 0.0) if callers > 1 else (int(seconds / PAUSE_S), PAUSE_S)
+                return 1e6 * asyncio.run(_each(lambda: guard.release(echo, next(messages)), calls, callers, pause)) / calls
+
+            release = {callers: [released(callers) for _ in range(runs + 1)][1:] for callers in CROWDS}
     wrong = [one["statuses"] for taken in asked.values() for one in taken if set(one["statuses"]) != {"200"}]
     if wrong:
         raise SystemExit(f"found answers {wrong[0]}, expected 200 alone")

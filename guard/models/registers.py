@@ -13,6 +13,7 @@ registers `expert.LABEL.of`, and `expert.LABEL.bias`, (some,).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,26 +29,11 @@ _EXPERT = "expert."
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """Linear models over the same runs, one a column."""
-
-    weights: Any
-    """Integers of 8 bits, (buckets, columns)."""
-    scale: Any
-    """Of each column, single precision."""
-
-    def __call__(self, runs: Runs) -> Any:
-        """Their logits, (columns,)."""
-        return runs.sums(self.weights, LONGEST) * self.scale
-
-
-@dataclass(frozen=True, slots=True)
 class Experts:
     """The corrections of one label."""
 
-    columns: Columns
-    bias: Any
-    """Of each, single precision."""
+    columns: slice
+    """Of `Registers.weights`."""
     of: Any
     """The register of each, integers."""
 
@@ -56,25 +42,39 @@ class Experts:
 class Registers:
     """Tells registers apart, and corrects in each."""
 
-    gate: Columns
+    weights: Any
+    """Linear models over the same runs, side by side, for a run is looked up once: the gate's, then those of the labels.
+
+    Integers of 8 bits, (buckets, models).
+    """
+    scale: Any
+    """Of each model, single precision; so is `bias`."""
     bias: Any
-    """Of the gate, single precision, (registers,)."""
+    count: int
+    """Registers."""
     experts: Mapping[str, Experts]
     """By label."""
 
     def corrections(self, runs: Runs) -> dict[str, float]:
         """What to add to the logit of each label."""
-        likely = self.likely(runs)
-        return {label: float(likely[one.of] @ (one.columns(runs) + one.bias)) for label, one in self.experts.items()}
+        logits = self._logits(runs)
+        likely = self._likely(logits)
+        return {label: float(likely[one.of] @ logits[one.columns]) for label, one in self.experts.items()}
 
     def likely(self, runs: Runs) -> Any:
         """How likely a window is of each register, (registers,); what is missing to 1 is none of them."""
+        return self._likely(self._logits(runs))
+
+    def _logits(self, runs: Runs) -> Any:
+        return runs.sums(self.weights, LONGEST) * self.scale + self.bias
+
+    def _likely(self, logits: Any) -> Any:
         import numpy as np
 
-        logits = self.gate(runs) + self.bias
-        most = max(0.0, float(logits.max()))
-        shares = np.exp(logits - most)
-        return shares / (shares.sum() + np.exp(-most))
+        gate = logits[: self.count]
+        most = max(0.0, float(gate.max()))
+        shares = np.exp(gate - most)
+        return shares / (shares.sum() + math.exp(-most))
 
 
 def load_registers(folder: Path) -> Registers | None:
@@ -95,27 +95,30 @@ def load_registers(folder: Path) -> Registers | None:
 
 def registers_of(found: Mapping[str, Any]) -> Registers:
     """From the tensors of a file. Raises ValueError and KeyError for others."""
-    gate = _columns(found, "gate")
-    count = gate.weights.shape[1]
+    import numpy as np
+
     labels = [name.removeprefix(_EXPERT) for name in found if name.startswith(_EXPERT) and name.count(".") == 1]
-    experts = {}
-    for label in labels:
-        name = f"{_EXPERT}{label}"
-        columns, of = _columns(found, name), found[f"{name}.of"]
-        if of.shape != columns.scale.shape or of.min() < 0 or of.max() >= count or len(columns.weights) != len(gate.weights):
-            raise ValueError(f"{name} does not fit {count} registers")
-        experts[label] = Experts(columns, _finite(found[f"{name}.bias"], of.shape), of)
-    if not experts:
+    if not labels:
         raise ValueError("no label is corrected")
-    return Registers(gate, _finite(found["gate.bias"], (count,)), experts)
+    models = [_models(found, name) for name in ("gate", *(f"{_EXPERT}{label}" for label in labels))]
+    count, end, experts = len(models[0][1]), len(models[0][1]), {}
+    for label, (weights, scale, _) in zip(labels, models[1:], strict=True):
+        of = found[f"{_EXPERT}{label}.of"]
+        if of.shape != scale.shape or of.min() < 0 or of.max() >= count or len(weights) != len(models[0][0]):
+            raise ValueError(f"{_EXPERT}{label} does not fit {count} registers")
+        experts[label] = Experts(slice(end, end + len(of)), of)
+        end += len(of)
+    weights, scale, bias = (np.concatenate(some, -1) for some in zip(*models, strict=True))
+    return Registers(weights, scale, bias, count, experts)
 
 
-def _columns(found: Mapping[str, Any], name: str) -> Columns:
+def _models(found: Mapping[str, Any], name: str) -> tuple[Any, Any, Any]:
+    """Weights, scale and bias."""
     weights = found[name]
     buckets = len(weights) if weights.ndim == 2 and str(weights.dtype) == "int8" else 0
     if buckets < 2 or buckets & (buckets - 1):
         raise ValueError(f"{name} is {weights.dtype} of shape {weights.shape}, expected int8 with a power of two of rows")
-    return Columns(weights, _finite(found[f"{name}.scale"], weights.shape[1:]))
+    return weights, *(_finite(found[f"{name}.{part}"], weights.shape[1:]) for part in ("scale", "bias"))
 
 
 def _finite(found: Any, shape: tuple[int, ...]) -> Any:
