@@ -225,7 +225,7 @@ class Passes:
         InferenceSession.run = self._run
 
 
-async def following(seat: Seat, texts: Sequence[str], rounds: int = 5) -> tuple[float, float, float]:
+async def following(seat: Seat, texts: Sequence[str], rounds: int = 20) -> tuple[float, float, float]:
     """Processor time a token and that of the models' passes in it, microseconds, and how often checks are asked a sentence."""
     await seat.chain.load()
     least, steps = (math.inf, math.inf), 0
