@@ -26,10 +26,10 @@ def asked(costs: Costs, given: argparse.Namespace) -> dict[str, Any]:
         _ask(service, WARM_S, callers=CALLERS, **more)
         full = [_ask(service, given.seconds, callers=CALLERS, **more) for _ in range(given.runs)]
         most = median(one["per_s"] for one in full)
-        rates = {
-            share: [_ask(service, given.seconds, rate=share * most, seed=run + 1, **more) for run in range(given.runs)]
-            for share in SHARES
-        }
+        rates: dict[float, list[dict[str, Any]]] = {share: [] for share in SHARES}
+        for run in range(given.runs):  # in turns: the pace of a machine changes
+            for share, taken in rates.items():
+                taken.append(_ask(service, given.seconds, rate=share * most, seed=run + 1, **more))
     return {
         "full": {"callers": CALLERS, "measured": full},
         "rates": [{"share": share, "rate": share * most, "measured": runs} for share, runs in rates.items()],

@@ -250,8 +250,8 @@ def http(messages: Iterator[str], runs: int, seconds: float) -> dict[str, Any]:
         file.write_text(NOTHING, "utf-8")
         with served(str(file.resolve())) as service:
             service.asked(1.0, callers=CALLERS)
-            loads = {callers: {"callers": callers} if callers > 1 else {"rate": 1 / PAUSE_S} for callers in CROWDS}
-            asked = {callers: [service.asked(seconds, **load) for _ in range(runs)] for callers, load in loads.items()}
+            given = {callers: {"callers": callers} if callers > 1 else {"rate": 1 / PAUSE_S} for callers in CROWDS}
+            asked = {callers: [service.asked(seconds, **load) for _ in range(runs)] for callers, load in given.items()}
         with open_ledger(f"sqlite:///{folder}/ledger.db") as ledger, on(cores()[0]):
             guard, echo = _guarded(loads(NOTHING), ledger)
 
