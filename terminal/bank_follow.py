@@ -104,6 +104,8 @@ async def _keep(followed: FollowedBanks, ledger: str, tell: Callable[[], None]) 
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, following.cancel)
     try:
-        await asyncio.wait([following])
+        with suppress(asyncio.CancelledError):  # by the signal
+            await following
     finally:
         await asyncio.to_thread(listener.close)
+        tell()  # what came in the look that was left
