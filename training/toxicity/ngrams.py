@@ -143,16 +143,21 @@ def limit_of(found: np.ndarray, highest: np.ndarray, gold: np.ndarray, sources: 
     return limit
 
 
+def divided() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows to learn from, with composed sentences that the encoder has not read, and held-out rows."""
+    table = load()
+    train = table[(table["split"] == "train") & (table["weight"] > 0) & (table["source"] != "composed")]
+    train = pd.concat([train, composed(DATA, SEED + 50)], ignore_index=True)
+    return train, table[table["split"] == "test"].reset_index(drop=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Learn the n-gram part of the English toxicity model.")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--version", default="2")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    table = load()
-    train = table[(table["split"] == "train") & (table["weight"] > 0) & (table["source"] != "composed")]
-    train = pd.concat([train, composed(DATA, SEED + 50)], ignore_index=True)
-    test = table[table["split"] == "test"].reset_index(drop=True)
+    train, test = divided()
     detoxify, _ = load_folder(str(given.folder), "cpu")
     encoder, size = int8.quantized(detoxify.model), folder_window(given.folder)
 

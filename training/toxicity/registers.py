@@ -22,9 +22,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from data import DATA, LABELS, SEED, composed, load
+from data import LABELS
 from evaluate import roc_auc
-from ngrams import ALARMS, DISPUTED, FOLDER, HARMLESS, LICENCE, Regression, Rows, cut, encoded, matrix, of_texts, rarity
+from ngrams import (
+    ALARMS,
+    DISPUTED,
+    FOLDER,
+    HARMLESS,
+    LICENCE,
+    Regression,
+    Rows,
+    cut,
+    divided,
+    encoded,
+    matrix,
+    of_texts,
+    rarity,
+)
 from safetensors.numpy import save_file
 from scipy import sparse
 from scipy.optimize import minimize
@@ -151,10 +165,7 @@ def main() -> None:
     parser.add_argument("--version", default="4")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    table = load()
-    train = table[(table["split"] == "train") & (table["weight"] > 0) & (table["source"] != "composed")]
-    train = pd.concat([train, composed(DATA, SEED + 50)], ignore_index=True)
-    test = table[table["split"] == "test"].reset_index(drop=True)
+    train, test = divided()
     (detoxify, _), size = load_folder(str(given.folder), "cpu"), folder_window(given.folder)
     tensors = learnt(train, detoxify.tokenizer(train["text"].tolist(), truncation=True, max_length=size)["input_ids"])
     held = cut(detoxify.tokenizer, test["text"].tolist(), size)
