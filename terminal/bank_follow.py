@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guard.errors import ModelError
+from guard.errors import GenguardError
 from guard.matching import bank as banks
 from serving.settings import DEFAULT_LEDGER
 from terminal.actor import LedgerUrl
@@ -58,7 +58,7 @@ def _follows(followed: FollowedBanks, name: str) -> bool:
     try:
         followed.follow(name)
         followed.take_in(name)
-    except ModelError as error:
+    except GenguardError as error:
         typer.echo(printable(f"bank {name}: {error}"), err=True)
         if error.advice:
             typer.echo(f"  {error.advice}", err=True)

@@ -155,6 +155,19 @@ def test_what_cannot_follow_is_told(site: Site) -> None:
     assert (site.digest(), site.digest("logos")) == (digest, kept)
 
 
+def test_rows_that_their_entry_denies_keep_no_other_bank_from_following(site: Site) -> None:
+    """Their bank is named; what comes after it in order is brought on."""
+    site.add(*many(2), name="damaged")
+    digest = site.add(*many(2))
+    statement(
+        site.url, f"SET session_replication_role = replica; UPDATE bank_batch SET digest = '{'0' * 64}' WHERE bank = 'damaged'"
+    )
+    code, _, err = site.once()
+    assert code == 2
+    assert "bank damaged: a batch of bank 'damaged' is not what entry" in err
+    assert site.digest() == digest
+
+
 def test_a_ledger_in_a_file_has_nothing_to_follow(site: Site, tmp_path: Path) -> None:
     """It says why."""
     with open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}"):
