@@ -5,6 +5,7 @@ Times are seconds. Each part counts for how long it was taken (`busy`), so that 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -178,7 +179,7 @@ class Gathered:
     busy: float = 0.0
 
 
-class Gatherer:
+class Gatherer(ABC):
     """A thread that takes, whenever it is free, what has gathered meanwhile, as `guard.batching` and `audit.committer` do.
 
     `most` items of the first one's kind go into one call; `room` may wait.
@@ -234,9 +235,9 @@ class Gatherer:
         """What it does before it takes a batch: nothing."""
         yield from ()
 
+    @abstractmethod
     def _call(self, count: int) -> Steps:
         """What a batch takes."""
-        raise NotImplementedError
 
 
 class Check(Gatherer):
