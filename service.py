@@ -49,6 +49,7 @@ from serving.config.file import spread
 from serving.drafting import routes as drafting
 from serving.drafting.workshop import Workshop
 from serving.gate import UNRECORDED, Gate, error_response, failure_response, refusal_response
+from serving.heap import frozen
 from serving.identity import routes as login
 from serving.identity.authenticate import Authenticator
 from serving.identity.needs import ANY_KEY, Access, opened
@@ -113,10 +114,10 @@ def create_app(
         app.state.office = await asyncio.to_thread(proofs.Office.open, settings)
         app.state.checkup = checkup.Checkup(settings.ledger)
         app.state.hook = await asyncio.to_thread(ReviewHook.open, settings)
-        tasks = _begun(app, settings)
-        listener = _listening(app, settings)
+        tasks, listener = _begun(app, settings), _listening(app, settings)
         await team.open({STANDING: partial(_standing_here, app), METRICS: lookout.families})
-        yield
+        with frozen():
+            yield
         await turnstile.emptied(ENDINGS_S)  # what was broken off is recorded yet
         await app.state.checkup.close()
         await asyncio.to_thread(listener.close)

@@ -21,6 +21,7 @@ from guard.round import Question, ask
 from guard.rules import CheckSpec
 from guard.types import Content, Scan
 from serving.cluster.asking import Fault, Followed, Identity, fault_of
+from serving.heap import freeze
 from serving.offered import offered
 
 FOLLOWERS = 256
@@ -54,6 +55,7 @@ class CheckReplica:
         os.environ.update(dict(recipe.around))
         self._instrument = await asyncio.to_thread(Instrument, recipe.spec)
         await self._instrument.load()
+        freeze()
         self._followers: OrderedDict[str, Follower] = OrderedDict()
 
     async def identity(self) -> Identity:
@@ -123,6 +125,7 @@ class GeneratorReplica:
             await asyncio.to_thread(self._generator.load)
         except Exception as error:  # noqa: BLE001 - told to whoever waits for it
             self._trouble = describe(error)
+        freeze()
 
     async def identity(self) -> Identity:
         """Whether it is ready."""
