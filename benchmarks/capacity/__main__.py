@@ -26,9 +26,11 @@ from benchmarks.capacity.check import asked as service
 from benchmarks.capacity.check import beside, lines, off
 from benchmarks.capacity.costs import costs
 from benchmarks.capacity.model import Cell, Shape
+from benchmarks.capacity.pace import watched
 from benchmarks.capacity.page import plan as planned_part
 from benchmarks.capacity.page import put, rendered
 from benchmarks.capacity.plan import RATES, REQUESTS, TARGET, TURN_S, as_json, planned, simulated
+from benchmarks.capacity.service import cores
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -51,7 +53,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     measuring.add_argument("--policy", default="enterprise", help="a pack, or a file")
     measuring.add_argument("--texts", type=Path, help="messages, one a line, in place of the built-in ones")
     measuring.add_argument("--tokens", type=int, default=16, help="of each answer of `language`")
-    measuring.add_argument("--seconds", type=float, default=6.0, help="of each run of a service")
+    measuring.add_argument("--seconds", type=float, default=10.0, help="of each run of a service")
     measuring.add_argument("--runs", type=int, default=3)
 
     def verb(name: str, act: Any, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -83,23 +85,28 @@ def measure(asked: argparse.Namespace) -> None:
     from benchmarks.capacity.measure import parts
     from policies import load
 
-    known = parts(load(asked.policy), asked)
-    if unknown := sorted(set(asked.only).difference(known)):
-        raise SystemExit(f"found {', '.join(unknown)}, expected parts among {', '.join(known)}")
     raw = read(asked.folder / "measured.json") if asked.only else {}
-    raw |= {**about(), "policy": asked.policy, "texts": str(asked.texts or "built-in")}
-    for name in asked.only or known:
-        print(f"measuring {name}", file=sys.stderr)
-        raw[name] = known[name]()
-        write(asked.folder / "measured.json", raw)
+    with watched(cores()[0], raw.get("pace", {}).get("usual_us")) as pace:
+        known = parts(load(asked.policy), asked, pace)
+        if unknown := sorted(set(asked.only).difference(known)):
+            raise SystemExit(f"found {', '.join(unknown)}, expected parts among {', '.join(known)}")
+        raw |= {**about(), "policy": asked.policy, "texts": str(asked.texts or "built-in")}
+        for name in asked.only or known:
+            print(f"measuring {name}", file=sys.stderr)
+            raw[name] = known[name]()
+            write(asked.folder / "measured.json", {**raw, "pace": pace.told()})
 
 
 def check(asked: argparse.Namespace) -> None:
     """Hold the model against a service of one process on one core."""
-    known, file = costs(read(asked.folder / "measured.json"), "sqlite", asked.generator), asked.folder / "checked.json"
+    raw, file = read(asked.folder / "measured.json"), asked.folder / "checked.json"
+    known = costs(raw, "sqlite", asked.generator)
     if not asked.again:
-        write(file, {**about(), "policy": asked.policy, "generator": asked.generator, **service(known, asked)})
-    found = beside(known, read(file))
+        with watched(cores()[0], raw["pace"]["usual_us"]) as pace:
+            found = service(known, asked, pace)
+            write(file, {**about(), "policy": asked.policy, "generator": asked.generator, "pace": pace.told(), **found})
+    found = read(file)
+    found = beside(costs(raw | {part: found[part] for part in ("company", "http")}, "sqlite", asked.generator), found)
     write(file, found)
     for name, measured, model in lines(found):
         print(f"{name:>24}: measured {measured:>9,.1f}, model {model:>9,.1f} ({off(measured, model):+.0%})")

@@ -28,6 +28,8 @@ class Asked:
     """Contents in one call at most."""
     blocking: bool = True
     """Whether it has a thread of its own; else it computes on the event loop."""
+    native: float = 0.0
+    """The part of a call that does not need Python's lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Costs:
     """An entry: the queue, the receipt."""
     generating: Curve
     """Outputs of the generator, by how many are made together."""
+    native: float
+    """The part of making them that does not need Python's lock."""
     joins: bool
     """Whether the generator has a thread of its own, on which outputs are made together; else each on the event loop."""
     checks: Mapping[str, Asked]
@@ -65,6 +69,20 @@ class Costs:
             raise ValueError(f"found {', '.join(unknown)}, expected checks of the policy: {', '.join(self.checks)}")
         kept = {name: replace(one, cost=Curve.line(0, 0)) if name in names else one for name, one in self.checks.items()}
         return replace(self, checks=kept)
+
+    def slower(self, times: float) -> Costs:
+        """The same on a core that takes so many times as long. What is waited for under the lock stays."""
+        return replace(
+            self,
+            http=self.http.times(times),
+            judging=self.judging * times,
+            asking=self.asking * times,
+            preparing=self.preparing * times,
+            answering=self.answering * times,
+            generating=self.generating.times(times),
+            checks={name: replace(one, cost=one.cost.times(times)) for name, one in self.checks.items()},
+            commit=replace(self.commit, outside=self.commit.outside.times(times), locked=self.commit.locked.times(times)),
+        )
 
     def shares(self, together: float = 1, group: float = 1, inside: float = 1) -> dict[str, float]:
         """Seconds of CPU of a request, by stage, the processes of the service alone.
@@ -115,9 +133,10 @@ def costs(raw: Mapping[str, Any], store: str, generator: str = "echo") -> Costs:
         preparing=_us(ledger["prepare_us"]),
         answering=answering,
         generating=_curve(made["calls"], "cpu_us"),
+        native=_native(made),
         joins=made["joins"],
         checks={
-            name: Asked(frozenset(one["stages"]), _curve(one["calls"], "cpu_us"), one["most"], one["blocking"])
+            name: Asked(frozenset(one["stages"]), _curve(one["calls"], "cpu_us"), one["most"], one["blocking"], _native(one))
             for name, one in raw["checks"].items()
         },
         commit=commit,
@@ -129,6 +148,10 @@ def costs(raw: Mapping[str, Any], store: str, generator: str = "echo") -> Costs:
 
 def _us(runs: Sequence[float]) -> float:
     return median(runs) * US
+
+
+def _native(one: Mapping[str, Any]) -> float:
+    return min(1.0, max(0.0, median(one["native"])))
 
 
 def _curve(sizes: Mapping[str, Mapping[str, Sequence[float]]], what: str) -> Curve:

@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from audit.ledger import GROUP, SqlLedger, open_ledger
+from benchmarks.capacity.pace import Runs
 from guard.rules import Policy
 from guard.types import Decision
 
@@ -26,7 +28,7 @@ Each = Callable[[Callable[[], Awaitable[Any]], int, int], Any]
 """Seconds of CPU of so many calls by so many callers."""
 
 
-def measured(anew: Anew, policy: Policy, runs: int, each: Each) -> dict[str, Any]:
+def measured(anew: Anew, policy: Policy, runs: Runs, each: Each) -> dict[str, Any]:
     """SQLite in a file, and PostgreSQL where there is a server to start."""
     with TemporaryDirectory(dir=".") as folder:
         found = {"sqlite": _one(f"sqlite:///{folder}/ledger.db", f"{folder}/key", anew, policy, runs, each)}
@@ -63,16 +65,16 @@ def _free(pid: int) -> None:
     os.sched_setaffinity(pid, range(os.cpu_count() or 1))
 
 
-def _one(url: str, key_file: str, anew: Anew, policy: Policy, runs: int, each: Each) -> dict[str, Any]:
+def _one(url: str, key_file: str, anew: Anew, policy: Policy, runs: Runs, each: Each) -> dict[str, Any]:
     with open_ledger(url, key_file=key_file) as ledger:
         ledger.activate_sync(policy.id, policy.version, policy.revision, policy.document)
         watch = _Watch(ledger)
         prepare, groups = _prepare(ledger, anew, runs), {}
         for size in GROUPS:
-            groups[str(size)] = [_commits(ledger, watch, anew, size) for _ in range(runs + 1)][1:]
+            groups[str(size)] = runs.parts(partial(_commits, ledger, watch, anew, size), warm=True)
         sizes: list[int] = []
         ledger.on_commit(lambda entries, _seconds, _failed: sizes.append(entries))
-        appended = [_append(ledger, anew, each) for _ in range(runs + 1)][1:]
+        appended = runs(partial(_append, ledger, anew, each), warm=True)
         return {
             "prepare_us": prepare,
             "groups": {
@@ -99,15 +101,15 @@ class _Watch:
         return done
 
 
-def _prepare(ledger: SqlLedger, anew: Anew, runs: int) -> list[float]:
-    found = []
-    for _ in range(runs + 1):
+def _prepare(ledger: SqlLedger, anew: Anew, runs: Runs) -> list[float]:
+    def run() -> float:
         made = anew(_AT_A_TIME)
         used = time.process_time()
         for one in made:
             ledger._draft(one)  # noqa: SLF001 - measured alone
-        found.append(1e6 * (time.process_time() - used) / len(made))
-    return found[1:]
+        return 1e6 * (time.process_time() - used) / len(made)
+
+    return runs(run, warm=True)
 
 
 def _commits(ledger: SqlLedger, watch: _Watch, anew: Anew, size: int) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Requests over HTTP from one process that computes as little as it can, so that it leaves the cores to the service.
 
     python -m benchmarks.capacity.load PORT --seconds 8 --callers 64          each caller asks again when it has its answer
+    python -m benchmarks.capacity.load PORT --seconds 8 --callers 1 --pause 0.02    the same, after a while
     python -m benchmarks.capacity.load PORT --seconds 8 --rate 50             they come when they like: a Poisson process
 
 What is answered in the first `LEAD_S` is not counted. Times of `--rate` count from when a request was due, so that a slow
@@ -65,14 +66,17 @@ class Load:
         self._idle: deque[_Line] = deque()
         self._out = 0
         self._since = self._until = 0.0
-        self._closed = False
+        self._closed, self._pause, self._draw = False, 0.0, random.Random(SEED)
         self._done = asyncio.Event()
         self.taken: list[float] = []
         self.statuses: Counter[int] = Counter()
 
-    async def run(self, seconds: float, rate: float, callers: int) -> None:
-        """Ask for so long, and wait for what is on its way."""
-        self._closed, began = not rate, time.perf_counter()
+    async def run(self, seconds: float, rate: float, callers: int, pause: float = 0.0, seed: int = SEED) -> None:
+        """Ask for so long, and wait for what is on its way.
+
+        `pause`: seconds from an answer to its caller's next request, on average; they are drawn as the arrivals of `rate` are.
+        """
+        self._closed, self._pause, self._draw, began = not rate, pause, random.Random(seed), time.perf_counter()
         self._since = began + LEAD_S
         self._until = self._since + seconds
         for _ in range(callers):
@@ -88,8 +92,8 @@ class Load:
         await asyncio.sleep(0)  # so that they are gone
 
     async def _arrive(self, began: float, rate: float) -> None:
-        draw, due = random.Random(SEED), began
-        while (due := due + draw.expovariate(rate)) < self._until:
+        due = began
+        while (due := due + self._draw.expovariate(rate)) < self._until:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             self._ask(self._idle.popleft() if self._idle else await self._connected(), due)
 
@@ -103,6 +107,9 @@ class Load:
         self._out += 1
         line.ask(next(self._requests), due)
 
+    def _ask_again(self, line: _Line) -> None:
+        self._ask(line, time.perf_counter())
+
     def _answered(self, line: _Line, status: int) -> None:
         now = time.perf_counter()
         if not status and line in self._idle:  # it was closed while nothing was asked
@@ -112,8 +119,12 @@ class Load:
         self.statuses[status] += 1
         if status == 200 and self._since <= now <= self._until:
             self.taken.append(now - line.due)
-        if self._closed and status and now < self._until:
-            self._ask(line, now)
+        pause = self._draw.expovariate(1 / self._pause) if self._pause else 0.0
+        if self._closed and status and now + pause < self._until:
+            if pause:
+                asyncio.get_running_loop().call_later(pause, self._ask_again, line)
+            else:
+                self._ask(line, now)
         elif status:
             self._idle.append(line)
         if not self._out and now >= self._until:
@@ -135,7 +146,7 @@ def part(ordered: list[float], share: float) -> float:
 async def _main(asked: argparse.Namespace) -> None:
     load = Load(asked.port, requests(asked.port, asked.model, asked.tokens, asked.seed, asked.texts))
     used = time.process_time()
-    await load.run(asked.seconds, asked.rate, asked.callers)
+    await load.run(asked.seconds, asked.rate, asked.callers, asked.pause, asked.seed)
     used = time.process_time() - used
     ordered = sorted(load.taken)
     found = {
@@ -155,6 +166,7 @@ if __name__ == "__main__":
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--callers", type=int, default=0)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds before a caller asks again, on average")
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second")
     parser.add_argument("--model", default="echo")
     parser.add_argument("--tokens", type=int, default=0)

@@ -1,40 +1,41 @@
 """What each stage of a request takes, measured alone on one core of this machine.
 
-CPU is that of the process with all of its threads. What others do on the machine adds to it a little, and to waiting a lot:
-`waits` under the ledger's lock want a machine with nothing else to do.
+CPU is that of the process with all of its threads. Runs that neighbours of the machine disturbed are repeated (`pace.py`); what
+others do on it adds to waiting a lot: `waits` under the ledger's lock want a machine with nothing else to do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from statistics import median
 from typing import Any
 
 from benchmarks.capacity import ledgers
 from benchmarks.capacity.costs import STAGES
-from benchmarks.capacity.service import cores, on, served
-from benchmarks.capacity.workload import NOTHING, contents, empty, texts
+from benchmarks.capacity.pace import Pace, Runs
+from benchmarks.capacity.service import cores, on
+from benchmarks.capacity.together import company, each, guarded, http
+from benchmarks.capacity.workload import contents, empty, texts
 from guard.chain import Chain
 from guard.ids import uuid7
 from guard.pipeline import Guard
 from guard.protocols import Generator, JointGenerator
 from guard.rules import Policy
 from guard.traits import traits_of
-from guard.types import Content, Decision, Examples, Modality, Operator, Receipt, Scan, Span, Stage
+from guard.types import Content, Decision, Examples, Modality, Receipt, Scan, Span, Stage
 
 SIZES = (1, 8, 32)
 """Contents in one call."""
 CALLERS = 32
-CROWDS = (1, 4, CALLERS)
-"""Requests in work at a time."""
-PAUSE_S = 0.02
-"""Before a request that is alone: others have used the caches since, or the core has slept, as under a small load."""
+HTTP_S = 4.0
+"""Of a run of a service that does next to nothing: it answers hundreds in a second."""
 _STAGES = {"prompt": Stage.PROMPT, "output": Stage.OUTPUT}
 
 
@@ -70,37 +71,23 @@ class Forgetful:
         """Take nothing."""
 
 
-def chain(runs: int, calls: int = 400) -> list[dict[str, Any]]:
+def chain(runs: Runs, calls: int = 400) -> list[dict[str, Any]]:
     """A content that goes through one check, and ten, that do nothing, while as many callers ask as a busy service has."""
     found = []
     for checks in (1, 10):
         policy = empty(checks)
         ledger: Any = Forgetful()
         guard = Guard(policy, ledger, chains={policy.id: Chain(policy, {spec.name: Nothing() for spec in policy.checks})})
-        messages, cpu = texts(), list[float]()
-        for _ in range(runs + 1):
-            took = asyncio.run(_each(lambda: guard.check(next(messages)), calls, CALLERS))  # noqa: B023 - run at once
-            cpu.append(1e6 * took / calls)
-        found.append({"checks": checks, "callers": CALLERS, "cpu_us": cpu[1:]})
+        messages = texts()
+
+        def judged(guard: Guard = guard, messages: Iterator[str] = messages) -> float:
+            return 1e6 * asyncio.run(each(lambda: guard.check(next(messages)), calls, CALLERS)) / calls
+
+        found.append({"checks": checks, "callers": CALLERS, "cpu_us": runs(judged, warm=True)})
     return found
 
 
-async def _each(call: Callable[[], Any], count: int, callers: int, pause_s: float = 0.0) -> float:
-    """Seconds of CPU of so many calls, by callers that each wait for the answer to the one before, and then for a while."""
-    left = iter(range(count))
-
-    async def caller() -> None:
-        for _ in left:
-            if pause_s:
-                await asyncio.sleep(pause_s)
-            await call()
-
-    used = time.process_time()
-    await asyncio.gather(*(caller() for _ in range(callers)))
-    return time.process_time() - used
-
-
-def checks(policy: Policy, messages: Iterator[str], runs: int) -> dict[str, Any]:
+def checks(policy: Policy, messages: Iterator[str], runs: Runs) -> dict[str, Any]:
     """Each check of a policy that reads text: calls of several sizes, of messages that it has not seen."""
     built = Chain(policy)
     troubles = asyncio.run(built.load())
@@ -111,7 +98,7 @@ def checks(policy: Policy, messages: Iterator[str], runs: int) -> dict[str, Any]
         stages = [name for name, stage in _STAGES.items() if spec.applies(stage, Modality.TEXT)]
         if not stages:
             continue
-        check = built.checks[spec.name]
+        check: Any = built.checks[spec.name]
         stage = _STAGES[stages[0]]
 
         def asked(batch: list[Content], check: Any = check) -> None:
@@ -124,9 +111,51 @@ def checks(policy: Policy, messages: Iterator[str], runs: int) -> dict[str, Any]
             "stages": stages,
             "most": traits_of(check).together,
             "blocking": check.blocking,
+            "native": native(partial(asked, contents(list(islice(messages, SIZES[1])), stage)), runs.count),
             "calls": {str(size): _timed(asked, messages, stage, size, runs) for size in SIZES},
         }
     return found
+
+
+def native(call: Callable[[], None], count: int) -> list[float]:
+    """The part of a call for which it does not need Python's lock, several times.
+
+    A loop on another core keeps a part r of its pace beside calls on this one. Who wants the lock as well has it half of the
+    time, so that with a part f without it a call takes 2 - f times as long, and r is 1 / (2 - f).
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # whoever wants the lock does not wait for it much longer than that
+    try:
+        return [2 - 1 / _kept(call) for _ in range(count)]
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _kept(call: Callable[[], None], seconds: float = 0.3) -> float:
+    """The part of its pace that a loop keeps beside calls: the median of five, in turns with the loop alone."""
+    found = []
+    for _ in range(5):
+        alone, ended = _laps(seconds), threading.Event()
+
+        def calls(ended: threading.Event = ended) -> None:
+            while not ended.is_set():
+                call()
+
+        beside = threading.Thread(target=calls)
+        beside.start()
+        found.append(_laps(seconds) / alone)
+        ended.set()
+        beside.join()
+    return median(found)
+
+
+def _laps(seconds: float) -> int:
+    """Of a loop on the core of who asks a service."""
+    laps, until = 0, time.perf_counter() + seconds
+    with on(cores()[1]):
+        while time.perf_counter() < until:
+            laps += 1
+    return laps
 
 
 async def _finished(given: Any) -> None:
@@ -134,22 +163,24 @@ async def _finished(given: Any) -> None:
 
 
 def _timed(
-    call: Callable[[list[Content]], None], messages: Iterator[str], stage: Stage, size: int, runs: int, *, most: int = 128
+    call: Callable[[list[Content]], None], messages: Iterator[str], stage: Stage, size: int, runs: Runs, *, most: int = 128
 ) -> dict[str, list[float]]:
     """Microseconds of a call: several runs of some calls each, of `most` contents in all where a call has fewer."""
     calls = max(1, most // size)
-    cpu, wall = [], []
-    for _ in range(runs):
+
+    def run() -> dict[str, float]:
         batches = [contents(list(islice(messages, size)), stage) for _ in range(calls)]
         began, used = time.perf_counter(), time.process_time()
         for batch in batches:
             call(batch)
-        cpu.append(1e6 * (time.process_time() - used) / calls)
-        wall.append(1e6 * (time.perf_counter() - began) / calls)
-    return {"cpu_us": cpu, "wall_us": wall}
+        cpu, wall = time.process_time() - used, time.perf_counter() - began
+        return {"cpu_us": 1e6 * cpu / calls, "wall_us": 1e6 * wall / calls}
+
+    taken = runs.parts(run)
+    return {name: [one[name] for one in taken] for name in taken[0]}
 
 
-def generators(messages: Iterator[str], runs: int, tokens: int) -> dict[str, Any]:
+def generators(messages: Iterator[str], runs: Runs, tokens: int) -> dict[str, Any]:
     """Outputs of `echo`, each on the event loop, and of the bundled language model, which makes several together."""
     from generators.batched import batched
     from guard.registry import generators as registry
@@ -168,10 +199,12 @@ def generators(messages: Iterator[str], runs: int, tokens: int) -> dict[str, Any
             asyncio.run(_made(generator, batch, parameters))
 
         call(contents(list(islice(messages, 2)), Stage.PROMPT))
+        prompts = contents(list(islice(messages, sizes[0])), Stage.PROMPT)
+        parts = native(partial(call, prompts), runs.count) if isinstance(made, JointGenerator) else [0.0]
         calls = {
             str(size): _timed(call, messages, Stage.PROMPT, size, runs, most=512 if name == "echo" else 4) for size in sizes
         }
-        found[name] = {"joins": isinstance(made, JointGenerator), "parameters": parameters, "calls": calls}
+        found[name] = {"joins": isinstance(made, JointGenerator), "parameters": parameters, "native": parts, "calls": calls}
     return found
 
 
@@ -186,7 +219,7 @@ async def _made(generator: Generator, batch: list[Content], parameters: Mapping[
 def decisions(policy: Policy, messages: Iterator[str], count: int) -> list[Decision]:
     """So many decisions of the policy, on prompts and outputs in turn, as they would be recorded."""
     ledger: Any = Forgetful()
-    guard, echo = _guarded(policy, ledger)
+    guard, echo = guarded(policy, ledger)
 
     async def all_of_them() -> None:
         await asyncio.gather(*(guard.release(echo, next(messages)) for _ in range(-(-count // len(STAGES)))))
@@ -201,88 +234,20 @@ def anew(made: Sequence[Decision], count: int) -> list[Decision]:
     return [replace(made[at % len(made)], id=uuid7()) for at in range(count)]
 
 
-def _guarded(policy: Policy, ledger: Any) -> tuple[Guard, Any]:
-    """A guard with its models, and the generator that it asks."""
-    from guard.registry import generators as registry
-
-    guard = Guard(policy, ledger, operator=Operator(watermark_key=secrets.token_bytes(32)))
-    echo = registry.make("echo", {"name": "echo"})
-    asyncio.run(guard.load(echo))
-    return guard, echo
-
-
-def company(policy: Policy, messages: Iterator[str], runs: int, calls: int = 96) -> dict[str, Any]:
-    """Releases in this process with everything, checks side by side and a ledger in a file, by how many are in work."""
-    from audit.ledger import open_ledger
-
-    found: dict[str, Any] = {}
-    with TemporaryDirectory(dir=".") as folder, open_ledger(f"sqlite:///{folder}/ledger.db") as ledger:
-        guard, echo = _guarded(policy, ledger)
-        sizes: list[int] = []
-        ledger.on_commit(lambda entries, _seconds, _failed: sizes.append(entries))
-        for callers in CROWDS:
-            cpu = []
-            for run in range(runs + 1):
-                if run == 1:
-                    sizes.clear()
-                    before = _figures(guard)
-                pause = 0.0 if callers > 1 else PAUSE_S
-                took = asyncio.run(_each(lambda: guard.release(echo, next(messages)), calls, callers, pause))
-                cpu.append(1e6 * took / calls)
-            asked, items = (now - then for now, then in zip(_figures(guard), before, strict=True))
-            found[str(callers)] = {"cpu_us": cpu[1:], "together": items / asked, "group": sum(sizes) / len(sizes)}
-    return found
-
-
-def _figures(guard: Guard) -> tuple[int, int]:
-    """Calls of checks so far, and contents in them."""
-    told = [figures for _, _, figures in guard.figures()]
-    return sum(one.calls for one in told), sum(one.contents for one in told)
-
-
-def http(messages: Iterator[str], runs: int, seconds: float) -> dict[str, Any]:
-    """A request to the service under a policy that does next to nothing, and the same release in this process."""
-    from audit.ledger import open_ledger
-    from policies import loads
-
-    with TemporaryDirectory(dir=".") as folder:
-        file = Path(folder) / "nothing.yaml"
-        file.write_text(NOTHING, "utf-8")
-        with served(str(file.resolve())) as service:
-            service.asked(1.0, callers=CALLERS)
-            given = {callers: {"callers": callers} if callers > 1 else {"rate": 1 / PAUSE_S} for callers in CROWDS}
-            asked = {callers: [service.asked(seconds, **load) for _ in range(runs)] for callers, load in given.items()}
-        with open_ledger(f"sqlite:///{folder}/ledger.db") as ledger, on(cores()[0]):
-            guard, echo = _guarded(loads(NOTHING), ledger)
-
-            def released(callers: int) -> float:
-                calls, pause = (int(seconds * 200), 0.0) if callers > 1 else (int(seconds / PAUSE_S), PAUSE_S)
-                return 1e6 * asyncio.run(_each(lambda: guard.release(echo, next(messages)), calls, callers, pause)) / calls
-
-            release = {callers: [released(callers) for _ in range(runs + 1)][1:] for callers in CROWDS}
-    wrong = [one["statuses"] for taken in asked.values() for one in taken if set(one["statuses"]) != {"200"}]
-    if wrong:
-        raise SystemExit(f"found answers {wrong[0]}, expected 200 alone")
-    return {
-        str(callers): {"service_us": [one["cpu_us"] for one in taken], "release_us": release[callers], "load": taken}
-        for callers, taken in asked.items()
-    }
-
-
-def parts(policy: Policy, asked: Any) -> dict[str, Callable[[], Any]]:
+def parts(policy: Policy, asked: Any, pace: Pace) -> dict[str, Callable[[], Any]]:
     """What can be measured, by its name in the file. `asked`: options of the command line."""
-    messages = texts(file=asked.texts)
+    messages, runs = texts(file=asked.texts), Runs(asked.runs, pace)
 
     def ledger() -> dict[str, Any]:
         made = decisions(policy, messages, 128)
-        return ledgers.measured(lambda count: anew(made, count), policy, asked.runs, _each)
+        return ledgers.measured(lambda count: anew(made, count), policy, runs, each)
 
     alone = {
-        "chain": lambda: chain(asked.runs),
-        "checks": lambda: checks(policy, messages, asked.runs),
-        "generators": lambda: generators(messages, asked.runs, asked.tokens),
+        "chain": lambda: chain(runs),
+        "checks": lambda: checks(policy, messages, runs),
+        "generators": lambda: generators(messages, runs, asked.tokens),
         "ledger": ledger,
-        "company": lambda: company(policy, messages, asked.runs),
+        "company": lambda: company(policy, messages, asked.runs, pace),
     }
 
     def pinned(measure: Callable[[], Any]) -> Callable[[], Any]:
@@ -294,5 +259,5 @@ def parts(policy: Policy, asked: Any) -> dict[str, Callable[[], Any]]:
 
     return {
         **{name: pinned(measure) for name, measure in alone.items()},
-        "http": lambda: http(messages, min(3, asked.runs), asked.seconds),
+        "http": lambda: http(messages, asked.runs, HTTP_S, pace),
     }

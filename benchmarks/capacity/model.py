@@ -4,7 +4,8 @@
                (HTTP, chain)  (a thread each)        (decision,     (a thread)           (twice: for the
                                                      the entry)                          prompt, the output)
 
-All threads of a worker share its cores in turns. Networks, proxies and generators elsewhere take nothing here.
+All threads of a worker take turns at Python's lock; who has it and who does not need it take turns at its cores. Networks,
+proxies and generators elsewhere take nothing here.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Shape:
     cores: int = 1
     """Of each worker."""
     turn: float = 0.005
-    """Seconds that a thread goes on for while others wait: `sys.getswitchinterval()`."""
+    """Seconds that a thread keeps Python's lock for while others wait: `sys.getswitchinterval()`."""
+    slice: float = 0.0028
+    """Seconds that a thread keeps a core for while others wait: of Linux with 8 cores and more (`base_slice_ns`)."""
     concurrency: int = 512
     """Requests in work in one worker; more are refused (503)."""
     waiting: int = 1024
@@ -77,15 +80,17 @@ class Worker:
 
     def __init__(self, env: simpy.Environment, costs: Costs, lock: Server, shape: Shape) -> None:
         self._env, self._costs, self._shape = env, costs, shape
-        self.cores = Server(env, shape.cores, shape.turn)
-        self.loop = Loop(env, self.cores)
+        self.cores = Server(env, shape.cores, shape.slice)
+        self.python = Server(env, 1, shape.turn, self.cores)
+        self.loop = Loop(env, self.python)
         self.checks = {
-            name: Check(env, self.cores, one.cost, one.most, shape.waiting, self._weight)
+            name: Check(env, self.python, one.cost, one.most, shape.waiting, self._weight, self.cores, one.native)
             for name, one in costs.checks.items()
             if one.blocking
         }
-        self.committer = Committer(env, self.cores, lock, costs.commit, shape.group, shape.queue, Linger(), self._weight)
-        self.generator = Check(env, self.cores, costs.generating, shape.together, shape.waiting) if costs.joins else None
+        self.committer = Committer(env, self.python, lock, costs.commit, shape.group, shape.queue, Linger(), self._weight)
+        making = costs.generating, shape.together, shape.waiting, lambda: 1.0, self.cores, costs.native
+        self.generator = Check(env, self.python, *making) if costs.joins else None
         self.inside = 0
 
     def _weight(self) -> float:

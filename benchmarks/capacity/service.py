@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 _START_S = 180.0
 
 
+@cache
 def cores() -> tuple[int, int]:
     """The core of the service, and that of who asks. Raises SystemExit where there is one core alone."""
     usable = sorted(os.sched_getaffinity(0))

@@ -18,6 +18,9 @@ Steps = Generator[Any, Any, Any]
 Weight = Callable[[], float]
 """By how much more something takes just now than by itself."""
 
+Piece = tuple[float | Callable[[], float], simpy.Event | None]
+"""Seconds, or what says how many when it has a place; and what to tell when it is done."""
+
 SHORT_S = 0.0002
 """Of a turn while somebody is in a hurry (`audit.turns`)."""
 _LEAST = 1e-12
@@ -48,6 +51,10 @@ class Curve:
         (low, least), (high, most) = self.points[at - 1 : at + 1]
         return max(0.0, least + (count - low) * (most - least) / (high - low))
 
+    def times(self, factor: float) -> Curve:
+        """So many times as much, of every size."""
+        return Curve(tuple((size, seconds * factor) for size, seconds in self.points))
+
     def within(self, count: float) -> float:
         """The same, but beyond what was measured as at its end."""
         return self(min(max(count, self.points[0][0]), self.points[-1][0]))
@@ -69,9 +76,13 @@ class Server:
     Who is urgent comes first, and lets who is served go on for `SHORT_S` at most.
     """
 
-    def __init__(self, env: simpy.Environment, count: int = 1, turn: float = float("inf")) -> None:
-        """`turn`: the longest that one is served while others wait; infinite: to its end."""
-        self._env, self._places, self._turn = env, simpy.PriorityResource(env, count), turn
+    def __init__(self, env: simpy.Environment, count: int = 1, turn: float = float("inf"), under: Server | None = None) -> None:
+        """`turn`: the longest that one is served while others wait, by the clock; infinite: to its end.
+
+        `under`: whose places who is served here needs besides, as who has Python's lock needs a core.
+        """
+        self._under = under
+        self._env, self._places, self.turn = env, simpy.PriorityResource(env, count), turn
         self._cuts: list[simpy.Event] = []
         self._hurried = 0
         self.count, self.busy = count, 0.0
@@ -80,17 +91,21 @@ class Server:
         """Be served for so long, in turns."""
         yield from self.work_off(deque([(seconds, None)]), urgent=urgent)
 
-    def work_off(self, pieces: deque[tuple[float, simpy.Event | None]], *, urgent: bool = False) -> Steps:
+    def work_off(self, pieces: deque[Piece], *, urgent: bool = False) -> Steps:
         """Be served for one piece after the other, without leaving in between; each may tell when it is done."""
         while pieces:
             with self._places.request(priority=not urgent) as place:
                 yield from self._come(place, urgent=urgent)
-                turn = self._turn
+                turn = self.turn
                 while pieces and (turn > 0 or not self._places.queue):
-                    left, done = pieces.popleft()
-                    spent, cut = yield from self._slice(min(left, turn if turn > 0 else self._turn))
+                    given, done = pieces.popleft()
+                    left = given() if callable(given) else given
+                    since = self._env.now
+                    spent, cut = yield from self._slice(min(left, turn if turn > 0 else self.turn))
                     self.busy += spent
-                    turn = 0.0 if cut else turn - spent
+                    turn -= max(spent, self._env.now - since)
+                    if cut or turn <= _LEAST:
+                        turn = 0.0
                     if left - spent > _LEAST:
                         pieces.appendleft((left - spent, done))
                     elif done is not None:
@@ -108,6 +123,8 @@ class Server:
 
     def _slice(self, seconds: float) -> Generator[Any, Any, tuple[float, bool]]:
         """Be served for so long, or until somebody is in a hurry: how long that was, and which."""
+        if self._under is not None:
+            return (yield from self._slice_under(self._under, seconds))
         if seconds <= SHORT_S:
             yield self._env.timeout(seconds)
             return seconds, False
@@ -116,6 +133,27 @@ class Server:
         yield self._env.timeout(seconds) | cut
         self._cuts.remove(cut)
         return self._env.now - since, cut.triggered
+
+    def _slice_under(self, under: Server, seconds: float) -> Generator[Any, Any, tuple[float, bool]]:
+        """The same in turns of those below."""
+        until, spent, cut = self._env.now + self.turn, 0.0, self._env.event()
+        self._cuts.append(cut)
+        while seconds - spent > _LEAST:
+            spent += yield from under.share(min(under.turn, seconds - spent), cut)
+            if cut.triggered or self._env.now >= until:
+                break
+        self._cuts.remove(cut)
+        return spent, cut.triggered
+
+    def share(self, seconds: float, cut: simpy.Event) -> Generator[Any, Any, float]:
+        """Wait for a place and be served there for so long, or until `cut`: how long that was."""
+        with self._places.request(priority=1) as place:
+            yield place
+            since = self._env.now
+            yield self._env.timeout(seconds) | cut
+            spent = self._env.now - since if cut.triggered else seconds
+            self.busy += spent
+            return spent
 
     def _hurry(self) -> Steps:
         yield self._env.timeout(SHORT_S)
@@ -138,7 +176,7 @@ class Loop:
 
     def __init__(self, env: simpy.Environment, cores: Server) -> None:
         self._env, self._cores = env, cores
-        self._ready: deque[tuple[float, simpy.Event | None]] = deque()
+        self._ready: deque[Piece] = deque()
         self._since: float | None = None
         self._busy = 0.0
 
@@ -214,9 +252,13 @@ class Gatherer(ABC):
                 self._awake = self._env.event()
                 yield self._awake
             yield from self._before()
-            batch = self._take()
-            since = self._env.now
-            yield from self._call(len(batch))
+            batch, since = list[Ticket](), self._env.now
+
+            def taken(batch: list[Ticket] = batch) -> int:
+                batch.extend(self._take())
+                return len(batch)
+
+            yield from self._call(taken)
             self.seen.calls += 1
             self.seen.items += len(batch)
             self.seen.busy += self._env.now - since
@@ -236,21 +278,39 @@ class Gatherer(ABC):
         yield from ()
 
     @abstractmethod
-    def _call(self, count: int) -> Steps:
-        """What a batch takes."""
+    def _call(self, taken: Callable[[], int]) -> Steps:
+        """What a batch takes. `taken`: takes it, as soon as the thread has a core, and gives its size."""
 
 
 class Check(Gatherer):
-    """The thread of one check, on the cores of its process."""
+    """The thread of one check: it takes a batch and prepares it with Python's lock, and then computes without it."""
 
     def __init__(
-        self, env: simpy.Environment, cores: Server, cost: Curve, most: int, room: int, weight: Weight = lambda: 1.0
+        self,
+        env: simpy.Environment,
+        python: Server,
+        cost: Curve,
+        most: int,
+        room: int,
+        weight: Weight = lambda: 1.0,
+        cores: Server | None = None,
+        native: float = 0.0,
     ) -> None:
-        self._cores, self._cost, self._weight = cores, cost, weight
+        """`native`: the part of a call that needs a core of `cores` alone, and not Python's lock."""
+        self._python, self._cost, self._weight = python, cost, weight
+        self._cores, self._native = cores, native if cores else 0.0
         super().__init__(env, most, room)
 
-    def _call(self, count: int) -> Steps:
-        yield from self._cores.work(self._cost(count) * self._weight())
+    def _call(self, taken: Callable[[], int]) -> Steps:
+        whole: list[float] = []
+
+        def begin() -> float:
+            whole.append(self._cost(taken()) * self._weight())
+            return (1 - self._native) * whole[0]
+
+        yield from self._python.work_off(deque([(begin, None)]))
+        if self._cores is not None:
+            yield from self._cores.work(self._native * whole[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,11 +367,16 @@ class Committer(Gatherer):
                 seen = now
                 yield self._env.timeout(self._linger.lull)
 
-    def _call(self, count: int) -> Steps:
-        since = self._env.now
-        yield from self._cores.work(self._cost.outside(count) * self._weight())
-        yield from self._lock.hold(self._locked(count))
-        self._previous, self._took = count, self._env.now - since
+    def _call(self, taken: Callable[[], int]) -> Steps:
+        since, counts = self._env.now, list[int]()
+
+        def outside() -> float:
+            counts.append(taken())
+            return self._cost.outside(counts[0]) * self._weight()
+
+        yield from self._cores.work_off(deque([(outside, None)]))
+        yield from self._lock.hold(self._locked(counts[0]))
+        self._previous, self._took = counts[0], self._env.now - since
 
     def _locked(self, count: int) -> Steps:
         yield from self._cores.work(self._cost.locked(count) * self._weight(), urgent=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.capacity.load import Load, requests
 from benchmarks.capacity.measure import chain, checks
+from benchmarks.capacity.pace import Pace, Runs
 from benchmarks.capacity.workload import NOTHING, bodies, texts
 from policies import loads
 
@@ -25,7 +26,7 @@ def test_no_two_messages_are_alike(tmp_path: Path) -> None:
 
 
 def test_all_that_is_asked_is_answered_once() -> None:
-    """Callers that come again, and a Poisson process; a body that is larger than one packet."""
+    """Callers that come again, at once or after a while, and a Poisson process; a body that is larger than one packet."""
     seen: list[int] = []
     serving: set[asyncio.Task[None] | None] = set()
 
@@ -49,26 +50,30 @@ def test_all_that_is_asked_is_answered_once() -> None:
         port = server.sockets[0].getsockname()[1]
         found = []
         async with server:
-            for rate, callers in ((0.0, 3), (60.0, 0)):
+            for rate, callers, pause in ((0.0, 3, 0.0), (0.0, 2, 0.05), (60.0, 0, 0.0)):
                 load = Load(port, requests(port, "echo", 0, 1))
-                await load.run(0.5, rate, callers)
+                await load.run(0.5, rate, callers, pause)
                 found.append(load)
             await asyncio.gather(*(task for task in serving if task))
         return found
 
-    closed, opened = asyncio.run(both())
-    assert len(seen) == sum(closed.statuses.values()) + sum(opened.statuses.values())
-    for load in (closed, opened):
+    loads = closed, paused, _ = asyncio.run(both())
+    assert len(seen) == sum(sum(load.statuses.values()) for load in loads)
+    assert sum(paused.statuses.values()) < sum(closed.statuses.values()) / 2
+    for load in loads:
         assert set(load.statuses) <= {200, 503}
         assert len(load.taken) <= load.statuses[200] > 0
         assert all(taken > 0 for taken in load.taken)
 
 
-def test_costs_of_a_chain_and_of_checks_are_measured() -> None:
-    found = chain(1, 20)
+def test_costs_of_a_chain_and_of_checks_are_measured(tmp_path: Path) -> None:
+    seen = tmp_path / "laps"
+    seen.write_text("1 100\n2 100\n", "utf-8")
+    runs = Runs(1, Pace(seen))
+    found = chain(runs, 20)
     assert [one["checks"] for one in found] == [1, 10]
     assert all(one["cpu_us"][0] > 0 for one in found)
-    (name, measured) = checks(loads(NOTHING), texts(), 1).popitem()
+    (name, measured) = checks(loads(NOTHING), texts(), runs).popitem()
     assert (name, measured["stages"], measured["blocking"]) == ("hidden", ["prompt", "output"], True)
     assert list(measured["calls"]) == ["1", "8", "32"]
     assert all(one["cpu_us"][0] > 0 and one["wall_us"][0] > 0 for one in measured["calls"].values())

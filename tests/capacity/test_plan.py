@@ -31,6 +31,7 @@ def simple(**given: Any) -> Costs:
         "preparing": 0.0005,
         "answering": 0.0,
         "generating": NOTHING,
+        "native": 0.0,
         "joins": False,
         "checks": {"slow": Asked(BOTH, Curve.line(0.0, 0.003), 64)},
         "commit": Commit(NOTHING, Curve.line(0.0004, 0.0001), Curve.line(0.001, 0.0)),
@@ -46,6 +47,13 @@ def test_shares_add_up() -> None:
     assert one.without(["slow"]).cpu() == pytest.approx(0.004)
     with pytest.raises(ValueError, match="found swift, expected checks of the policy: slow"):
         one.without(["swift"])
+
+
+def test_on_a_slower_core_all_that_is_computed_takes_longer_and_the_disk_does_not() -> None:
+    slow = simple().slower(1.5)
+    assert slow.cpu() == pytest.approx(0.015)
+    assert slow.shares() == pytest.approx({name: 1.5 * seconds for name, seconds in simple().shares().items()})
+    assert slow.commit.waits(1) == simple().commit.waits(1)
 
 
 def test_a_worker_alone_takes_what_its_parts_take() -> None:

@@ -188,6 +188,46 @@ def test_work_tells_when_each_piece_is_done() -> None:
     assert seen == [1.0, 3.0]
 
 
+def test_who_has_the_lock_shares_a_core_with_who_does_not_need_it() -> None:
+    """Two with the lock in turns, and one without it: that one has half of the core, not a third."""
+    env = simpy.Environment()
+    cores, ends = Server(env, turn=1.0), dict[str, float]()
+    lock = Server(env, turn=2.0, under=cores)
+
+    def one(name: str, where: Server, seconds: float) -> Steps:
+        yield from where.work(seconds)
+        ends[name] = env.now
+
+    for name in ("first", "second"):
+        env.process(one(name, lock, 4.0))
+    env.process(one("native", cores, 4.0))
+    env.run()
+    assert ends["native"] == pytest.approx(7.0)  # each second turn, from the first on or from the second on
+    assert sorted(ends) == ["first", "native", "second"]
+    assert max(ends.values()) == pytest.approx(cores.busy) == 12.0
+    assert lock.busy == pytest.approx(8.0)
+
+
+def test_a_check_takes_its_batch_when_it_has_the_lock_and_computes_the_rest_without_it() -> None:
+    env, ends = simpy.Environment(), list[float]()
+    cores = Server(env, turn=1.0)
+    lock = Server(env, turn=5.0, under=cores)
+    check = Check(env, lock, Curve.line(0.0, 1.0), 32, 64, cores=cores, native=0.75)
+
+    def one(at: float) -> Steps:
+        yield env.timeout(at)
+        yield check.ask()
+        ends.append(env.now)
+
+    env.process(lock.work(2.0))  # meanwhile three more come
+    for at in (0.1, 0.5, 1.0, 1.5):
+        env.process(one(at))
+    env.run()
+    assert check.seen.calls == 1
+    assert ends == [pytest.approx(6.0)] * 4
+    assert (lock.busy, cores.busy) == (pytest.approx(3.0), pytest.approx(6.0))
+
+
 def test_who_is_in_a_hurry_waits_for_a_short_turn_alone() -> None:
     """Others have a turn of one; the urgent one comes at 0.5, and goes before who waits already."""
     env = simpy.Environment()
