@@ -10,7 +10,6 @@ from statistics import median
 from typing import Any
 
 from benchmarks.capacity.costs import Costs
-from benchmarks.capacity.measure import HTTP_S
 from benchmarks.capacity.model import Cell, Outcome, Shape
 from benchmarks.capacity.pace import Pace
 from benchmarks.capacity.service import Service, served
@@ -32,7 +31,7 @@ def asked(costs: Costs, given: argparse.Namespace, pace: Pace) -> dict[str, Any]
     messages, policy = texts(SEED + 1, given.texts), load(given.policy)
     with ExitStack() as stack:
         releases = stack.enter_context(releasing(policy, messages, pace))
-        nothing = stack.enter_context(gateway(messages, HTTP_S, pace))
+        nothing = stack.enter_context(gateway(messages, pace))
         service = stack.enter_context(served(given.policy, given.generator))
         _ask(service, WARM_S, callers=CALLERS, **more)
         full: list[dict[str, Any]] = []

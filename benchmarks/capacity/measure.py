@@ -34,8 +34,6 @@ from guard.types import Content, Decision, Examples, Modality, Receipt, Scan, Sp
 SIZES = (1, 8, 32)
 """Contents in one call."""
 CALLERS = 32
-HTTP_S = 4.0
-"""Of a run of a service that does next to nothing: it answers hundreds in a second."""
 _STAGES = {"prompt": Stage.PROMPT, "output": Stage.OUTPUT}
 
 
@@ -259,5 +257,5 @@ def parts(policy: Policy, asked: Any, pace: Pace) -> dict[str, Callable[[], Any]
 
     return {
         **{name: pinned(measure) for name, measure in alone.items()},
-        "http": lambda: http(messages, asked.runs, HTTP_S, pace),
+        "http": lambda: http(messages, asked.runs, pace),
     }

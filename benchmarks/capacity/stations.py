@@ -174,8 +174,8 @@ class Server:
 class Loop:
     """An event loop: one thread that goes on for as long as there is anything to do."""
 
-    def __init__(self, env: simpy.Environment, cores: Server) -> None:
-        self._env, self._cores = env, cores
+    def __init__(self, env: simpy.Environment, python: Server) -> None:
+        self._env, self._python = env, python
         self._ready: deque[Piece] = deque()
         self._since: float | None = None
         self._busy = 0.0
@@ -195,7 +195,7 @@ class Loop:
         return done
 
     def _run(self) -> Steps:
-        yield from self._cores.work_off(self._ready)
+        yield from self._python.work_off(self._ready)
         self._busy, self._since = self.busy, None
 
 
@@ -347,7 +347,7 @@ class Committer(Gatherer):
     def __init__(
         self,
         env: simpy.Environment,
-        cores: Server,
+        python: Server,
         lock: Server,
         cost: Commit,
         group: int,
@@ -355,7 +355,7 @@ class Committer(Gatherer):
         linger: Linger,
         weight: Weight = lambda: 1.0,
     ) -> None:
-        self._cores, self._lock, self._cost, self._linger, self._weight = cores, lock, cost, linger, weight
+        self._python, self._lock, self._cost, self._linger, self._weight = python, lock, cost, linger, weight
         self._previous, self._took = 1, 0.0
         super().__init__(env, group, room)
 
@@ -374,10 +374,10 @@ class Committer(Gatherer):
             counts.append(taken())
             return self._cost.outside(counts[0]) * self._weight()
 
-        yield from self._cores.work_off(deque([(outside, None)]))
+        yield from self._python.work_off(deque([(outside, None)]))
         yield from self._lock.hold(self._locked(counts[0]))
         self._previous, self._took = counts[0], self._env.now - since
 
     def _locked(self, count: int) -> Steps:
-        yield from self._cores.work(self._cost.locked(count) * self._weight(), urgent=True)
+        yield from self._python.work(self._cost.locked(count) * self._weight(), urgent=True)
         yield self._env.timeout(self._cost.waits(count))

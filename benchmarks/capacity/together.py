@@ -30,6 +30,8 @@ ROUNDS = 16
 """Requests of each of them in a run at least: all begin together, and end apart, which is not how a service is asked."""
 CALLS = 100
 """Requests of a run at least."""
+HTTP_S = 4.0
+"""Of a run of a service that does next to nothing: it answers hundreds in a second."""
 PAUSE_S = 0.02
 """Mean, before a request that is alone: others have used the caches since, or the core has slept, as under a small load."""
 
@@ -127,13 +129,13 @@ def releasing(policy: Policy, messages: Iterator[str], pace: Pace) -> Iterator[R
 class Gateway:
     """A service under a policy that does next to nothing, and the same releases in this process."""
 
-    def __init__(self, service: Service, releases: Releases, seconds: float, pace: Pace) -> None:
-        self._service, self._releases, self._seconds, self._pace = service, releases, seconds, pace
+    def __init__(self, service: Service, releases: Releases, pace: Pace) -> None:
+        self._service, self._releases, self._pace = service, releases, pace
         self._taken: dict[int, list[dict[str, Any]]] = {}
 
     def run(self, callers: int) -> None:
         """Ask so many at a time. Raises SystemExit where an answer was not 200."""
-        one = self._pace.one(lambda: self._service.asked(self._seconds, callers=callers, pause=pause_s(callers)))
+        one = self._pace.one(lambda: self._service.asked(HTTP_S, callers=callers, pause=pause_s(callers)))
         if set(one.value["statuses"]) != {"200"}:
             raise SystemExit(f"found answers {one.value['statuses']}, expected 200 alone")
         self._taken.setdefault(callers, []).append({**one.value, "slow": one.slow})
@@ -153,8 +155,8 @@ class Gateway:
 
 
 @contextmanager
-def gateway(messages: Iterator[str], seconds: float, pace: Pace) -> Iterator[Gateway]:
-    """One that runs, warm. `seconds`: of each run."""
+def gateway(messages: Iterator[str], pace: Pace) -> Iterator[Gateway]:
+    """One that runs, warm."""
     from policies import loads
 
     with TemporaryDirectory(dir=".") as folder:
@@ -162,7 +164,7 @@ def gateway(messages: Iterator[str], seconds: float, pace: Pace) -> Iterator[Gat
         file.write_text(NOTHING, "utf-8")
         with served(str(file.resolve())) as service, releasing(loads(NOTHING), messages, pace) as releases:
             service.asked(1.0, callers=CROWDS[-1])
-            yield Gateway(service, releases, seconds, pace)
+            yield Gateway(service, releases, pace)
 
 
 def company(policy: Policy, messages: Iterator[str], runs: int, pace: Pace) -> dict[str, Any]:
@@ -172,9 +174,9 @@ def company(policy: Policy, messages: Iterator[str], runs: int, pace: Pace) -> d
         return releases.told()
 
 
-def http(messages: Iterator[str], runs: int, seconds: float, pace: Pace) -> dict[str, Any]:
+def http(messages: Iterator[str], runs: int, pace: Pace) -> dict[str, Any]:
     """Requests to a service that does next to nothing, and the same releases in this process, by how many are in work."""
-    with gateway(messages, seconds, pace) as one:
+    with gateway(messages, pace) as one:
         in_turns(runs, one.run)
         return one.told()
 
